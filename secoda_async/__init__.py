@@ -1,0 +1,87 @@
+"""The async Python SDK for Secoda user groups."""
+
+from secoda_async._engine.convert import to_dict
+from secoda_async._engine.limits import LimitState, Permit, RateLimiter, SlidingWindowLimiter
+from secoda_async._version import __version__
+from secoda_async.bulk import CreateGroup, DeleteGroup, Operation, Outcome, UpdateGroup
+from secoda_async.client import SecodaClient
+from secoda_async.clock import AutojumpClock, Clock, ScaledClock, SystemClock
+from secoda_async.config import RateLimit, Region, RetryPolicy
+from secoda_async.errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ClientClosedError,
+    ConfigurationError,
+    ConflictError,
+    DeadlineExceededError,
+    DesiredStateError,
+    InvalidArgumentError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PaginationError,
+    PermissionDeniedError,
+    RateLimitError,
+    RedirectError,
+    RequestTimeoutError,
+    ResponseError,
+    SecodaError,
+    ServerError,
+    StalePlanError,
+    TransportError,
+    UnsafePlanError,
+)
+from secoda_async.events import AttemptEvent, Event, WaitEvent
+from secoda_async.models import UNSET, Group, Page, Unset, User
+
+__all__ = [
+    "UNSET",
+    "APIError",
+    "AttemptEvent",
+    "AuthenticationError",
+    "AutojumpClock",
+    "BadRequestError",
+    "ClientClosedError",
+    "Clock",
+    "ConfigurationError",
+    "ConflictError",
+    "CreateGroup",
+    "DeadlineExceededError",
+    "DeleteGroup",
+    "DesiredStateError",
+    "Event",
+    "Group",
+    "InvalidArgumentError",
+    "LimitState",
+    "NotFoundError",
+    "Operation",
+    "Outcome",
+    "OutcomeUnknownError",
+    "Page",
+    "PaginationError",
+    "Permit",
+    "PermissionDeniedError",
+    "RateLimit",
+    "RateLimitError",
+    "RateLimiter",
+    "RedirectError",
+    "Region",
+    "RequestTimeoutError",
+    "ResponseError",
+    "RetryPolicy",
+    "ScaledClock",
+    "SecodaClient",
+    "SecodaError",
+    "ServerError",
+    "SlidingWindowLimiter",
+    "StalePlanError",
+    "SystemClock",
+    "TransportError",
+    "UnsafePlanError",
+    "Unset",
+    "UpdateGroup",
+    "User",
+    "WaitEvent",
+    "__version__",
+    "to_dict",
+]

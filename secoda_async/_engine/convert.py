@@ -1,0 +1,284 @@
+"""Bytes to JSON to models and back: the only module that knows cattrs and orjson.
+
+Nothing is coerced: a null name, a number for an id or a string for a list is an error that names its place.
+The fast converter only says that something is wrong; a second, detailed one is asked where.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar, cast
+
+import orjson
+from attrs import evolve, field, fields, frozen
+from cattrs import AttributeValidationNote, ClassValidationError, Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs.preconf.orjson import make_converter
+
+from secoda_async.errors import InvalidArgumentError, ResponseError
+from secoda_async.models import Group, GroupFields, Page, User
+
+T = TypeVar("T", Group, User)
+
+_LITERALS: Final = {"True": True, "False": False, "None": None}
+"""What the docs' own example of a user shows where a JSON literal is meant (FACTS: documented)."""
+
+_NO_MORE: Final = (None, "", "None")
+"""All of these in `links.next` mean the last page (FACTS: the docs' example has the string)."""
+
+
+class _WrongTypeError(TypeError):
+    """A value of the wrong type; `suffix` leads from the field to the item inside it."""
+
+    suffix = ""
+
+
+@frozen
+class _Links:
+    next: str | None = None
+
+
+@frozen
+class _Meta:
+    page: int | None = None
+
+
+@frozen
+class Envelope:
+    """A page of a list as it came, its items not looked at yet."""
+
+    results: list[Any]
+    links: _Links = field(factory=_Links)
+    meta: _Meta = field(factory=_Meta)
+    count: int | None = None
+    total_pages: int | None = None
+
+    @property
+    def next(self) -> str | None:
+        """The link to the next page, or None on the last one."""
+        return None if self.links.next in _NO_MORE else self.links.next
+
+
+def _wrong(expected: str, value: object) -> _WrongTypeError:
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return _WrongTypeError(f"expected {expected}, got {kinds.get(type(value), 'a number')}")
+
+
+def _string(value: object, _: object) -> str:
+    if type(value) is str:
+        return value
+    raise _wrong("a string", value)
+
+
+def _string_or_null(value: object, _: object) -> str | None:
+    if value is None or type(value) is str:
+        return value
+    raise _wrong("a string or null", value)
+
+
+def _strings(value: object, _: object) -> tuple[str, ...]:
+    if type(value) is list:
+        items = cast("list[object]", value)
+        if not items or set(map(type, items)) == {str}:
+            return tuple(cast("list[str]", items))
+        index = next(index for index, item in enumerate(items) if type(item) is not str)
+        error = _wrong("a string", items[index])
+        error.suffix = f"[{index}]"
+        raise error
+    raise _wrong("a list of strings", value)
+
+
+def _objects(value: object, _: object) -> list[Any]:
+    if type(value) is list:
+        return cast("list[Any]", value)
+    raise _wrong("a list", value)
+
+
+def _integer_or_null(value: object, _: object) -> int | None:
+    if type(value) is int or value is None:
+        return value
+    if value == "None":
+        return None
+    raise _wrong("a whole number or null", value)
+
+
+def _boolean_or_null(value: object, _: object) -> bool | None:
+    value = _LITERALS.get(value, value) if type(value) is str else value
+    if value is None or type(value) is bool:
+        return value
+    raise _wrong("a boolean or null", value)
+
+
+def _time_or_null(value: object, _: object) -> datetime | None:
+    """Read an ISO 8601 time as aware UTC; one without a zone is taken to be UTC, as the server's are."""
+    if value is None:
+        return None
+    if type(value) is not str:
+        raise _wrong("a time or null", value)
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        raise _WrongTypeError(f"expected an ISO 8601 time, got {value[:40]!r}") from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _login_or_null(value: object, _: object) -> datetime | None:
+    return _time_or_null(None if value == "None" else value, _)
+
+
+def _time_to_json(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")
+
+
+def _converter(*, detailed: bool) -> Converter:
+    converter = make_converter(detailed_validation=detailed)
+    converter.register_structure_hook(str, _string)  # by name, or the preset's own hook would win
+    strict: list[tuple[object, Callable[[object, object], object]]] = [
+        (str | None, _string_or_null),
+        (tuple[str, ...], _strings),
+        (list[Any], _objects),
+        (int | None, _integer_or_null),
+        (bool | None, _boolean_or_null),
+        (datetime | None, _time_or_null),
+    ]
+    for wanted, hook in strict:
+        converter.register_structure_hook_func(lambda kind, wanted=wanted: kind == wanted, hook)
+    converter.register_unstructure_hook(datetime, _time_to_json)
+    converter.register_unstructure_hook(ResponseError, str)
+    for model in (Group, User):
+        names = {"last_login": override(struct_hook=_login_or_null)} if model is User else {}
+        read = make_dict_structure_fn(model, converter, extra=override(omit=True), **names)
+        converter.register_structure_hook(model, _with_extra(model, read))
+        write = make_dict_unstructure_fn(model, converter, extra=override(omit=True))
+        converter.register_unstructure_hook(model, lambda item, write=write: {**write(item), **item.extra})
+    for envelope in (_Links, _Meta, Envelope):
+        converter.register_structure_hook(envelope, _object_only(make_dict_structure_fn(envelope, converter)))
+    converter.register_unstructure_hook(
+        GroupFields, make_dict_unstructure_fn(GroupFields, converter, _cattrs_omit_if_default=True)
+    )
+    return converter
+
+
+def _object_only(read: Callable[[Mapping[str, Any], Any], Any]) -> Callable[[object, Any], Any]:
+    def structure(value: object, kind: Any) -> Any:
+        if type(value) is not dict:
+            raise _wrong("an object", value)
+        return read(cast("dict[str, Any]", value), kind)
+
+    return structure
+
+
+def _with_extra(
+    model: type[T], read: Callable[[Mapping[str, Any], Any], T]
+) -> Callable[[object, Any], T]:
+    known = frozenset(attribute.name for attribute in fields(model)) - {"extra"}
+
+    def structure(value: object, kind: Any) -> T:
+        if type(value) is not dict:
+            raise _wrong("an object", value)
+        payload = cast("dict[str, Any]", value)
+        item = read(payload, kind)
+        unknown = payload.keys() - known
+        return evolve(item, extra={name: payload[name] for name in unknown}) if unknown else item
+
+    return structure
+
+
+_FAST: Final = _converter(detailed=False)
+_DETAILED: Final = _converter(detailed=True)
+
+
+def parse(body: bytes) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: When it is not JSON: bad UTF-8, NaN and absurd depth included.
+    """
+    return orjson.loads(body)
+
+
+def dump(value: object) -> bytes:
+    """Write JSON.
+
+    Raises:
+        InvalidArgumentError: When the value is not made of JSON's types.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise InvalidArgumentError(f"this can't be sent as JSON: {error}") from None
+
+
+def structure(payload: object, model: type[Any]) -> Any:
+    """Turn parsed JSON into `model`.
+
+    Raises:
+        ResponseError: When it is not what the API promises; `.location` says where.
+    """
+    try:
+        return _FAST.structure(payload, model)
+    except (TypeError, ValueError, KeyError):
+        pass
+    raise _explained(payload, model)
+
+
+def structure_all(payloads: Sequence[object], model: type[T], *, skip_invalid: bool) -> tuple[list[T], list[ResponseError]]:
+    """Turn the items of a page into models, and say which could not be: none, unless `skip_invalid`.
+
+    Raises:
+        ResponseError: For the first item that is not what the API promises, unless `skip_invalid`.
+    """
+    read = _FAST.get_structure_hook(model)
+    try:
+        return [read(payload, model) for payload in payloads], []
+    except (TypeError, ValueError, KeyError):
+        pass  # so that the error below has no context: it would show the detour
+    items: list[T] = []
+    errors: list[ResponseError] = []
+    for index, payload in enumerate(payloads):
+        try:
+            items.append(structure(payload, model))
+        except ResponseError as error:
+            error.location = f"results[{index}]" + (f".{error.location}" if error.location else "")
+            error.message = f"{error.location}: {error.args[0]}"
+            if not skip_invalid:
+                raise
+            errors.append(error)
+    return items, errors
+
+
+def _explained(payload: object, model: type[Any]) -> ResponseError:
+    """Structure once more, slowly, to learn where the fault is."""
+    location, reason = "", "not what the API promises"
+    try:
+        _DETAILED.structure(payload, model)
+    except ClassValidationError as error:
+        location, reason = _first_fault(error)
+    except _WrongTypeError as error:
+        reason = str(error)
+    explained = ResponseError(reason)
+    explained.location = location
+    explained.message = f"{location}: {reason}" if location else reason
+    if type(payload) is dict:
+        item_id = cast("dict[str, Any]", payload).get("id")
+        explained.item_id = item_id if type(item_id) is str else None
+    return explained
+
+
+def _first_fault(error: ClassValidationError) -> tuple[str, str]:
+    fault = error.exceptions[0]
+    notes = [note for note in getattr(fault, "__notes__", []) if isinstance(note, AttributeValidationNote)]
+    name = notes[0].name if notes else ""
+    if isinstance(fault, ClassValidationError):
+        inner, reason = _first_fault(fault)
+        return f"{name}.{inner}", reason
+    if isinstance(fault, KeyError):
+        return name, "missing"
+    return name + getattr(fault, "suffix", ""), str(fault)
+
+
+def to_dict(model: Group | User | Page[Group] | Page[User] | GroupFields) -> dict[str, Any]:
+    """Turn a model into plain JSON types, as the API writes them; unknown fields come back too.
+
+    Times are ISO 8601 in UTC with a `Z`. What is `UNSET` is left out.
+    """
+    return cast("dict[str, Any]", _FAST.unstructure(model))

@@ -1,0 +1,45 @@
+"""The API key: checked early, asked for when it comes from a callable, and never shown."""
+
+from typing import Final
+
+from secoda_async.config import ApiKeyProvider, Secret, key_problem
+from secoda_async.errors import ConfigurationError
+
+
+class Credentials:
+    """Where the key comes from."""
+
+    def __init__(self, source: Secret | ApiKeyProvider) -> None:
+        self._provider: Final = None if isinstance(source, Secret) else source
+        self.known = source if isinstance(source, Secret) else None
+        """The key, as soon as there is one."""
+
+    async def key(self) -> Secret:
+        """The key to send.
+
+        Raises:
+            ConfigurationError: When the callable fails, or returns what is no key.
+        """
+        return self.known or await self._ask()
+
+    async def renew(self, refused: Secret) -> bool:
+        """Ask for the key again after a 401; True when there is another one than the one that was refused."""
+        if self._provider is None:
+            return False
+        if self.known == refused:  # else a concurrent call has asked already
+            self.known = None
+        return await self.key() != refused
+
+    async def _ask(self) -> Secret:
+        assert self._provider is not None  # noqa: S101 - there is a key or a callable
+        try:
+            answer: object = await self._provider()
+        except Exception as error:  # noqa: BLE001 - a callable of the user's may raise anything
+            reason = f"the api_key callable raised {type(error).__name__}"
+        else:
+            reason = key_problem(answer)
+            if reason is None:
+                self.known = Secret(str(answer).strip())
+                return self.known
+            del answer
+        raise ConfigurationError(reason)

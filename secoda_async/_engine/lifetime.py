@@ -1,0 +1,65 @@
+"""Stretches of a call that end early: when their time is up, or when the client is closed."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from secoda_async.clock import Clock
+from secoda_async.errors import ClientClosedError
+
+T = TypeVar("T")
+
+
+class TimeUpError(Exception):
+    """A stretch took as long as it may; the pipeline says what that means."""
+
+
+class Lifetime:
+    """What a client has under way, and whether it is still open."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._under_way: set[asyncio.Timeout] = set()
+        self.is_closed = False
+
+    async def bounded(self, work: Awaitable[T], seconds: float | None) -> T:
+        """Await `work` for at most `seconds` (None: as long as it takes), or until the client is closed.
+
+        Raises:
+            TimeUpError: When the seconds are over; `work` has been cancelled.
+            ClientClosedError: When the client was closed meanwhile; likewise.
+        """
+        timeout = asyncio.timeout(None)
+        try:
+            async with timeout:
+                self._under_way.add(timeout)
+                timer = None if seconds is None else self._clock.call_later(seconds, lambda: _end(timeout))
+                try:
+                    return await work
+                finally:
+                    if timer is not None:
+                        timer.cancel()
+                    self._under_way.discard(timeout)
+        except TimeoutError as error:
+            if type(error) is not TimeoutError or not timeout.expired():
+                raise  # one of ours, from inside
+        # Raised out here, so that the error has no context: that would hold the frames of what was cancelled.
+        if self.is_closed:
+            raise closed()
+        raise TimeUpError
+
+    def close(self) -> None:
+        """End everything that is under way on this event loop."""
+        self.is_closed = True
+        for timeout in tuple(self._under_way):
+            _end(timeout)
+
+
+def _end(timeout: asyncio.Timeout) -> None:
+    if not timeout.expired():
+        timeout.reschedule(asyncio.get_running_loop().time())
+
+
+def closed() -> ClientClosedError:
+    """The error for a call on a client that is closed."""
+    return ClientClosedError("the client is closed: make the call inside `async with SecodaClient(...)`")

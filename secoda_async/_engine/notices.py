@@ -1,0 +1,69 @@
+"""Telling what happens: events for the hook, one log line for each long wait. Neither can break a call."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from secoda_async._engine.protocol import Request
+from secoda_async.clock import Clock
+from secoda_async.errors import SecodaError
+from secoda_async.events import AttemptEvent, Event, WaitEvent
+
+_log: Final = logging.getLogger("secoda_async")
+
+_WORTH_A_LINE: Final = 1.0
+"""Seconds: a shorter wait is not logged."""
+
+
+class Notices:
+    """Where a client's events and log lines come from."""
+
+    def __init__(self, clock: Clock, hook: Callable[[Event], object] | None) -> None:
+        self._clock = clock
+        self._hook = hook
+        self._said_until: dict[str, float] = {}
+
+    def attempt(
+        self, request: Request, attempt: int, status: int | None, seconds: float, failed: SecodaError | None
+    ) -> None:
+        """A request was on the wire, and is not any more."""
+        if self._hook is not None:
+            error = None if failed is None else type(failed).__name__
+            self._tell(
+                AttemptEvent(
+                    method=request.method,
+                    path=request.path,
+                    attempt=attempt,
+                    status=status,
+                    seconds=seconds,
+                    error=error,
+                )
+            )
+
+    def waiting(self, request: Request, reason: str, seconds: float) -> None:
+        """A call is about to wait: log it, once for all that wait for the same reason at the same time."""
+        now = self._clock.now()
+        if seconds >= _WORTH_A_LINE and now >= self._said_until.get(reason, now):
+            self._said_until[reason] = now + seconds
+            _log.info(
+                "waiting %.1f s (%s) before %s %s", seconds, _REASONS[reason], request.method, request.path
+            )
+
+    def waited(self, request: Request, reason: str, seconds: float) -> None:
+        """A call has waited."""
+        if self._hook is not None and seconds > 0:
+            self._tell(WaitEvent(method=request.method, path=request.path, reason=reason, seconds=seconds))
+
+    def _tell(self, event: Event) -> None:
+        try:
+            if self._hook is not None:
+                self._hook(event)
+        except Exception:  # the caller's code; their call goes on
+            _log.exception("the on_event hook failed; the call goes on")
+
+
+_REASONS: Final = {
+    "limit": "the write limit",
+    "gate": "the server asked for a pause",
+    "backoff": "backing off after a failure",
+}

@@ -1,0 +1,226 @@
+"""Lists, page by page: what a page says of the next one, and how far that is believed.
+
+Only `page` and `cursor` in the query of `links.next` are read; the link itself is never followed, because the key
+would go wherever it points (FACTS: it points to other paths and, behind a proxy, to other hosts).
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+from typing import Final, Generic, Literal, TypeVar
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from attrs import evolve, field, frozen
+
+from secoda_async._engine import convert, protocol
+from secoda_async._engine.pipeline import Pipeline
+from secoda_async._engine.protocol import Reply
+from secoda_async._engine.recent import RecentIds
+from secoda_async.config import CallOptions
+from secoda_async.errors import InvalidArgumentError, NotFoundError, PaginationError
+from secoda_async.models import Group, Page, User
+
+T = TypeVar("T", Group, User)
+
+OnInvalid = Literal["raise", "skip"]
+"""What a list does with an item that can't be read: raise, or leave it out and report it in `Page.invalid`."""
+
+_log: Final = logging.getLogger("secoda_async")
+
+_SNAPSHOTS: Final = 3
+"""How often a snapshot is taken anew when the list moved."""
+
+
+@frozen
+class _Raw(Generic[T]):
+    """A page as it came, and the query of the next one."""
+
+    page: Page[T]
+    next_query: dict[str, str] | None
+
+
+@frozen
+class Lister(Generic[T]):
+    """One of the API's lists."""
+
+    pipeline: Pipeline
+    options: CallOptions
+    collection: str
+    model: type[T]
+    _warned: set[str] = field(factory=set, init=False)
+    """Foreign hosts in links that were logged already."""
+
+    async def pages(
+        self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
+    ) -> AsyncGenerator[Page[T], None]:
+        """Yield the pages in order; see `Groups.pages`."""
+        seen = RecentIds()
+        so_far = 0
+        async with aclosing(self._raw_pages(concurrency, on_invalid, max_pages, None)) as raw_pages:
+            async for page in raw_pages:
+                items = tuple(item for item in page.items if seen.add(item.id))
+                so_far += len(page.items)
+                yield evolve(page, items=items) if len(items) < len(page.items) else page
+                last = page
+        if last.count is not None and last.count != so_far:
+            _log.warning(
+                "%s: %d items came and the server counts %d: the list moved while it was read; snapshot() would notice",
+                self.collection,
+                so_far,
+                last.count,
+            )
+
+    async def snapshot(self, *, concurrency: int = 4) -> list[T]:
+        """Return everything, or raise; see `Groups.snapshot`."""
+        reason = ""
+        began = self.pipeline.clock.now()
+        for _ in range(_SNAPSHOTS):
+            items: dict[str, T] = {}
+            repeated, counts = 0, set[int | None]()
+            try:
+                async with aclosing(self._raw_pages(concurrency, "raise", 1_000_000, began)) as raw_pages:
+                    async for page in raw_pages:
+                        before = len(items)
+                        items.update((item.id, item) for item in page.items)
+                        repeated += before + len(page.items) - len(items)
+                        counts.add(page.count)
+            except PaginationError as error:
+                if not isinstance(error, PageGoneError):
+                    raise
+                reason = "a page was gone before it was read"
+                continue
+            if not repeated and counts in ({len(items)}, {None}):
+                return list(items.values())
+            shown = ", ".join(str(count) for count in sorted(counts, key=str))
+            reason = f"{len(items)} different items came, {repeated} of them again, and the server counted {shown}"
+        error = PaginationError(
+            f"{self.collection}: the list moved each of the {_SNAPSHOTS} times it was read ({reason}): "
+            "a part is not returned; try again when fewer changes are made"
+        )
+        raise error
+
+    async def _raw_pages(
+        self, concurrency: int, on_invalid: OnInvalid, max_pages: int, began: float | None
+    ) -> AsyncGenerator[Page[T], None]:
+        """Fetch the first page, learn how the list is paged, and go on.
+
+        The deadline is each page's own, or with `began` that of all of them.
+        """
+        if concurrency < 1 or max_pages < 1:
+            raise InvalidArgumentError("concurrency and max_pages must be at least 1")
+        if on_invalid not in ("raise", "skip"):
+            raise InvalidArgumentError(f"on_invalid must be 'raise' or 'skip', not {on_invalid!r}")
+        fetch = partial(self._fetch, on_invalid=on_invalid, began=began)
+        walk = _Walk(max_pages)
+        raw = await fetch({}, 1)
+        walk.note(raw.page, raw.next_query)
+        yield raw.page
+        pages = raw.page.total_pages or 0
+        ahead: deque[asyncio.Task[_Raw[T]]] = deque()
+        try:
+            while (query := raw.next_query) is not None:
+                number = raw.page.number + 1
+                if "page" in query and concurrency > 1:
+                    while len(ahead) < concurrency and number + len(ahead) <= max(number, min(pages, max_pages)):
+                        later = number + len(ahead)
+                        ahead.append(asyncio.create_task(fetch({"page": str(later)}, later)))
+                    raw = await ahead[0]
+                    ahead.popleft()
+                else:
+                    raw = await fetch(query, number)
+                walk.note(raw.page, raw.next_query)
+                yield raw.page
+        except PaginationError as error:
+            error.items_so_far = walk.items
+            raise
+        finally:
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
+
+    async def _fetch(
+        self, query: dict[str, str], number: int, *, on_invalid: OnInvalid, began: float | None
+    ) -> _Raw[T]:
+        request = protocol.request_to("GET", self.collection, query=urlencode(query))
+        try:
+            call = self.pipeline.call(request, self.options, began)
+            raw = await self.pipeline.send(call, lambda reply: self._read(reply, number, on_invalid))
+        except NotFoundError as error:
+            if number == 1:
+                raise
+            gone = PageGoneError(f"page {number} is gone: the list shrank while it was read")
+            gone.method, gone.path, gone.attempts, gone.waited = error.method, error.path, error.attempts, error.waited
+            gone.page, gone.status = number, error.status
+        else:
+            return raw
+        raise gone
+
+    def _read(self, reply: Reply, number: int, on_invalid: OnInvalid) -> _Raw[T]:
+        envelope: convert.Envelope = convert.structure(protocol.json_of(reply), convert.Envelope)
+        if envelope.meta.page not in (None, number):
+            raise _contradiction(number, f"page {number} was asked for and page {envelope.meta.page} came")
+        items, invalid = convert.structure_all(envelope.results, self.model, skip_invalid=on_invalid == "skip")
+        for error in invalid:
+            error.status = reply.status
+            _log.warning("%s, page %d: left out what can't be read: %s", self.collection, number, error)
+        page = Page(number, tuple(items), envelope.count, envelope.total_pages, tuple(invalid))
+        return _Raw(page, self._next_query(envelope.next, number))
+
+    def _next_query(self, link: str | None, number: int) -> dict[str, str] | None:
+        """What to ask for next, out of a link; the rest of the link is looked at only to warn."""
+        if link is None:
+            return None
+        try:
+            parts = urlsplit(link)
+            host = parts.netloc
+        except ValueError:
+            raise _contradiction(number, "links.next is not a URL") from None
+        if host and host not in self.pipeline.transport.origin and host not in self._warned:
+            self._warned.add(host)
+            _log.warning("%s: links.next points to %s; only its query is used", self.collection, host)
+        query = parse_qs(parts.query)
+        if cursor := query.get("cursor"):
+            return {"cursor": cursor[0]}
+        page = (query.get("page") or [""])[0]
+        if page != str(number + 1):
+            raise _contradiction(number, f"links.next leads to page {page!r}, not to page {number + 1}")
+        return {"page": page}
+
+
+class PageGoneError(PaginationError):
+    """A page past the end of a list that was longer a moment ago."""
+
+
+class _Walk:
+    """The way through a list: it must lead on, and end."""
+
+    def __init__(self, max_pages: int) -> None:
+        self._max_pages = max_pages
+        self._cursors: set[str] = set()
+        self.items = 0
+
+    def note(self, page: Page[T], next_query: dict[str, str] | None) -> None:
+        """Take a page in.
+
+        Raises:
+            PaginationError: When the next one was read already, or is one too many.
+        """
+        self.items += len(page.items)
+        if next_query is None:
+            return
+        if page.number >= self._max_pages:
+            raise _contradiction(page.number, f"the list goes on after max_pages={self._max_pages} pages")
+        cursor = next_query.get("cursor")
+        if cursor is not None:
+            if cursor in self._cursors:
+                raise _contradiction(page.number, "links.next leads back to a page that was read already")
+            self._cursors.add(cursor)
+
+
+def _contradiction(number: int, reason: str) -> PaginationError:
+    error = PaginationError(f"the list can't be read on from page {number}: {reason}")
+    error.page = number
+    return error

@@ -1,0 +1,385 @@
+"""How one call travels: limit -> transport -> protocol -> retry. This is where they meet.
+
+Nothing is held while a call sleeps: no connection, no place in the limit.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import partial
+from math import inf
+from typing import TypeVar
+
+from attrs import define, evolve, frozen
+
+from secoda_async._engine import protocol
+from secoda_async._engine.credentials import Credentials
+from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
+from secoda_async._engine.limits import Gate, Permit, RateLimiter
+from secoda_async._engine.locks import KeyedLocks
+from secoda_async._engine.notices import Notices
+from secoda_async._engine.protocol import Reply, Request, Step
+from secoda_async._engine.recent import RecentIds
+from secoda_async._engine.retry import RetryBudget, retrying
+from secoda_async._engine.transport import Transport, Wire
+from secoda_async.clock import Clock, sleep
+from secoda_async.config import CallOptions, Secret
+from secoda_async.errors import (
+    APIError,
+    ClientClosedError,
+    DeadlineExceededError,
+    RateLimitError,
+    RequestTimeoutError,
+    ResponseError,
+    SecodaError,
+    TransportError,
+)
+from secoda_async.events import Event
+
+T = TypeVar("T")
+
+
+@define
+class Spent:
+    """What the calls of an operation took: see `SPENT`."""
+
+    attempts: int = 0
+    waited: float = 0.0
+
+
+SPENT: ContextVar[Spent | None] = ContextVar("secoda_async_spent", default=None)
+"""Where calls add up what they took; a bulk sets it for each of its operations."""
+
+
+@frozen
+class Call:
+    """A request, how patiently it is made, and when the operation began that it is part of."""
+
+    request: Request
+    options: CallOptions
+    began: float
+
+    def followed_by(self, request: Request) -> "Call":
+        """Another request of the same operation: the two share a deadline."""
+        return evolve(self, request=request)
+
+
+@define
+class Journey:
+    """One call, and what has happened to it so far."""
+
+    request: Request
+    options: CallOptions
+    began: float
+    attempts: int = 0
+    waited: float = 0.0
+    waited_for_limit: float = 0.0
+    is_unclear: bool = False
+    """Whether an attempt may have been carried out although it failed."""
+    has_moved: bool = False
+    """Whether a trailing slash was learned on the way."""
+    has_renewed: bool = False
+    """Whether the key was asked for again."""
+    last_failure: SecodaError | None = None
+
+    def left(self, now: float) -> float | None:
+        """Seconds until the deadline, or None."""
+        deadline = self.options.deadline
+        return None if deadline is None else self.began + deadline - now
+
+
+class Pipeline:
+    """What every call of a client, and of its copies, goes through."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        limiter: RateLimiter,
+        *,
+        clock: Clock,
+        retry_budget: int | None,
+        window: float,
+        on_event: Callable[[Event], object] | None,
+    ) -> None:
+        self.clock = clock
+        self.limiter = limiter
+        self.lifetime = Lifetime(clock)
+        self.transport = transport
+        self._credentials = credentials
+        self._budget = RetryBudget(retry_budget)
+        self._gates = {"GET": Gate(clock, window), "DELETE": Gate(clock, window)}
+        self.created = RecentIds()
+        """Groups that this client has created: not what another create's lost answer was about."""
+        self._locks = KeyedLocks()
+        self._slashes: dict[str, bool] = {}
+        self._notices = Notices(clock, on_event)
+
+    def call(self, request: Request, options: CallOptions, began: float | None = None) -> Call:
+        """A call that begins now, or is part of an operation that began before."""
+        return Call(request, options, self.clock.now() if began is None else began)
+
+    async def send(self, call: Call, read: Callable[[Reply], T]) -> T:
+        """Send the request, again if that is safe and worth it, and return what `read` makes of the answer.
+
+        Raises:
+            SecodaError: One of its kinds, with the call's method, path, attempts and seconds waited.
+        """
+        journey = Journey(call.request, call.options, call.began)
+        try:
+            return await retrying(
+                partial(self._attempt, journey, read),
+                policy=call.options.retry,
+                budget=self._budget,
+                decide=partial(_decide, journey),
+                sleep=partial(self._back_off, journey),
+            )
+        except SecodaError as error:
+            final = _placed(error, journey)
+        finally:
+            if (spent := SPENT.get()) is not None:
+                spent.attempts += journey.attempts
+                spent.waited += journey.waited
+        if protocol.next_step(call.request.method, final) is Step.UNKNOWN:
+            final = _placed(protocol.outcome_unknown(call.request, final), journey)
+        raise final
+
+    @asynccontextmanager
+    async def in_turn(self, key: str, call: Call) -> AsyncIterator[None]:
+        """Hold a lock that calls on the same thing share; waiting for it ends at the deadline."""
+        journey = Journey(call.request, call.options, call.began)
+        lock = self._locks.of(key)
+        try:
+            await self._in_time(journey, lock.acquire())
+        except SecodaError as error:
+            raise _placed(error, journey) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    async def pause(self, call: Call, seconds: float) -> None:
+        """Sleep between two requests of an operation, unless the deadline comes first."""
+        if seconds > 0:
+            await self._wait(Journey(call.request, call.options, call.began), seconds, "backoff")
+
+    async def _attempt(self, journey: Journey, read: Callable[[Reply], T]) -> T:
+        """One request and its answer; one more when only the trailing slash or the key was wrong."""
+        while True:
+            key = self._credentials.known or await self._in_time(journey, self._credentials.key())
+            reply = await self._send(journey, key)
+            if reply.status < 300:  # noqa: PLR2004
+                return self._read(reply, key, read)
+            if self._learns_slash(journey, reply) or await self._renews_key(journey, reply, key):
+                continue
+            if reply.status == 404 and journey.request.method == "DELETE" and journey.is_unclear:  # noqa: PLR2004
+                return read(Reply(404, reply.raw_headers, b""))  # an attempt before this one did it
+            failed = protocol.failure(journey.request, protocol.scrubbed(reply, key), datetime.now(UTC))
+            if protocol.next_step(journey.request.method, failed) is Step.PAUSE:
+                await self._close_gate(journey.request.method, failed)
+            raise failed
+
+    def _read(self, reply: Reply, key: Secret, read: Callable[[Reply], T]) -> T:
+        try:
+            return read(reply)
+        except ResponseError:
+            pass  # and once more without the key, should the body echo it
+        reply = protocol.scrubbed(reply, key)
+        try:
+            return read(reply)
+        except ResponseError as error:
+            error.status, error.body = reply.status, protocol.shown(reply.body)
+            raise
+
+    # --- on the wire -------------------------------------------------------------------------------------------
+
+    async def _send(self, journey: Journey, key: Secret) -> Reply:
+        permit = await self._admitted(journey)
+        wire = Wire()
+        try:
+            slots = self.transport.slots()
+            if slots.locked():
+                await self._in_time(journey, slots.acquire())
+            else:
+                await slots.acquire()
+            try:
+                return await self._exchange(journey, key, wire)
+            finally:
+                slots.release()
+        finally:
+            if permit is not None:
+                await permit.release(sent=wire.maybe_sent)
+
+    async def _exchange(self, journey: Journey, key: Secret, wire: Wire) -> Reply:
+        request = self._canonical(journey.request)
+        began = self.clock.now()
+        left = journey.left(began)
+        timeout = journey.options.timeout
+        journey.attempts += 1
+        journey.request = request  # errors show the path as it was sent
+        status: int | None = None
+        failed: SecodaError | None = None
+        try:
+            reply = await self.lifetime.bounded(
+                self.transport.exchange(request, key, wire), timeout if left is None else min(timeout, left)
+            )
+            status = reply.status
+            return reply
+        except TimeUpError:
+            failed = _timed_out(journey, wire, is_deadline=left is not None and left <= timeout)
+        except (TransportError, ClientClosedError) as error:
+            failed = error
+        finally:
+            self._notices.attempt(journey.request, journey.attempts, status, self.clock.now() - began, failed)
+        if isinstance(failed, ClientClosedError) and request.method == "POST" and wire.maybe_sent:
+            failed = protocol.outcome_unknown(request, failed)
+        raise failed
+
+    def _canonical(self, request: Request) -> Request:
+        slash = self._slashes.get(request.route)
+        if slash is None or request.path.endswith("/") is slash:
+            return request
+        return evolve(request, path=request.path + "/" if slash else request.path.rstrip("/"))
+
+    def _learns_slash(self, journey: Journey, reply: Reply) -> bool:
+        request = self._canonical(journey.request)
+        slash = protocol.slash_redirect(request, reply, self.transport.origin)
+        if slash is None or journey.has_moved:
+            return False
+        journey.has_moved = True
+        self._slashes[request.route] = slash
+        return True
+
+    async def _renews_key(self, journey: Journey, reply: Reply, key: Secret) -> bool:
+        if reply.status != 401 or journey.has_renewed:  # noqa: PLR2004
+            return False
+        journey.has_renewed = True
+        return await self._in_time(journey, self._credentials.renew(key))
+
+    # --- waiting -----------------------------------------------------------------------------------------------
+
+    async def _admitted(self, journey: Journey) -> Permit | None:
+        """Wait until the call may start: a place in the limit for a write, an open gate for the rest."""
+        method = journey.request.method
+        if self.lifetime.is_closed:
+            raise closed()
+        if (left := journey.left(self.clock.now())) is not None and left <= 0:
+            raise _too_late(journey, None)
+        if method in protocol.LIMITED:
+            return await self._permitted(journey)
+        while (delay := self._gates[method].delay()) > 0:
+            if delay > journey.options.retry.max_retry_after:
+                raise _refused(delay, "the server asked for a pause")
+            await self._wait(journey, delay, "gate")
+        return None
+
+    async def _permitted(self, journey: Journey) -> Permit:
+        """Take a place in the write limit, or say at once that it would take too long."""
+        began = self.clock.now()
+        options = journey.options
+        left = journey.left(began)
+        patience = None if options.max_wait is None else options.max_wait - journey.waited_for_limit
+        allowed = min((seconds for seconds in (left, patience) if seconds is not None), default=None)
+        is_deadline = left is not None and (patience is None or left <= patience)
+        self._notices.waiting(journey.request, "limit", self.limiter.state.next_free)
+        try:
+            return await self.lifetime.bounded(
+                self.limiter.acquire(
+                    priority=options.priority, max_wait=allowed, max_pause=options.retry.max_retry_after
+                ),
+                allowed,
+            )
+        except RateLimitError as error:
+            wait = longer = error.retry_after or 0.0
+        except TimeUpError:
+            wait, longer = self.limiter.time_for(1), inf
+        finally:
+            waited = self.clock.now() - began
+            journey.waited += waited
+            journey.waited_for_limit += waited
+            self._notices.waited(journey.request, "limit", waited)
+        if is_deadline and left is not None and longer > left:
+            raise _too_late(journey, wait)
+        raise _refused(wait, "the write limit has no place")
+
+    async def _wait(self, journey: Journey, seconds: float, reason: str) -> None:
+        """Sleep, unless the deadline comes first: then say so at once."""
+        left = journey.left(self.clock.now())
+        if left is not None and left < seconds:
+            raise _too_late(journey, seconds)
+        self._notices.waiting(journey.request, reason, seconds)
+        began = self.clock.now()
+        try:
+            await self.lifetime.bounded(sleep(self.clock, seconds), None)
+        finally:
+            journey.waited += self.clock.now() - began
+            self._notices.waited(journey.request, reason, self.clock.now() - began)
+
+    async def _back_off(self, journey: Journey, seconds: float) -> None:
+        if seconds > 0:
+            await self._wait(journey, seconds, "backoff")
+
+    async def _in_time(self, journey: Journey, work: Awaitable[T]) -> T:
+        """Await something that is over when the deadline is."""
+        try:
+            return await self.lifetime.bounded(work, journey.left(self.clock.now()))
+        except TimeUpError:
+            pass
+        raise _too_late(journey, None)
+
+    async def _close_gate(self, method: str, failed: SecodaError) -> None:
+        """Let everybody of the class wait, not only the call that was told to."""
+        seconds = failed.retry_after if isinstance(failed, APIError) else None
+        if method in protocol.LIMITED:
+            await self.limiter.pause(seconds)
+        else:
+            self._gates[method].pause(seconds)
+
+
+def _decide(journey: Journey, error: BaseException) -> Step:
+    """The retry table, and what it depends on: the server's patience against ours, what went before."""
+    if not isinstance(error, SecodaError):
+        return Step.RAISE
+    step = protocol.next_step(journey.request.method, error)
+    asked = error.retry_after if isinstance(error, APIError) else None
+    if asked is not None and asked > journey.options.retry.max_retry_after:
+        return Step.RAISE
+    journey.last_failure = error
+    journey.is_unclear |= step is Step.RETRY and getattr(error, "maybe_sent", True)
+    return step
+
+
+def _timed_out(journey: Journey, wire: Wire, *, is_deadline: bool) -> SecodaError:
+    """The error for an attempt that was cut off, by its own timeout or by the call's deadline."""
+    if is_deadline and not (journey.request.method == "POST" and wire.maybe_sent):
+        return _too_late(journey, None)
+    error = RequestTimeoutError(f"no whole answer within {journey.options.timeout:g} s (timeout)")
+    error.maybe_sent = wire.maybe_sent
+    return error
+
+
+def _too_late(journey: Journey, wait: float | None) -> DeadlineExceededError:
+    """The error for a call that can't end within its deadline."""
+    why = "" if wait is None else f": it would have to wait {wait:.1f} s more"
+    last = journey.last_failure
+    if last is not None:
+        why += f" (the last attempt failed: {last.message})"
+    error = DeadlineExceededError(f"the call can't end within its deadline of {journey.options.deadline:g} s{why}")
+    error.retry_after = wait
+    error.__cause__ = last
+    return error
+
+
+def _refused(wait: float, why: str) -> RateLimitError:
+    """The error for a wait that is longer than the caller, or the policy, allows."""
+    error = RateLimitError(f"{why} for about {wait:.1f} s, longer than allowed (max_wait, max_retry_after): try then")
+    error.retry_after = wait
+    return error
+
+
+def _placed(error: SecodaError, journey: Journey) -> SecodaError:
+    """Write on an error which call it belongs to."""
+    error.method, error.path = journey.request.method, journey.request.path
+    error.attempts, error.waited = journey.attempts, journey.waited
+    return error

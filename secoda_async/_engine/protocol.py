@@ -1,0 +1,324 @@
+"""What a request and an answer mean, with no I/O: paths, statuses, `Retry-After`, redirects, what may be repeated.
+
+Follows the API's reference for groups and what is known of its server; plain calls test all of it.
+"""
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, cast
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from attrs import frozen
+
+from secoda_async._engine import convert
+from secoda_async.config import API_PREFIX, Secret
+from secoda_async.errors import (
+    STATUS_ERRORS,
+    APIError,
+    BadRequestError,
+    InvalidArgumentError,
+    OutcomeUnknownError,
+    RedirectError,
+    ResponseError,
+    SecodaError,
+    ServerError,
+    TransportError,
+)
+
+BODY_SHOWN: Final = 2000
+"""Characters of a body that an error keeps."""
+
+LIMITED: Final = frozenset({"POST", "PUT", "PATCH"})
+"""The methods that share thirty calls a minute (documented)."""
+
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+"""The methods that `request` sends."""
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
+_REQUEST_IDS: Final = ("x-request-id", "x-amzn-requestid", "x-amzn-trace-id", "cf-ray")
+
+
+@frozen
+class Request:
+    """One call as it goes on the wire, but for host and key."""
+
+    method: str
+    path: str
+    """The path below the origin, percent-encoded."""
+    query: str = ""
+    """The query, percent-encoded, without the question mark."""
+    body: bytes | None = None
+    """JSON, or None."""
+    route: str = ""
+    """The path with ids left out: what a redirect to a trailing slash is remembered by."""
+    name: str | None = None
+    """The name of the group that a create makes."""
+
+
+@frozen
+class Reply:
+    """An answer, read whole."""
+
+    status: int
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+    def values(self, name: bytes) -> list[str]:
+        """Every value of a header, in order; `name` in lower case."""
+        return [value.decode("latin-1") for key, value in self.raw_headers if key.lower() == name]
+
+
+class Step(enum.Enum):
+    """What to do about a failed attempt."""
+
+    RAISE = "raise"
+    """Trying again would change nothing."""
+    RETRY = "retry"
+    """Try again after a backoff."""
+    PAUSE = "pause"
+    """Every call of this class waits as long as the server asks; then try again."""
+    UNKNOWN = "unknown"
+    """The write may have happened and must not be sent again."""
+
+
+# --- what goes out ---------------------------------------------------------------------------------------------
+
+
+def checked_id(value: object, what: str = "group") -> str:
+    """Check an id before it goes into a path.
+
+    Raises:
+        InvalidArgumentError: When it is not a string that can stand between two slashes.
+    """
+    if not isinstance(value, str):
+        hint = f": pass {what}.id" if hasattr(value, "id") else ""
+        raise InvalidArgumentError(f"a {what} id must be a string, not {type(value).__name__}{hint}")
+    if not value or value in (".", "..") or any(c in "/\\" or c <= " " or c == "\x7f" for c in value):
+        raise InvalidArgumentError(
+            f"{value!r} is not a {what} id: it must be one path segment, without slashes or white space"
+        )
+    return value
+
+
+def request_to(
+    method: str, collection: str, item_id: str | None = None, *, query: str = "", body: bytes | None = None,
+    name: str | None = None,
+) -> Request:
+    """A request to one of the API's collections, or to one item of it (its id checked before)."""
+    path, route = f"{API_PREFIX}/{collection}", collection
+    if item_id is not None:
+        path, route = f"{path}/{quote(item_id, safe='')}", f"{route}/{{id}}"
+    return Request(method, path, query, body, route, name)
+
+
+def raw_path(path: str) -> str:
+    """Check the path of `SecodaClient.request` and put it below the API's prefix.
+
+    Raises:
+        InvalidArgumentError: When it is a URL, leaves the API, or carries a query.
+    """
+    if not isinstance(path, str) or not path.strip("/"):  # pyright: ignore[reportUnnecessaryIsInstance] - callers
+        raise InvalidArgumentError(f"path must name an endpoint below {API_PREFIX}, such as 'tag', not {path!r}")
+    if "://" in path or path.startswith("//") or "\\" in path:
+        raise InvalidArgumentError("path must be below the API, not a URL: the key goes to the configured host only")
+    if "?" in path or "#" in path:
+        raise InvalidArgumentError("path must have no query: pass it as params={...}")
+    if any(character < " " or character == "\x7f" for character in path):
+        raise InvalidArgumentError("path must have no control characters")
+    trimmed = path.removeprefix("/").removeprefix(f"{API_PREFIX[1:]}/")
+    if any(unquote(segment) in (".", "..") or "/" in unquote(segment) for segment in trimmed.split("/")):
+        raise InvalidArgumentError(f"path {path!r} must not contain '.' or '..' segments or encoded slashes")
+    return f"{API_PREFIX}/" + quote(trimmed, safe="/-._~!$&'()*+,;=:@%")
+
+
+# --- what came back --------------------------------------------------------------------------------------------
+
+
+def failure(request: Request, reply: Reply, now: datetime) -> SecodaError:
+    """Name what a reply without a 2xx status means.
+
+    Args:
+        request: What was asked.
+        reply: What came, with the key scrubbed.
+        now: The present, for a `Retry-After` that is a date in a reply without `Date`.
+    """
+    if reply.status in REDIRECTS:
+        return _redirect_error(request, reply)
+    kind = STATUS_ERRORS.get(reply.status, ServerError if reply.status >= 500 else APIError)  # noqa: PLR2004
+    payload = _parsed(reply.body)
+    error = kind(f"{reply.status} {_reason(reply, payload)}".rstrip())
+    error.status = reply.status
+    error.headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in reply.raw_headers}
+    error.body = shown(reply.body)
+    error.request_id = next((error.headers[name] for name in _REQUEST_IDS if name in error.headers), None)
+    error.retry_after = retry_after(reply, now)
+    if isinstance(error, BadRequestError) and type(payload) is dict:
+        error.fields = _fields(cast("dict[str, object]", payload))
+    return error
+
+
+def json_of(reply: Reply) -> Any:
+    """The JSON of a 2xx reply; None when it has no body.
+
+    Raises:
+        ResponseError: When the body is something else.
+    """
+    if not reply.body.strip():
+        return None
+    try:
+        return convert.parse(reply.body)
+    except ValueError as error:
+        reason = str(error)
+    kind = (reply.values(b"content-type") or ["no content type"])[0].partition(";")[0]
+    if "json" in kind:
+        raise ResponseError(f"the answer is broken JSON: {reason}")
+    raise ResponseError(f"the answer is not JSON, got {kind}: is base_url the API's, not the web page's?")
+
+
+def scrubbed(reply: Reply, key: Secret) -> Reply:
+    """The reply without the key, should the server (or a proxy's error page) have echoed it."""
+    secret = key.encode()
+    if secret not in reply.body and not any(secret in value for _, value in reply.raw_headers):
+        return reply
+    headers = [(name, value.replace(secret, b"***")) for name, value in reply.raw_headers]
+    return Reply(reply.status, headers, reply.body.replace(secret, b"***"))
+
+
+def shown(body: bytes) -> str:
+    """The start of a body, as text."""
+    return body[: BODY_SHOWN * 4].decode("utf-8", "replace")[:BODY_SHOWN]
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return convert.parse(body)
+    except ValueError:
+        return None
+
+
+def _reason(reply: Reply, payload: object) -> str:
+    """A line for a person out of the body of an error: DRF's `detail`, else its fields, else the start of it."""
+    if type(payload) is dict:
+        fields = cast("dict[str, object]", payload)
+        if isinstance(detail := fields.get("detail"), str):
+            return detail
+        return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in _fields(fields).items())
+    text = " ".join(shown(reply.body).split())
+    if text.startswith("<"):
+        return "(an HTML page)"
+    return text[:200]
+
+
+def _fields(payload: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
+    return {
+        name: tuple(str(message) for message in cast("list[object]", value)) if type(value) is list else (str(value),)
+        for name, value in payload.items()
+    }
+
+
+def retry_after(reply: Reply, now: datetime) -> float | None:
+    """The wait the server asks for, in seconds; None when it says nothing usable. Never raises.
+
+    Seconds (fractions too) or an HTTP date (RFC 9110, 10.2.3), measured against the server's own `Date`. A
+    date that has passed is 0. Sent twice, the larger counts.
+    """
+    waits = [wait for value in reply.values(b"retry-after") if (wait := _wait(value.strip(), reply, now)) is not None]
+    return max(waits, default=None)
+
+
+def _wait(value: str, reply: Reply, now: datetime) -> float | None:
+    try:
+        seconds = float(value)
+    except ValueError:
+        date = _http_date(value)
+        if date is None:
+            return None
+        sent = next((date for text in reply.values(b"date") if (date := _http_date(text)) is not None), now)
+        return max(0.0, (date - sent).total_seconds())
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+
+
+def slash_redirect(request: Request, reply: Reply, origin: str) -> bool | None:
+    """Whether a redirect leads to the same place with (True) or without (False) a trailing slash; else None.
+
+    Only such a redirect is followed, with method and body kept: behind "add a trailing slash" (documented) is
+    a 301 after which ordinary clients turn a create into a list. 303 asks for a GET: never after a write.
+    """
+    if reply.status not in REDIRECTS or (reply.status == 303 and request.method != "GET"):  # noqa: PLR2004
+        return None
+    target = _target(request, reply, origin)
+    if target is None or target.query != request.query or f"{target.scheme}://{target.netloc}" != origin:
+        return None
+    if target.path == request.path + "/":
+        return True
+    return False if target.path + "/" == request.path else None
+
+
+def _target(request: Request, reply: Reply, origin: str) -> Any:
+    location = next(iter(reply.values(b"location")), "")
+    try:
+        return urlsplit(urljoin(origin + request.path, location)) if location else None
+    except ValueError:
+        return None
+
+
+def _redirect_error(request: Request, reply: Reply) -> RedirectError:
+    target = next(iter(reply.values(b"location")), "(nowhere)")
+    error = RedirectError(
+        f"{reply.status}: the server points to {target}, which is not followed: the key goes to the configured "
+        f"host only, and {'a write' if request.method != 'GET' else 'a read'} stays what it is. "
+        "Check base_url (scheme, host) and the path's trailing slash"
+    )
+    error.status, error.target = reply.status, target
+    return error
+
+
+# --- what may be repeated --------------------------------------------------------------------------------------
+
+
+def next_step(method: str, error: SecodaError) -> Step:
+    """The retry table of the design, as one function of the method and the failure.
+
+    PATCH, PUT and DELETE are repeated after an unclear failure, because the same request again has the same
+    effect. A POST would make a second group: it is repeated only when the first was certainly not carried out.
+    """
+    if isinstance(error, TransportError):
+        if not error.maybe_sent:
+            return Step.RETRY
+    elif isinstance(error, APIError):
+        if error.status == 429 or (error.status == 503 and error.retry_after is not None):  # noqa: PLR2004
+            return Step.PAUSE
+        if error.status not in UNCLEAR_STATUSES:
+            return Step.RAISE
+    elif not (isinstance(error, ResponseError) and method == "POST"):
+        return Step.RAISE
+    return Step.UNKNOWN if method == "POST" else Step.RETRY
+
+
+UNCLEAR_STATUSES: Final = frozenset({500, 502, 503, 504, *range(520, 528), 530})
+"""Statuses after which a write may or may not have been carried out: the framework's own failure, the gateway's
+in front of it, and 52x, with which one well-known gateway says the same."""
+
+
+def outcome_unknown(request: Request, cause: SecodaError) -> OutcomeUnknownError:
+    """The error for a create that may have happened."""
+    subject = "this POST" if request.name is None else f"the group {request.name!r}"
+    error = OutcomeUnknownError(
+        f"whether {subject} was created is not known: {cause.message}. It was not sent again; "
+        "look for it before you repeat it, or use on_unknown='reconcile'"
+    )
+    error.name = request.name
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,27 @@
+"""The ids seen last, in bounded memory."""
+
+from typing import Final
+
+REMEMBERED: Final = 10_000
+"""Enough for what it serves: an item that moves while a list is read moves a page or two, and a create whose
+answer was lost is looked for within minutes."""
+
+
+class RecentIds:
+    """A set of ids that forgets the oldest."""
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self._most = most
+        self._ids: dict[str, None] = {}
+
+    def add(self, item_id: str) -> bool:
+        """Remember an id; True when it is new."""
+        if item_id in self._ids:
+            return False
+        self._ids[item_id] = None
+        if len(self._ids) > self._most:
+            del self._ids[next(iter(self._ids))]
+        return True
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._ids

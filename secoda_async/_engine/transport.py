@@ -1,0 +1,238 @@
+"""One request out, one answer in, read whole: the only module that knows aiohttp.
+
+Sessions are made when first needed, one set for each event loop, and closed only when they are ours. Every
+failure of aiohttp leaves as a `TransportError` that says whether the server may have received the request.
+"""
+
+import asyncio
+import platform
+import ssl as ssl_module
+import urllib.request
+from collections.abc import Mapping
+from typing import Final, cast
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from attrs import define, field
+from yarl import URL
+
+from secoda_async._engine.protocol import Reply, Request
+from secoda_async._version import __version__
+from secoda_async.config import Secret
+from secoda_async.errors import ClientClosedError, ConfigurationError, RequestTimeoutError, TransportError
+
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
+"""The pipeline keeps the time: aiohttp's own total would count the wait for a free connection."""
+
+_READ_BUFFER: Final = 2**18
+"""Bytes: a page of a hundred groups in one or two reads."""
+
+
+@define
+class Wire:
+    """What is known of a request while it is under way."""
+
+    maybe_sent: bool = False
+    """Whether any of the body was handed to a connection: without it the server can't have acted."""
+
+
+class _Body(aiohttp.Payload):
+    """A JSON body that notes the moment it is first written to a connection."""
+
+    def __init__(self, body: bytes, wire: Wire) -> None:
+        super().__init__(body, content_type="application/json")
+        self._size = len(body)
+        self._wire = wire
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return cast("bytes", self._value).decode(encoding, errors)
+
+    async def write(self, writer: aiohttp.abc.AbstractStreamWriter) -> None:
+        self._wire.maybe_sent = True
+        await writer.write(cast("bytes", self._value))
+
+
+class _DroppedError(Exception):
+    """A broken connection, in a type of our own: aiohttp repeats a request by itself when it sees one of its."""
+
+    def __init__(self, cause: aiohttp.ClientError) -> None:
+        super().__init__()
+        self.reason = _reason(cause)
+
+
+async def _no_hidden_resend(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        dropped = _DroppedError(error)
+    raise dropped
+
+
+@define
+class _Sessions:
+    """The sessions of one event loop."""
+
+    reused: aiohttp.ClientSession
+    """For everything that may be repeated: connections are kept and used again."""
+    fresh: aiohttp.ClientSession
+    """For POST: a connection of its own each time, so that none is sent just as the server hangs up."""
+    slots: asyncio.Semaphore
+    """How many requests may be on the wire: aiohttp's own queue would be counted as time on the wire."""
+
+
+class Transport:
+    """Where requests go, and over which connections."""
+
+    def __init__(
+        self,
+        origin: str,
+        *,
+        max_connections: int,
+        session: aiohttp.ClientSession | None,
+        ssl: ssl_module.SSLContext | None,
+        trust_env: bool,
+    ) -> None:
+        self.origin = origin
+        self._max_connections = max_connections
+        self._borrowed = session
+        self._ssl = ssl
+        self._proxy = _environment_proxy(origin) if trust_env else None
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = WeakKeyDictionary()
+        agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
+        self._headers = {"Accept": "application/json", "User-Agent": agent}
+
+    def slots(self) -> asyncio.Semaphore:
+        """The running event loop's places on the wire."""
+        return self._open().slots
+
+    async def exchange(self, request: Request, key: Secret, wire: Wire) -> Reply:
+        """Send one request once and read its answer to the end; the connection is free again afterwards.
+
+        Raises:
+            TransportError: When no whole answer came. It has no cause: aiohttp's exceptions hold the headers.
+        """
+        sessions = self._open()
+        headers = {**self._headers, "Authorization": Secret(f"Bearer {key}")}
+        body = None
+        if request.body is not None:
+            body = _Body(request.body, wire)
+        else:
+            wire.maybe_sent = True  # nothing will tell: assume it
+        session = sessions.fresh if request.method == "POST" else sessions.reused
+        try:
+            async with session.request(
+                request.method,
+                URL(f"{self.origin}{request.path}{'?' if request.query else ''}{request.query}", encoded=True),
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=_NO_TIMEOUT,
+                middlewares=(_no_hidden_resend,),
+            ) as response:
+                content = await response.read()
+                return Reply(response.status, response.raw_headers, content)
+        except (aiohttp.ClientError, _DroppedError, OSError, RuntimeError) as error:
+            failed = translated(error, wire)
+        raise failed
+
+    def _open(self) -> _Sessions:
+        loop = asyncio.get_running_loop()
+        sessions = self._sessions.get(loop)
+        if sessions is None:
+            sessions = self._sessions[loop] = self._borrow() if self._borrowed else self._make()
+        return sessions
+
+    def _make(self) -> _Sessions:
+        # Our own slots do the queueing: the connector's limit is off.
+        context = self._ssl or True
+        keep, close = (aiohttp.TCPConnector(limit=0, ssl=context, force_close=f) for f in (False, True))
+        reused, fresh = (
+            aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=_READ_BUFFER,
+                proxy=self._proxy and self._proxy[0],
+                proxy_auth=self._proxy and self._proxy[1],
+            )
+            for connector in (keep, close)
+        )
+        return _Sessions(reused, fresh, asyncio.Semaphore(self._max_connections))
+
+    def _borrow(self) -> _Sessions:
+        session = cast("aiohttp.ClientSession", self._borrowed)
+        limit = (session.connector.limit if session.connector else 0) or self._max_connections
+        return _Sessions(session, session, asyncio.Semaphore(min(limit, self._max_connections)))
+
+    async def close(self) -> None:
+        """Close the running event loop's sessions, if they are ours."""
+        sessions = self._sessions.pop(asyncio.get_running_loop(), None)
+        if sessions is None or self._borrowed is not None:
+            return
+        await sessions.reused.close()
+        await sessions.fresh.close()
+
+
+def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedError:
+    """Our error for one of aiohttp's: what happened, in words, and whether the request may have been sent."""
+    if isinstance(error, RuntimeError):
+        return ClientClosedError("the aiohttp session that the client was given is closed")
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
+        failed = TransportError(_reason(error))
+        failed.maybe_sent = False
+        return failed
+    kind = RequestTimeoutError if isinstance(error, TimeoutError) else TransportError
+    failed = kind(error.reason if isinstance(error, _DroppedError) else _reason(error))
+    # Headers that can't be read and bodies that end early are an answer: the request did arrive.
+    failed.maybe_sent = wire.maybe_sent or isinstance(error, (aiohttp.ClientResponseError, aiohttp.ClientPayloadError))
+    return failed
+
+
+def _reason(error: Exception) -> str:
+    """What happened, without a URL, a header or another exception in it."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name of the host {error.host!r} could not be looked up: check base_url and the network"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the certificate of {error.host!r} is not trusted: {error.certificate_error.__class__.__name__}"
+        case aiohttp.ClientConnectorSSLError():
+            return f"no TLS connection to {error.host}:{error.port}: {_system_reason(error)}"
+        case aiohttp.ClientConnectorError():
+            return f"could not connect to {error.host}:{error.port}: {_system_reason(error)}"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy answered {error.status} and made no connection"
+        case aiohttp.ClientResponseError():
+            return "the answer is not valid HTTP"
+        case aiohttp.ClientPayloadError():
+            return "the answer ended early or is corrupt"
+        case aiohttp.ServerDisconnectedError():
+            return "the server closed the connection without an answer"
+        case TimeoutError():
+            return "no answer in time"
+        case _:
+            return f"the connection broke: {_system_reason(error)}"
+
+
+def _system_reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def _environment_proxy(origin: str) -> tuple[URL, aiohttp.BasicAuth | None] | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this origin, read once.
+
+    With `trust_env` on its sessions aiohttp would read them, and `.netrc`, in a thread for every call.
+    """
+    parts = urlsplit(origin)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    url = URL(proxy if "://" in proxy else f"http://{proxy}")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigurationError(f"the environment's proxy for {parts.scheme} is not an http(s) URL")
+    auth = aiohttp.BasicAuth(url.user, url.password or "") if url.user else None
+    return url.with_user(None), auth

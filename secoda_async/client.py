@@ -1,0 +1,336 @@
+"""The front door: `SecodaClient`. It owns or borrows the connections, and hands each call to the engine."""
+
+import ssl as ssl_module
+from asyncio import Event as StopEvent
+from asyncio import sleep as asyncio_sleep
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlencode
+
+from attrs import evolve
+
+from secoda_async import bulk as bulk_module
+from secoda_async._engine import convert, protocol
+from secoda_async._engine.credentials import Credentials
+from secoda_async._engine.limits import RateLimiter, SlidingWindowLimiter
+from secoda_async._engine.pipeline import Pipeline
+from secoda_async._engine.protocol import METHODS, Reply, Request
+from secoda_async._engine.transport import Transport
+from secoda_async.bulk import Operation, Outcome
+from secoda_async.clock import Clock, SystemClock
+from secoda_async.config import (
+    API_PREFIX,
+    ApiKeyProvider,
+    CallOptions,
+    Priority,
+    RateLimit,
+    Region,
+    RetryPolicy,
+    Secret,
+    key_problem,
+    origin_of,
+    read_environment,
+)
+from secoda_async.errors import ConfigurationError, InvalidArgumentError, NotFoundError, ResponseError
+from secoda_async.events import Event
+from secoda_async.groups import Groups
+from secoda_async.models import UNSET, Unset
+from secoda_async.users import Users
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["SecodaClient"]
+
+_RETRY: Final = RetryPolicy()
+_WRITE_LIMIT: Final = RateLimit(30, per_seconds=60)
+
+ParamValue = str | int | float | bool
+
+
+class SecodaClient:
+    """A client of the Secoda API: `async with SecodaClient(api_key="...") as secoda`.
+
+    It can be made anywhere, at import time too: nothing is opened before the first call. Calls may be made
+    concurrently.
+
+    Attributes:
+        groups: The calls on groups.
+        users: The calls on users.
+        limiter: The write limit in use; `limiter.state` and `limiter.time_for(n)` can be read at any time.
+    """
+
+    groups: Groups
+    users: Users
+    limiter: RateLimiter
+
+    def __init__(
+        self,
+        api_key: str | ApiKeyProvider | None = None,
+        *,
+        base_url: str | None = None,
+        region: Region | str | None = None,
+        retry: RetryPolicy = _RETRY,
+        write_limit: RateLimit = _WRITE_LIMIT,
+        limiter: RateLimiter | None = None,
+        timeout: float = 30.0,
+        deadline: float | None = None,
+        max_wait: float | None = None,
+        max_connections: int = 20,
+        session: "aiohttp.ClientSession | None" = None,
+        ssl: ssl_module.SSLContext | None = None,
+        trust_env: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Check the settings; nothing is sent.
+
+        Args:
+            api_key: The key, or an async callable that returns it (asked again once after a 401). Without it, the
+                environment's `SECODA_API_KEY`.
+            base_url: Where the API is: an origin, or one ending in `/api/v1`. Plain http only for loopback. Without
+                it and `region`, the environment's `SECODA_BASE_URL` or `SECODA_REGION`.
+            region: `us` (the default), `eu` or `apac`: a name for a URL.
+            retry: How often and how patiently a call is tried again.
+            write_limit: How many POST, PUT and PATCH may start in a window. It is kept by this client alone: leave
+                a share to other programs that use the same key.
+            limiter: A limit of your own, or another client's, in place of `write_limit`.
+            timeout: Seconds that one attempt may take on the wire.
+            deadline: Seconds that a whole call may take, every wait in it included. None: as long as its attempts
+                and a moving queue take.
+            max_wait: Seconds that a write may wait for the limit; a longer wait fails at once. None: any.
+            max_connections: Requests that may be on the wire at a time.
+            session: An aiohttp session to use, left open at the end. Your own timeouts, cookies and middlewares do
+                not apply, and creates share its kept connections.
+            ssl: Which certificates to trust, such as a company's own CA.
+            trust_env: Use the proxy that the environment names (read once, now).
+            on_event: Called with an `AttemptEvent` or `WaitEvent` after each attempt and wait.
+            clock: Where time comes from; tests pass one that jumps.
+
+        Raises:
+            ConfigurationError: When a setting can't work.
+        """
+        source = _source(api_key)
+        del api_key  # a traceback with locals must not show it
+        options = CallOptions(timeout=timeout, deadline=deadline, max_wait=max_wait, retry=retry)
+        _check(write_limit, limiter, max_connections, session, ssl)
+        clock = clock or SystemClock()
+        self.limiter = SlidingWindowLimiter(write_limit, clock=clock) if limiter is None else limiter
+        transport = Transport(
+            origin_of(base_url, region),
+            max_connections=max_connections,
+            session=session,
+            ssl=ssl,
+            trust_env=trust_env,
+        )
+        pipeline = Pipeline(
+            transport,
+            Credentials(source),
+            self.limiter,
+            clock=clock,
+            retry_budget=retry.budget,
+            window=write_limit.per_seconds,
+            on_event=on_event,
+        )
+        self._use(pipeline, options, is_copy=False)
+
+    def _use(self, pipeline: Pipeline, options: CallOptions, *, is_copy: bool) -> None:
+        self._pipeline = pipeline
+        self._options = options
+        self._is_copy = is_copy
+        self.groups = Groups(pipeline, options)
+        self.users = Users(pipeline, options)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._pipeline.transport.origin}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections, unless the session is yours. Calls that wait or are under way end at once.
+
+        They end with `ClientClosedError`, a create that was sent with `OutcomeUnknownError`. Closing twice does no
+        harm; closing a copy made by `with_options` does nothing.
+        """
+        if self._is_copy:
+            return
+        self._pipeline.lifetime.close()
+        await asyncio_sleep(0)  # let what is under way end with the right error
+        await self._pipeline.transport.close()
+
+    def with_options(
+        self,
+        *,
+        timeout: float | Unset = UNSET,  # noqa: ASYNC109 - a setting of calls, not of this one
+        deadline: float | None | Unset = UNSET,
+        max_wait: float | None | Unset = UNSET,
+        retry: RetryPolicy | Unset = UNSET,
+        priority: Priority | Unset = UNSET,
+    ) -> "SecodaClient":
+        """Return a light copy for calls with other options, on the same connections and the same limit.
+
+        Args:
+            timeout: As for the client.
+            deadline: As for the client.
+            max_wait: As for the client.
+            retry: As for the client; the retry budget stays the client's.
+            priority: "background" lets interactive writes go first at the limit.
+
+        Raises:
+            ConfigurationError: When an option can't work.
+        """
+        given = {
+            name: value
+            for name, value in (
+                ("timeout", timeout),
+                ("deadline", deadline),
+                ("max_wait", max_wait),
+                ("retry", retry),
+                ("priority", priority),
+            )
+            if value is not UNSET
+        }
+        copy = object.__new__(type(self))
+        copy.limiter = self.limiter
+        copy._use(self._pipeline, evolve(self._options, **given), is_copy=True)
+        return copy
+
+    def bulk(
+        self,
+        operations: Iterable[Operation] | AsyncIterable[Operation],
+        *,
+        concurrency: int = 20,
+        fail_fast: bool = False,
+        stop: StopEvent | None = None,
+    ) -> AsyncGenerator[Outcome, None]:
+        """Carry out many operations concurrently, and yield one outcome for each, as they end.
+
+        They run in the background: interactive writes of the same client go first. A failure does not stop the
+        others, but a refused key does, since all would fail alike. Creates look for their group after a lost answer.
+
+        Args:
+            operations: `CreateGroup`, `UpdateGroup` and `DeleteGroup`, from any iterable or async iterable.
+            concurrency: How many are under way at a time.
+            fail_fast: Stop after the first failure: what is under way ends, the rest is `not_attempted`.
+            stop: Once set, likewise.
+
+        Raises:
+            InvalidArgumentError: When `concurrency` is below 1.
+        """
+        background = self.with_options(priority="background")
+        return bulk_module.run(
+            background.groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop
+        )
+
+    async def health(self) -> str:
+        """Ask whether the service is up (`GET /healthcheck`), and return the status it gives, such as "OK".
+
+        The docs do not say whether it lives beside or below `/api/v1`: the first is tried, then the second.
+
+        Raises:
+            SecodaError: As any call.
+        """
+        try:
+            return await self._health("/healthcheck")
+        except NotFoundError:
+            pass
+        return await self._health(f"{API_PREFIX}/healthcheck")
+
+    async def _health(self, path: str) -> str:
+        call = self._pipeline.call(Request("GET", path, route=path), self._options)
+        return await self._pipeline.send(call, _status)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, ParamValue | Sequence[ParamValue]] | None = None,
+        json: object = None,
+    ) -> Any:
+        """Call any endpoint that the SDK does not model: the same engine, plain JSON in and out.
+
+        Args:
+            method: GET, POST, PUT, PATCH or DELETE.
+            path: Below `/api/v1`, for example "tag" or "table/tables".
+            params: The query.
+            json: The body; None sends none.
+
+        Returns:
+            The parsed body, or None when there is none.
+
+        Raises:
+            InvalidArgumentError: When the path is a URL, leaves the API or carries a query.
+            OutcomeUnknownError: When a POST may have happened.
+        """
+        if not isinstance(method, str) or method.upper() not in METHODS:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(f"method must be one of {', '.join(sorted(METHODS))}, not {method!r}")
+        url_path = protocol.raw_path(path)
+        body = None if json is None else convert.dump(json)
+        request = Request(method.upper(), url_path, _query(params), body, route=url_path)
+        return await self._pipeline.send(self._pipeline.call(request, self._options), protocol.json_of)
+
+
+def _source(api_key: object) -> Secret | ApiKeyProvider:
+    """The key or its callable, checked.
+
+    Raises:
+        ConfigurationError: When there is none, or it can't be sent; it is not shown.
+    """
+    if callable(api_key):
+        return api_key
+    if api_key is None:
+        api_key = read_environment("SECODA_API_KEY")
+    if api_key is None:
+        raise ConfigurationError(
+            "no API key: pass api_key, or set SECODA_API_KEY (keys are made in Secoda under Settings > API)"
+        )
+    problem = key_problem(api_key)
+    if problem is None:
+        return Secret(str(api_key).strip())
+    del api_key
+    raise ConfigurationError(problem)
+
+
+def _check(
+    write_limit: object, limiter: object, max_connections: object, session: object, ssl: object
+) -> None:
+    if not isinstance(write_limit, RateLimit):
+        raise ConfigurationError(f"write_limit must be a RateLimit, not {type(write_limit).__name__}")
+    if limiter is not None and not callable(getattr(limiter, "acquire", None)):
+        raise ConfigurationError(f"limiter must be a RateLimiter, not {type(limiter).__name__}")
+    if type(max_connections) is not int or max_connections < 1:
+        raise ConfigurationError(f"max_connections must be a whole number of at least 1, not {max_connections!r}")
+    if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
+        raise ConfigurationError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
+    if ssl is not None and session is not None:
+        raise ConfigurationError("ssl belongs to the connections, and those are the session's: set it there")
+
+
+def _query(params: Mapping[str, ParamValue | Sequence[ParamValue]] | None) -> str:
+    def text(value: ParamValue) -> str:
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    pairs = [
+        (name, text(value))
+        for name, values in (params or {}).items()
+        for value in (values if isinstance(values, Sequence) and not isinstance(values, str) else (values,))
+    ]
+    return urlencode(pairs)
+
+
+def _status(reply: Reply) -> str:
+    payload = protocol.json_of(reply)
+    status = payload.get("status") if isinstance(payload, dict) else None
+    if not isinstance(status, str):
+        error = ResponseError("status: the health check says nothing of it")
+        error.location = "status"
+        raise error
+    return status

@@ -1,0 +1,139 @@
+"""Time as the SDK sees it: read, and wait on, through one small object, so that tests need not sleep.
+
+A client, its limiter and an emulator that share a clock agree on what a minute is.
+"""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import define, field
+
+from secoda_async.errors import ConfigurationError
+
+__all__ = ["AutojumpClock", "Clock", "ScaledClock", "SystemClock", "Timer", "sleep"]
+
+
+class Timer(Protocol):
+    """What `Clock.call_later` returns."""
+
+    def cancel(self) -> object:
+        """Forget the callback, if it has not run."""
+        ...
+
+
+class Clock(Protocol):
+    """Where the SDK takes its time from. `asyncio`'s own loop time is never used directly."""
+
+    def now(self) -> float:
+        """Seconds since some fixed moment; never goes back."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
+        """Run `callback` on the running event loop once `delay` seconds have passed."""
+        ...
+
+
+class SystemClock:
+    """The machine's monotonic clock."""
+
+    def now(self) -> float:
+        """Seconds of `time.monotonic()`."""
+        return time.monotonic()
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
+        """As `loop.call_later`."""
+        return asyncio.get_running_loop().call_later(delay, callback)
+
+
+@define
+class ScaledClock:
+    """A clock that runs `speed` times as fast as the machine's, for demonstrations."""
+
+    speed: float = field()
+
+    @speed.validator
+    def _check(self, _: object, value: float) -> None:
+        if not 0 < value < float("inf"):
+            raise ConfigurationError(f"speed must be a positive number, not {value!r}")
+
+    def now(self) -> float:
+        """Seconds of `time.monotonic()`, times `speed`."""
+        return time.monotonic() * self.speed
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
+        """As `loop.call_later`, `speed` times sooner."""
+        return asyncio.get_running_loop().call_later(delay / self.speed, callback)
+
+
+@define(order=True)
+class _Pending:
+    """A callback that waits for its moment."""
+
+    due: float
+    number: int
+    callback: Callable[[], object] | None = field(order=False)
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class AutojumpClock:
+    """A clock for tests: it stands still while anything runs and jumps to the next timer when nothing does.
+
+    "Nothing runs" means that the event loop turned `patience` times while this clock was left alone. Sockets
+    between a client and a server on the same event loop make progress at every turn, so a call that is under
+    way is not overtaken; work in other threads or processes is not seen.
+    """
+
+    def __init__(self, *, start: float = 0.0, patience: int = 250) -> None:
+        self._now = start
+        self._patience = patience
+        self._idle_turns = 0
+        self._timers: list[_Pending] = []
+        self._numbers = itertools.count()
+        self._watched: asyncio.AbstractEventLoop | None = None
+
+    def now(self) -> float:
+        """Seconds since `start`, all of them skipped over."""
+        return self._now
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
+        """Run `callback` when the clock has jumped `delay` seconds ahead."""
+        loop = asyncio.get_running_loop()
+        if self._watched is not loop:
+            self._timers.clear()  # what is left belongs to an event loop that has ended
+            self._watched = loop
+            loop.call_soon(self._turn, loop)
+        timer = _Pending(self._now + max(0.0, delay), next(self._numbers), callback)
+        heapq.heappush(self._timers, timer)
+        self._idle_turns = 0
+        return timer
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._timers and self._timers[0].callback is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            self._watched = None
+            return
+        self._idle_turns += 1
+        if self._idle_turns > self._patience:
+            self._idle_turns = 0
+            due = heapq.heappop(self._timers)
+            self._now = max(self._now, due.due)
+            if due.callback is not None:  # cancelled ones were dropped above
+                due.callback()
+        loop.call_soon(self._turn, loop)
+
+
+async def sleep(clock: Clock, seconds: float) -> None:
+    """Wait `seconds` on `clock`; cancelling it leaves no timer behind."""
+    done = asyncio.get_running_loop().create_future()
+    timer = clock.call_later(seconds, lambda: done.done() or done.set_result(None))
+    try:
+        await done
+    finally:
+        timer.cancel()

@@ -1,0 +1,209 @@
+"""Settings: frozen, and checked once, before any I/O."""
+
+import enum
+import ipaddress
+import math
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from attrs import Attribute, field, frozen
+
+from secoda_async.errors import ConfigurationError
+
+__all__ = ["API_PREFIX", "CallOptions", "Priority", "RateLimit", "Region", "RetryPolicy", "Secret", "origin_of"]
+
+API_PREFIX: Final = "/api/v1"
+"""Where the API lives on every host (FACTS: documented)."""
+
+Priority = Literal["interactive", "background"]
+"""Interactive writes are served before background ones that wait for the same limit."""
+
+ApiKeyProvider = Callable[[], Awaitable[str]]
+"""An async callable that returns the key; asked again once after a 401."""
+
+
+class Region(enum.StrEnum):
+    """Where Secoda hosts the workspace (FACTS: documented)."""
+
+    US = "us"
+    EU = "eu"
+    APAC = "apac"
+
+    @property
+    def origin(self) -> str:
+        """The scheme and host of the region's API."""
+        return _ORIGINS[self]
+
+
+_ORIGINS: Final = {
+    Region.US: "https://api.secoda.co",
+    Region.EU: "https://eapi.secoda.co",
+    Region.APAC: "https://aapi.secoda.co",
+}
+
+
+class Secret(str):
+    """A string that shows as `***` wherever a repr is taken: in logs of headers, in tracebacks with locals."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def _number(
+    *, least: float = 0.0, exclusive: bool = False, whole: bool = False, optional: bool = False
+) -> Callable[[Any, "Attribute[Any]", Any], None]:
+    """A validator for a finite number (a whole one, if said) from `least` up."""
+
+    def check(owner: object, attribute: "Attribute[Any]", value: object) -> None:
+        if value is None and optional:
+            return
+        kinds = (int,) if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+            fits = False
+        else:
+            fits = value > least if exclusive else value >= least
+        if not fits:
+            kind = "a whole number" if whole else "a number"
+            bound = f"greater than {least:g}" if exclusive else f"of at least {least:g}"
+            none = ", or None" if optional else ""
+            name = type(owner).__name__
+            raise ConfigurationError(f"{name}: {attribute.name} must be {kind} {bound}{none}, not {value!r}")
+
+    return check
+
+
+@frozen
+class RetryPolicy:
+    """How often, and how patiently, a call is tried again. `attempts=1` turns retries off."""
+
+    attempts: int = field(default=5, validator=_number(least=1, whole=True), kw_only=True)
+    """Requests a call may make in all, the first included: retries are one fewer."""
+    initial: float = field(default=0.5, validator=_number(), kw_only=True)
+    """Seconds: the first backoff is random between 0 and this; each later one up to twice the one before."""
+    maximum: float = field(default=30.0, validator=_number(), kw_only=True)
+    """Seconds: no backoff is longer, unless the server asks for more."""
+    max_retry_after: float = field(default=120.0, validator=_number(), kw_only=True)
+    """Seconds: when the server asks for a longer wait than this, the call raises at once."""
+    budget: int | None = field(default=100, validator=_number(whole=True, optional=True), kw_only=True)
+    """Retries that a client may owe: each retry (after a 429 aside) takes one, each success gives one back.
+
+    Empty, failures raise at once, so that an outage is not answered with a storm. None lifts it.
+    """
+
+
+@frozen
+class RateLimit:
+    """So many calls in any window of so many seconds. The API's documented limit for writes is 30 in 60."""
+
+    calls: int = field(default=30, validator=_number(least=1, whole=True))
+    """Calls that the server allows in one window."""
+    per_seconds: float = field(default=60.0, validator=_number(exclusive=True), kw_only=True)
+    """Seconds the window lasts."""
+    share: float = field(default=1.0, validator=_number(exclusive=True), kw_only=True)
+    """The part of the calls to use, above 0 and up to 1: 0.5 leaves half of them to other programs."""
+
+    @share.validator
+    def _check_share(self, _: object, value: float) -> None:
+        if value > 1:
+            raise ConfigurationError(f"RateLimit: share must be at most 1, not {value!r}")
+
+    @property
+    def places(self) -> int:
+        """How many calls this client may make in a window: at least one."""
+        return max(1, math.floor(self.calls * self.share + 1e-9))  # 0.29 * 100 is 28.999...
+
+
+@frozen(kw_only=True)
+class CallOptions:
+    """What `SecodaClient.with_options` can change for the calls of a copy."""
+
+    timeout: float = field(default=30.0, validator=_number(exclusive=True))
+    """Seconds that one attempt may take on the wire; waiting in our own queues is not counted."""
+    deadline: float | None = field(default=None, validator=_number(exclusive=True, optional=True))
+    """Seconds that the whole call may take, every wait in it included."""
+    max_wait: float | None = field(default=None, validator=_number(optional=True))
+    """Seconds that a write may wait for the write limit; a longer wait fails at once. 0 is now or never."""
+    retry: RetryPolicy = field(factory=RetryPolicy)
+    """How often to try."""
+    priority: Priority = field(default="interactive")
+    """Who goes first at the write limit."""
+
+    @retry.validator
+    def _check_retry(self, _: object, value: object) -> None:
+        if not isinstance(value, RetryPolicy):
+            raise ConfigurationError(f"retry must be a RetryPolicy, not {type(value).__name__}")
+
+    @priority.validator
+    def _check_priority(self, _: object, value: object) -> None:
+        if value not in ("interactive", "background"):
+            raise ConfigurationError(f"priority must be 'interactive' or 'background', not {value!r}")
+
+
+def read_environment(name: str) -> str | None:
+    """The environment variable, or None when it is unset or blank."""
+    return os.environ.get(name, "").strip() or None
+
+
+def key_problem(key: object) -> str | None:
+    """What is wrong with an API key, in words that don't show it; None when it can be sent."""
+    if not isinstance(key, str):
+        return f"the API key must be a string or an async callable, not {type(key).__name__}"
+    if not key.strip():
+        return "the API key is empty"
+    if not all(" " < character < "\x7f" for character in key.strip()):
+        return "the API key has a character inside that no key has (white space, a control character or non-ASCII)"
+    return None
+
+
+def origin_of(base_url: str | None, region: Region | str | None) -> str:
+    """The scheme, host and port to talk to, from the arguments or, without them, the environment.
+
+    Raises:
+        ConfigurationError: When the URL is not an http(s) origin (or one ending in `/api/v1`), is plain http to
+            another machine, or the region has no such name.
+    """
+    if base_url is None and region is None:
+        base_url, region = read_environment("SECODA_BASE_URL"), read_environment("SECODA_REGION")
+    elif base_url is not None and region is not None:
+        raise ConfigurationError("give base_url or region, not both: a region is only a name for a URL")
+    if base_url is not None:
+        return _checked_origin(base_url)
+    try:
+        return Region((region or "us").lower()).origin
+    except ValueError:
+        names = ", ".join(repr(str(name)) for name in Region)
+        raise ConfigurationError(f"there is no region {region!r}: use one of {names}, or base_url") from None
+
+
+def _checked_origin(base_url: str) -> str:
+    try:
+        parts = urlsplit(base_url.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigurationError("base_url is not a URL: write it as https://host or https://host/api/v1") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("base_url carries a user name or password; the API takes only a key: leave it out")
+    shown = base_url.strip()
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError(f"base_url {shown!r} is not an http(s) URL: write it as https://host")
+    if parts.path.rstrip("/") not in ("", API_PREFIX) or parts.query or parts.fragment:
+        raise ConfigurationError(f"base_url {shown!r} must be an origin, or one ending in {API_PREFIX}: no other path")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(
+            f"base_url {shown!r} would send the key in clear text: use https (http is for loopback addresses only)"
+        )
+    netloc = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{netloc}" + (f":{port}" if port is not None else "")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,121 @@
+"""What the API speaks of: groups, users, pages of either, and the operations of a bulk.
+
+Plain frozen classes that can be built by hand. They know nothing of JSON; `_engine/convert.py` does.
+"""
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from attrs import field, frozen
+
+from secoda_async.errors import ResponseError
+
+__all__ = ["UNSET", "Group", "GroupFields", "Page", "Unset", "User"]
+
+T = TypeVar("T")
+
+
+class Unset(enum.Enum):
+    """The type of `UNSET`."""
+
+    UNSET = "UNSET"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+"""Left out: not sent, and so left as it is. Not the same as None, which is sent as null."""
+
+
+def _no_extra() -> Mapping[str, Any]:
+    return {}
+
+
+@frozen
+class Group:
+    """A user group of the workspace, as the server last showed it."""
+
+    id: str
+    """The group's id, as on the wire."""
+    name: str
+    """The group's name; the server does not keep names unique."""
+    icon: str | None = None
+    """An emoji, as a rule."""
+    description: str | None = None
+    """What the group is for."""
+    users: tuple[str, ...] = ()
+    """Ids of the members, in the server's order, which means nothing."""
+    created_at: datetime | None = None
+    """When it was made, UTC."""
+    updated_at: datetime | None = None
+    """When it last changed, UTC."""
+    workspace_id: str | None = None
+    """The workspace it belongs to."""
+    snowflake_role: str | None = None
+    """The Snowflake role that is tied to it."""
+    extra: Mapping[str, Any] = field(factory=_no_extra, eq=False, repr=False, kw_only=True)
+    """Fields that this version does not know, as plain JSON."""
+
+
+@frozen
+class User:
+    """A user of the workspace (read only in this SDK: needed to turn e-mail addresses into ids)."""
+
+    id: str
+    """The user's id, as on the wire."""
+    email: str | None = None
+    """The address they sign in with."""
+    first_name: str | None = None
+    """Their first name."""
+    last_name: str | None = None
+    """Their last name."""
+    role: str | None = None
+    """`admin`, `editor`, `viewer`, `guest`, or a role of the workspace's own."""
+    workspace_id: str | None = None
+    """The workspace they belong to."""
+    profile_picture: str | None = None
+    """Where their picture is."""
+    user_groups: tuple[str, ...] = ()
+    """Ids of the groups they are in."""
+    pending: bool | None = None
+    """Whether they were invited and have not come yet."""
+    is_service_account: bool | None = None
+    """Whether this is a program rather than a person."""
+    last_login: datetime | None = None
+    """When they last signed in, UTC."""
+    disabled: bool | None = None
+    """Whether they are locked out."""
+    extra: Mapping[str, Any] = field(factory=_no_extra, eq=False, repr=False, kw_only=True)
+    """Fields that this version does not know, as plain JSON."""
+
+
+@frozen
+class Page(Generic[T]):
+    """One page of a list."""
+
+    number: int
+    """Which page, from 1; on cursor lists too."""
+    items: tuple[T, ...]
+    """What it holds, without what an earlier page of the same read held already."""
+    count: int | None = None
+    """How many items the whole list has, as the server counts."""
+    total_pages: int | None = None
+    """How many pages the whole list has."""
+    invalid: tuple[ResponseError, ...] = ()
+    """With `on_invalid="skip"`: the items that could not be read, each with its index and id."""
+
+
+@frozen(kw_only=True)
+class GroupFields:
+    """The fields of a group that can be written. `UNSET` leaves a field alone, None sends null."""
+
+    name: str | Unset = UNSET
+    icon: str | None | Unset = UNSET
+    description: str | None | Unset = UNSET
+    users: tuple[str, ...] | Unset = UNSET
