@@ -34,8 +34,8 @@ class CreateGroup:
     """Create a group; the fields are those of `Groups.create`."""
 
     name: str | Unset = UNSET
-    icon: str | None | Unset = UNSET
-    description: str | None | Unset = UNSET
+    icon: str | Unset | None = UNSET
+    description: str | Unset | None = UNSET
     users: Iterable[str] | Unset = field(default=UNSET, converter=_ids)
 
 
@@ -45,8 +45,8 @@ class UpdateGroup:
 
     id: str
     name: str | Unset = field(default=UNSET, kw_only=True)
-    icon: str | None | Unset = field(default=UNSET, kw_only=True)
-    description: str | None | Unset = field(default=UNSET, kw_only=True)
+    icon: str | Unset | None = field(default=UNSET, kw_only=True)
+    description: str | Unset | None = field(default=UNSET, kw_only=True)
     users: Iterable[str] | Unset = field(default=UNSET, converter=_ids, kw_only=True)
 
 
@@ -160,7 +160,8 @@ class _Crew:
         spent = Spent()
         SPENT.set(spent)  # the worker's task has a context of its own
         status: Status
-        group, error = None, None
+        group: Group | None = None
+        error: SecodaError | None = None
         try:
             status, group = await self._apply(operation)
         except OutcomeUnknownError as unknown:
@@ -186,9 +187,7 @@ class _Crew:
                 )
                 return "applied", group
             case UpdateGroup(id=group_id, name=name, icon=icon, description=description, users=users):
-                group = await self.groups.update(
-                    group_id, name=name, icon=icon, description=description, users=users
-                )
+                group = await self.groups.update(group_id, name=name, icon=icon, description=description, users=users)
                 return "applied", group
             case DeleteGroup(id=group_id, missing_ok=missing_ok):
                 try:

@@ -5,10 +5,8 @@ from asyncio import Event as StopEvent
 from asyncio import sleep as asyncio_sleep
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import urlencode
-
-from attrs import evolve
 
 from secoda_async import bulk as bulk_module
 from secoda_async._engine import convert, protocol
@@ -65,7 +63,7 @@ class SecodaClient:
     users: Users
     limiter: RateLimiter
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of a client, all but one by name
         self,
         api_key: str | ApiKeyProvider | None = None,
         *,
@@ -168,9 +166,9 @@ class SecodaClient:
     def with_options(
         self,
         *,
-        timeout: float | Unset = UNSET,  # noqa: ASYNC109 - a setting of calls, not of this one
-        deadline: float | None | Unset = UNSET,
-        max_wait: float | None | Unset = UNSET,
+        timeout: float | Unset = UNSET,
+        deadline: float | Unset | None = UNSET,
+        max_wait: float | Unset | None = UNSET,
         retry: RetryPolicy | Unset = UNSET,
         priority: Priority | Unset = UNSET,
     ) -> "SecodaClient":
@@ -186,20 +184,17 @@ class SecodaClient:
         Raises:
             ConfigurationError: When an option can't work.
         """
-        given = {
-            name: value
-            for name, value in (
-                ("timeout", timeout),
-                ("deadline", deadline),
-                ("max_wait", max_wait),
-                ("retry", retry),
-                ("priority", priority),
-            )
-            if value is not UNSET
-        }
+        present = self._options
+        options = CallOptions(
+            timeout=present.timeout if timeout is UNSET else timeout,
+            deadline=present.deadline if deadline is UNSET else deadline,
+            max_wait=present.max_wait if max_wait is UNSET else max_wait,
+            retry=present.retry if retry is UNSET else retry,
+            priority=present.priority if priority is UNSET else priority,
+        )
         copy = object.__new__(type(self))
         copy.limiter = self.limiter
-        copy._use(self._pipeline, evolve(self._options, **given), is_copy=True)
+        copy._use(self._pipeline, options, is_copy=True)
         return copy
 
     def bulk(
@@ -225,9 +220,7 @@ class SecodaClient:
             InvalidArgumentError: When `concurrency` is below 1.
         """
         background = self.with_options(priority="background")
-        return bulk_module.run(
-            background.groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop
-        )
+        return bulk_module.run(background.groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop)
 
     async def health(self) -> str:
         """Ask whether the service is up (`GET /healthcheck`), and return the status it gives, such as "OK".
@@ -254,7 +247,7 @@ class SecodaClient:
         *,
         params: Mapping[str, ParamValue | Sequence[ParamValue]] | None = None,
         json: object = None,
-    ) -> Any:
+    ) -> Any:  # noqa: ANN401 - plain JSON
         """Call any endpoint that the SDK does not model: the same engine, plain JSON in and out.
 
         Args:
@@ -270,7 +263,7 @@ class SecodaClient:
             InvalidArgumentError: When the path is a URL, leaves the API or carries a query.
             OutcomeUnknownError: When a POST may have happened.
         """
-        if not isinstance(method, str) or method.upper() not in METHODS:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if method.upper() not in METHODS:
             raise InvalidArgumentError(f"method must be one of {', '.join(sorted(METHODS))}, not {method!r}")
         url_path = protocol.raw_path(path)
         body = None if json is None else convert.dump(json)
@@ -285,7 +278,7 @@ def _source(api_key: object) -> Secret | ApiKeyProvider:
         ConfigurationError: When there is none, or it can't be sent; it is not shown.
     """
     if callable(api_key):
-        return api_key
+        return cast("ApiKeyProvider", api_key)
     if api_key is None:
         api_key = read_environment("SECODA_API_KEY")
     if api_key is None:
@@ -299,9 +292,7 @@ def _source(api_key: object) -> Secret | ApiKeyProvider:
     raise ConfigurationError(problem)
 
 
-def _check(
-    write_limit: object, limiter: object, max_connections: object, session: object, ssl: object
-) -> None:
+def _check(write_limit: object, limiter: object, max_connections: object, session: object, ssl: object) -> None:
     if not isinstance(write_limit, RateLimit):
         raise ConfigurationError(f"write_limit must be a RateLimit, not {type(write_limit).__name__}")
     if limiter is not None and not callable(getattr(limiter, "acquire", None)):
@@ -328,7 +319,7 @@ def _query(params: Mapping[str, ParamValue | Sequence[ParamValue]] | None) -> st
 
 def _status(reply: Reply) -> str:
     payload = protocol.json_of(reply)
-    status = payload.get("status") if isinstance(payload, dict) else None
+    status = cast("dict[str, object]", payload).get("status") if isinstance(payload, dict) else None
     if not isinstance(status, str):
         error = ResponseError("status: the health check says nothing of it")
         error.location = "status"

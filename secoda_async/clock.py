@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from secoda_async.errors import ConfigurationError
 
@@ -49,16 +49,16 @@ class SystemClock:
         return asyncio.get_running_loop().call_later(delay, callback)
 
 
-@define
+def _positive(_: object, __: object, value: float) -> None:
+    if not 0 < value < float("inf"):
+        raise ConfigurationError(f"speed must be a positive number, not {value!r}")
+
+
+@frozen
 class ScaledClock:
     """A clock that runs `speed` times as fast as the machine's, for demonstrations."""
 
-    speed: float = field()
-
-    @speed.validator
-    def _check(self, _: object, value: float) -> None:
-        if not 0 < value < float("inf"):
-            raise ConfigurationError(f"speed must be a positive number, not {value!r}")
+    speed: float = field(validator=_positive)
 
     def now(self) -> float:
         """Seconds of `time.monotonic()`, times `speed`."""
@@ -131,9 +131,9 @@ class AutojumpClock:
 
 async def sleep(clock: Clock, seconds: float) -> None:
     """Wait `seconds` on `clock`; cancelling it leaves no timer behind."""
-    done = asyncio.get_running_loop().create_future()
-    timer = clock.call_later(seconds, lambda: done.done() or done.set_result(None))
+    done = asyncio.Event()
+    timer = clock.call_later(seconds, done.set)
     try:
-        await done
+        await done.wait()
     finally:
         timer.cancel()

@@ -12,7 +12,16 @@ from attrs import Attribute, field, frozen
 
 from secoda_async.errors import ConfigurationError
 
-__all__ = ["API_PREFIX", "CallOptions", "Priority", "RateLimit", "Region", "RetryPolicy", "Secret", "origin_of"]
+__all__ = [
+    "API_PREFIX",
+    "CallOptions",
+    "Priority",
+    "RateLimit",
+    "Region",
+    "RetryPolicy",
+    "Secret",
+    "origin_of",
+]
 
 API_PREFIX: Final = "/api/v1"
 """Where the API lives on every host (FACTS: documented)."""
@@ -76,6 +85,11 @@ def _number(
     return check
 
 
+def _at_most_one(_: object, attribute: "Attribute[Any]", value: float) -> None:
+    if value > 1:
+        raise ConfigurationError(f"RateLimit: {attribute.name} must be at most 1, not {value!r}")
+
+
 @frozen
 class RetryPolicy:
     """How often, and how patiently, a call is tried again. `attempts=1` turns retries off."""
@@ -103,18 +117,23 @@ class RateLimit:
     """Calls that the server allows in one window."""
     per_seconds: float = field(default=60.0, validator=_number(exclusive=True), kw_only=True)
     """Seconds the window lasts."""
-    share: float = field(default=1.0, validator=_number(exclusive=True), kw_only=True)
+    share: float = field(default=1.0, validator=[_number(exclusive=True), _at_most_one], kw_only=True)
     """The part of the calls to use, above 0 and up to 1: 0.5 leaves half of them to other programs."""
-
-    @share.validator
-    def _check_share(self, _: object, value: float) -> None:
-        if value > 1:
-            raise ConfigurationError(f"RateLimit: share must be at most 1, not {value!r}")
 
     @property
     def places(self) -> int:
         """How many calls this client may make in a window: at least one."""
         return max(1, math.floor(self.calls * self.share + 1e-9))  # 0.29 * 100 is 28.999...
+
+
+def _policy(_: object, __: object, value: object) -> None:
+    if not isinstance(value, RetryPolicy):
+        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(value).__name__}")
+
+
+def _priority(_: object, __: object, value: object) -> None:
+    if value not in ("interactive", "background"):
+        raise ConfigurationError(f"priority must be 'interactive' or 'background', not {value!r}")
 
 
 @frozen(kw_only=True)
@@ -127,20 +146,10 @@ class CallOptions:
     """Seconds that the whole call may take, every wait in it included."""
     max_wait: float | None = field(default=None, validator=_number(optional=True))
     """Seconds that a write may wait for the write limit; a longer wait fails at once. 0 is now or never."""
-    retry: RetryPolicy = field(factory=RetryPolicy)
+    retry: RetryPolicy = field(factory=RetryPolicy, validator=_policy)
     """How often to try."""
-    priority: Priority = field(default="interactive")
+    priority: Priority = field(default="interactive", validator=_priority)
     """Who goes first at the write limit."""
-
-    @retry.validator
-    def _check_retry(self, _: object, value: object) -> None:
-        if not isinstance(value, RetryPolicy):
-            raise ConfigurationError(f"retry must be a RetryPolicy, not {type(value).__name__}")
-
-    @priority.validator
-    def _check_priority(self, _: object, value: object) -> None:
-        if value not in ("interactive", "background"):
-            raise ConfigurationError(f"priority must be 'interactive' or 'background', not {value!r}")
 
 
 def read_environment(name: str) -> str | None:

@@ -134,7 +134,7 @@ class APIError(SecodaError):
 
     status: int = 0
     """The HTTP status."""
-    headers: Mapping[str, str] = {}  # noqa: RUF012 - an empty default; each error sets its own
+    headers: Mapping[str, str] = {}
     """The headers of the answer, names in lower case."""
     body: str = ""
     """The start of the body, at most 2,000 characters."""
@@ -147,7 +147,7 @@ class APIError(SecodaError):
 class BadRequestError(APIError):
     """400 or 422: the server refused the content."""
 
-    fields: Mapping[str, Sequence[str]] = {}  # noqa: RUF012 - as in APIError
+    fields: Mapping[str, Sequence[str]] = {}
     """The server's messages by field name."""
 
 

@@ -36,8 +36,8 @@ class Groups:
         self,
         *,
         name: str | Unset = UNSET,
-        icon: str | None | Unset = UNSET,
-        description: str | None | Unset = UNSET,
+        icon: str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
         users: Iterable[str] | Unset = UNSET,
         on_unknown: Literal["raise", "reconcile"] = "raise",
     ) -> Group:
@@ -79,8 +79,8 @@ class Groups:
         group_id: str,
         *,
         name: str | Unset = UNSET,
-        icon: str | None | Unset = UNSET,
-        description: str | None | Unset = UNSET,
+        icon: str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
         users: Iterable[str] | Unset = UNSET,
     ) -> Group:
         """Change what is given and nothing else (`PATCH /auth/group/{id}`); takes one place in the write limit.
@@ -122,7 +122,9 @@ class Groups:
             InvalidArgumentError: When an id can't be one.
         """
         unwanted = frozenset(_ids(users))
-        return await self._change_users(group_id, lambda present: tuple(user for user in present if user not in unwanted))
+        return await self._change_users(
+            group_id, lambda present: tuple(user for user in present if user not in unwanted)
+        )
 
     async def delete(self, group_id: str, *, missing_ok: bool = False) -> bool:
         """Delete a group (`DELETE /auth/group/{id}`).
@@ -173,7 +175,9 @@ class Groups:
 
     async def _patch(self, call: Call, group_id: str, fields: GroupFields) -> Group:
         body = convert.dump(convert.to_dict(fields))
-        return await self._pipeline.send(call.followed_by(request_to("PATCH", _COLLECTION, group_id, body=body)), _group)
+        return await self._pipeline.send(
+            call.followed_by(request_to("PATCH", _COLLECTION, group_id, body=body)), _group
+        )
 
     async def _change_users(self, group_id: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Group:
         """Read a group and write its membership, if `change` makes another one of it."""
@@ -214,7 +218,7 @@ def _ids(users: Iterable[str]) -> tuple[str, ...]:
 
 
 def _checked(
-    name: str | Unset, icon: str | None | Unset, description: str | None | Unset, users: Iterable[str] | Unset
+    name: str | Unset, icon: str | Unset | None, description: str | Unset | None, users: Iterable[str] | Unset
 ) -> GroupFields:
     """Check what is to be written, so that a mistake costs no write."""
     if name is not UNSET and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -222,6 +226,4 @@ def _checked(
     for field, value in (("icon", icon), ("description", description)):
         if not isinstance(value, str | Unset | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"{field} must be a string or None, not {type(value).__name__}")
-    return GroupFields(
-        name=name, icon=icon, description=description, users=UNSET if users is UNSET else _ids(users)
-    )
+    return GroupFields(name=name, icon=icon, description=description, users=UNSET if users is UNSET else _ids(users))

@@ -116,6 +116,6 @@ class GroupFields:
     """The fields of a group that can be written. `UNSET` leaves a field alone, None sends null."""
 
     name: str | Unset = UNSET
-    icon: str | None | Unset = UNSET
-    description: str | None | Unset = UNSET
+    icon: str | Unset | None = UNSET
+    description: str | Unset | None = UNSET
     users: tuple[str, ...] | Unset = UNSET

@@ -6,6 +6,8 @@ The fast converter only says that something is wrong; a second, detailed one is 
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from operator import eq
 from typing import Any, Final, TypeVar, cast
 
 import orjson
@@ -59,8 +61,16 @@ class Envelope:
 
 
 def _wrong(expected: str, value: object) -> _WrongTypeError:
-    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return _WrongTypeError(f"expected {expected}, got {kinds.get(type(value), 'a number')}")
+    return _WrongTypeError(f"expected {expected}, got {_KINDS.get(type(value), 'a number')}")
+
+
+_KINDS: Final[Mapping[type, str]] = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
 def _string(value: object, _: object) -> str:
@@ -88,8 +98,9 @@ def _strings(value: object, _: object) -> tuple[str, ...]:
 
 
 def _objects(value: object, _: object) -> list[Any]:
-    if type(value) is list:
-        return cast("list[Any]", value)
+    if isinstance(value, list):  # JSON has no other kind of list
+        items: list[Any] = value
+        return items
     raise _wrong("a list", value)
 
 
@@ -141,21 +152,26 @@ def _converter(*, detailed: bool) -> Converter:
         (datetime | None, _time_or_null),
     ]
     for wanted, hook in strict:
-        converter.register_structure_hook_func(lambda kind, wanted=wanted: kind == wanted, hook)
+        converter.register_structure_hook_func(partial(eq, wanted), hook)
     converter.register_unstructure_hook(datetime, _time_to_json)
     converter.register_unstructure_hook(ResponseError, str)
-    for model in (Group, User):
-        names = {"last_login": override(struct_hook=_login_or_null)} if model is User else {}
-        read = make_dict_structure_fn(model, converter, extra=override(omit=True), **names)
-        converter.register_structure_hook(model, _with_extra(model, read))
-        write = make_dict_unstructure_fn(model, converter, extra=override(omit=True))
-        converter.register_unstructure_hook(model, lambda item, write=write: {**write(item), **item.extra})
+    _register_model(converter, Group)
+    _register_model(converter, User, last_login=override(struct_hook=_login_or_null))
     for envelope in (_Links, _Meta, Envelope):
         converter.register_structure_hook(envelope, _object_only(make_dict_structure_fn(envelope, converter)))
     converter.register_unstructure_hook(
         GroupFields, make_dict_unstructure_fn(GroupFields, converter, _cattrs_omit_if_default=True)
     )
     return converter
+
+
+def _register_model(converter: Converter, model: type[T], last_login: Any = None) -> None:
+    """Teach the converter one of the API's models, the fields it does not know kept in `extra`."""
+    omit = override(omit=True)
+    read = make_dict_structure_fn(model, converter, extra=omit, last_login=last_login or override())
+    converter.register_structure_hook(model, _with_extra(model, read))
+    write = make_dict_unstructure_fn(model, converter, extra=omit)
+    converter.register_unstructure_hook(model, lambda item: {**write(item), **item.extra})
 
 
 def _object_only(read: Callable[[Mapping[str, Any], Any], Any]) -> Callable[[object, Any], Any]:
@@ -167,9 +183,7 @@ def _object_only(read: Callable[[Mapping[str, Any], Any], Any]) -> Callable[[obj
     return structure
 
 
-def _with_extra(
-    model: type[T], read: Callable[[Mapping[str, Any], Any], T]
-) -> Callable[[object, Any], T]:
+def _with_extra(model: type[T], read: Callable[[Mapping[str, Any], Any], T]) -> Callable[[object, Any], T]:
     known = frozenset(attribute.name for attribute in fields(model)) - {"extra"}
 
     def structure(value: object, kind: Any) -> T:
@@ -221,7 +235,9 @@ def structure(payload: object, model: type[Any]) -> Any:
     raise _explained(payload, model)
 
 
-def structure_all(payloads: Sequence[object], model: type[T], *, skip_invalid: bool) -> tuple[list[T], list[ResponseError]]:
+def structure_all(
+    payloads: Sequence[object], model: type[T], *, skip_invalid: bool
+) -> tuple[list[T], list[ResponseError]]:
     """Turn the items of a page into models, and say which could not be: none, unless `skip_invalid`.
 
     Raises:

@@ -11,7 +11,7 @@ class Credentials:
 
     def __init__(self, source: Secret | ApiKeyProvider) -> None:
         self._provider: Final = None if isinstance(source, Secret) else source
-        self.known = source if isinstance(source, Secret) else None
+        self.known: Secret | None = source if isinstance(source, Secret) else None
         """The key, as soon as there is one."""
 
     async def key(self) -> Secret:
@@ -31,15 +31,15 @@ class Credentials:
         return await self.key() != refused
 
     async def _ask(self) -> Secret:
-        assert self._provider is not None  # noqa: S101 - there is a key or a callable
+        answer: object = None
+        problem: str | None = None
         try:
-            answer: object = await self._provider()
+            answer = await self._provider() if self._provider else None
         except Exception as error:  # noqa: BLE001 - a callable of the user's may raise anything
-            reason = f"the api_key callable raised {type(error).__name__}"
-        else:
-            reason = key_problem(answer)
-            if reason is None:
-                self.known = Secret(str(answer).strip())
-                return self.known
-            del answer
-        raise ConfigurationError(reason)
+            problem = f"the api_key callable raised {type(error).__name__}"
+        problem = problem or key_problem(answer)
+        if problem is None:
+            self.known = Secret(str(answer).strip())
+            return self.known
+        del answer  # a traceback with locals must not show it
+        raise ConfigurationError(problem)

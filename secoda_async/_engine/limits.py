@@ -8,6 +8,7 @@ network does.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -51,7 +52,11 @@ class RateLimiter(Protocol):
         ...
 
     async def acquire(
-        self, *, priority: Priority = "interactive", max_wait: float | None = None, max_pause: float | None = None
+        self,
+        *,
+        priority: Priority = "interactive",
+        max_wait: float | None = None,
+        max_pause: float | None = None,
     ) -> Permit:
         """Wait for a place and take it. Cancelling the wait leaves no trace.
 
@@ -74,7 +79,8 @@ class RateLimiter(Protocol):
 class _Place:
     """A place that is taken."""
 
-    limiter: "SlidingWindowLimiter"
+    over: Callable[[bool], None]
+    """Tells the limiter that the request is over, and whether it was sent."""
     is_over: bool = False
 
     async def release(self, *, sent: bool) -> None:
@@ -83,7 +89,7 @@ class _Place:
     def give_back(self, *, sent: bool) -> None:
         if not self.is_over:
             self.is_over = True
-            self.limiter._over(sent=sent)  # noqa: SLF001 - the two are one thing
+            self.over(sent)
 
 
 @define(eq=False)
@@ -93,10 +99,10 @@ class _Turn:
     place: asyncio.Future[_Place]
     max_pause: float | None
 
-    def serve(self, limiter: "SlidingWindowLimiter") -> None:
+    def serve(self, take: Callable[[], _Place]) -> None:
         """Hand it a place, unless it has been cancelled meanwhile."""
         if not self.place.done():
-            self.place.set_result(limiter._take())  # noqa: SLF001 - the two are one thing
+            self.place.set_result(take())
 
     def give_up(self, pause: float) -> None:
         """The pause is longer than it will wait."""
@@ -161,7 +167,11 @@ class SlidingWindowLimiter:
         return self._wait_of(self._queued("background") + writes - 1) if writes > 0 else 0.0
 
     async def acquire(
-        self, *, priority: Priority = "interactive", max_wait: float | None = None, max_pause: float | None = None
+        self,
+        *,
+        priority: Priority = "interactive",
+        max_wait: float | None = None,
+        max_pause: float | None = None,
     ) -> Permit:
         """Wait for a place and take it; see `RateLimiter.acquire`."""
         if not self._queued("background") and self._ready_in(self._clock.now()) <= 0:
@@ -210,9 +220,8 @@ class SlidingWindowLimiter:
 
     def _ready_in(self, now: float) -> float:
         """Seconds until a place can be taken; a window when that depends on answers that are still to come."""
-        if self._free(now) > 0:
-            wait = 0.0
-        else:
+        wait = 0.0
+        if self._free(now) <= 0:
             wait = self._free_at[0] - now if self._free_at else self.limit.per_seconds
         if now < self._spaced_until:
             wait = max(wait, self._gate.delay(), self._last_start + self._spacing - now)
@@ -238,9 +247,9 @@ class SlidingWindowLimiter:
     def _take(self) -> _Place:
         self._in_flight += 1
         self._last_start = self._clock.now()
-        return _Place(self)
+        return _Place(self._over)
 
-    def _over(self, *, sent: bool) -> None:
+    def _over(self, sent: bool) -> None:  # noqa: FBT001 - called by its place alone
         self._in_flight -= 1
         if sent:
             self._free_at.append(self._clock.now() + self.limit.per_seconds)
@@ -257,7 +266,7 @@ class SlidingWindowLimiter:
                 self._timer = self._clock.call_later(wait, self._serve)
                 return
             queue = self._queues["interactive"] or self._queues["background"]
-            queue.popleft().serve(self)
+            queue.popleft().serve(self._take)
 
 
 def _too_long(wait: float) -> RateLimitError:

@@ -45,9 +45,7 @@ class Notices:
         now = self._clock.now()
         if seconds >= _WORTH_A_LINE and now >= self._said_until.get(reason, now):
             self._said_until[reason] = now + seconds
-            _log.info(
-                "waiting %.1f s (%s) before %s %s", seconds, _REASONS[reason], request.method, request.path
-            )
+            _log.info("waiting %.1f s (%s) before %s %s", seconds, _REASONS[reason], request.method, request.path)
 
     def waited(self, request: Request, reason: str, seconds: float) -> None:
         """A call has waited."""
@@ -58,7 +56,7 @@ class Notices:
         try:
             if self._hook is not None:
                 self._hook(event)
-        except Exception:  # the caller's code; their call goes on
+        except Exception:  # noqa: BLE001 - the caller's code; their call goes on
             _log.exception("the on_event hook failed; the call goes on")
 
 

@@ -50,7 +50,7 @@ class Lister(Generic[T]):
     options: CallOptions
     collection: str
     model: type[T]
-    _warned: set[str] = field(factory=set, init=False)
+    _warned: set[str] = field(factory=set[str], init=False)
     """Foreign hosts in links that were logged already."""
 
     async def pages(
@@ -58,19 +58,18 @@ class Lister(Generic[T]):
     ) -> AsyncGenerator[Page[T], None]:
         """Yield the pages in order; see `Groups.pages`."""
         seen = RecentIds()
-        so_far = 0
+        so_far, count = 0, None
         async with aclosing(self._raw_pages(concurrency, on_invalid, max_pages, None)) as raw_pages:
             async for page in raw_pages:
                 items = tuple(item for item in page.items if seen.add(item.id))
-                so_far += len(page.items)
+                so_far, count = so_far + len(page.items), page.count
                 yield evolve(page, items=items) if len(items) < len(page.items) else page
-                last = page
-        if last.count is not None and last.count != so_far:
+        if count is not None and count != so_far:
             _log.warning(
                 "%s: %d items came and the server counts %d: the list moved while it was read; snapshot() would notice",
                 self.collection,
                 so_far,
-                last.count,
+                count,
             )
 
     async def snapshot(self, *, concurrency: int = 4) -> list[T]:
@@ -87,20 +86,17 @@ class Lister(Generic[T]):
                         items.update((item.id, item) for item in page.items)
                         repeated += before + len(page.items) - len(items)
                         counts.add(page.count)
-            except PaginationError as error:
-                if not isinstance(error, PageGoneError):
-                    raise
+            except PageGoneError:
                 reason = "a page was gone before it was read"
                 continue
             if not repeated and counts in ({len(items)}, {None}):
                 return list(items.values())
             shown = ", ".join(str(count) for count in sorted(counts, key=str))
             reason = f"{len(items)} different items came, {repeated} of them again, and the server counted {shown}"
-        error = PaginationError(
+        raise PaginationError(
             f"{self.collection}: the list moved each of the {_SNAPSHOTS} times it was read ({reason}): "
             "a part is not returned; try again when fewer changes are made"
         )
-        raise error
 
     async def _raw_pages(
         self, concurrency: int, on_invalid: OnInvalid, max_pages: int, began: float | None
@@ -152,7 +148,12 @@ class Lister(Generic[T]):
             if number == 1:
                 raise
             gone = PageGoneError(f"page {number} is gone: the list shrank while it was read")
-            gone.method, gone.path, gone.attempts, gone.waited = error.method, error.path, error.attempts, error.waited
+            gone.method, gone.path, gone.attempts, gone.waited = (
+                error.method,
+                error.path,
+                error.attempts,
+                error.waited,
+            )
             gone.page, gone.status = number, error.status
         else:
             return raw

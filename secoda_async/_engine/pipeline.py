@@ -3,7 +3,7 @@
 Nothing is held while a call sleeps: no connection, no place in the limit.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -146,7 +146,7 @@ class Pipeline:
         raise final
 
     @asynccontextmanager
-    async def in_turn(self, key: str, call: Call) -> AsyncIterator[None]:
+    async def in_turn(self, key: str, call: Call) -> AsyncGenerator[None, None]:
         """Hold a lock that calls on the same thing share; waiting for it ends at the deadline."""
         journey = Journey(call.request, call.options, call.began)
         lock = self._locks.of(key)
@@ -167,7 +167,9 @@ class Pipeline:
     async def _attempt(self, journey: Journey, read: Callable[[Reply], T]) -> T:
         """One request and its answer; one more when only the trailing slash or the key was wrong."""
         while True:
-            key = self._credentials.known or await self._in_time(journey, self._credentials.key())
+            key = self._credentials.known
+            if key is None:
+                key = await self._in_time(journey, self._credentials.key())
             reply = await self._send(journey, key)
             if reply.status < 300:  # noqa: PLR2004
                 return self._read(reply, key, read)
@@ -218,20 +220,19 @@ class Pipeline:
         timeout = journey.options.timeout
         journey.attempts += 1
         journey.request = request  # errors show the path as it was sent
-        status: int | None = None
-        failed: SecodaError | None = None
+        failed: SecodaError
         try:
             reply = await self.lifetime.bounded(
                 self.transport.exchange(request, key, wire), timeout if left is None else min(timeout, left)
             )
-            status = reply.status
-            return reply
         except TimeUpError:
             failed = _timed_out(journey, wire, is_deadline=left is not None and left <= timeout)
         except (TransportError, ClientClosedError) as error:
             failed = error
-        finally:
-            self._notices.attempt(journey.request, journey.attempts, status, self.clock.now() - began, failed)
+        else:
+            self._notices.attempt(request, journey.attempts, reply.status, self.clock.now() - began, None)
+            return reply
+        self._notices.attempt(request, journey.attempts, None, self.clock.now() - began, failed)
         if isinstance(failed, ClientClosedError) and request.method == "POST" and wire.maybe_sent:
             failed = protocol.outcome_unknown(request, failed)
         raise failed

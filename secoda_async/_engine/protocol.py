@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from attrs import frozen
 
@@ -105,7 +105,12 @@ def checked_id(value: object, what: str = "group") -> str:
 
 
 def request_to(
-    method: str, collection: str, item_id: str | None = None, *, query: str = "", body: bytes | None = None,
+    method: str,
+    collection: str,
+    item_id: str | None = None,
+    *,
+    query: str = "",
+    body: bytes | None = None,
     name: str | None = None,
 ) -> Request:
     """A request to one of the API's collections, or to one item of it (its id checked before)."""
@@ -121,7 +126,7 @@ def raw_path(path: str) -> str:
     Raises:
         InvalidArgumentError: When it is a URL, leaves the API, or carries a query.
     """
-    if not isinstance(path, str) or not path.strip("/"):  # pyright: ignore[reportUnnecessaryIsInstance] - callers
+    if not path.strip("/"):
         raise InvalidArgumentError(f"path must name an endpoint below {API_PREFIX}, such as 'tag', not {path!r}")
     if "://" in path or path.startswith("//") or "\\" in path:
         raise InvalidArgumentError("path must be below the API, not a URL: the key goes to the configured host only")
@@ -161,7 +166,7 @@ def failure(request: Request, reply: Reply, now: datetime) -> SecodaError:
     return error
 
 
-def json_of(reply: Reply) -> Any:
+def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
     """The JSON of a 2xx reply; None when it has no body.
 
     Raises:
@@ -234,11 +239,11 @@ def _wait(value: str, reply: Reply, now: datetime) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        date = _http_date(value)
-        if date is None:
+        asked = _http_date(value)
+        if asked is None:
             return None
-        sent = next((date for text in reply.values(b"date") if (date := _http_date(text)) is not None), now)
-        return max(0.0, (date - sent).total_seconds())
+        sent = [date for text in reply.values(b"date") if (date := _http_date(text)) is not None]
+        return max(0.0, (asked - (sent or [now])[0]).total_seconds())
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
@@ -266,7 +271,7 @@ def slash_redirect(request: Request, reply: Reply, origin: str) -> bool | None:
     return False if target.path + "/" == request.path else None
 
 
-def _target(request: Request, reply: Reply, origin: str) -> Any:
+def _target(request: Request, reply: Reply, origin: str) -> SplitResult | None:
     location = next(iter(reply.values(b"location")), "")
     try:
         return urlsplit(urljoin(origin + request.path, location)) if location else None

@@ -8,7 +8,13 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Protocol, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from secoda_async._engine.protocol import Step
 from secoda_async.config import RetryPolicy

@@ -8,13 +8,13 @@ import asyncio
 import platform
 import ssl as ssl_module
 import urllib.request
-from collections.abc import Mapping
 from typing import Final, cast
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import aiohttp
-from attrs import define, field
+from aiohttp.abc import AbstractStreamWriter
+from attrs import define
 from yarl import URL
 
 from secoda_async._engine.protocol import Reply, Request
@@ -48,7 +48,7 @@ class _Body(aiohttp.Payload):
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return cast("bytes", self._value).decode(encoding, errors)
 
-    async def write(self, writer: aiohttp.abc.AbstractStreamWriter) -> None:
+    async def write(self, writer: AbstractStreamWriter) -> None:
         self._wire.maybe_sent = True
         await writer.write(cast("bytes", self._value))
 
@@ -195,27 +195,25 @@ def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedErr
 
 def _reason(error: Exception) -> str:
     """What happened, without a URL, a header or another exception in it."""
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return f"the name of the host {error.host!r} could not be looked up: check base_url and the network"
-        case aiohttp.ClientConnectorCertificateError():
-            return f"the certificate of {error.host!r} is not trusted: {error.certificate_error.__class__.__name__}"
-        case aiohttp.ClientConnectorSSLError():
-            return f"no TLS connection to {error.host}:{error.port}: {_system_reason(error)}"
-        case aiohttp.ClientConnectorError():
-            return f"could not connect to {error.host}:{error.port}: {_system_reason(error)}"
-        case aiohttp.ClientHttpProxyError():
-            return f"the proxy answered {error.status} and made no connection"
-        case aiohttp.ClientResponseError():
-            return "the answer is not valid HTTP"
-        case aiohttp.ClientPayloadError():
-            return "the answer ended early or is corrupt"
-        case aiohttp.ServerDisconnectedError():
-            return "the server closed the connection without an answer"
-        case TimeoutError():
-            return "no answer in time"
-        case _:
-            return f"the connection broke: {_system_reason(error)}"
+    for kind, words in _REASONS:
+        if isinstance(error, kind):
+            where = f"{error.host}:{error.port}" if isinstance(error, aiohttp.ClientConnectorError) else ""
+            return words.format(where=where, why=_system_reason(error))
+    return f"the connection broke: {_system_reason(error)}"
+
+
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (aiohttp.ClientConnectorDNSError, "the name of {where} could not be looked up: check base_url and the network"),
+    (aiohttp.ClientConnectorCertificateError, "the certificate of {where} is not trusted"),
+    (aiohttp.ClientConnectorSSLError, "no TLS connection to {where}: {why}"),
+    (aiohttp.ClientConnectorError, "could not connect to {where}: {why}"),
+    (aiohttp.ClientHttpProxyError, "the proxy refused to connect"),
+    (aiohttp.ClientResponseError, "the answer is not valid HTTP"),
+    (aiohttp.ClientPayloadError, "the answer ended early or is corrupt"),
+    (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer"),
+    (TimeoutError, "no answer in time"),
+)
+"""In words: the first that fits, the narrower before the wider."""
 
 
 def _system_reason(error: Exception) -> str:
