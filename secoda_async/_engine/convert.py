@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from operator import eq
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeGuard, TypeVar, cast
 
 import orjson
 from attrs import evolve, field, fields, frozen
@@ -73,6 +73,10 @@ _KINDS: Final[Mapping[type, str]] = {
 }
 
 
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return type(value) is list
+
+
 def _string(value: object, _: object) -> str:
     if type(value) is str:
         return value
@@ -86,21 +90,19 @@ def _string_or_null(value: object, _: object) -> str | None:
 
 
 def _strings(value: object, _: object) -> tuple[str, ...]:
-    if type(value) is list:
-        items = cast("list[object]", value)
-        if not items or set(map(type, items)) == {str}:
-            return tuple(cast("list[str]", items))
-        index = next(index for index, item in enumerate(items) if type(item) is not str)
-        error = _wrong("a string", items[index])
+    if _is_list(value):
+        if not value or set(map(type, value)) == {str}:
+            return tuple(value)
+        index = next(index for index, item in enumerate(value) if type(item) is not str)
+        error = _wrong("a string", value[index])
         error.suffix = f"[{index}]"
         raise error
     raise _wrong("a list of strings", value)
 
 
 def _objects(value: object, _: object) -> list[Any]:
-    if isinstance(value, list):  # JSON has no other kind of list
-        items: list[Any] = value
-        return items
+    if _is_list(value):
+        return value
     raise _wrong("a list", value)
 
 

@@ -1,0 +1,83 @@
+"""The commands, each loaded when it runs, and the one place where a failure becomes an exit code."""
+
+import asyncio
+import inspect
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cyclopts import App, CycloptsError
+from rich.logging import RichHandler
+from rich.traceback import Traceback
+
+from secoda_async import SecodaError, __version__
+from secoda_async.cli.exits import CommandError, Exit, as_document, exit_for, told
+from secoda_async.cli.options import Output
+from secoda_async.cli.screen import Screen
+
+_HERE = "secoda_async.cli"
+
+app = App(
+    name="secoda-async",
+    help="Secoda's user groups from the command line. Try `secoda-async demo`: it needs no account.",
+    version=__version__,
+    help_format="plaintext",
+)
+app.command(f"{_HERE}.demo:demo", name="demo")
+app.command(f"{_HERE}.emulate:emulator", name="emulator")
+app.command(f"{_HERE}.doctor:doctor", name="doctor")
+
+groups = App(name="groups", help="List, read, create, change and delete groups.")
+for name in ("list", "get", "create", "update", "delete", "add-users", "remove-users"):
+    groups.command(f"{_HERE}.groups:{name.replace('-', '_')}_command", name=name)
+app.command(groups)
+
+users = App(name="users", help="List users.")
+users.command(f"{_HERE}.users:list_command", name="list")
+app.command(users)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code."""
+    output = Output(json="--json" in arguments, debug="--debug" in arguments)
+    screen = Screen(output)
+    if output.debug:
+        handler = RichHandler(console=screen.err, show_path=False, rich_tracebacks=True)
+        logging.basicConfig(level=logging.DEBUG, handlers=[handler], format="%(name)s: %(message)s")
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        screen.note("interrupted", style="yellow")
+        return Exit.INTERRUPTED
+    except CycloptsError as error:
+        failed = CommandError(f"{' '.join(str(error).split())} (see secoda-async --help)", Exit.USAGE)
+    except (SecodaError, CommandError) as error:
+        failed = error
+    except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
+        sys.stdout = None  # type: ignore[assignment] - or the interpreter would complain at its end
+        return Exit.ERROR
+    except Exception as error:  # noqa: BLE001 - the command line's last line
+        failed = error
+    _report(screen, failed)
+    return exit_for(failed)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
+    result: Any = command(*bound.args, **bound.kwargs)
+    if inspect.iscoroutine(result):
+        result = asyncio.run(result)
+    return result if isinstance(result, int) else Exit.DONE
+
+
+def _report(screen: Screen, error: Exception) -> None:
+    if screen.output.json:
+        json.dump(as_document(error), sys.stdout, ensure_ascii=False, indent=2)
+        sys.stdout.write("\n")
+    if screen.output.debug:
+        screen.err.print(Traceback.from_exception(type(error), error, error.__traceback__, show_locals=False))
+    expected = isinstance(error, SecodaError | CommandError)
+    text = told(error) if expected else f"{type(error).__name__}: {error} (a bug: run again with --debug and report it)"
+    screen.note(f"secoda-async: {text}", style="red")

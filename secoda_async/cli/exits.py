@@ -1,0 +1,97 @@
+"""Exit codes, and how a failure is told: one line for a person, a document for a program, never a traceback."""
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Final
+
+from secoda_async import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    DeadlineExceededError,
+    DesiredStateError,
+    InvalidArgumentError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitError,
+    RedirectError,
+    ResponseError,
+    SecodaError,
+    ServerError,
+    TransportError,
+)
+
+
+class Exit(enum.IntEnum):
+    """What the exit code says (64 and up as in BSD's sysexits)."""
+
+    DONE = 0
+    ERROR = 1
+    SOME_FAILED = 3
+    USAGE = 64
+    BAD_INPUT = 65
+    UNAVAILABLE = 69
+    REFUSED = 77
+    INTERRUPTED = 130
+
+
+class CommandError(Exception):
+    """A command can't go on; `code` says why, the message what to do."""
+
+    def __init__(self, message: str, code: Exit) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+_CODES: Final[tuple[tuple[type[SecodaError], Exit], ...]] = (
+    (ConfigurationError, Exit.USAGE),
+    (InvalidArgumentError, Exit.USAGE),
+    (DesiredStateError, Exit.BAD_INPUT),
+    (AuthenticationError, Exit.REFUSED),
+    (PermissionDeniedError, Exit.REFUSED),
+    (TransportError, Exit.UNAVAILABLE),
+    (ServerError, Exit.UNAVAILABLE),
+    (RateLimitError, Exit.UNAVAILABLE),
+    (DeadlineExceededError, Exit.UNAVAILABLE),
+    (ResponseError, Exit.UNAVAILABLE),
+    (RedirectError, Exit.UNAVAILABLE),
+)
+
+
+def exit_for(error: Exception) -> Exit:
+    """The exit code for an error."""
+    if isinstance(error, CommandError):
+        return error.code
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.ERROR)
+
+
+_ADVICE: Final[tuple[tuple[type[SecodaError], str], ...]] = (
+    (AuthenticationError, "check SECODA_API_KEY (Settings > API in Secoda); `secoda-async doctor` tells more"),
+    (PermissionDeniedError, "the key acts with its creator's rights: use one made by an admin"),
+    (TransportError, "`secoda-async doctor` tells how far it gets"),
+    (OutcomeUnknownError, "look with `secoda-async groups list` before you try again"),
+)
+
+
+def told(error: Exception) -> str:
+    """The error for a person: what, where and what to do."""
+    advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), None)
+    text = str(error) or type(error).__name__
+    return text if advice is None else f"{text}\n  {advice}"
+
+
+def as_document(error: Exception) -> Mapping[str, Any]:
+    """The error for a program."""
+    fields: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "exit_code": int(exit_for(error))}
+    if isinstance(error, SecodaError):
+        fields |= {"method": error.method, "path": error.path, "attempts": error.attempts, "waited": error.waited}
+    if isinstance(error, APIError):
+        fields |= {"status": error.status, "request_id": error.request_id, "retry_after": error.retry_after}
+    if isinstance(error, BadRequestError):
+        fields["fields"] = {name: list(messages) for name, messages in error.fields.items()}
+    if isinstance(error, OutcomeUnknownError):
+        fields |= {"name": error.name, "candidates": list(error.candidates)}
+    if isinstance(error, DesiredStateError):
+        fields["problems"] = list(error.problems)
+    return {"error": fields}

@@ -1,0 +1,52 @@
+"""The options that commands share, and the client that they lead to."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from attrs import define
+from cyclopts import Parameter
+
+from secoda_async import SecodaClient
+from secoda_async.cli.exits import CommandError, Exit
+
+
+@Parameter(name="*")
+@define(kw_only=True)
+class Output:
+    """How a command tells what it did."""
+
+    json: Annotated[bool, Parameter(negative=(), help="Print one JSON document, for programs.")] = False
+    debug: Annotated[bool, Parameter(negative=(), help="Log to stderr, and show tracebacks.")] = False
+
+
+@Parameter(name="*")
+@define(kw_only=True)
+class Connection(Output):
+    """Which workspace a command speaks to. The key comes from SECODA_API_KEY or a file: arguments can be seen."""
+
+    base_url: Annotated[str | None, Parameter(help="The API's origin (or SECODA_BASE_URL).")] = None
+    region: Annotated[
+        Literal["us", "eu", "apac"] | None, Parameter(help="Where Secoda hosts the workspace (or SECODA_REGION).")
+    ] = None
+    api_key_file: Annotated[Path | None, Parameter(help="A file that holds the key; - is standard input.")] = None
+
+    def client(self) -> SecodaClient:
+        """A client of that workspace.
+
+        Raises:
+            CommandError: When the key's file can't be read.
+            ConfigurationError: When a setting can't work.
+        """
+        key = None
+        if self.api_key_file is not None:
+            key = _read_key(self.api_key_file)
+        return SecodaClient(key, base_url=self.base_url, region=self.region)
+
+
+def _read_key(path: Path) -> str:
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+    raise CommandError(f"the key's file {path} can't be read: {reason}", Exit.USAGE)

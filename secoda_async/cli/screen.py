@@ -1,0 +1,116 @@
+"""What people and programs see: results on stdout, everything else on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, field
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from secoda_async.cli.options import Output
+
+_PIPED_WIDTH = 200
+"""Columns of a table that goes into a pipe: cut values help nobody there."""
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False)
+
+
+@define
+class Screen:
+    """Where a command prints."""
+
+    output: Output
+    out: Console = field(factory=lambda: _console(stderr=False), init=False)
+    err: Console = field(factory=lambda: _console(stderr=True), init=False)
+
+    def document(self, value: object) -> None:
+        """Print the one JSON document of a command."""
+        json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
+        sys.stdout.write("\n")
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+        """Print a table; what people typed is shown as it is, never read as markup."""
+        table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+        for column in columns:
+            is_number = column.endswith("#")
+            table.add_column(
+                column.removesuffix("#"),
+                justify="right" if is_number else "left",
+                overflow="fold" if column == "id" else "ellipsis",
+                no_wrap=column != "id" or self.out.width >= _PIPED_WIDTH,
+            )
+        for row in rows:
+            table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        self.out.print(table)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print a line of a result for a person."""
+        self.out.print(Text(text, style=style))
+
+    def note(self, text: str, style: str = "dim") -> None:
+        """Print a line that is not part of the result."""
+        self.err.print(Text(text, style=style))
+
+    @contextmanager
+    def progress(self, what: str, total: int | None, eta: "Eta | None" = None) -> "Iterator[Bar]":
+        """Show a bar while something goes on, on a terminal only."""
+        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
+        columns += [BarColumn(bar_width=30), MofNCompleteColumn()] if total is not None else []
+        columns += [_EtaColumn(eta)] if eta is not None else []
+        with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as progress:
+            yield Bar(progress, progress.add_task(what, total=total))
+
+
+@define
+class Eta:
+    """When a job will be over, asked of the limit that it waits for."""
+
+    seconds_for: Any
+    """Says how many seconds so many further items take."""
+
+
+class _EtaColumn(ProgressColumn):
+    def __init__(self, eta: Eta) -> None:
+        super().__init__()
+        self._eta = eta
+
+    def render(self, task: Task) -> Text:
+        left = int((task.total or 0) - task.completed)
+        return Text(f"about {duration(self._eta.seconds_for(left))} left", style="cyan") if left else Text("")
+
+
+@define
+class Bar:
+    """A bar that moves."""
+
+    _progress: Progress
+    _task: Any
+
+    def advance(self) -> None:
+        """One more is done."""
+        self._progress.advance(self._task)
+
+    def show(self, text: str) -> None:
+        """Say something else beside it."""
+        self._progress.update(self._task, description=text)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words that people use: `4 s`, `12 min 05 s`, `1 h 20 min`."""
+    if seconds < 9.95:  # noqa: PLR2004 - below ten, tenths matter
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:  # noqa: PLR2004
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:  # noqa: PLR2004
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,26 @@
+"""`secoda-async users ...`."""
+
+from secoda_async import User, to_dict
+from secoda_async.cli.options import Connection
+from secoda_async.cli.screen import Screen
+
+_DEFAULT = Connection()
+
+
+async def list_command(*, options: Connection = _DEFAULT) -> None:
+    """List every user of the workspace."""
+    screen = Screen(options)
+    found: list[User] = []
+    async with options.client() as secoda:
+        with screen.progress("reading users", None) as bar:
+            async for page in secoda.users.pages():
+                found += page.items
+                bar.show(f"reading users: {len(found)} of {page.count if page.count is not None else '?'}")
+    if options.json:
+        screen.document([to_dict(user) for user in found])
+        return
+    rows = [
+        (user.email or "", f"{user.first_name or ''} {user.last_name or ''}".strip(), user.role or "", user.id)
+        for user in found
+    ]
+    screen.table(f"{len(found)} users", ("e-mail", "name", "role", "id"), rows)

@@ -1,0 +1,171 @@
+"""From a recorded request to an answer: routes, the key, the limit, and the calls themselves.
+
+Follows what a Django REST Framework application was seen to answer (FACTS.md), in the same order of checks.
+"""
+
+import hmac
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import attrs
+
+from secoda_async.emulator.answers import (
+    JSON_TYPE,
+    Answer,
+    detail_answer,
+    html_answer,
+    json_answer,
+)
+from secoda_async.emulator.lists import ListStyle, NoSuchPageError, envelope
+from secoda_async.emulator.settings import Switches
+from secoda_async.emulator.throttle import Throttle
+from secoda_async.emulator.validation import InvalidError, parse_body
+from secoda_async.emulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from secoda_async.emulator.log import RecordedRequest
+
+THROTTLED = frozenset({"POST", "PUT", "PATCH"})
+NOT_FOUND = detail_answer(404, "Not found.")
+
+
+@attrs.frozen
+class Route:
+    """A known path, and what it can be asked."""
+
+    pattern: re.Pattern[str]
+    kind: str
+    methods: tuple[str, ...]
+
+
+ROUTES = (
+    Route(re.compile(r"/healthcheck/?"), "health", ("GET", "HEAD")),
+    Route(re.compile(r"/api/v1/auth/group/?"), "groups", ("GET", "HEAD", "POST")),
+    Route(re.compile(r"/api/v1/auth/group/([^/]+)/?"), "group", ("GET", "HEAD", "PATCH", "DELETE")),
+    Route(re.compile(r"/api/v1/user/?"), "users", ("GET", "HEAD")),
+    Route(re.compile(r"/api/v1/user/([^/]+)/?"), "user", ("GET", "HEAD")),
+)
+
+
+@attrs.frozen(kw_only=True)
+class Sent:
+    """What a request carries besides its record."""
+
+    has_credentials: bool
+    content_type: str
+    origin: str
+    """The emulator's own origin, for links."""
+
+
+@attrs.define(eq=False)
+class Application:
+    """The API, without a server around it."""
+
+    switches: Switches
+    workspace: Workspace
+    throttle: Throttle = attrs.field(init=False, factory=Throttle)
+
+    def admits(self, authorization: str | None) -> bool:
+        """Tell whether an `Authorization` header carries the key, in a time that does not tell how nearly."""
+        scheme, _, key = (authorization or "").partition(" ")
+        given = key.strip().encode("utf-8", "surrogateescape")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given, self.switches.api_key.encode())
+
+    def carry_out(self, record: "RecordedRequest", sent: Sent, *, now: float) -> Answer:
+        """Do what the request asks for, and return the answer.
+
+        Args:
+            record: The request; what it changed is noted there.
+            sent: What else it carries.
+            now: The time in seconds of the emulator's clock.
+        """
+        route = next((route for route in ROUTES if route.pattern.fullmatch(record.path)), None)
+        if route is None:
+            return html_answer(404)
+        if self.switches.trailing_slash and not record.path.endswith("/"):
+            # The framework appends the slash before any view, and so before the key is looked at.
+            return Answer(301, headers=(("Location", _with_slash(record.target)),))
+        refusal = self._refusal(route, record, sent, now)
+        if refusal is not None:
+            return refusal
+        try:
+            return self._call(route.kind, record, sent)
+        except InvalidError as error:
+            return json_answer(400, error.payload)
+        except NoSuchPageError as error:
+            return detail_answer(404, error.detail)
+
+    def _refusal(self, route: Route, record: "RecordedRequest", sent: Sent, now: float) -> Answer | None:
+        """Return the 401, 429 or 405 that the request gets before it is looked at any further."""
+        if route.kind != "health" and not record.authorized:
+            detail = (
+                "Invalid token." if sent.has_credentials else "Authentication credentials were not provided."
+            )
+            return detail_answer(401, detail, ("WWW-Authenticate", "Bearer"))
+        if route.kind != "health" and record.method in THROTTLED:
+            switches = self.switches
+            wait = self.throttle.admit(now, limit=switches.writes_per_window, window=switches.window)
+            if wait is not None:
+                seconds = f"{wait} second{'' if wait == 1 else 's'}"
+                detail = f"Request was throttled. Expected available in {seconds}."
+                return detail_answer(429, detail, ("Retry-After", str(wait)))
+        if record.method not in route.methods:
+            allow = ("Allow", ", ".join(route.methods))
+            return detail_answer(405, f'Method "{record.method}" not allowed.', allow)
+        return None
+
+    def _call(self, kind: str, record: "RecordedRequest", sent: Sent) -> Answer:
+        """Carry out a request that was let in, with a method that its path knows."""
+        subject = unquote(record.path.rstrip("/").rpartition("/")[2])
+        switches = self.switches
+        if kind == "health":
+            return json_answer(200, {"status": "OK"})
+        if kind == "users":
+            users = self.workspace.user_objects(literals=switches.docs_literals)
+            return self._list(users, record, sent)
+        if kind == "user":
+            users = self.workspace.user_objects(literals=switches.docs_literals)
+            user = next((user for user in users if user["id"] == subject), None)
+            return NOT_FOUND if user is None else json_answer(200, user)
+        if record.method not in {"GET", "HEAD"}:
+            return self._write(subject, record, sent)
+        if kind == "groups":
+            groups = self.workspace.visible_groups(after=switches.visible_after)
+            return self._list(groups, record, sent)
+        group = self.workspace.visible_group(subject, after=switches.visible_after)
+        return NOT_FOUND if group is None else json_answer(200, group)
+
+    def _write(self, group_id: str, record: "RecordedRequest", sent: Sent) -> Answer:
+        """Create, change or delete a group, and note it in the record."""
+        creates = record.method == "POST"
+        if not creates and group_id not in self.workspace.groups:
+            return NOT_FOUND
+        if record.method == "DELETE":
+            self.workspace.delete(group_id)
+            record.applied, record.group_id = True, group_id
+            return Answer(204)
+        if record.body and sent.content_type != JSON_TYPE:
+            return detail_answer(415, f'Unsupported media type "{sent.content_type}" in request.')
+        payload = parse_body(record.body)
+        group = self.workspace.create(payload) if creates else self.workspace.update(group_id, payload)
+        record.applied, record.group_id = True, group["id"]
+        return json_answer(201 if creates else 200, group)
+
+    def _list(self, items: "Sequence[object]", record: "RecordedRequest", sent: Sent) -> Answer:
+        """Answer with a page of a list."""
+        style = ListStyle(
+            size=self.switches.page_size,
+            url=(self.switches.link_origin or sent.origin) + record.path,
+            cursor=self.switches.cursor_lists,
+            literals=self.switches.docs_literals,
+        )
+        return json_answer(200, envelope(items, record.query, style))
+
+
+def _with_slash(target: str) -> str:
+    """Return the path with a slash at its end, and its query."""
+    path, mark, query = target.partition("?")
+    return f"{path}/{mark}{query}"

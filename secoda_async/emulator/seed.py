@@ -1,0 +1,190 @@
+"""What an emulator begins with: groups and people given by the caller, or made up from a seed."""
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice, product
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from secoda_async.emulator.clock import timestamp
+from secoda_async.emulator.validation import InvalidError, clean_group
+
+AREAS = (
+    *(
+        "Data",
+        "Finance",
+        "Marketing",
+        "Sales",
+        "Platform",
+        "Risk",
+        "Logistics",
+        "Support",
+        "Growth",
+        "People",
+    ),
+    *(
+        "Security",
+        "Research",
+        "Procurement",
+        "Legal",
+        "Pricing",
+        "Warehouse",
+        "Mobile",
+        "Partner",
+        "Tax",
+        "Ops",
+    ),
+)
+ROLES = (
+    *("Stewards", "Analysts", "Engineers", "Leads", "Reviewers", "Owners", "Council", "On-Call", "Readers"),
+    *("Champions", "EMEA", "APAC", "Americas", "Admins", "Guild", "Auditors"),
+)
+ICONS = ("🧪", "📊", "🚚", "🔐", "🛠️", "🌍", "🧭", "💶", "📚", None)
+FIRST = ("Ada", "Bao", "Chidi", "Dana", "Elif", "Farid", "Greta", "Hana", "Ivo", "Jun", "Kaja", "Lior", "Mei")
+LAST = ("Okafor", "Lindqvist", "Tanaka", "Moreau", "Haddad", "Kowalska", "Silva", "Nguyen", "Weber", "Iyer")
+# The day of the vendor's example group.
+FIRST_DAY = datetime(2023, 5, 10, 14, 27, 23, 797657)  # noqa: DTZ001 - written as UTC by `timestamp`
+LARGEST_GROUP = 12
+WORKSPACE_ID = "f71585fa-251c-4102-8d81-c97c57c8d435"
+GROUP_FIELDS = {"id", "name", "icon", "description", "users"}
+
+
+@attrs.define
+class Maker:
+    """Makes ids, people and groups; with one seed always the same ones."""
+
+    stamp: Callable[[], str]
+    """Tells the time as the API writes it."""
+    seed: int = 0
+    _random: random.Random = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - the same again for the same seed; no secret
+
+    def new_id(self) -> str:
+        """Return an id that was not given before."""
+        return str(UUID(int=self._random.getrandbits(128), version=4))
+
+    def users(self, wanted: int | Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Return people by id.
+
+        Raises:
+            ValueError: One has no e-mail address, an unknown field, or an id that was there before.
+        """
+        given = self._made_up_users(wanted) if isinstance(wanted, int) else wanted
+        users: dict[str, dict[str, Any]] = {}
+        for values in given:
+            user = self._user(values)
+            _add(users, user, "user")
+        return users
+
+    def groups(
+        self, wanted: int | Iterable[Mapping[str, Any]], users: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Return groups by id, their members among `users`.
+
+        Raises:
+            ValueError: One has a field that the API would refuse, an unknown field, or an id that was there
+                before.
+        """
+        if isinstance(wanted, int):
+            made_up = self._made_up_groups(wanted, users)
+            return {group["id"]: group for group in made_up}
+        groups: dict[str, dict[str, Any]] = {}
+        for values in wanted:
+            if unknown := values.keys() - GROUP_FIELDS:
+                raise ValueError(f"a group has no field {', '.join(sorted(unknown))}")
+            try:
+                cleaned = clean_group(dict(values), frozenset(users))
+            except InvalidError as error:
+                raise ValueError(f"group {values.get('name')!r}: {error.payload}") from None
+            _add(groups, self.group(cleaned, group_id=values.get("id")), "group")
+        return groups
+
+    def group(self, cleaned: Mapping[str, Any], *, group_id: str | None = None) -> dict[str, Any]:
+        """Return a new group as the API shows it."""
+        created = self.stamp()
+        return {
+            "id": group_id or self.new_id(),
+            "created_at": created,
+            "updated_at": created,
+            "users": cleaned.get("users", []),
+            "name": cleaned.get("name", ""),
+            "icon": cleaned.get("icon"),
+            "description": cleaned.get("description"),
+            "workspace_id": WORKSPACE_ID,
+            "snowflake_role": None,
+        }
+
+    def _user(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a person as the API shows one, all but `user_groups`, which follows from the groups."""
+        if not isinstance(values.get("email"), str):
+            raise ValueError(f"a user needs an e-mail address: {dict(values)!r}")  # noqa: TRY004 - bad content
+        user: dict[str, Any] = {
+            "id": None,
+            "first_name": "",
+            "last_name": "",
+            "email": "",
+            "role": "viewer",
+            "workspace_id": WORKSPACE_ID,
+            "workspace": WORKSPACE_ID,
+            "profile_picture": None,
+            "pending": False,
+            "bookmarks": [],
+            "is_service_account": False,
+            "service_account_count_popularity": False,
+            "last_login": None,
+            "new_feature_acknowledged": True,
+            "disabled": False,
+        }
+        values = {name: value for name, value in values.items() if name != "user_groups"}
+        if unknown := values.keys() - user.keys():
+            raise ValueError(f"a user has no field {', '.join(sorted(unknown))}")
+        return user | values | {"id": values.get("id") or self.new_id()}
+
+    def _made_up_users(self, number: int) -> Iterable[dict[str, Any]]:
+        for place in range(number):
+            first, last = FIRST[place % len(FIRST)], self._random.choice(LAST)
+            yield {
+                "first_name": first,
+                "last_name": last,
+                "email": f"{first}.{last}.{place + 1}@example.com".lower(),
+                "role": self._random.choice(("admin", "editor", "viewer", "viewer", "guest")),
+                "last_login": timestamp(FIRST_DAY + timedelta(minutes=self._random.randrange(500_000))),
+            }
+
+    def _made_up_groups(self, number: int, users: Sequence[str]) -> Iterable[dict[str, Any]]:
+        names = [f"{area} {role}" for area, role in product(AREAS, ROLES)]
+        self._random.shuffle(names)
+        endless = (f"{name} {turn}" if turn else name for turn in range(number) for name in names)
+        created = FIRST_DAY
+        for name in islice(endless, number):
+            created += timedelta(seconds=self._random.randrange(60, 9_000), microseconds=7_919)
+            size = self._random.randint(0, min(LARGEST_GROUP, len(users)))
+            yield self.group(
+                {
+                    "name": name,
+                    "icon": self._random.choice(ICONS),
+                    "description": f"{name} of the whole company.",
+                    "users": sorted(self._random.sample(users, size)),
+                }
+            ) | {
+                "created_at": timestamp(created),
+                "updated_at": timestamp(created + timedelta(minutes=self._random.randrange(90_000))),
+            }
+
+
+def _add(store: dict[str, dict[str, Any]], entry: dict[str, Any], kind: str) -> None:
+    """Add an entry under its id.
+
+    Raises:
+        ValueError: The id was there before, or is not a string.
+    """
+    if not isinstance(entry["id"], str):
+        raise ValueError(f"the id of a {kind} must be a string, not {entry['id']!r}")  # noqa: TRY004 - bad content
+    if entry["id"] in store:
+        raise ValueError(f"two {kind}s have the id {entry['id']}")
+    store[entry["id"]] = entry

@@ -1,0 +1,49 @@
+"""The write limit, as the framework keeps it: a log of the accepted calls that slides with the clock."""
+
+import math
+from collections import deque
+
+import attrs
+
+
+@attrs.define
+class Throttle:
+    """The writes that reached the application.
+
+    A request that a fault dropped before it was read, or answered itself, never got here: it is neither
+    counted nor refused.
+    """
+
+    arrivals: list[float] = attrs.field(init=False, factory=list[float])
+    """When each write came, accepted or refused; seconds, ascending."""
+    _accepted: deque[float] = attrs.field(init=False, factory=deque[float])
+
+    def admit(self, now: float, *, limit: int | None, window: float) -> int | None:
+        """Count a write.
+
+        Args:
+            now: The time in seconds.
+            limit: How many writes the window takes; None: any number.
+            window: Length of the window in seconds.
+
+        Returns:
+            None for an accepted write; for a refused one the whole seconds, at least 1, after which there
+            is room for one write. A refused write takes no place.
+        """
+        self.arrivals.append(now)
+        while self._accepted and now - self._accepted[0] >= window:
+            self._accepted.popleft()
+        if limit is not None and len(self._accepted) >= limit:
+            # Counted from the newest, so that a limit lowered midway is told right, too.
+            return max(1, math.ceil(window - (now - self._accepted[-limit])))
+        self._accepted.append(now)
+        return None
+
+    def busiest(self, window: float) -> int:
+        """Return the most writes, accepted or refused, that came within any `window` seconds."""
+        most = first = 0
+        for last, now in enumerate(self.arrivals):
+            while now - self.arrivals[first] >= window:
+                first += 1
+            most = max(most, last - first + 1)
+        return most

@@ -1,0 +1,73 @@
+"""The store: groups and people, and the effect of each call on them. Knows nothing of HTTP."""
+
+from typing import Any
+
+import attrs
+
+from secoda_async.emulator.clock import Calendar
+from secoda_async.emulator.seed import Maker
+from secoda_async.emulator.validation import clean_group
+
+
+@attrs.define(eq=False, kw_only=True)
+class Workspace:
+    """Groups and people by id, in order of creation."""
+
+    groups: dict[str, dict[str, Any]]
+    """Each group as the API shows it."""
+    users: dict[str, dict[str, Any]]
+    """Each person as the API shows one, without `user_groups`, which follows from the groups."""
+    _calendar: Calendar = attrs.field(alias="calendar")
+    _maker: Maker = attrs.field(alias="maker")
+    _created_at: dict[str, float] = attrs.field(init=False, factory=dict[str, float])
+
+    def visible_groups(self, *, after: float) -> list[dict[str, Any]]:
+        """Return the groups that a read sees, when each shows `after` seconds from its creation."""
+        return [group for group_id, group in self.groups.items() if self._is_visible(group_id, after)]
+
+    def visible_group(self, group_id: str, *, after: float) -> dict[str, Any] | None:
+        """Return the group if a read sees it."""
+        return self.groups.get(group_id) if self._is_visible(group_id, after) else None
+
+    def _is_visible(self, group_id: str, after: float) -> bool:
+        created = self._created_at.get(group_id)
+        return created is None or self._calendar.clock.now() - created >= after
+
+    def create(self, payload: object) -> dict[str, Any]:
+        """Store a new group and return it.
+
+        Raises:
+            InvalidError: The API would refuse it.
+        """
+        group = self._maker.group(clean_group(payload, self.users))
+        self.groups[group["id"]] = group
+        self._created_at[group["id"]] = self._calendar.clock.now()
+        return group
+
+    def update(self, group_id: str, payload: object) -> dict[str, Any]:
+        """Change the fields that are given, move `updated_at` in any case, and return the group.
+
+        Raises:
+            InvalidError: The API would refuse it.
+        """
+        group = self.groups[group_id]
+        group |= clean_group(payload, self.users)
+        group["updated_at"] = self._calendar.stamp()
+        return group
+
+    def delete(self, group_id: str) -> None:
+        """Remove the group."""
+        del self.groups[group_id]
+
+    def user_objects(self, *, literals: bool) -> list[dict[str, Any]]:
+        """Return all people as the API shows them.
+
+        Args:
+            literals: Write "False" and "None" where the vendor's example does.
+        """
+        memberships: dict[str, list[str]] = {user_id: [] for user_id in self.users}
+        for group_id, group in self.groups.items():
+            for user_id in group["users"]:
+                memberships.setdefault(user_id, []).append(group_id)
+        quirks = {"pending": "False", "last_login": "None"} if literals else {}
+        return [user | {"user_groups": memberships[user_id]} | quirks for user_id, user in self.users.items()]
