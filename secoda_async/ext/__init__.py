@@ -1,0 +1,1 @@
+"""What needs an extra, or belongs to another tool."""
