@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,17 +26,25 @@ app = App(
     version=__version__,
     help_format="plaintext",
 )
-app.command(f"{_HERE}.demo:demo", name="demo")
-app.command(f"{_HERE}.emulate:emulator", name="emulator")
-app.command(f"{_HERE}.doctor:doctor", name="doctor")
+app.command(f"{_HERE}.demo:demo", name="demo", help="Load groups into an emulated workspace, and compare.")
+app.command(f"{_HERE}.emulate:emulator", name="emulator", help="Run an emulated workspace until Ctrl-C.")
+app.command(f"{_HERE}.doctor:doctor", name="doctor", help="Say how far a call gets, and what to do if not.")
 
 groups = App(name="groups", help="List, read, create, change and delete groups.")
-for name in ("list", "get", "create", "update", "delete", "add-users", "remove-users"):
-    groups.command(f"{_HERE}.groups:{name.replace('-', '_')}_command", name=name)
+for name, about in (
+    ("list", "List every group of the workspace."),
+    ("get", "Show one group."),
+    ("create", "Create a group."),
+    ("update", "Change what is given and nothing else."),
+    ("delete", "Delete a group."),
+    ("add-users", "Add members to a group."),
+    ("remove-users", "Remove members from a group."),
+):
+    groups.command(f"{_HERE}.groups:{name.replace('-', '_')}_command", name=name, help=about)
 app.command(groups)
 
 users = App(name="users", help="List users.")
-users.command(f"{_HERE}.users:list_command", name="list")
+users.command(f"{_HERE}.users:list_command", name="list", help="List every user of the workspace.")
 app.command(users)
 
 
@@ -52,11 +61,11 @@ def main(arguments: Sequence[str]) -> int:
         screen.note("interrupted", style="yellow")
         return Exit.INTERRUPTED
     except CycloptsError as error:
-        failed = CommandError(f"{' '.join(str(error).split())} (see secoda-async --help)", Exit.USAGE)
+        failed: Exception = CommandError(f"{' '.join(str(error).split())} (see secoda-async --help)", Exit.USAGE)
     except (SecodaError, CommandError) as error:
         failed = error
     except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
-        sys.stdout = None  # type: ignore[assignment] - or the interpreter would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
         return Exit.ERROR
     except Exception as error:  # noqa: BLE001 - the command line's last line
         failed = error

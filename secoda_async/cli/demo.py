@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, cast
@@ -12,7 +13,7 @@ from cyclopts import Parameter
 from secoda_async import UNSET, CreateGroup, Group, Outcome, ScaledClock, SecodaClient
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.cli.options import Output
-from secoda_async.cli.screen import Eta, Screen, duration
+from secoda_async.cli.screen import Screen, duration
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup, DesiredState
 
@@ -23,7 +24,9 @@ _DEFAULT = Output()
 
 
 async def demo(
-    file: Annotated[Path, Parameter(help="Groups to load, YAML or JSON; a sample without it.")] = SAMPLE,
+    file: Annotated[
+        Path, Parameter(show_default=False, help="Groups to load, YAML or JSON; a sample without it.")
+    ] = SAMPLE,
     /,
     *,
     users: Annotated[Path | None, Parameter(help="The workspace's users: JSON, a list of id and email.")] = None,
@@ -46,7 +49,7 @@ async def demo(
             timeout=30 * speed,  # the machine is as slow as ever
         ) as secoda,
     ):
-        screen.note(f"an emulated workspace on {emulator.url}, its clock {speed:g} times as fast as yours")
+        screen.note(f"An emulated workspace on {emulator.url}: a minute lasts {60 / speed:.3g} s.")
         least = secoda.limiter.time_for(len(workspace.groups))
         began, began_here = clock.now(), time.perf_counter()
         outcomes = await _load(screen, secoda, workspace.groups)
@@ -87,9 +90,9 @@ class Workspace:
         groups = DesiredState.load(file).groups
         members = list(dict.fromkeys(member for group in groups for member in group.members or ()))
         if users_file is None:
-            return cls(groups, [{"email": member} for member in members])
+            return cls(groups, [_made_up(member) for member in members])
         users = _read_users(users_file)
-        known = {name for user in users for name in (user["email"], user.get("id"))}
+        known = {name for user in users for name in user.values()}
         strangers = [member for member in members if member not in known]
         if strangers:
             shown = ", ".join(strangers[:5]) + (", ..." if len(strangers) > 5 else "")  # noqa: PLR2004
@@ -101,7 +104,7 @@ class Workspace:
 
     def seeds(self) -> list[dict[str, Any]]:
         """The groups as the emulator takes them, to start with them."""
-        ids = {user["email"]: user.get("id", user["email"]) for user in self.users}
+        ids = {user["email"]: user["id"] for user in self.users}
         return [
             {
                 "name": group.name,
@@ -111,6 +114,13 @@ class Workspace:
             }
             for group in self.groups
         ]
+
+
+def _made_up(member: str) -> dict[str, str]:
+    """A user for somebody of whom only the e-mail address, or only the id, is known."""
+    if "@" in member:
+        return {"id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"mailto:{member}")), "email": member}
+    return {"id": member, "email": f"{member}@users.example"}
 
 
 def _read_users(path: Path) -> list[dict[str, str]]:
@@ -128,7 +138,8 @@ def _read_users(path: Path) -> list[dict[str, str]]:
             raise CommandError(
                 f'{path}: {where} must be a list of {{"id": "...", "email": "..."}}, both text', Exit.BAD_INPUT
             )
-    return cast("list[dict[str, str]]", entries)
+    found = cast("list[dict[str, str]]", entries)
+    return [{"email": user["email"], "id": user.get("id") or _made_up(user["email"])["id"]} for user in found]
 
 
 async def _load(screen: Screen, secoda: SecodaClient, groups: Sequence[DesiredGroup]) -> list[Outcome]:
@@ -144,8 +155,7 @@ async def _load(screen: Screen, secoda: SecodaClient, groups: Sequence[DesiredGr
         for group in groups
     ]
     outcomes: list[Outcome] = []
-    eta = Eta(lambda left: secoda.limiter.time_for(left))
-    with screen.progress("creating groups", len(operations), eta) as bar:
+    with screen.progress("creating groups", len(operations), secoda.limiter.time_for) as bar:
         async for outcome in secoda.bulk(operations):
             outcomes.append(outcome)
             bar.advance()

@@ -67,18 +67,23 @@ def exit_for(error: Exception) -> Exit:
 
 
 _ADVICE: Final[tuple[tuple[type[SecodaError], str], ...]] = (
-    (AuthenticationError, "check SECODA_API_KEY (Settings > API in Secoda); `secoda-async doctor` tells more"),
-    (PermissionDeniedError, "the key acts with its creator's rights: use one made by an admin"),
-    (TransportError, "`secoda-async doctor` tells how far it gets"),
-    (OutcomeUnknownError, "look with `secoda-async groups list` before you try again"),
+    (AuthenticationError, "Check the key: SECODA_API_KEY, or --api-key-file (Settings > API in Secoda)."),
+    (PermissionDeniedError, "The key acts with its creator's rights: use one made by an admin."),
+    (TransportError, "Check the network, the host (SECODA_BASE_URL, SECODA_REGION) and any proxy in between."),
+    (ResponseError, "Check the host: is it the API's, or the web page's?"),
+    (OutcomeUnknownError, "Look with `secoda-async groups list` before you try again."),
 )
+
+
+def advice_for(error: Exception) -> str | None:
+    """What to do about an error, where its own text does not say."""
+    return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), None)
 
 
 def told(error: Exception) -> str:
     """The error for a person: what, where and what to do."""
-    advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), None)
-    text = str(error) or type(error).__name__
-    return text if advice is None else f"{text}\n  {advice}"
+    advice = advice_for(error)
+    return str(error) if advice is None else f"{error}\n{advice} `secoda-async doctor` tells how far a call gets."
 
 
 def as_document(error: Exception) -> Mapping[str, Any]:

@@ -32,7 +32,7 @@ async def list_command(*, options: Connection = _DEFAULT) -> None:
         screen.document([to_dict(group) for group in found])
         return
     rows = [(group.icon or "", group.name, str(len(group.users)), group.description or "", group.id) for group in found]
-    screen.table(f"{len(found)} groups", ("", "name", "members#", "description", "id"), rows)
+    screen.table(f"{len(found)} groups", ("", "name", "members#", "description~", "id"), rows)
 
 
 async def get_command(group_id: str, /, *, options: Connection = _DEFAULT) -> None:
@@ -42,7 +42,7 @@ async def get_command(group_id: str, /, *, options: Connection = _DEFAULT) -> No
     _show(Screen(options), group)
 
 
-async def create_command(  # noqa: PLR0913 - one for each field
+async def create_command(
     *,
     name: Annotated[str, Parameter(help="Its name.")],
     icon: _Icon = None,
@@ -62,7 +62,7 @@ async def create_command(  # noqa: PLR0913 - one for each field
     _show(Screen(options), group)
 
 
-async def update_command(  # noqa: PLR0913 - one for each field
+async def update_command(
     group_id: str,
     /,
     *,
@@ -96,7 +96,7 @@ async def delete_command(
     group_id: str,
     /,
     *,
-    yes: Annotated[bool, Parameter(negative=(), help="Do not ask.")] = False,
+    yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False,
     options: Connection = _DEFAULT,
 ) -> None:
     """Delete a group. Asks first on a terminal; elsewhere it needs --yes."""

@@ -16,8 +16,12 @@ from secoda_async.cli.exits import CommandError, Exit
 class Output:
     """How a command tells what it did."""
 
-    json: Annotated[bool, Parameter(negative=(), help="Print one JSON document, for programs.")] = False
-    debug: Annotated[bool, Parameter(negative=(), help="Log to stderr, and show tracebacks.")] = False
+    json: Annotated[bool, Parameter(negative=(), show_default=False, help="Print one JSON document, for programs.")] = (
+        False
+    )
+    debug: Annotated[bool, Parameter(negative=(), show_default=False, help="Log to stderr, and show tracebacks.")] = (
+        False
+    )
 
 
 @Parameter(name="*")

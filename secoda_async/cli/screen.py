@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from secoda_async.cli.options import Output
 
-_PIPED_WIDTH = 200
+_PIPED_WIDTH = 1000
 """Columns of a table that goes into a pipe: cut values help nobody there."""
 
 
@@ -37,16 +37,26 @@ class Screen:
         sys.stdout.write("\n")
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-        """Print a table; what people typed is shown as it is, never read as markup."""
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+        """Print a table; what people typed is shown as it is, never read as markup.
+
+        Args:
+            title: What stands above it.
+            columns: The headings. A `#` at the end is for numbers, a `~` for what gives way on a narrow screen.
+            rows: The cells.
+        """
+        table = Table(title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+        table.title = Text(title)
         for column in columns:
-            is_number = column.endswith("#")
+            kind = "id" if column == "id" else column[-1:]
             table.add_column(
-                column.removesuffix("#"),
-                justify="right" if is_number else "left",
-                overflow="fold" if column == "id" else "ellipsis",
-                no_wrap=column != "id" or self.out.width >= _PIPED_WIDTH,
+                column.rstrip("#~"),
+                justify="right" if kind == "#" else "left",
+                overflow="ellipsis" if kind == "~" else "fold",
+                no_wrap=kind in ("id", "#", "~"),
+                min_width=36 if kind == "id" else None,
+                ratio=1 if kind == "~" else None,
             )
+        table.expand = self.out.is_terminal and any(column.endswith("~") for column in columns)
         for row in rows:
             table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
         self.out.print(table)
@@ -60,31 +70,33 @@ class Screen:
         self.err.print(Text(text, style=style))
 
     @contextmanager
-    def progress(self, what: str, total: int | None, eta: "Eta | None" = None) -> "Iterator[Bar]":
-        """Show a bar while something goes on, on a terminal only."""
+    def progress(
+        self, what: str, total: int | None, seconds_for: Callable[[int], float] | None = None
+    ) -> "Generator[Bar, None, None]":
+        """Show a bar while something goes on, on a terminal only.
+
+        Args:
+            what: What goes on.
+            total: How many items there are, if that is known.
+            seconds_for: How many seconds so many further items take, for the time that is left.
+        """
         columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
         columns += [BarColumn(bar_width=30), MofNCompleteColumn()] if total is not None else []
-        columns += [_EtaColumn(eta)] if eta is not None else []
+        columns += [_EtaColumn(seconds_for)] if seconds_for is not None else []
         with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as progress:
             yield Bar(progress, progress.add_task(what, total=total))
 
 
-@define
-class Eta:
-    """When a job will be over, asked of the limit that it waits for."""
-
-    seconds_for: Any
-    """Says how many seconds so many further items take."""
-
-
 class _EtaColumn(ProgressColumn):
-    def __init__(self, eta: Eta) -> None:
+    """When a job will be over: not guessed from its pace, but asked of the limit that it waits for."""
+
+    def __init__(self, seconds_for: Callable[[int], float]) -> None:
         super().__init__()
-        self._eta = eta
+        self._seconds_for = seconds_for
 
     def render(self, task: Task) -> Text:
         left = int((task.total or 0) - task.completed)
-        return Text(f"about {duration(self._eta.seconds_for(left))} left", style="cyan") if left else Text("")
+        return Text(f"about {duration(self._seconds_for(left))} left", style="cyan") if left else Text("")
 
 
 @define

@@ -23,4 +23,4 @@ async def list_command(*, options: Connection = _DEFAULT) -> None:
         (user.email or "", f"{user.first_name or ''} {user.last_name or ''}".strip(), user.role or "", user.id)
         for user in found
     ]
-    screen.table(f"{len(found)} users", ("e-mail", "name", "role", "id"), rows)
+    screen.table(f"{len(found)} users", ("e-mail", "name~", "role", "id"), rows)

@@ -1,50 +1,13 @@
-"""Fixtures for testing your own code, fast and offline; pytest finds them by itself once the SDK is installed.
+"""What pytest loads by itself once the SDK is installed: the fixtures, where pytest-asyncio can run them."""
 
-`secoda_emulator` is an empty emulated workspace, `secoda_client` a client of it, and both keep time by
-`secoda_clock`, which jumps over every wait: a minute under the write limit takes milliseconds. They need
-pytest-asyncio and live as long as one test. Nothing of the SDK is imported before one of them is used.
-"""
-
-from collections.abc import AsyncGenerator
+import importlib.util
 from typing import TYPE_CHECKING
 
-import pytest
-
-try:
-    from pytest_asyncio import fixture as async_fixture
-except ModuleNotFoundError:  # pragma: no cover - then the fixtures can't be used, and pytest says so
-    async_fixture = pytest.fixture
-
 if TYPE_CHECKING:
-    from secoda_async import AutojumpClock, SecodaClient
-    from secoda_async.emulator import Emulator
+    import pytest
 
 
-@pytest.fixture
-def secoda_clock() -> "AutojumpClock":
-    """The clock of `secoda_emulator` and `secoda_client`: it jumps when nothing else happens."""
-    from secoda_async import AutojumpClock  # noqa: PLC0415 - not before it is used
-
-    return AutojumpClock()
-
-
-@async_fixture
-async def secoda_emulator(secoda_clock: "AutojumpClock") -> "AsyncGenerator[Emulator, None]":
-    """An emulated workspace with ten users and no groups, on a free port of 127.0.0.1."""
-    from secoda_async.emulator import Emulator  # noqa: PLC0415 - not before it is used
-
-    async with Emulator(users=10, clock=secoda_clock) as emulator:
-        yield emulator
-
-
-@async_fixture
-async def secoda_client(
-    secoda_emulator: "Emulator", secoda_clock: "AutojumpClock"
-) -> "AsyncGenerator[SecodaClient, None]":
-    """A client of `secoda_emulator`."""
-    from secoda_async import SecodaClient  # noqa: PLC0415 - not before it is used
-
-    async with SecodaClient(
-        secoda_emulator.api_key, base_url=secoda_emulator.url, clock=secoda_clock
-    ) as client:
-        yield client
+def pytest_configure(config: "pytest.Config") -> None:
+    """Offer the fixtures of `pytest_fixtures`."""
+    if importlib.util.find_spec("pytest_asyncio") is not None:
+        config.pluginmanager.import_plugin("secoda_async.ext.pytest_fixtures")

@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 from secoda_async.errors import DesiredStateError
 from secoda_async.models import UNSET, Unset
 from secoda_async.reconcile import yaml_nodes
+from secoda_async.reconcile.yaml_nodes import Located
 
 __all__ = ["DesiredGroup", "DesiredState"]
 
@@ -56,9 +57,6 @@ class DesiredState:
             reader.document(_parse_json(text, reader) if name.endswith(".json") else _parse_yaml(text, reader))
         reader.raise_problems()
         return cls(tuple(reader.groups))
-
-
-Located = yaml_nodes.Located
 
 
 @define
@@ -102,10 +100,10 @@ class _Reader:
         entries = top.get("groups")
         if entries is None:
             self.problem(document.place, "has no 'groups:' list: write `groups:` and the groups below it")
-        elif not isinstance(entries.value, list):
+        elif entries.kind != "a list":
             self.problem(entries.place, f"'groups' must be a list, not {entries.kind}: start each entry with a dash")
         else:
-            for entry in cast("list[Located]", entries.value):
+            for entry in entries.items:
                 self._entry(entry)
 
     def _entry(self, entry: Located) -> None:
@@ -122,28 +120,28 @@ class _Reader:
 
     def _mapping(self, node: Located, keys: Iterable[str], what: str) -> Mapping[str, Located] | None:
         """The entries of a mapping, each key allowed and there once."""
-        if not isinstance(node.value, list) or node.kind != "a mapping":
+        if node.kind != "a mapping":
             self.problem(node.place, f"{what} must be a mapping (key: value), not {node.kind}")
             return None
         entries: dict[str, Located] = {}
-        for key, value in cast("list[tuple[Located, Located]]", node.value):
-            if key.value not in keys:
+        for key, value in node.pairs:
+            if key.text is None or key.text not in keys:
                 known = ", ".join(repr(name) for name in keys)
-                self.problem(key.place, f"{what} has no key {key.value!r}: use {known}")
-            elif key.value in entries:
-                self.problem(key.place, f"the key {key.value!r} stands twice: keep one")
+                self.problem(key.place, f"{what} has no key {key.text or key.kind!r}: use {known}")
+            elif key.text in entries:
+                self.problem(key.place, f"the key {key.text!r} stands twice: keep one")
             else:
-                entries[cast("str", key.value)] = value
+                entries[key.text] = value
         return entries
 
     def _name(self, entry: Located, node: Located | None) -> str:
         if node is None:
             self.problem(entry.place, "a group has no name: add `name: ...`")
             return ""
-        if not isinstance(node.value, str):
+        if node.text is None:
             self.problem(node.place, f"the name must be text, not {node.kind}: put it in quotes")
             return ""
-        name = unicodedata.normalize("NFC", node.value.strip())
+        name = unicodedata.normalize("NFC", node.text.strip())
         if not name:
             self.problem(node.place, "the name is empty")
         elif name in self._places:
@@ -152,21 +150,21 @@ class _Reader:
         return name
 
     def _text_or_null(self, node: Located, key: str) -> str | None:
-        if node.value is None or isinstance(node.value, str):
-            return node.value
+        if node.kind in ("text", "null"):
+            return node.text
         self.problem(node.place, f"{key} must be text or null, not {node.kind}: put it in quotes")
         return None
 
     def _members(self, node: Located) -> tuple[str, ...]:
-        if not isinstance(node.value, list) or node.kind != "a list":
+        if node.kind != "a list":
             self.problem(node.place, f"members must be a list of e-mail addresses or ids, not {node.kind}; [] is none")
             return ()
         members: dict[str, None] = {}
-        for member in cast("list[Located]", node.value):
-            if isinstance(member.value, str) and member.value.strip():
-                members[member.value.strip()] = None
+        for member in node.items:
+            if member.text is not None and member.text.strip():
+                members[member.text.strip()] = None
             else:
-                kind = "empty text" if isinstance(member.value, str) else member.kind
+                kind = member.kind if member.text is None else "empty text"
                 self.problem(member.place, f"a member must be an e-mail address or id, not {kind}")
         return tuple(members)
 
@@ -199,12 +197,14 @@ def _located(value: object, place: str) -> Located:
     """Give parsed JSON the places that JSON does not keep: paths such as `: groups[3].name`."""
     at = place or ": "
     if isinstance(value, _Pairs):
-        dot = "" if at == ": " else "."
-        pairs = [(Located(key, at, "text"), _located(item, f"{at}{dot}{key}")) for key, item in value]
-        return Located(pairs, place, "a mapping")
+        dot = "." if place else ""
+        pairs = [(Located(kind="text", place=at, text=key), _located(item, f"{at}{dot}{key}")) for key, item in value]
+        return Located(kind="a mapping", place=place, pairs=pairs)
     if isinstance(value, list):
-        items = [_located(item, f"{at}[{index}]") for index, item in enumerate(cast("list[object]", value))]
-        return Located(items, place, "a list")
-    if value is None or isinstance(value, str):
-        return Located(value, place, "null" if value is None else "text")
-    return Located((), place, "a boolean" if isinstance(value, bool) else "a number")
+        entries = cast("list[object]", value)
+        items = [_located(item, f"{at}[{index}]") for index, item in enumerate(entries)]
+        return Located(kind="a list", place=place, items=items)
+    if isinstance(value, str):
+        return Located(kind="text", place=place, text=value)
+    kind = "null" if value is None else "a boolean" if isinstance(value, bool) else "a number"
+    return Located(kind=kind, place=place)

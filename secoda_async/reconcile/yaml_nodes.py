@@ -1,5 +1,6 @@
 """YAML with its line numbers: the only module that knows PyYAML."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -14,19 +15,24 @@ class YamlError(Exception):
         self.reason = reason
 
 
-@frozen
+@frozen(kw_only=True)
 class Located:
     """A value and where it stands."""
 
-    value: object
-    """Text, None, a list of `Located`, or of pairs of them for a mapping; `()` for any other kind."""
+    kind: str
+    """What it is, in words: `text`, `null`, `a list`, `a mapping`, or what it should not be."""
     place: str
     """`:12` for line 12, or a path into JSON."""
-    kind: str
-    """What it is, in words."""
+    text: str | None = None
+    """The text, when it is text."""
+    items: Sequence["Located"] = ()
+    """What a list holds."""
+    pairs: Sequence[tuple["Located", "Located"]] = ()
+    """What a mapping holds, in order; a key can be there twice."""
 
 
 _SCALARS: Final = {
+    "tag:yaml.org,2002:null": "null",
     "tag:yaml.org,2002:bool": "a boolean",
     "tag:yaml.org,2002:int": "a number",
     "tag:yaml.org,2002:float": "a number",
@@ -52,7 +58,7 @@ def compose(text: str) -> Located:
     except yaml.YAMLError as error:
         raise YamlError(1, str(error).partition("\n")[0]) from None
     try:
-        return Located(None, ":1", "empty") if node is None else _located(node)
+        return Located(kind="an empty file", place=":1") if node is None else _located(node)
     except RecursionError:
         raise YamlError(1, "nested too deeply, or an alias that contains itself") from None
 
@@ -60,11 +66,9 @@ def compose(text: str) -> Located:
 def _located(node: Any) -> Located:  # noqa: ANN401 - PyYAML's nodes have no types
     place = f":{node.start_mark.line + 1}"
     if node.id == "mapping":
-        return Located([(_located(key), _located(value)) for key, value in node.value], place, "a mapping")
+        pairs = [(_located(key), _located(value)) for key, value in node.value]
+        return Located(kind="a mapping", place=place, pairs=pairs)
     if node.id == "sequence":
-        return Located([_located(item) for item in node.value], place, "a list")
-    if node.tag == "tag:yaml.org,2002:null":
-        return Located(None, place, "null")
-    if node.tag in _SCALARS:
-        return Located((), place, _SCALARS[node.tag])
-    return Located(node.value, place, "text")
+        return Located(kind="a list", place=place, items=[_located(item) for item in node.value])
+    kind = _SCALARS.get(node.tag, "text")
+    return Located(kind=kind, place=place, text=node.value if kind == "text" else None)

@@ -1,0 +1,84 @@
+"""How the project is checked: `nox -s tests` needs nothing but nox; `nox` runs all of it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["tests", "lint", "typing", "minimum", "docs", "demo"]
+
+HERE = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+GROUPS_FILE = HERE.parent / "shared" / "data" / "kubernetes-teams"
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests with every line and branch covered; arguments go to pytest."""
+    session.install("-e", ".[cli]", *group("tests"))
+    measured = {"COVERAGE_FILE": str(Path(session.create_tmp()) / "coverage")}
+    session.run("coverage", "erase", env=measured)
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=measured)
+    if not session.posargs:
+        session.run("coverage", "combine", "--quiet", env=measured)
+        session.run("coverage", "report", env=measured)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types twice: mypy and pyright, both strict."""
+    session.install("-e", ".[cli]", *group("typing"))
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def minimum(session: nox.Session) -> None:
+    """Run the tests on the lowest versions that the metadata allows."""
+    lowest = [pinned(line) for line in declared_requirements()]
+    session.install("-e", ".[cli]", *group("tests"), *lowest)
+    session.run("pytest", *session.posargs)
+
+
+def declared_requirements() -> list[str]:
+    """The core requirements and those of the command line."""
+    project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
+    return [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+
+
+def pinned(requirement: str) -> str:
+    """`aiohttp>=3.12` as `aiohttp==3.12`: its lower bound, and nothing newer."""
+    return re.sub(r">=", "==", requirement)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every program in the README and the docs, and check their links."""
+    session.install("-e", ".[cli]", *group("docs"))
+    session.run("pytest", "tests/test_docs.py", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Install as a user does, and run the main job: on the sample, and on real groups where they are at hand."""
+    session.install(".[cli]")
+    session.run("secoda-async", "demo", "--speed", "600")
+    if GROUPS_FILE.is_dir():
+        files = [str(GROUPS_FILE / "2026-08-01.yaml"), "--users", str(GROUPS_FILE / "users.json")]
+        for speed in ("60", "1000"):
+            session.run("secoda-async", "demo", *files, "--speed", speed)
