@@ -41,10 +41,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check types twice: mypy and pyright, both strict."""
-    session.install("-e", ".[cli]", *group("typing"))
+    """Check types twice, with mypy and pyright, both strict; then as a user does, against what is installed."""
+    session.install(".[cli]", *group("typing"))
     session.run("mypy")
     session.run("pyright")
+    program = HERE / "tests" / "typing" / "program.py"
+    with session.chdir(session.create_tmp()):  # away from the checkout
+        session.run("mypy", "--strict", str(program))
+        session.run("pyright", str(program))
 
 
 @nox.session

@@ -111,6 +111,8 @@ class SecodaClient:
         """
         source = _source(api_key)
         del api_key  # a traceback with locals must not show it
+        if isinstance(source, ConfigurationError):
+            raise source
         options = CallOptions(timeout=timeout, deadline=deadline, max_wait=max_wait, retry=retry)
         _check(write_limit, limiter, max_connections, session, ssl)
         clock = clock or SystemClock()
@@ -141,6 +143,8 @@ class SecodaClient:
         self.users = Users(pipeline, options)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_pipeline"):  # a traceback with locals shows it half made
+            return f"<{type(self).__name__}>"
         return f"<{type(self).__name__} of {self._pipeline.transport.origin}>"
 
     async def __aenter__(self) -> Self:
@@ -271,25 +275,18 @@ class SecodaClient:
         return await self._pipeline.send(self._pipeline.call(request, self._options), protocol.json_of)
 
 
-def _source(api_key: object) -> Secret | ApiKeyProvider:
-    """The key or its callable, checked.
-
-    Raises:
-        ConfigurationError: When there is none, or it can't be sent; it is not shown.
-    """
+def _source(api_key: object) -> Secret | ApiKeyProvider | ConfigurationError:
+    """The key or its callable, checked; or what is wrong with it, to be raised where no frame holds it any more."""
     if callable(api_key):
         return cast("ApiKeyProvider", api_key)
     if api_key is None:
         api_key = read_environment("SECODA_API_KEY")
     if api_key is None:
-        raise ConfigurationError(
+        return ConfigurationError(
             "no API key: pass api_key, or set SECODA_API_KEY (keys are made in Secoda under Settings > API)"
         )
     problem = key_problem(api_key)
-    if problem is None:
-        return Secret(str(api_key).strip())
-    del api_key
-    raise ConfigurationError(problem)
+    return Secret(str(api_key).strip()) if problem is None else ConfigurationError(problem)
 
 
 def _check(write_limit: object, limiter: object, max_connections: object, session: object, ssl: object) -> None:
@@ -314,7 +311,10 @@ def _query(params: Mapping[str, ParamValue | Sequence[ParamValue]] | None) -> st
         for name, values in (params or {}).items()
         for value in (values if isinstance(values, Sequence) and not isinstance(values, str) else (values,))
     ]
-    return urlencode(pairs)
+    try:
+        return urlencode(pairs)
+    except UnicodeError:
+        raise InvalidArgumentError("params hold half a surrogate pair, which has no encoding") from None
 
 
 def _status(reply: Reply) -> str:

@@ -50,7 +50,11 @@ class SystemClock:
 
 
 def _positive(_: object, __: object, value: float) -> None:
-    if not 0 < value < float("inf"):
+    try:
+        fits = 0 < value < float("inf")
+    except TypeError:  # "60", say, from an environment variable
+        fits = False
+    if not fits:
         raise ConfigurationError(f"speed must be a positive number, not {value!r}")
 
 
@@ -69,16 +73,17 @@ class ScaledClock:
         return asyncio.get_running_loop().call_later(delay / self.speed, callback)
 
 
-@define(order=True)
+@define(order=True, repr=False)
 class _Pending:
     """A callback that waits for its moment."""
 
     due: float
     number: int
-    callback: Callable[[], object] | None = field(order=False)
+    callback: Callable[[], object] = field(order=False)
+    is_cancelled: bool = field(default=False, order=False)
 
     def cancel(self) -> None:
-        self.callback = None
+        self.is_cancelled = True
 
 
 class AutojumpClock:
@@ -114,19 +119,18 @@ class AutojumpClock:
         return timer
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._timers and self._timers[0].callback is None:
+        while self._timers and self._timers[0].is_cancelled:
             heapq.heappop(self._timers)
         if not self._timers:
             self._watched = None
             return
+        loop.call_soon(self._turn, loop)  # first: a callback that raises must not stop the clock
         self._idle_turns += 1
         if self._idle_turns > self._patience:
             self._idle_turns = 0
             due = heapq.heappop(self._timers)
             self._now = max(self._now, due.due)
-            if due.callback is not None:  # cancelled ones were dropped above
-                due.callback()
-        loop.call_soon(self._turn, loop)
+            due.callback()
 
 
 async def sleep(clock: Clock, seconds: float) -> None:

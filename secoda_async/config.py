@@ -4,6 +4,8 @@ import enum
 import ipaddress
 import math
 import os
+import re
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -71,8 +73,8 @@ def _number(
         if value is None and optional:
             return
         kinds = (int,) if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
-            fits = False
+        if isinstance(value, bool) or not isinstance(value, kinds) or not abs(value) <= sys.float_info.max:
+            fits = False  # nan too, and whole numbers that no float can hold
         else:
             fits = value > least if exclusive else value >= least
         if not fits:
@@ -182,31 +184,40 @@ def origin_of(base_url: str | None, region: Region | str | None) -> str:
     if base_url is not None:
         return _checked_origin(base_url)
     try:
-        return Region((region or "us").lower()).origin
+        return Region("us" if region is None else str(region).lower()).origin
     except ValueError:
         names = ", ".join(repr(str(name)) for name in Region)
         raise ConfigurationError(f"there is no region {region!r}: use one of {names}, or base_url") from None
 
 
-def _checked_origin(base_url: str) -> str:
+def _checked_origin(base_url: object) -> str:
+    # No message shows more of it than the origin: the key may have been put here by mistake.
+    text = base_url.strip() if isinstance(base_url, str) else ""
     try:
-        parts = urlsplit(base_url.strip())
+        parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ConfigurationError("base_url is not a URL: write it as https://host or https://host/api/v1") from None
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("base_url carries a user name or password; the API takes only a key: leave it out")
-    shown = base_url.strip()
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError(f"base_url {shown!r} is not an http(s) URL: write it as https://host")
+    if parts.scheme not in ("http", "https") or not host or not text.isprintable() or not _HOST.fullmatch(host):
+        raise ConfigurationError("base_url is not an http(s) URL: write it as https://host or https://host/api/v1")
+    netloc = f"[{host}]" if ":" in host else host
+    origin = f"{parts.scheme}://{netloc}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")
     if parts.path.rstrip("/") not in ("", API_PREFIX) or parts.query or parts.fragment:
-        raise ConfigurationError(f"base_url {shown!r} must be an origin, or one ending in {API_PREFIX}: no other path")
+        raise ConfigurationError(f"base_url must be an origin, or one ending in {API_PREFIX}: {origin} and no more")
     if parts.scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(
-            f"base_url {shown!r} would send the key in clear text: use https (http is for loopback addresses only)"
+            f"base_url {origin} would send the key in clear text: use https (http is for loopback addresses only)"
         )
-    netloc = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{netloc}" + (f":{port}" if port is not None else "")
+    return origin
+
+
+_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(%\w+)?")
+"""A name (in its ASCII form), an IPv4 or an IPv6 address."""
+
+_PORTS: Final = {"http": 80, "https": 443}
+"""Left out of an origin, so that it is the same however it is written."""
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,7 +6,8 @@ The fast converter only says that something is wrong; a second, detailed one is 
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
+from math import isfinite
 from operator import eq
 from typing import Any, Final, TypeGuard, TypeVar, cast
 
@@ -34,17 +35,17 @@ class _WrongTypeError(TypeError):
     suffix = ""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Links:
     next: str | None = None
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Meta:
     page: int | None = None
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Envelope:
     """A page of a list as it came, its items not looked at yet."""
 
@@ -129,9 +130,9 @@ def _time_or_null(value: object, _: object) -> datetime | None:
         raise _wrong("a time or null", value)
     try:
         time = datetime.fromisoformat(value)
-    except ValueError:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter: the first and last hours of the calendar, in another zone
         raise _WrongTypeError(f"expected an ISO 8601 time, got {value[:40]!r}") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _login_or_null(value: object, _: object) -> datetime | None:
@@ -199,8 +200,16 @@ def _with_extra(model: type[T], read: Callable[[Mapping[str, Any], Any], T]) -> 
     return structure
 
 
-_FAST: Final = _converter(detailed=False)
-_DETAILED: Final = _converter(detailed=True)
+@cache
+def _fast() -> Converter:
+    """The one that only says that something is wrong; made when it is first needed, so that importing is cheap."""
+    return _converter(detailed=False)
+
+
+@cache
+def _detailed() -> Converter:
+    """The one that is asked where the fault is; made when the first fault is found."""
+    return _converter(detailed=True)
 
 
 def parse(body: bytes) -> Any:
@@ -216,12 +225,24 @@ def dump(value: object) -> bytes:
     """Write JSON.
 
     Raises:
-        InvalidArgumentError: When the value is not made of JSON's types.
+        InvalidArgumentError: When the value is not made of JSON's types, or holds a number that JSON has not.
     """
     try:
-        return orjson.dumps(value)
+        body = orjson.dumps(value)
     except TypeError as error:
         raise InvalidArgumentError(f"this can't be sent as JSON: {error}") from None
+    if b"null" in body and _has_nan(value):
+        raise InvalidArgumentError("this can't be sent as JSON: it holds a nan or an infinity (None is null)")
+    return body
+
+
+def _has_nan(value: object) -> bool:
+    """Whether a number in here would become null: pandas, for one, marks an empty cell with nan."""
+    if type(value) is float:
+        return not isfinite(value)
+    if type(value) is dict:
+        return any(map(_has_nan, cast("dict[str, object]", value).values()))
+    return type(value) in (list, tuple) and any(map(_has_nan, cast("Sequence[object]", value)))
 
 
 def structure(payload: object, model: type[Any]) -> Any:
@@ -231,7 +252,7 @@ def structure(payload: object, model: type[Any]) -> Any:
         ResponseError: When it is not what the API promises; `.location` says where.
     """
     try:
-        return _FAST.structure(payload, model)
+        return _fast().structure(payload, model)
     except (TypeError, ValueError, KeyError):
         pass
     raise _explained(payload, model)
@@ -245,7 +266,7 @@ def structure_all(
     Raises:
         ResponseError: For the first item that is not what the API promises, unless `skip_invalid`.
     """
-    read = _FAST.get_structure_hook(model)
+    read = _fast().get_structure_hook(model)
     try:
         return [read(payload, model) for payload in payloads], []
     except (TypeError, ValueError, KeyError):
@@ -268,7 +289,7 @@ def _explained(payload: object, model: type[Any]) -> ResponseError:
     """Structure once more, slowly, to learn where the fault is."""
     location, reason = "", "not what the API promises"
     try:
-        _DETAILED.structure(payload, model)
+        _detailed().structure(payload, model)
     except ClassValidationError as error:
         location, reason = _first_fault(error)
     except _WrongTypeError as error:
@@ -299,4 +320,4 @@ def to_dict(model: Group | User | Page[Group] | Page[User] | GroupFields) -> dic
 
     Times are ISO 8601 in UTC with a `Z`. What is `UNSET` is left out.
     """
-    return cast("dict[str, Any]", _FAST.unstructure(model))
+    return cast("dict[str, Any]", _fast().unstructure(model))

@@ -1,7 +1,9 @@
 """The API key: checked early, asked for when it comes from a callable, and never shown."""
 
+from inspect import isawaitable
 from typing import Final
 
+from secoda_async._engine.locks import KeyedLocks
 from secoda_async.config import ApiKeyProvider, Secret, key_problem
 from secoda_async.errors import ConfigurationError
 
@@ -13,6 +15,7 @@ class Credentials:
         self._provider: Final = None if isinstance(source, Secret) else source
         self.known: Secret | None = source if isinstance(source, Secret) else None
         """The key, as soon as there is one."""
+        self._locks = KeyedLocks()
 
     async def key(self) -> Secret:
         """The key to send.
@@ -20,7 +23,8 @@ class Credentials:
         Raises:
             ConfigurationError: When the callable fails, or returns what is no key.
         """
-        return self.known or await self._ask()
+        async with self._locks.of("key"):  # many calls may want it at once; it is asked for once
+            return self.known or await self._ask()
 
     async def renew(self, refused: Secret) -> bool:
         """Ask for the key again after a 401; True when there is another one than the one that was refused."""
@@ -34,7 +38,11 @@ class Credentials:
         answer: object = None
         problem: str | None = None
         try:
-            answer = await self._provider() if self._provider else None
+            answer = self._provider() if self._provider else None
+            if isawaitable(answer):
+                answer = await answer
+            else:
+                problem = f"the api_key callable must be async: it returned {type(answer).__name__}, not an awaitable"
         except Exception as error:  # noqa: BLE001 - a callable of the user's may raise anything
             problem = f"the api_key callable raised {type(error).__name__}"
         problem = problem or key_problem(answer)

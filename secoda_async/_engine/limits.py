@@ -75,7 +75,7 @@ class RateLimiter(Protocol):
         ...
 
 
-@define
+@define(eq=False, repr=False)
 class _Place:
     """A place that is taken."""
 
@@ -92,7 +92,7 @@ class _Place:
             self.over(sent)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Turn:
     """A write that waits for a place."""
 
@@ -110,7 +110,7 @@ class _Turn:
             self.place.set_exception(_too_long(pause))
 
 
-@define
+@define(eq=False, repr=False)
 class Gate:
     """A door that a 429 closes for a while, for a class of calls that has no limit of its own."""
 
@@ -230,19 +230,22 @@ class SlidingWindowLimiter:
     def _wait_of(self, ahead: int) -> float:
         """Seconds that a write waits which has so many ahead of it."""
         now = self._clock.now()
-        rounds, position = divmod(ahead, self.limit.places)
-        free = self._free(now)
-        if position < free:
-            wait = 0.0
-        elif position - free < len(self._free_at):
-            wait = self._free_at[position - free] - now
-        else:  # still under way: free again a window after its answer
-            wait = self.limit.per_seconds
-        wait += rounds * self.limit.per_seconds
-        if now < self._spaced_until:
-            first = max(self._gate.delay(), self._last_start + self._spacing - now)
-            wait = max(wait, first + ahead * self._spacing)
-        return wait
+        if now >= self._spaced_until:
+            rounds, place = divmod(ahead, self.limit.places)
+            return self._place_in(place, now) + rounds * self.limit.per_seconds
+        first = max(self._gate.delay(), self._last_start + self._spacing - now)
+        places = range(min(ahead + 1, self.limit.places))
+        late = max(self._place_in(place, now) - place * self._spacing for place in places)
+        return max(first, late) + ahead * self._spacing  # one that starts late delays all after it
+
+    def _place_in(self, place: int, now: float) -> float:
+        """Seconds until that place (0 is the next) can be taken for the first time."""
+        used = place - self._free(now)
+        if used < 0:
+            return 0.0
+        if used < len(self._free_at):
+            return self._free_at[used] - now
+        return self.limit.per_seconds  # still under way: free again a window after its answer
 
     def _take(self) -> _Place:
         self._in_flight += 1

@@ -27,18 +27,13 @@ class Notices:
         self, request: Request, attempt: int, status: int | None, seconds: float, failed: SecodaError | None
     ) -> None:
         """A request was on the wire, and is not any more."""
-        if self._hook is not None:
-            error = None if failed is None else type(failed).__name__
-            self._tell(
-                AttemptEvent(
-                    method=request.method,
-                    path=request.path,
-                    attempt=attempt,
-                    status=status,
-                    seconds=seconds,
-                    error=error,
-                )
-            )
+        if self._hook is None:
+            return
+        error = None if failed is None else type(failed).__name__
+        event = AttemptEvent(
+            method=request.method, path=request.path, attempt=attempt, status=status, seconds=seconds, error=error
+        )
+        _tell(self._hook, event)
 
     def waiting(self, request: Request, reason: str, seconds: float) -> None:
         """A call is about to wait: log it, once for all that wait for the same reason at the same time."""
@@ -50,14 +45,14 @@ class Notices:
     def waited(self, request: Request, reason: str, seconds: float) -> None:
         """A call has waited."""
         if self._hook is not None and seconds > 0:
-            self._tell(WaitEvent(method=request.method, path=request.path, reason=reason, seconds=seconds))
+            _tell(self._hook, WaitEvent(method=request.method, path=request.path, reason=reason, seconds=seconds))
 
-    def _tell(self, event: Event) -> None:
-        try:
-            if self._hook is not None:
-                self._hook(event)
-        except Exception:  # noqa: BLE001 - the caller's code; their call goes on
-            _log.exception("the on_event hook failed; the call goes on")
+
+def _tell(hook: Callable[[Event], object], event: Event) -> None:
+    try:
+        hook(event)
+    except Exception:  # noqa: BLE001 - the caller's code; their call goes on
+        _log.exception("the on_event hook failed; the call goes on")
 
 
 _REASONS: Final = {

@@ -34,7 +34,7 @@ _SNAPSHOTS: Final = 3
 """How often a snapshot is taken anew when the list moved."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Raw(Generic[T]):
     """A page as it came, and the query of the next one."""
 
@@ -42,7 +42,7 @@ class _Raw(Generic[T]):
     next_query: dict[str, str] | None
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Lister(Generic[T]):
     """One of the API's lists."""
 
@@ -62,7 +62,7 @@ class Lister(Generic[T]):
         async with aclosing(self._raw_pages(concurrency, on_invalid, max_pages, None)) as raw_pages:
             async for page in raw_pages:
                 items = tuple(item for item in page.items if seen.add(item.id))
-                so_far, count = so_far + len(page.items), page.count
+                so_far, count = so_far + len(page.items) + len(page.invalid), page.count
                 yield evolve(page, items=items) if len(items) < len(page.items) else page
         if count is not None and count != so_far:
             _log.warning(
@@ -72,10 +72,10 @@ class Lister(Generic[T]):
                 count,
             )
 
-    async def snapshot(self, *, concurrency: int = 4) -> list[T]:
-        """Return everything, or raise; see `Groups.snapshot`."""
+    async def snapshot(self, *, concurrency: int = 4, began: float | None = None) -> list[T]:
+        """Return everything, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now."""
         reason = ""
-        began = self.pipeline.clock.now()
+        began = self.pipeline.clock.now() if began is None else began
         for _ in range(_SNAPSHOTS):
             items: dict[str, T] = {}
             repeated, counts = 0, set[int | None]()
@@ -176,10 +176,10 @@ class Lister(Generic[T]):
             return None
         try:
             parts = urlsplit(link)
-            host = parts.netloc
+            host = parts.hostname
         except ValueError:
             raise _contradiction(number, "links.next is not a URL") from None
-        if host and host not in self.pipeline.transport.origin and host not in self._warned:
+        if host and host != urlsplit(self.pipeline.transport.origin).hostname and host not in self._warned:
             self._warned.add(host)
             _log.warning("%s: links.next points to %s; only its query is used", self.collection, host)
         query = parse_qs(parts.query)

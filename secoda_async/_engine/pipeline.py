@@ -40,7 +40,7 @@ from secoda_async.events import Event
 T = TypeVar("T")
 
 
-@define
+@define(eq=False, repr=False)
 class Spent:
     """What the calls of an operation took: see `SPENT`."""
 
@@ -52,7 +52,7 @@ SPENT: ContextVar[Spent | None] = ContextVar("secoda_async_spent", default=None)
 """Where calls add up what they took; a bulk sets it for each of its operations."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Call:
     """A request, how patiently it is made, and when the operation began that it is part of."""
 
@@ -65,7 +65,7 @@ class Call:
         return evolve(self, request=request)
 
 
-@define
+@define(eq=False, repr=False)
 class Journey:
     """One call, and what has happened to it so far."""
 
@@ -172,27 +172,21 @@ class Pipeline:
                 key = await self._in_time(journey, self._credentials.key())
             reply = await self._send(journey, key)
             if reply.status < 300:  # noqa: PLR2004
-                return self._read(reply, key, read)
+                try:
+                    return read(reply)
+                except ResponseError:
+                    pass  # and once more, without the key
+            reply = protocol.scrubbed(reply, key)  # an echo of it would show in errors, and in these frames' locals
+            if reply.status < 300:  # noqa: PLR2004
+                return _read(reply, read)
             if self._learns_slash(journey, reply) or await self._renews_key(journey, reply, key):
                 continue
             if reply.status == 404 and journey.request.method == "DELETE" and journey.is_unclear:  # noqa: PLR2004
                 return read(Reply(404, reply.raw_headers, b""))  # an attempt before this one did it
-            failed = protocol.failure(journey.request, protocol.scrubbed(reply, key), datetime.now(UTC))
+            failed = protocol.failure(journey.request, reply, datetime.now(UTC))
             if protocol.next_step(journey.request.method, failed) is Step.PAUSE:
                 await self._close_gate(journey.request.method, failed)
             raise failed
-
-    def _read(self, reply: Reply, key: Secret, read: Callable[[Reply], T]) -> T:
-        try:
-            return read(reply)
-        except ResponseError:
-            pass  # and once more without the key, should the body echo it
-        reply = protocol.scrubbed(reply, key)
-        try:
-            return read(reply)
-        except ResponseError as error:
-            error.status, error.body = reply.status, protocol.shown(reply.body)
-            raise
 
     # --- on the wire -------------------------------------------------------------------------------------------
 
@@ -214,6 +208,8 @@ class Pipeline:
                 await permit.release(sent=wire.maybe_sent)
 
     async def _exchange(self, journey: Journey, key: Secret, wire: Wire) -> Reply:
+        if self.lifetime.is_closed:  # while this call was being let through
+            raise closed()
         request = self._canonical(journey.request)
         began = self.clock.now()
         left = journey.left(began)
@@ -244,7 +240,7 @@ class Pipeline:
         return evolve(request, path=request.path + "/" if slash else request.path.rstrip("/"))
 
     def _learns_slash(self, journey: Journey, reply: Reply) -> bool:
-        request = self._canonical(journey.request)
+        request = journey.request  # as it was sent: another call may have learned the slash meanwhile
         slash = protocol.slash_redirect(request, reply, self.transport.origin)
         if slash is None or journey.has_moved:
             return False
@@ -336,6 +332,15 @@ class Pipeline:
             await self.limiter.pause(seconds)
         else:
             self._gates[method].pause(seconds)
+
+
+def _read(reply: Reply, read: Callable[[Reply], T]) -> T:
+    """What a 2xx says; when that is not what it should be, the error shows its body."""
+    try:
+        return read(reply)
+    except ResponseError as error:
+        error.status, error.body = reply.status, protocol.shown(reply.body)
+        raise
 
 
 def _decide(journey: Journey, error: BaseException) -> Step:

@@ -97,9 +97,10 @@ def checked_id(value: object, what: str = "group") -> str:
     if not isinstance(value, str):
         hint = f": pass {what}.id" if hasattr(value, "id") else ""
         raise InvalidArgumentError(f"a {what} id must be a string, not {type(value).__name__}{hint}")
-    if not value or value in (".", "..") or any(c in "/\\" or c <= " " or c == "\x7f" for c in value):
+    if not value or value in (".", "..") or any(c in "/\\ " or not c.isprintable() for c in value):
         raise InvalidArgumentError(
-            f"{value!r} is not a {what} id: it must be one path segment, without slashes or white space"
+            f"{value!r} is not a {what} id: it must be one path segment, without slashes, white space or "
+            "invisible characters"
         )
     return value
 
@@ -132,10 +133,11 @@ def raw_path(path: str) -> str:
         raise InvalidArgumentError("path must be below the API, not a URL: the key goes to the configured host only")
     if "?" in path or "#" in path:
         raise InvalidArgumentError("path must have no query: pass it as params={...}")
-    if any(character < " " or character == "\x7f" for character in path):
-        raise InvalidArgumentError("path must have no control characters")
+    if not path.isprintable():
+        raise InvalidArgumentError("path must have no control or invisible characters")
     trimmed = path.removeprefix("/").removeprefix(f"{API_PREFIX[1:]}/")
-    if any(unquote(segment) in (".", "..") or "/" in unquote(segment) for segment in trimmed.split("/")):
+    segments = [unquote(segment) for segment in trimmed.split("/")]
+    if any(segment in (".", "..") or "/" in segment or "\\" in segment for segment in segments):
         raise InvalidArgumentError(f"path {path!r} must not contain '.' or '..' segments or encoded slashes")
     return f"{API_PREFIX}/" + quote(trimmed, safe="/-._~!$&'()*+,;=:@%")
 
@@ -178,7 +180,7 @@ def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
         return convert.parse(reply.body)
     except ValueError as error:
         reason = str(error)
-    kind = (reply.values(b"content-type") or ["no content type"])[0].partition(";")[0]
+    kind = "".join(reply.values(b"content-type")[:1]).partition(";")[0].strip().lower() or "no content type"
     if "json" in kind:
         raise ResponseError(f"the answer is broken JSON: {reason}")
     raise ResponseError(f"the answer is not JSON, got {kind}: is base_url the API's, not the web page's?")
@@ -186,11 +188,16 @@ def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
 
 def scrubbed(reply: Reply, key: Secret) -> Reply:
     """The reply without the key, should the server (or a proxy's error page) have echoed it."""
-    secret = key.encode()
-    if secret not in reply.body and not any(secret in value for _, value in reply.raw_headers):
-        return reply
-    headers = [(name, value.replace(secret, b"***")) for name, value in reply.raw_headers]
-    return Reply(reply.status, headers, reply.body.replace(secret, b"***"))
+    quoted = convert.dump(str(key))[1:-1]
+    forms = {key.encode(), quoted, quoted.replace(b"/", rb"\/"), quote(key, safe="").encode()}  # plain, JSON's, URL's
+
+    def clean(text: bytes) -> bytes:
+        for form in forms:
+            text = text.replace(form, b"***")
+        return text
+
+    headers = [(name, clean(value)) for name, value in reply.raw_headers]
+    return Reply(reply.status, headers, clean(reply.body))
 
 
 def shown(body: bytes) -> str:
@@ -209,9 +216,9 @@ def _reason(reply: Reply, payload: object) -> str:
     """A line for a person out of the body of an error: DRF's `detail`, else its fields, else the start of it."""
     if type(payload) is dict:
         fields = cast("dict[str, object]", payload)
-        if isinstance(detail := fields.get("detail"), str):
-            return detail
-        return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in _fields(fields).items())
+        if not isinstance(text := fields.get("detail"), str):
+            text = "; ".join(f"{name}: {' '.join(messages)}" for name, messages in _fields(fields).items())
+        return " ".join(text.split())[:BODY_SHOWN]
     text = " ".join(shown(reply.body).split())
     if text.startswith("<"):
         return "(an HTML page)"
@@ -220,9 +227,16 @@ def _reason(reply: Reply, payload: object) -> str:
 
 def _fields(payload: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
     return {
-        name: tuple(str(message) for message in cast("list[object]", value)) if type(value) is list else (str(value),)
+        name: tuple(map(_message, cast("list[object]", value))) if type(value) is list else (_message(value),)
         for name, value in payload.items()
     }
+
+
+def _message(value: object) -> str:
+    try:
+        return str(value)
+    except RecursionError:  # JSON may be nested deeper than Python shows
+        return "..."
 
 
 def retry_after(reply: Reply, now: datetime) -> float | None:
@@ -264,11 +278,20 @@ def slash_redirect(request: Request, reply: Reply, origin: str) -> bool | None:
     if reply.status not in REDIRECTS or (reply.status == 303 and request.method != "GET"):  # noqa: PLR2004
         return None
     target = _target(request, reply, origin)
-    if target is None or target.query != request.query or f"{target.scheme}://{target.netloc}" != origin:
+    if target is None or target.query != request.query or _origin(target) != _origin(urlsplit(origin)):
         return None
     if target.path == request.path + "/":
         return True
     return False if target.path + "/" == request.path else None
+
+
+def _origin(url: SplitResult) -> str:
+    """What makes two URLs the same origin: the case of the host and a default port do not matter."""
+    netloc = url.netloc.lower()
+    return f"{url.scheme}://{netloc.removesuffix(_DEFAULT_PORTS.get(url.scheme, ''))}"
+
+
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 def _target(request: Request, reply: Reply, origin: str) -> SplitResult | None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import define
 
-from secoda_async._engine.pages import Lister, PageGoneError
+from secoda_async._engine.pages import Lister
 from secoda_async._engine.pipeline import Call, Pipeline
 from secoda_async._engine.protocol import Reply, request_to
 from secoda_async.errors import OutcomeUnknownError, SecodaError
@@ -20,7 +20,7 @@ _CLOCK_STEP: Final = timedelta(seconds=2)
 """A `Date` header has whole seconds, and was written before it arrived."""
 
 
-@define
+@define(eq=False, repr=False)
 class Creator:
     """Creates groups, and knows which it has created: those can't be what a lost answer was about."""
 
@@ -65,7 +65,7 @@ class Creator:
             since = await self._server_time_of(call)
             for pause in _LOOKS:
                 await self.pipeline.pause(call, pause)
-                found = await self._look(fields, since)
+                found = await self._look(call, fields, since)
                 if len(found) == 1:
                     return found[0]
                 if found:
@@ -78,14 +78,10 @@ class Creator:
             unknown.message += f"; looking for it failed: {error.message}"
         raise unknown
 
-    async def _look(self, fields: GroupFields, since: datetime) -> list[Group]:
-        found: list[Group] = []
-        try:
-            async for page in self.lister.pages():
-                found += [group for group in page.items if self._may_be_it(group, fields, since)]
-        except PageGoneError:  # the list shrank: another look will tell
-            return []
-        return found
+    async def _look(self, call: Call, fields: GroupFields, since: datetime) -> list[Group]:
+        """Read all groups: in a part of them, one that is missing would be no absence."""
+        groups = await self.lister.snapshot(began=call.began)
+        return [group for group in groups if self._may_be_it(group, fields, since)]
 
     def _may_be_it(self, group: Group, fields: GroupFields, since: datetime) -> bool:
         is_new = group.created_at is not None and group.created_at >= since
@@ -102,7 +98,7 @@ def _date(reply: Reply) -> datetime:
     for value in reply.values(b"date"):
         try:
             return parsedate_to_datetime(value).astimezone(UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     return datetime.now(UTC)
 

@@ -6,10 +6,11 @@ a first failure, because most calls have none.
 
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from tenacity import (
     AsyncRetrying,
+    Future,
     RetryCallState,
     retry_if_exception,
     stop_after_attempt,
@@ -104,10 +105,8 @@ async def retrying(
 
 
 def _failure(state: RetryCallState) -> BaseException:
-    error = state.outcome.exception() if state.outcome else None
-    if error is None:  # tenacity asks only after a failure; its types do not say so
-        raise AssertionError
-    return error
+    # tenacity asks only after a failure; its types do not say so
+    return cast("BaseException", cast("Future", state.outcome).exception())
 
 
 class _Backoff:

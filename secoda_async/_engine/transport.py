@@ -5,9 +5,11 @@ failure of aiohttp leaves as a `TransportError` that says whether the server may
 """
 
 import asyncio
+import contextlib
 import platform
 import ssl as ssl_module
 import urllib.request
+from collections.abc import AsyncGenerator
 from typing import Final, cast
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -29,7 +31,7 @@ _READ_BUFFER: Final = 2**18
 """Bytes: a page of a hundred groups in one or two reads."""
 
 
-@define
+@define(eq=False, repr=False)
 class Wire:
     """What is known of a request while it is under way."""
 
@@ -73,7 +75,7 @@ async def _no_hidden_resend(
     raise dropped
 
 
-@define
+@define(eq=False, repr=False)
 class _Sessions:
     """The sessions of one event loop."""
 
@@ -83,6 +85,8 @@ class _Sessions:
     """For POST: a connection of its own each time, so that none is sent just as the server hangs up."""
     slots: asyncio.Semaphore
     """How many requests may be on the wire: aiohttp's own queue would be counted as time on the wire."""
+    keeper: AsyncGenerator[None, None] | None = None
+    """Closes sessions that are ours, when it is closed itself."""
 
 
 class Transport:
@@ -101,7 +105,7 @@ class Transport:
         self._max_connections = max_connections
         self._borrowed = session
         self._ssl = ssl
-        self._proxy = _environment_proxy(origin) if trust_env else None
+        self._proxy = _environment_proxy(origin) if trust_env else None  # may hold a password, which aiohttp sends
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = WeakKeyDictionary()
         agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
         self._headers = {"Accept": "application/json", "User-Agent": agent}
@@ -137,14 +141,18 @@ class Transport:
             ) as response:
                 content = await response.read()
                 return Reply(response.status, response.raw_headers, content)
-        except (aiohttp.ClientError, _DroppedError, OSError, RuntimeError) as error:
+        except (aiohttp.ClientError, _DroppedError, OSError, RuntimeError, ValueError) as error:
             failed = translated(error, wire)
+        if isinstance(failed, TransportError):
+            wire.maybe_sent = failed.maybe_sent  # the failure may know better
         raise failed
 
     def _open(self) -> _Sessions:
         loop = asyncio.get_running_loop()
         sessions = self._sessions.get(loop)
         if sessions is None:
+            for ended in [known for known in self._sessions if known.is_closed()]:
+                del self._sessions[ended]  # a session refers to its loop: by itself neither would go
             sessions = self._sessions[loop] = self._borrow() if self._borrowed else self._make()
         return sessions
 
@@ -157,12 +165,14 @@ class Transport:
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 read_bufsize=_READ_BUFFER,
-                proxy=self._proxy and self._proxy[0],
-                proxy_auth=self._proxy and self._proxy[1],
+                proxy=self._proxy,
             )
             for connector in (keep, close)
         )
-        return _Sessions(reused, fresh, asyncio.Semaphore(self._max_connections))
+        keeper = _kept(reused, fresh)
+        with contextlib.suppress(StopIteration):
+            anext(keeper).send(None)  # from here on the loop knows of it
+        return _Sessions(reused, fresh, asyncio.Semaphore(self._max_connections), keeper)
 
     def _borrow(self) -> _Sessions:
         session = cast("aiohttp.ClientSession", self._borrowed)
@@ -172,16 +182,32 @@ class Transport:
     async def close(self) -> None:
         """Close the running event loop's sessions, if they are ours."""
         sessions = self._sessions.pop(asyncio.get_running_loop(), None)
-        if sessions is None or self._borrowed is not None:
-            return
-        await sessions.reused.close()
-        await sessions.fresh.close()
+        if sessions is not None and sessions.keeper is not None:
+            await sessions.keeper.aclose()
 
 
-def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedError:
+async def _kept(*sessions: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+    """Close the sessions at the end: at the latest with the event loop, which closes all generators (`asyncio.run`).
+
+    A client that serves several loops, one after the other, can be closed in none but the last.
+    """
+    try:
+        yield
+    finally:
+        for session in sessions:
+            await session.close()
+
+
+def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedError | ConfigurationError:
     """Our error for one of aiohttp's: what happened, in words, and whether the request may have been sent."""
     if isinstance(error, RuntimeError):
         return ClientClosedError("the aiohttp session that the client was given is closed")
+    if isinstance(error, UnicodeError):
+        return ConfigurationError("the host in base_url is not a name that can be looked up")
+    if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
+        return ConfigurationError(
+            "the session has credentials of its own (auth=, or trust_env and a .netrc), and they exclude the API key"
+        )
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
         failed = TransportError(_reason(error))
         failed.maybe_sent = False
@@ -220,7 +246,7 @@ def _system_reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
 
 
-def _environment_proxy(origin: str) -> tuple[URL, aiohttp.BasicAuth | None] | None:
+def _environment_proxy(origin: str) -> URL | None:
     """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this origin, read once.
 
     With `trust_env` on its sessions aiohttp would read them, and `.netrc`, in a thread for every call.
@@ -229,8 +255,10 @@ def _environment_proxy(origin: str) -> tuple[URL, aiohttp.BasicAuth | None] | No
     proxy = urllib.request.getproxies().get(parts.scheme)
     if not proxy or urllib.request.proxy_bypass(parts.netloc):
         return None
-    url = URL(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        url = URL(proxy if "://" in proxy else f"http://{proxy}")
+    except ValueError:
+        url = URL()
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigurationError(f"the environment's proxy for {parts.scheme} is not an http(s) URL")
-    auth = aiohttp.BasicAuth(url.user, url.password or "") if url.user else None
-    return url.with_user(None), auth
+    return url

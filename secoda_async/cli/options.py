@@ -33,7 +33,9 @@ class Connection(Output):
     region: Annotated[
         Literal["us", "eu", "apac"] | None, Parameter(help="Where Secoda hosts the workspace (or SECODA_REGION).")
     ] = None
-    api_key_file: Annotated[Path | None, Parameter(help="A file that holds the key; - is standard input.")] = None
+    api_key_file: Annotated[
+        Path | None, Parameter(allow_leading_hyphen=True, help="A file that holds the key; - is standard input.")
+    ] = None
 
     def client(self) -> SecodaClient:
         """A client of that workspace.

@@ -1,0 +1,135 @@
+"""Files of groups: every problem at once, each with its place."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from secoda_async import UNSET, DesiredStateError
+from secoda_async.reconcile import DesiredGroup, DesiredState
+
+
+def written(path: Path, text: str) -> str:
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def problems_of(path: Path, text: str) -> list[str]:
+    with pytest.raises(DesiredStateError) as caught:
+        DesiredState.load(written(path, text))
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return [problem.removeprefix(str(path)) for problem in caught.value.problems]
+
+
+def test_absent_null_and_empty_are_three_things(tmp_path: Path) -> None:
+    text = """
+groups:
+- name: "  Data Stewards "
+  icon: 🧪
+  description: null
+  members: []
+- name: Cafe\u0301
+  members: [ana@example.com, ' ana@example.com ', ben@example.com]
+"""
+    first, second = DesiredState.load(written(tmp_path / "groups.yaml", text)).groups
+    assert first == DesiredGroup(name="Data Stewards", icon="🧪", description=None, members=())
+    assert second == DesiredGroup(name="Caf\u00e9", members=("ana@example.com", "ben@example.com"))
+    assert second.icon is UNSET
+    assert second.place.endswith("groups.yaml:7")
+
+
+def test_json_says_the_same_as_yaml(tmp_path: Path) -> None:
+    json_file = written(tmp_path / "g.json", '{"groups": [{"name": "a", "icon": null, "members": ["x"]}]}')
+    yaml_file = written(tmp_path / "g.yaml", "groups: [{name: a, icon: null, members: [x]}]")
+    assert DesiredState.load(json_file).groups == DesiredState.load(yaml_file).groups
+
+
+def test_standard_input_is_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("groups:\n- name: a\n"))
+    assert [group.name for group in DesiredState.load("-").groups] == ["a"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("groups:\n- nam: a\n"))
+    with pytest.raises(DesiredStateError, match=r"standard input:2: a group has no key 'nam'"):
+        DesiredState.load("-")
+
+
+def test_every_problem_of_a_yaml_file_comes_with_its_line(tmp_path: Path) -> None:
+    text = """groups:
+- name: a
+  descripton: x
+- name: no
+- name: a
+  members: x
+- description: 1
+- nam
+- name: b
+  name: c
+  members: [a, 3, '']
+- name: ''
+- name: 2020-01-01
+- [1]: x
+  name: d
+"""
+    assert problems_of(tmp_path / "g.yaml", text) == [
+        ":3: a group has no key 'descripton': use 'name', 'icon', 'description', 'members'",
+        ":4: the name must be text, not a boolean: put it in quotes",
+        f":5: the name 'a' stands twice, first at {tmp_path}/g.yaml:2",
+        ":6: members must be a list of e-mail addresses or ids, not text; [] is none",
+        ":7: a group has no name: add `name: ...`",
+        ":7: description must be text or null, not a number: put it in quotes",
+        ":8: a group must be a mapping (key: value), not text",
+        ":10: the key 'name' stands twice: keep one",
+        ":11: a member must be an e-mail address or id, not a number",
+        ":11: a member must be an e-mail address or id, not empty text",
+        ":12: the name is empty",
+        ":13: the name must be text, not a date: put it in quotes",
+        ":14: a group has no key 'a list': use 'name', 'icon', 'description', 'members'",
+    ]
+
+
+def test_problems_of_a_json_file_come_with_their_path(tmp_path: Path) -> None:
+    text = '{"groups": [{"name": "a", "icon": 3}, {"name": true, "x": 1}, 4, {"name": "b", "name": "b"}]}'
+    assert problems_of(tmp_path / "g.json", text) == [
+        ": groups[0].icon: icon must be text or null, not a number: put it in quotes",
+        ": groups[1]: a group has no key 'x': use 'name', 'icon', 'description', 'members'",
+        ": groups[1].name: the name must be text, not a boolean: put it in quotes",
+        ": groups[2]: a group must be a mapping (key: value), not a number",
+        ": groups[3]: the key 'name' stands twice: keep one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("g.yaml", "", ":1: the file must be a mapping (key: value), not an empty file"),
+        ("g.yaml", "- a\n", ":1: the file must be a mapping (key: value), not a list"),
+        ("g.yaml", "{}", ":1: has no 'groups:' list: write `groups:` and the groups below it"),
+        ("g.yaml", "groups: x", ":1: 'groups' must be a list, not text: start each entry with a dash"),
+        ("g.yaml", "teams: []\ngroups: []", ":1: the file has no key 'teams': use 'groups'"),
+        ("g.yaml", "groups:\n  - name: a: b\n", ":2: is not YAML: mapping values are not allowed"),
+        ("g.yaml", "groups: [\n", ":2: is not YAML: "),
+        ("g.yaml", "groups: \x00", ":1: is not YAML: "),
+        ("g.yaml", "groups: &a [*a]", ":1: is not YAML: nested too deeply, or an alias that contains itself"),
+        ("g.json", '{"groups": [}', ":1: is not JSON: Expecting value"),
+        ("g.json", "[" * 100_000, ": is nested too deeply to be a file of groups"),
+        ("g.json", "null", ": the file must be a mapping (key: value), not null"),
+    ],
+)
+def test_what_is_no_file_of_groups_is_said_in_a_line(tmp_path: Path, name: str, text: str, problem: str) -> None:
+    (found,) = problems_of(tmp_path / name, text)[:1]
+    assert found.startswith(problem)
+
+
+def test_a_file_that_cannot_be_read_is_a_problem_too(tmp_path: Path) -> None:
+    with pytest.raises(DesiredStateError, match=r"absent\.yaml: can't be read: No such file"):
+        DesiredState.load(tmp_path / "absent.yaml")
+    with pytest.raises(DesiredStateError, match=r"can't be read: Is a directory"):
+        DesiredState.load(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes(b"groups:\n- name: caf\xe9\n")
+    with pytest.raises(DesiredStateError, match=r"is not UTF-8 text \(byte 19\)"):
+        DesiredState.load(tmp_path / "latin.yaml")
+
+
+def test_without_pyyaml_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (problem,) = problems_of(tmp_path / "g.yaml", "groups: []")
+    assert problem == ": reading YAML needs PyYAML: pip install 'secoda-async[cli]' (or use a .json file)"

@@ -1,0 +1,185 @@
+"""The README and the docs: their programs run, their links lead somewhere, their tables are what the code does."""
+
+import ast
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+import secoda_async
+from secoda_async import (
+    APIError,
+    AutojumpClock,
+    RateLimitError,
+    RedirectError,
+    ResponseError,
+    SecodaClient,
+    SecodaError,
+    ServerError,
+    TransportError,
+)
+from secoda_async._engine.protocol import Step, next_step
+from secoda_async.cli import app
+from secoda_async.cli.exits import Exit
+from secoda_async.emulator import Emulator
+from secoda_async.reconcile import DesiredState
+
+HERE = Path(__file__).parent.parent
+PAGES = [HERE / "README.md", *sorted((HERE / "docs").glob("*.md"))]
+
+
+@frozen
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks(language: str) -> list[Block]:
+    """Every block in this language."""
+    found: list[Block] = []
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        for match in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            found.append(Block(page, text[: match.start()].count("\n") + 1, language, match[1]))
+    return found
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table that starts with `heading`."""
+    lines = (HERE / "docs" / page).read_text("utf-8").split(f"| {heading} |", 1)[1].splitlines()[2:]
+    rows = [line for line in lines[: lines.index("") if "" in lines else None] if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
+PROGRAMS = [block for block in blocks("python") if "async def test_" not in block.text]
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=str)
+async def test_every_program_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = AutojumpClock()
+    monkeypatch.setattr("secoda_async.client.SystemClock", lambda: clock)
+    module = ast.parse(block.text, str(block))
+    runs = ast.unparse(module.body[-1]) == "asyncio.run(main())"
+    if runs:
+        module.body.pop()  # this test's event loop runs it
+    names: dict[str, Any] = {"__name__": "program"}
+    async with Emulator(clock=clock) as workspace:
+        monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
+        monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
+        exec(compile(module, str(block), "exec"), names)  # noqa: S102 - our own pages
+        if runs:
+            main = names["main"]
+            assert isinstance(main, FunctionType)
+            await main()
+
+
+def test_the_tests_in_the_docs_pass(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks("python") if "async def test_" in block.text]
+    (tmp_path / "test_page.py").write_text(block.text)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"],
+        cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "2 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_the_file_in_the_docs_can_be_loaded(tmp_path: Path) -> None:
+    (block,) = blocks("yaml")
+    (tmp_path / "groups.yaml").write_text(block.text, "utf-8")
+    (group,) = DesiredState.load(tmp_path / "groups.yaml").groups
+    assert group.members == ("ana@example.com", "ben@example.com")
+
+
+def test_the_readme_has_its_two_commands() -> None:
+    commands = re.findall(r"^pip install .*$", PAGES[0].read_text("utf-8"), re.MULTILINE)
+    assert commands == ["pip install '.[cli]' && secoda-async demo", "pip install nox && nox -s tests"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+# --- tables ----------------------------------------------------------------------------------------------------
+
+
+def answered(status: int, *, retry_after: float | None = None) -> APIError:
+    error = {429: RateLimitError, 404: APIError}.get(status, ServerError)("x")
+    error.status, error.retry_after = status, retry_after
+    return error
+
+
+def broken(*, maybe_sent: bool) -> TransportError:
+    error = TransportError("x")
+    error.maybe_sent = maybe_sent
+    return error
+
+
+RESILIENCY: dict[str, list[SecodaError]] = {
+    "not sent: name lookup, connection refused, TLS": [broken(maybe_sent=False)],
+    "429": [answered(429), answered(429, retry_after=3)],
+    "503 with `Retry-After`": [answered(503, retry_after=3)],
+    "500, 502, 503, 504": [answered(status) for status in (500, 502, 503, 504)],
+    "dropped, cut short, not HTTP, or timed out after it was sent": [broken(maybe_sent=True)],
+    "2xx that is not what the API promises": [ResponseError("x")],
+    "any other status": [answered(status) for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 425, 501)],
+    "any other redirect": [RedirectError("x")],
+}
+STEPS = {"retry": Step.RETRY, "pause, then retry": Step.PAUSE, "unknown": Step.UNKNOWN, "raise": Step.RAISE}
+
+
+@pytest.mark.requirement("RT-1")
+def test_the_resiliency_table_is_what_the_code_does() -> None:
+    rows = {row[0]: row[1:] for row in table("resiliency.md", "what happened")}
+    assert rows.pop("redirect to the same path with or without a trailing slash") == ["follow"] * 3  # test_pipeline
+    assert set(rows) == set(RESILIENCY)
+    for happened, errors in RESILIENCY.items():
+        for methods, said in zip((["GET"], ["PATCH", "PUT", "DELETE"], ["POST"]), rows[happened], strict=True):
+            for method in methods:
+                assert {next_step(method, error) for error in errors} == {STEPS[said]}, (happened, method)
+
+
+def test_the_table_of_errors_names_each() -> None:
+    named = {row[0].split("`")[1] for row in table("errors.md", "error")}
+    public = {name for name in secoda_async.__all__ if name.endswith("Error")}
+    assert named == public - {"SecodaError", "UnsafePlanError", "StalePlanError"}
+
+
+def test_the_table_of_settings_names_each() -> None:
+    named = [row[0].strip("`") for row in table("index.md", "argument")]
+    parameters = list(inspect.signature(SecodaClient).parameters)
+    assert sorted(named) == sorted(parameters)
+
+
+def test_the_tables_of_the_command_line_are_its_commands_and_exit_codes() -> None:
+    codes = {int(row[0]) for row in table("command-line.md", "exit code")}
+    assert codes == {int(code) for code in Exit}
+    named = {name for row in table("command-line.md", "command") for name in re.findall(r"`([a-z-]+(?: [a-z-]+)?)", row[0])}
+    inner = {f"groups {name}" for name in ("list", "get", "create", "update", "delete", "add-users", "remove-users")}
+    assert named == {"demo", "emulator", "doctor", "users list"} | inner
+    for name in named:
+        command, _, _ = app.app.parse_commands(name.split())
+        assert command == tuple(name.split())
+
+
+def test_the_table_of_faults_is_what_the_emulator_takes() -> None:
+    parameters = inspect.signature(Emulator().faults.add).parameters
+    for row in table("testing.md", "argument"):
+        for name in re.findall(r"\b([a-z]+)=", row[0].partition("lambda")[0]):
+            assert name in parameters

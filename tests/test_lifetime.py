@@ -1,0 +1,117 @@
+"""A stretch of a call ends when its time is up, or when the client is closed."""
+
+import asyncio
+
+import pytest
+from clocks import ManualClock, settle
+
+from secoda_async import ClientClosedError, RequestTimeoutError
+from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
+from secoda_async.clock import sleep
+
+
+async def answer() -> str:
+    await asyncio.sleep(0)
+    return "done"
+
+
+@pytest.mark.parametrize("seconds", [None, 5.0])
+async def test_what_ends_in_time_is_returned_and_leaves_no_timer(seconds: float | None) -> None:
+    clock = ManualClock()
+    assert await Lifetime(clock).bounded(answer(), seconds) == "done"
+    assert clock.pending == 0
+
+
+@pytest.mark.requirement("RT-5")
+@pytest.mark.parametrize("seconds", [0.0, 5.0])
+async def test_what_takes_too_long_is_cancelled(seconds: float) -> None:
+    clock = ManualClock()
+    work = asyncio.ensure_future(sleep(clock, 60.0))
+    bounded = asyncio.create_task(Lifetime(clock).bounded(work, seconds))
+    await clock.advance(seconds)
+    with pytest.raises(TimeUpError) as caught:
+        await bounded
+    assert work.cancelled()
+    assert caught.value.__context__ is None
+    assert clock.pending == 0
+
+
+@pytest.mark.requirement("SL-2")
+async def test_closing_ends_all_that_is_under_way_and_says_so() -> None:
+    clock = ManualClock()
+    lifetime = Lifetime(clock)
+    calls = [asyncio.create_task(lifetime.bounded(sleep(clock, 60.0), seconds)) for seconds in (None, 90.0)]
+    await settle()
+    lifetime.close()
+    lifetime.close()
+    assert lifetime.is_closed
+    for call in calls:
+        with pytest.raises(ClientClosedError, match="the client is closed") as caught:
+            await call
+        assert caught.value.__context__ is None
+    assert clock.pending == 0
+
+
+async def test_closing_as_the_time_is_up_ends_it_once() -> None:
+    clock = ManualClock()
+    lifetime = Lifetime(clock)
+    clock.call_later(5.0, lifetime.close)
+    call = asyncio.create_task(lifetime.bounded(sleep(clock, 60.0), 5.0))
+    await clock.advance(5.0)
+    with pytest.raises(ClientClosedError):
+        await call
+
+
+async def test_work_that_will_not_be_cancelled_is_not_ended_twice() -> None:
+    clock = ManualClock()
+    lifetime = Lifetime(clock)
+
+    async def stubborn() -> str:
+        try:
+            await sleep(clock, 60.0)
+        except asyncio.CancelledError:
+            await sleep(clock, 1.0)
+            raise
+        return "done"
+
+    call = asyncio.create_task(lifetime.bounded(stubborn(), 5.0))
+    await clock.advance(5.0)
+    lifetime.close()
+    await clock.advance()
+    with pytest.raises(ClientClosedError):
+        await call
+
+
+@pytest.mark.requirement("RT-7")
+async def test_a_cancellation_from_outside_stays_one() -> None:
+    clock = ManualClock()
+    call = asyncio.create_task(Lifetime(clock).bounded(sleep(clock, 60.0), 5.0))
+    await settle()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert clock.pending == 0
+
+
+@pytest.mark.parametrize("error", [RequestTimeoutError("ours"), TimeoutError("the work's own"), LookupError("a bug")])
+async def test_an_error_of_the_work_is_left_as_it_is(error: Exception) -> None:
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        await Lifetime(ManualClock()).bounded(fail(), 5.0)
+    assert caught.value is error
+
+
+async def test_a_stretch_within_a_stretch_ends_at_the_earlier_of_the_two() -> None:
+    clock = ManualClock()
+    lifetime = Lifetime(clock)
+    call = asyncio.create_task(lifetime.bounded(lifetime.bounded(sleep(clock, 60.0), 20.0), 10.0))
+    await clock.advance(10.0)
+    with pytest.raises(TimeUpError):
+        await call
+    assert clock.pending == 0
+
+
+def test_the_error_says_what_to_do() -> None:
+    assert "async with SecodaClient" in str(closed())

@@ -1,0 +1,500 @@
+"""Lists: they end, they are complete or raise, and their links are not believed further than their query."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from conftest import Connect
+
+from secoda_async import (
+    AutojumpClock,
+    DeadlineExceededError,
+    Group,
+    InvalidArgumentError,
+    NotFoundError,
+    PaginationError,
+    ResponseError,
+    RetryPolicy,
+    SecodaClient,
+    ServerError,
+)
+from secoda_async.emulator import Emulator, RecordedRequest
+
+Json = dict[str, Any]
+GROUPS = "/auth/group"
+NO_RETRY = RetryPolicy(attempts=1)
+
+
+def pages_asked(emulator: Emulator) -> list[str]:
+    return [record.query.get("page", record.query.get("cursor", "")) for record in emulator.requests]
+
+
+def link(**change: object) -> Callable[[Json], Json]:
+    """A change of the links and numbers of a page."""
+    return lambda page: page | {"links": page["links"] | change}
+
+
+def spoiled(index: int, **change: object) -> Callable[[Json], Json]:
+    def change_one(page: Json) -> Json:
+        page["results"][index] |= change
+        return page
+
+    return change_one
+
+
+async def listed(pages: AsyncGenerator[Group, None]) -> list[str]:
+    return [group.id async for group in pages]
+
+
+class TestReading:
+    @pytest.mark.requirement("PG-1")
+    @pytest.mark.parametrize("concurrency", [1, 2, 4, 100])
+    async def test_a_list_yields_every_group_of_every_page_in_order(
+        self, emulator: Emulator, secoda: SecodaClient, concurrency: int
+    ) -> None:
+        emulator.page_size = 13
+        assert await listed(secoda.groups.list(concurrency=concurrency)) == list(emulator.groups)
+        assert sorted(pages_asked(emulator), key=lambda page: int(page or 1)) == ["", *map(str, range(2, 11))]
+
+    @pytest.mark.requirement("PG-1")
+    async def test_pages_are_numbered_and_counted(self, secoda: SecodaClient) -> None:
+        pages = [page async for page in secoda.groups.pages(concurrency=4)]
+        assert [(page.number, page.count, page.total_pages, len(page.items)) for page in pages] == [
+            (1, 120, 3, 50),
+            (2, 120, 3, 50),
+            (3, 120, 3, 20),
+        ]
+        assert all(isinstance(group, Group) for page in pages for group in page.items)
+
+    async def test_pages_in_flight_are_as_many_as_asked_for(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        emulator.page_size, emulator.latency = 12, 1.0
+        assert len(await secoda.groups.snapshot(concurrency=3)) == 120
+        assert clock.now() == pytest.approx(4)  # the first page, and nine others three at a time
+
+    @pytest.mark.requirement("PG-1")
+    async def test_cursor_lists_are_read_one_by_one(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.cursor_lists = True
+        pages = [page async for page in secoda.groups.pages(concurrency=4)]
+        assert [page.number for page in pages] == [1, 2, 3]
+        assert [group.id for page in pages for group in page.items] == list(emulator.groups)
+        assert all("page" not in record.query for record in emulator.requests)
+
+    async def test_an_empty_list_is_empty(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.groups.clear()
+        assert await listed(secoda.groups.list()) == await secoda.groups.snapshot() == []
+        assert [page.items async for page in secoda.groups.pages()] == [()]
+
+    @pytest.mark.parametrize("arguments", [{"concurrency": 0}, {"max_pages": 0}, {"on_invalid": "ignore"}], ids=repr)
+    async def test_bad_arguments_are_refused_before_anything_is_sent(
+        self, emulator: Emulator, secoda: SecodaClient, arguments: Json
+    ) -> None:
+        with pytest.raises(InvalidArgumentError):
+            await listed(secoda.groups.list(**arguments))
+        assert emulator.requests == []
+
+
+class TestStopping:
+    @pytest.mark.requirement("PG-1")
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    async def test_a_break_after_the_first_item_asks_for_no_more(
+        self, emulator: Emulator, secoda: SecodaClient, concurrency: int
+    ) -> None:
+        async for group in secoda.groups.list(concurrency=concurrency):
+            assert group.id == next(iter(emulator.groups))
+            break
+        await settled()
+        assert len(emulator.requests) == 1
+        assert len(asyncio.all_tasks()) == 1 + emulator.open_connections  # this one, and the server's
+
+    @pytest.mark.requirement("PG-1")
+    async def test_a_break_with_pages_in_flight_leaves_no_task(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        emulator.page_size = 5
+        emulator.faults.add(delay=100, match=lambda record: record.query.get("page") in ("4", "5"), times=None)
+        async with aclosing(secoda.groups.pages(concurrency=4)) as pages:
+            async for page in pages:
+                if page.number == 3:
+                    break
+        assert clock.now() == 0
+        asked = len(emulator.requests)
+        await settled()
+        assert [task.get_name() for task in asyncio.all_tasks() if "fetch" in repr(task)] == []
+        assert len(emulator.requests) == asked
+        assert await secoda.groups.get(next(iter(emulator.groups)))
+
+    @pytest.mark.requirement("PG-1", "RT-7")
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    async def test_a_list_that_is_cancelled_asks_for_no_more(
+        self, emulator: Emulator, secoda: SecodaClient, concurrency: int
+    ) -> None:
+        emulator.page_size = 10
+        emulator.faults.add(stall="before", match=lambda record: record.query.get("page") == "3")
+        task = asyncio.create_task(listed(secoda.groups.list(concurrency=concurrency)))
+        while "3" not in pages_asked(emulator):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        asked = len(emulator.requests)
+        await settled()
+        assert len(emulator.requests) == asked
+
+    async def test_an_error_ends_the_pages_that_were_fetched_ahead(self, emulator: Emulator, connect: Connect) -> None:
+        emulator.page_size = 5
+        emulator.faults.add(status=400, match=lambda record: record.query.get("page") == "2")
+        emulator.faults.add(status=500, match=lambda record: record.query.get("page") == "3")
+        emulator.faults.add(stall="before", match=lambda record: record.query.get("page") == "4")
+        with pytest.raises(Exception, match="400"):
+            await listed(connect(retry=NO_RETRY).groups.list(concurrency=4))
+
+
+async def settled() -> None:
+    """Let the loop do what is left to do, and collect what nobody holds."""
+    gc.collect()
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+class TestEnding:
+    @pytest.mark.requirement("PG-2")
+    @pytest.mark.parametrize("end", [None, "", "None"])
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    async def test_a_list_ends_where_there_is_no_next(
+        self, emulator: Emulator, secoda: SecodaClient, end: str | None, concurrency: int
+    ) -> None:
+        emulator.faults.add(transform=link(next=end), skip=1)
+        pages = [page.number async for page in secoda.groups.pages(concurrency=concurrency)]
+        assert pages == [1, 2]
+
+    @pytest.mark.requirement("PG-2")
+    @pytest.mark.parametrize("links", [{}, {"previous": None}])
+    async def test_a_list_ends_where_next_is_missing(
+        self, emulator: Emulator, secoda: SecodaClient, links: Json
+    ) -> None:
+        emulator.faults.add(transform=lambda page: page | {"links": links}, skip=1)
+        assert len(await listed(secoda.groups.list())) == 100
+
+    @pytest.mark.requirement("PG-2")
+    async def test_no_links_at_all_are_the_end(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(transform=lambda page: {"results": page["results"]})
+        assert len(await listed(secoda.groups.list())) == 50
+
+    @pytest.mark.requirement("PG-2")
+    async def test_an_empty_page_with_a_next_goes_on(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(transform=lambda page: page | {"results": []}, skip=1)
+        assert [len(page.items) async for page in secoda.groups.pages()] == [50, 0, 20]
+
+    @pytest.mark.requirement("PG-2")
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    @pytest.mark.parametrize(
+        "query", ["?page=1", "?page=2", "?page=4", "?page=x", "?page=", "?offset=50", "", "?page=03"]
+    )
+    async def test_a_next_that_does_not_lead_on_raises(
+        self, emulator: Emulator, secoda: SecodaClient, query: str, concurrency: int
+    ) -> None:
+        emulator.faults.add(
+            transform=link(next=f"{emulator.url}/api/v1{GROUPS}{query}"),
+            match=lambda record: record.query.get("page") == "2",
+        )
+        with pytest.raises(PaginationError, match="page 2") as caught:
+            await listed(secoda.groups.list(concurrency=concurrency))
+        assert (caught.value.page, caught.value.items_so_far) == (2, 50)
+        assert (caught.value.method, caught.value.path) == ("GET", "/api/v1/auth/group")
+
+    @pytest.mark.requirement("PG-2")
+    async def test_a_next_that_is_no_url_raises(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(transform=link(next="http://[::1/?page=2"))
+        with pytest.raises(PaginationError, match="not a URL"):
+            await listed(secoda.groups.list())
+
+    @pytest.mark.requirement("PG-2")
+    @pytest.mark.parametrize("to", ["a", "b"], ids=["to itself", "to an earlier one"])
+    async def test_cursors_that_go_round_raise(self, emulator: Emulator, secoda: SecodaClient, to: str) -> None:
+        emulator.cursor_lists = True
+        for cursor in ("b", "a", to):
+            emulator.faults.add(transform=link(next=f"?{urlencode({'cursor': cursor})}"), match=first_page_whatever)
+        emulator.faults.add(status=500, times=None)
+        asked: list[str] = []
+        with pytest.raises(PaginationError, match="read already") as caught:
+            async for page in secoda.groups.pages():
+                asked.append(str(page.number))
+        assert asked == ["1", "2"]
+        assert caught.value.page == 3
+
+    @pytest.mark.requirement("PG-2")
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    async def test_a_list_longer_than_max_pages_raises_and_one_as_long_does_not(
+        self, emulator: Emulator, secoda: SecodaClient, concurrency: int
+    ) -> None:
+        assert len(await listed(secoda.groups.list(concurrency=concurrency, max_pages=3))) == 120
+        emulator.requests.clear()
+        with pytest.raises(PaginationError, match="max_pages=2"):
+            await listed(secoda.groups.list(concurrency=concurrency, max_pages=2))
+        assert pages_asked(emulator) == ["", "2"]
+
+    @pytest.mark.requirement("PG-2")
+    async def test_a_server_that_ignores_the_page_is_found_out(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(
+            transform=lambda page: page | {"meta": page["meta"] | {"page": 1}},
+            match=lambda record: record.query.get("page") == "2",
+        )
+        with pytest.raises(PaginationError, match="page 2 was asked for and page 1 came"):
+            await listed(secoda.groups.list())
+
+
+def first_page_whatever(record: RecordedRequest) -> bool:
+    """Answer any cursor with the first page."""
+    record.query.clear()
+    return True
+
+
+class TestCompleteness:
+    @pytest.mark.requirement("PG-3")
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    async def test_a_failing_page_is_asked_for_again_and_no_other(
+        self, emulator: Emulator, secoda: SecodaClient, concurrency: int
+    ) -> None:
+        emulator.faults.add(status=503, match=lambda record: record.query.get("page") == "3")
+        assert await listed(secoda.groups.list(concurrency=concurrency)) == list(emulator.groups)
+        assert sorted(pages_asked(emulator)) == ["", "2", "3", "3"]
+
+    @pytest.mark.requirement("PG-3")
+    async def test_a_page_that_keeps_failing_raises(self, emulator: Emulator, connect: Connect) -> None:
+        emulator.faults.add(status=503, match=lambda record: record.query.get("page") == "3", times=None)
+        secoda = connect(retry=RetryPolicy(attempts=2))
+        for read in (secoda.groups.snapshot, lambda: listed(secoda.groups.list())):
+            with pytest.raises(ServerError) as caught:
+                await read()
+            assert caught.value.attempts == 2
+
+    @pytest.mark.requirement("PG-3")
+    async def test_a_count_that_does_not_fit_is_warned_of(
+        self, emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        emulator.faults.add(transform=lambda page: page | {"count": 121}, skip=2)
+        await listed(secoda.groups.list())
+        assert "120 items came and the server counts 121" in caplog.text
+
+    async def test_an_item_left_out_is_not_taken_for_a_list_that_moved(
+        self, emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        emulator.faults.add(transform=spoiled(0, name=None))
+        assert len(await listed(secoda.groups.list(on_invalid="skip"))) == 119
+        assert "moved" not in caplog.text
+
+    @pytest.mark.requirement("PG-4")
+    async def test_an_item_on_two_pages_is_yielded_once(
+        self, emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        seen: list[str] = []
+        async for page in secoda.groups.pages():
+            seen += [group.id for group in page.items]
+            if page.number == 1:  # a new group at the front of the list
+                newest = (await secoda.groups.create(name="new")).id
+                groups = {newest: emulator.groups.pop(newest)} | emulator.groups
+                emulator.groups.clear()
+                emulator.groups.update(groups)
+        assert len(seen) == len(set(seen)) == 120
+        assert caplog.text == ""
+
+    @pytest.mark.requirement("PG-4")
+    async def test_everything_can_be_deleted_from_a_snapshot(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        for group in await secoda.groups.snapshot():
+            await secoda.groups.delete(group.id)
+        assert emulator.groups == {}
+
+    @pytest.mark.requirement("PG-4")
+    async def test_a_page_that_is_gone_is_drift_and_no_missing_group(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        seen = 0
+        with pytest.raises(PaginationError, match="page 3 is gone") as caught:
+            async for page in secoda.groups.pages():
+                seen += len(page.items)
+                if page.number == 2:
+                    shrink(emulator)
+        assert not isinstance(caught.value, NotFoundError)
+        assert (caught.value.page, caught.value.status, caught.value.items_so_far) == (3, 404, 100)
+        assert (caught.value.method, caught.value.attempts) == ("GET", 1)
+        assert caught.value.__cause__ is caught.value.__context__ is None
+
+    async def test_a_missing_first_page_is_no_drift(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(status=404)
+        with pytest.raises(NotFoundError):
+            await secoda.groups.snapshot()
+        assert len(emulator.requests) == 1
+
+    @pytest.mark.requirement("PG-4")
+    async def test_a_snapshot_reads_again_when_a_page_is_gone(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        def shrinking(record: RecordedRequest) -> bool:
+            if record.query.get("page") == "2":
+                shrink(emulator)
+            return False
+
+        emulator.faults.add(status=500, match=shrinking)
+        assert [group.id for group in await secoda.groups.snapshot(concurrency=1)] == list(emulator.groups)
+        assert pages_asked(emulator) == ["", "2", "3", "", "2"] or pages_asked(emulator) == ["", "2", "", "2"]
+
+    @pytest.mark.requirement("PG-3")
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda page: page | {"results": page["results"][1:]},
+            lambda page: page | {"results": page["results"][:1] * 2 + page["results"][2:]},
+            lambda page: page | {"count": 500},
+        ],
+        ids=["short", "repeated", "miscounted"],
+    )
+    @pytest.mark.parametrize("times", [1, 2, 3])
+    async def test_a_snapshot_is_complete_or_raises(
+        self, emulator: Emulator, secoda: SecodaClient, change: Callable[[Json], Json], times: int
+    ) -> None:
+        emulator.faults.add(transform=change, match=lambda record: record.query.get("page") == "2", times=times)
+        if times < 3:
+            assert [group.id for group in await secoda.groups.snapshot()] == list(emulator.groups)
+        else:
+            with pytest.raises(PaginationError, match="moved each of the 3 times"):
+                await secoda.groups.snapshot()
+        assert len(emulator.requests) == 3 * min(times + 1, 3)
+
+    async def test_a_snapshot_without_counts_takes_what_came(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(transform=lambda page: page | {"count": None}, times=None)
+        assert len(await secoda.groups.snapshot()) == 120
+
+    @pytest.mark.requirement("RT-5")
+    async def test_a_snapshot_has_one_deadline_for_all_its_pages(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock
+    ) -> None:
+        emulator.latency = 2
+        with pytest.raises(DeadlineExceededError):
+            await connect(deadline=5).groups.snapshot(concurrency=1)
+        assert clock.now() == pytest.approx(5)
+
+
+def shrink(emulator: Emulator) -> None:
+    for group_id in list(emulator.groups)[60:]:
+        del emulator.groups[group_id]
+
+
+class TestMalformedItems:
+    @pytest.mark.requirement("MD-1", "MD-4")
+    async def test_one_fails_the_list_with_its_index_and_id(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(transform=spoiled(7, users="abc"), match=lambda record: record.query.get("page") == "2")
+        with pytest.raises(ResponseError) as caught:
+            await listed(secoda.groups.list())
+        assert caught.value.location == "results[7].users"
+        assert caught.value.item_id == list(emulator.groups)[57]
+        assert str(caught.value).startswith("results[7].users: expected a list of strings, got a string")
+
+    @pytest.mark.requirement("MD-1")
+    async def test_they_can_be_left_out_and_are_reported(
+        self, emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        emulator.faults.add(transform=lambda page: spoiled(9, id=5)(spoiled(7, users="abc")(page)))
+        pages = [page async for page in secoda.groups.pages(on_invalid="skip")]
+        assert [(error.location, error.item_id, error.status) for error in pages[0].invalid] == [
+            ("results[7].users", list(emulator.groups)[7], 200),
+            ("results[9].id", None, 200),
+        ]
+        assert [len(page.items) for page in pages] == [48, 50, 20]
+        assert caplog.text.count("left out") == 2
+
+    @pytest.mark.requirement("MD-1", "MD-2")
+    @pytest.mark.parametrize(
+        ("envelope", "location"),
+        [
+            ([], ""),
+            ({}, "results"),
+            ({"results": None}, "results"),
+            ({"results": {}}, "results"),
+            ({"results": [], "links": []}, "links"),
+            ({"results": [], "links": {"next": 5}}, "links.next"),
+            ({"results": [], "meta": {"page": "two"}}, "meta.page"),
+            ({"results": [], "count": "3"}, "count"),
+            ({"results": [None]}, "results[0]"),
+        ],
+    )
+    async def test_an_envelope_that_is_none_is_an_error(
+        self, emulator: Emulator, secoda: SecodaClient, envelope: object, location: str
+    ) -> None:
+        emulator.faults.add(body=envelope)
+        with pytest.raises(ResponseError) as caught:
+            await secoda.groups.snapshot()
+        assert caught.value.location == location
+        assert caught.value.body.startswith(("[", "{"))
+
+    async def test_the_docs_own_literals_are_read_as_what_they_mean(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        emulator.docs_literals = True
+        assert len(await secoda.groups.snapshot()) == 120
+
+
+class TestLinks:
+    @pytest.fixture
+    async def elsewhere(self, clock: AutojumpClock, emulator: Emulator) -> AsyncGenerator[Emulator, None]:
+        """A second server, with the same key, that must hear nothing."""
+        async with Emulator(groups=120, api_key=emulator.api_key, clock=clock) as elsewhere:
+            yield elsewhere
+            assert elsewhere.requests == []
+
+    @pytest.mark.requirement("PG-5")
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "{elsewhere}/api/v1/auth/group",
+            "http://evil.example/api/v1/auth/group",
+            "https://127.0.0.1/api/v1/auth/group",
+            "http://key@127.0.0.1:1/",
+            "//evil.example/x",
+            "/resource/all/",
+            "/api/v1/../../etc",
+            "",
+            "ftp://x/",
+            "javascript:alert(1)",
+        ],
+    )
+    async def test_only_the_query_of_a_link_is_used(
+        self, emulator: Emulator, elsewhere: Emulator, secoda: SecodaClient, target: str, concurrency: int
+    ) -> None:
+        def point_elsewhere(page: Json) -> Json:
+            following = page["meta"]["next_page"]
+            where = target.format(elsewhere=elsewhere.url)
+            return link(next=following and f"{where}?page={following}&token=x")(page)
+
+        emulator.faults.add(transform=point_elsewhere, times=None)
+        assert await listed(secoda.groups.list(concurrency=concurrency)) == list(emulator.groups)
+        assert {record.path for record in emulator.requests} == {"/api/v1/auth/group"}
+        assert [record.query for record in emulator.requests[1:]] == [{"page": "2"}, {"page": "3"}]
+        assert all(record.authorized for record in emulator.requests)
+
+    @pytest.mark.requirement("PG-5")
+    @pytest.mark.parametrize("host", ["evil.example", "0.0.1", "127", "p"], ids=repr)
+    async def test_a_foreign_host_is_logged_once(
+        self, emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture, host: str
+    ) -> None:
+        emulator.link_origin = f"https://{emulator.api_key}@{host}:8443"
+        for _ in range(2):
+            await secoda.groups.snapshot()
+        (record,) = caplog.records
+        assert (record.levelno, record.name) == (logging.WARNING, "secoda_async")
+        assert f"points to {host};" in record.getMessage()
+        assert emulator.api_key not in caplog.text
+
+    @pytest.mark.requirement("PG-5")
+    @pytest.mark.parametrize("origin", ["https://127.0.0.1", "http://127.0.0.1:9"])
+    async def test_another_scheme_or_port_of_the_same_host_is_nothing_to_log(
+        self, emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture, origin: str
+    ) -> None:
+        emulator.link_origin = origin
+        assert len(await secoda.groups.snapshot()) == 120
+        assert caplog.records == []

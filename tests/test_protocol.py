@@ -1,0 +1,479 @@
+"""What requests and answers mean, by plain calls."""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from posixpath import normpath
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from secoda_async import errors
+from secoda_async._engine import protocol
+from secoda_async._engine.protocol import Reply, Request, Step
+from secoda_async.config import API_PREFIX, Secret
+from secoda_async.errors import (
+    APIError,
+    BadRequestError,
+    InvalidArgumentError,
+    RedirectError,
+    RequestTimeoutError,
+    ResponseError,
+    SecodaError,
+    TransportError,
+)
+
+NOW = datetime(2026, 8, 1, 12, 0, 0, tzinfo=UTC)
+ORIGIN = "https://api.secoda.co"
+GET = Request("GET", "/api/v1/auth/group", route="auth/group")
+POST = Request("POST", "/api/v1/auth/group", body=b"{}", route="auth/group", name="Data Stewards")
+
+
+def reply(status: int = 200, body: bytes = b"", **headers: str) -> Reply:
+    return Reply(status, [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()], body)
+
+
+def http_date(seconds: float) -> str:
+    return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+
+
+class TestIds:
+    @pytest.mark.parametrize(
+        "value", ["", ".", "..", "a/b", "a\\b", "/", " ", "a b", "a\n", "a\x00", "\x7f", "\u200bx"]
+    )
+    def test_what_cannot_stand_between_two_slashes_is_refused(self, value: str) -> None:
+        with pytest.raises(InvalidArgumentError, match="is not a group id"):
+            protocol.checked_id(value)
+
+    @pytest.mark.parametrize("value", ["\ud800", "a\u00a0", "\ufeffa", "a\u2028"])
+    def test_what_comes_along_with_copy_and_paste_is_refused(self, value: str) -> None:
+        with pytest.raises(InvalidArgumentError, match="invisible"):
+            protocol.checked_id(value)
+
+    @pytest.mark.parametrize(("value", "kind"), [(None, "NoneType"), (5, "int"), (b"x", "bytes")])
+    def test_what_is_no_string_is_refused(self, value: object, kind: str) -> None:
+        with pytest.raises(InvalidArgumentError, match=f"a user id must be a string, not {kind}$"):
+            protocol.checked_id(value, "user")
+
+    def test_a_whole_model_is_refused_with_a_hint(self) -> None:
+        with pytest.raises(InvalidArgumentError, match=re.escape("not SimpleGroup: pass group.id")):
+            protocol.checked_id(type("SimpleGroup", (), {"id": "x"})())
+
+    @given(st.text())
+    @example("%2e%2e")
+    @example("..%2f..")
+    @example("a?b#c;d")
+    @example("é")
+    def test_no_id_leads_out_of_its_collection(self, value: str) -> None:
+        try:
+            request = protocol.request_to("GET", "auth/group", protocol.checked_id(value))
+        except InvalidArgumentError:
+            return
+        url = urlsplit(urljoin(ORIGIN, request.path))
+        assert url.path == request.path
+        assert (url.query, url.fragment) == ("", "")
+        head, _, last = request.path.rpartition("/")
+        assert head == "/api/v1/auth/group"
+        assert unquote(last) == value
+        assert request.route == "auth/group/{id}"
+
+    def test_a_collection_has_a_path_of_its_own(self) -> None:
+        request = protocol.request_to("POST", "auth/group", query="page=2", body=b"{}", name="A")
+        assert request == Request("POST", "/api/v1/auth/group", "page=2", b"{}", "auth/group", "A")
+
+
+class TestRawPath:
+    @pytest.mark.parametrize(
+        ("path", "sent"),
+        [
+            ("tag", "/api/v1/tag"),
+            ("/tag", "/api/v1/tag"),
+            ("tag/", "/api/v1/tag/"),
+            ("api/v1/tag", "/api/v1/tag"),
+            ("/api/v1/tag/x y", "/api/v1/tag/x%20y"),
+            ("table/tables/é%2C", "/api/v1/table/tables/%C3%A9%2C"),
+            ("a.b/...", "/api/v1/a.b/..."),
+        ],
+    )
+    def test_a_path_is_put_below_the_prefix(self, path: str, sent: str) -> None:
+        assert protocol.raw_path(path) == sent
+
+    @pytest.mark.parametrize(
+        ("path", "told"),
+        [
+            ("", "must name an endpoint"),
+            ("//", "must name an endpoint"),
+            ("https://evil.example/api/v1/tag", "not a URL"),
+            ("//evil.example/tag", "not a URL"),
+            ("\\\\evil.example\\tag", "not a URL"),
+            ("tag?page=2", "no query"),
+            ("tag#top", "no query"),
+            ("tag\r\nX-Evil: 1", "control"),
+            ("tag\ud800", "control or invisible"),
+            ("../admin", "must not contain"),
+            ("tag/./x", "must not contain"),
+            ("tag/%2e%2E/x", "must not contain"),
+            ("tag/..%2fadmin", "must not contain"),
+            ("tag/..%5cadmin", "must not contain"),
+            ("/api/v1/../../admin", "must not contain"),
+        ],
+    )
+    def test_what_leaves_the_api_is_refused(self, path: str, told: str) -> None:
+        with pytest.raises(InvalidArgumentError, match=told):
+            protocol.raw_path(path)
+
+    @given(st.text() | st.text("./\\%2eEfF5cCa:@?#;&= ", min_size=1))
+    @example("%252e%252e/x")
+    def test_no_path_leads_out_of_the_api(self, path: str) -> None:
+        try:
+            sent = protocol.raw_path(path)
+        except InvalidArgumentError:
+            return
+        url = urlsplit(ORIGIN + sent)
+        assert (f"{url.scheme}://{url.netloc}", url.path, url.query, url.fragment) == (ORIGIN, sent, "", "")
+        assert all(0x21 <= ord(character) <= 0x7E for character in sent)
+        for seen in (sent, unquote(sent), unquote(sent).replace("\\", "/")):
+            assert f"{normpath(seen)}/".startswith(f"{API_PREFIX}/")
+
+
+class TestFailure:
+    @pytest.mark.requirement("ER-1")
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (304, "APIError"),
+            (400, "BadRequestError"),
+            (401, "AuthenticationError"),
+            (403, "PermissionDeniedError"),
+            (404, "NotFoundError"),
+            (405, "APIError"),
+            (409, "ConflictError"),
+            (418, "APIError"),
+            (422, "BadRequestError"),
+            (429, "RateLimitError"),
+            (499, "APIError"),
+            (500, "ServerError"),
+            (502, "ServerError"),
+            (503, "ServerError"),
+            (504, "ServerError"),
+            (599, "ServerError"),
+        ],
+    )
+    def test_each_status_has_its_class(self, status: int, kind: str) -> None:
+        answer = reply(status, b'{"detail": "so\\nit is"}', Retry_After="5", X_Request_Id="r-1")
+        error = protocol.failure(GET, answer, NOW)
+        assert isinstance(error, APIError)
+        assert type(error) is getattr(errors, kind)
+        assert str(error) == f"{status} so it is"
+        assert (error.status, error.retry_after, error.request_id) == (status, 5.0, "r-1")
+        assert error.headers == {"retry-after": "5", "x-request-id": "r-1"}
+        assert error.body == '{"detail": "so\\nit is"}'
+
+    @pytest.mark.requirement("ER-4")
+    @pytest.mark.parametrize(
+        ("body", "told"),
+        [
+            (b"", "502"),
+            (b"<html>\n<title>Bad Gateway</title>", "502 (an HTML page)"),
+            (b'{"detail": "cut o', '502 {"detail": "cut o'),
+            (b"upstream\r\n  gone", "502 upstream gone"),
+            (b"[1, 2]", "502 [1, 2]"),
+            (b"\xff\xfe", "502 \ufffd\ufffd"),
+            (b"x" * 9000, "502 " + "x" * 200),
+            (b"{}", "502"),
+            (b'{"detail": "' + b"x" * 9000 + b'"}', "502 " + "x" * protocol.BODY_SHOWN),
+        ],
+    )
+    def test_a_body_of_any_kind_gives_the_error_of_the_status(self, body: bytes, told: str) -> None:
+        error = protocol.failure(GET, reply(502, body), NOW)
+        assert isinstance(error, errors.ServerError)
+        assert str(error) == told
+        assert error.body == body.decode("utf-8", "replace")[: protocol.BODY_SHOWN]
+        assert error.request_id is None
+
+    @pytest.mark.parametrize(
+        ("body", "fields", "told"),
+        [
+            (
+                b'{"name": ["too long", "blank"], "users": ["?"]}',
+                {"name": ("too long", "blank"), "users": ("?",)},
+                "400 name: too long blank; users: ?",
+            ),
+            (b'{"name": "too long"}', {"name": ("too long",)}, "400 name: too long"),
+            (b'{"detail": ["a", {"b": 1}]}', {"detail": ("a", "{'b': 1}")}, "400 detail: a {'b': 1}"),
+            (b'["a"]', {}, '400 ["a"]'),
+        ],
+    )
+    def test_a_bad_request_names_its_fields(self, body: bytes, fields: dict[str, Any], told: str) -> None:
+        error = protocol.failure(POST, reply(400, body), NOW)
+        assert isinstance(error, BadRequestError)
+        assert (error.fields, str(error)) == (fields, told)
+
+    @given(st.integers(300, 599), st.binary(max_size=200), st.binary(max_size=20))
+    def test_any_answer_is_named_without_a_crash(self, status: int, body: bytes, header: bytes) -> None:
+        answer = Reply(status, [(b"Retry-After", header), (b"Location", header), (b"Date", header)], body)
+        error = protocol.failure(POST, answer, NOW)
+        assert isinstance(error, SecodaError)
+        protocol.next_step("POST", error)
+        protocol.slash_redirect(POST, answer, ORIGIN)
+
+    @pytest.mark.parametrize("depth", [900, 1000, 1020])
+    def test_a_body_nested_beyond_reason_is_named_without_a_crash(self, depth: int) -> None:
+        error = protocol.failure(POST, reply(400, b'{"x": ' + b"[" * depth + b"]" * depth + b"}"), NOW)
+        assert isinstance(error, BadRequestError)
+        assert "x" in error.fields
+
+
+class TestJson:
+    @pytest.mark.requirement("ER-4")
+    @pytest.mark.parametrize(
+        ("body", "kind", "told"),
+        [
+            (b"<html>", "text/html; charset=utf-8", "the answer is not JSON, got text/html: is base_url the API's"),
+            (b"<html>", "", "got no content type"),
+            (b"{", "application/json", "the answer is broken JSON: "),
+            (b"{", "Application/Problem+JSON", "the answer is broken JSON: "),
+        ],
+    )
+    def test_what_is_not_json_is_said_to_be_what_it_is(self, body: bytes, kind: str, told: str) -> None:
+        with pytest.raises(ResponseError, match=re.escape(told)) as caught:
+            protocol.json_of(reply(200, body, Content_Type=kind))
+        assert caught.value.__context__ is None
+
+    @pytest.mark.requirement("ER-4")
+    def test_an_empty_body_is_none(self) -> None:
+        assert protocol.json_of(reply(204)) is None
+        assert protocol.json_of(reply(200, b" \r\n")) is None
+        assert protocol.json_of(reply(200, b'{"a": null}')) == {"a": None}
+        with pytest.raises(ResponseError, match="got no content type"):
+            protocol.json_of(reply(200, b"OK"))
+
+
+@pytest.mark.requirement("ER-3")
+class TestScrubbed:
+    @pytest.mark.parametrize("key", ["c4n4ry-5ecret", 'c4n"ry', "c4n/ry+5ecret==", "c4n\\ry"])
+    def test_an_echoed_key_is_starred_however_it_is_written(self, key: str) -> None:
+        in_json = key.replace("\\", "\\\\").replace('"', '\\"')
+        bodies = [key, f"Bearer {key}", f'{{"detail": "bad key {in_json}"}}', in_json.replace("/", "\\/")]
+        for body in bodies:
+            answer = protocol.scrubbed(reply(401, body.encode(), Location=f"/login?key={key}"), Secret(key))
+            error = protocol.failure(GET, answer, NOW)
+            shown = f"{error} {vars(error)} {answer}"
+            assert key not in shown
+            assert in_json not in shown
+            assert "***" in shown
+
+    def test_a_percent_encoded_key_is_starred(self) -> None:
+        answer = protocol.scrubbed(reply(302, b"", Location="/login?key=c4n%2Fry%2B"), Secret("c4n/ry+"))
+        assert answer.values(b"location") == ["/login?key=***"]
+
+    def test_an_answer_without_the_key_stays_as_it_is(self) -> None:
+        assert protocol.scrubbed(reply(200, b"{}", Date="today"), Secret("c4n4ry")) == reply(200, b"{}", Date="today")
+
+
+@pytest.mark.requirement("RT-4")
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [
+            ("5", 5.0),
+            ("60", 60.0),
+            ("61", 61.0),
+            ("0", 0.0),
+            (" 7 ", 7.0),
+            ("0.25", 0.25),
+            ("1e3", 1000.0),
+            ("86400", 86400.0),
+            ("-1", None),
+            ("nan", None),
+            ("inf", None),
+            ("-inf", None),
+            ("1e999", None),
+            ("abc", None),
+            ("", None),
+            ("5 seconds", None),
+            ("Sat, 99 Aug 2026 12:00:30 GMT", None),
+            ("Sat, 01 Aug 9999999999999 12:00:30 GMT", None),
+            (http_date(30), 30.0),
+            (http_date(-30), 0.0),
+            ("Saturday, 01-Aug-26 12:00:30 GMT", 30.0),
+            ("Sat Aug  1 12:00:30 2026", 30.0),
+            ("Sat, 01 Aug 2026 14:00:30 +0200", 30.0),
+        ],
+    )
+    def test_each_form_gives_seconds_or_nothing(self, value: str, seconds: float | None) -> None:
+        assert protocol.retry_after(reply(429, Retry_After=value), NOW) == seconds
+
+    def test_absent_is_none(self) -> None:
+        assert protocol.retry_after(reply(429), NOW) is None
+
+    @pytest.mark.parametrize("slow", [0, -3600, 3600])
+    def test_a_date_is_held_against_the_servers_own_clock(self, slow: int) -> None:
+        answer = reply(429, Retry_After=http_date(slow + 30), Date=http_date(slow))
+        assert protocol.retry_after(answer, NOW) == 30.0
+
+    def test_a_broken_date_header_does_not_count(self) -> None:
+        assert protocol.retry_after(reply(429, Retry_After=http_date(30), Date="soon"), NOW) == 30.0
+
+    @pytest.mark.parametrize(("one", "other", "seconds"), [("5", "60", 60.0), ("60", "5", 60.0), ("abc", "5", 5.0)])
+    def test_of_two_the_larger_counts(self, one: str, other: str, seconds: float) -> None:
+        answer = Reply(429, [(b"Retry-After", one.encode()), (b"RETRY-AFTER", other.encode())], b"")
+        assert protocol.retry_after(answer, NOW) == seconds
+
+    @given(
+        st.lists(
+            st.binary(max_size=40) | st.text("0123456789 :,+-.eEGMTSatAugx/()[]\"'\\", max_size=40).map(str.encode)
+        ),
+        st.binary(max_size=40),
+    )
+    @example([b"1_000"], b"")
+    @example([b"-0"], b"")
+    def test_no_header_makes_it_raise_or_answer_nonsense(self, values: list[bytes], date: bytes) -> None:
+        answer = Reply(429, [(b"date", date), *((b"retry-after", value) for value in values)], b"")
+        seconds = protocol.retry_after(answer, NOW)
+        assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
+
+
+@pytest.mark.requirement("SL-4")
+class TestRedirects:
+    @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+    @pytest.mark.parametrize("status", [301, 302, 307, 308])
+    @pytest.mark.parametrize(
+        "location",
+        [
+            "/api/v1/auth/group/",
+            "https://api.secoda.co/api/v1/auth/group/",
+            "https://API.secoda.co:443/api/v1/auth/group/",
+            "//api.secoda.co/api/v1/auth/group/",
+            "group/",
+            "/api/v1/auth/group/#top",
+        ],
+    )
+    def test_only_a_slash_more_on_the_same_origin_is_followed(self, method: str, status: int, location: str) -> None:
+        request = Request(method, "/api/v1/auth/group")
+        assert protocol.slash_redirect(request, reply(status, Location=location), ORIGIN) is True
+
+    def test_a_slash_less_is_followed_too(self) -> None:
+        request = Request("POST", "/api/v1/auth/group/")
+        assert protocol.slash_redirect(request, reply(301, Location="/api/v1/auth/group"), ORIGIN) is False
+
+    def test_a_default_port_of_ours_is_the_same_origin(self) -> None:
+        answer = reply(301, Location="http://127.0.0.1/api/v1/auth/group/")
+        assert protocol.slash_redirect(POST, answer, "http://127.0.0.1:80") is True
+
+    @pytest.mark.parametrize(
+        "location",
+        [
+            "http://api.secoda.co/api/v1/auth/group/",
+            "http://api.secoda.co:443/api/v1/auth/group/",
+            "https://api.secoda.co:8443/api/v1/auth/group/",
+            "https://api.secoda.co:80/api/v1/auth/group/",
+            "https://api.secoda.co:port/api/v1/auth/group/",
+            "https://evil.example/api/v1/auth/group/",
+            "https://api.secoda.co.evil.example/api/v1/auth/group/",
+            "https://api.secoda.co@evil.example/api/v1/auth/group/",
+            "https://user@api.secoda.co/api/v1/auth/group/",
+            "//evil.example/api/v1/auth/group/",
+            "https://[::1/api/v1/auth/group/",
+            "/api/v1/auth/groups/",
+            "/api/v1/auth/group//",
+            "/login/",
+            "/api/v1/auth/group",
+            "/api/v1/auth/group/?page=2",
+            "?page=2",
+            "javascript:alert(1)",
+            "",
+            None,
+        ],
+    )
+    @pytest.mark.parametrize("status", [301, 307])
+    def test_anything_else_is_an_error_that_names_the_target(self, status: int, location: str | None) -> None:
+        answer = reply(status) if location is None else reply(status, Location=location)
+        assert protocol.slash_redirect(POST, answer, ORIGIN) is None
+        error = protocol.failure(POST, answer, NOW)
+        assert isinstance(error, RedirectError)
+        assert error.status == status
+        assert error.target == ("(nowhere)" if location is None else location)
+        assert error.target in str(error)
+        assert "base_url" in str(error)
+        assert "trailing slash" in str(error)
+
+    def test_the_query_must_stay(self) -> None:
+        request = Request("GET", "/api/v1/auth/group", "page=2")
+        assert protocol.slash_redirect(request, reply(301, Location="group/?page=2"), ORIGIN) is True
+        assert protocol.slash_redirect(request, reply(301, Location="group/"), ORIGIN) is None
+
+    @pytest.mark.parametrize(("method", "followed"), [("GET", True), ("POST", None), ("PATCH", None), ("DELETE", None)])
+    def test_a_303_is_followed_after_a_read_only(self, method: str, followed: bool | None) -> None:  # noqa: FBT001
+        answer = reply(303, Location="/api/v1/auth/group/")
+        assert protocol.slash_redirect(Request(method, "/api/v1/auth/group"), answer, ORIGIN) is followed
+
+    @pytest.mark.parametrize("status", [200, 300, 304, 404])
+    def test_what_is_no_redirect_is_not_followed(self, status: int) -> None:
+        assert protocol.slash_redirect(GET, reply(status, Location="/api/v1/auth/group/"), ORIGIN) is None
+
+    def test_a_read_is_called_a_read(self) -> None:
+        assert "a read stays what it is" in str(protocol.failure(GET, reply(302, Location="/login"), NOW))
+        assert "a write stays what it is" in str(protocol.failure(POST, reply(302, Location="/login"), NOW))
+
+
+def status_error(status: int, retry_after: float | None = None) -> SecodaError:
+    answer = reply(status) if retry_after is None else reply(status, Retry_After=str(retry_after))
+    return protocol.failure(GET, answer, NOW)
+
+
+def not_sent() -> TransportError:
+    error = TransportError("refused")
+    error.maybe_sent = False
+    return error
+
+
+@pytest.mark.requirement("RT-1")
+class TestNextStep:
+    @pytest.mark.parametrize("method", ["GET", "PATCH", "PUT", "DELETE", "POST"])
+    @pytest.mark.parametrize(
+        ("error", "repeated", "created"),
+        [
+            (not_sent(), Step.RETRY, Step.RETRY),
+            (TransportError("dropped"), Step.RETRY, Step.UNKNOWN),
+            (RequestTimeoutError("late"), Step.RETRY, Step.UNKNOWN),
+            *((status_error(status), Step.RETRY, Step.UNKNOWN) for status in (500, 502, 503, 504, 520, 524, 527, 530)),
+            (status_error(500, 5), Step.RETRY, Step.UNKNOWN),
+            (status_error(429), Step.PAUSE, Step.PAUSE),
+            (status_error(429, 0), Step.PAUSE, Step.PAUSE),
+            (status_error(503, 0), Step.PAUSE, Step.PAUSE),
+            (status_error(503, 9), Step.PAUSE, Step.PAUSE),
+            *(
+                (status_error(status), Step.RAISE, Step.RAISE)
+                for status in (304, 400, 401, 403, 404, 405, 408, 409, 413, 422, 425, 501, 505, 528)
+            ),
+            (status_error(302), Step.RAISE, Step.RAISE),
+            (ResponseError("not JSON"), Step.RAISE, Step.UNKNOWN),
+            (errors.PaginationError("moved"), Step.RAISE, Step.UNKNOWN),
+            (errors.RateLimitError("no place"), Step.RAISE, Step.RAISE),
+            (errors.OutcomeUnknownError("?"), Step.RAISE, Step.RAISE),
+            (errors.DeadlineExceededError("late"), Step.RAISE, Step.RAISE),
+            (errors.ClientClosedError("closed"), Step.RAISE, Step.RAISE),
+            (errors.ConfigurationError("key"), Step.RAISE, Step.RAISE),
+        ],
+    )
+    def test_the_retry_table(self, method: str, error: SecodaError, repeated: Step, created: Step) -> None:
+        assert protocol.next_step(method, error) is (created if method == "POST" else repeated)
+
+
+@pytest.mark.requirement("RT-1")
+def test_an_unclear_create_names_the_group_and_why() -> None:
+    cause = RequestTimeoutError("no answer in time")
+    error = protocol.outcome_unknown(POST, cause)
+    assert str(error).startswith("whether the group 'Data Stewards' was created is not known: no answer in time.")
+    assert (error.name, error.__cause__) == ("Data Stewards", cause)
+    assert "whether this POST was created" in str(protocol.outcome_unknown(Request("POST", "/api/v1/tag"), cause))
+
+
+def test_a_reply_gives_every_value_of_a_header_whatever_its_case() -> None:
+    answer = Reply(200, [(b"Set-Cookie", b"a"), (b"set-cookie", b"\xe9")], b"")
+    assert answer.values(b"set-cookie") == ["a", "é"]

@@ -1,0 +1,242 @@
+"""A create whose answer was lost: never a second group, and with on_unknown="reconcile" its result all the same."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from conftest import Connect
+
+from secoda_async import (
+    AutojumpClock,
+    BadRequestError,
+    Group,
+    OutcomeUnknownError,
+    SecodaClient,
+    ServerError,
+    TransportError,
+)
+from secoda_async.emulator import Emulator
+
+Json = dict[str, Any]
+LOST: list[Json] = [
+    {"drop": "after"},
+    {"stall": "after"},
+    {"status": 500, "carry_out": True},
+    {"status": 504, "carry_out": True, "body": "<html>"},
+    {"body": b"{broken"},
+    {"cut": 10},
+]
+NEVER_DONE: list[Json] = [
+    {"stall": "before"},
+    {"status": 500},
+    {"status": 502},
+    {"raw": b"rubbish", "carry_out": False},
+]
+
+
+def named(emulator: Emulator, name: str) -> list[str]:
+    return [group["id"] for group in emulator.groups.values() if group["name"] == name]
+
+
+async def create(secoda: SecodaClient, name: str = "A", **fields: Any) -> Group:  # noqa: ANN401
+    return await secoda.groups.create(name=name, on_unknown="reconcile", **fields)
+
+
+class TestFinding:
+    @pytest.mark.requirement("RT-1")
+    @pytest.mark.parametrize("fault", LOST, ids=repr)
+    async def test_a_group_whose_answer_was_lost_is_found(
+        self, emulator: Emulator, secoda: SecodaClient, fault: Json
+    ) -> None:
+        emulator.faults.add(**fault, method="POST")
+        users = list(emulator.users)[:2]
+        group = await create(secoda, " A ", icon=None, description="d", users=[*users, users[0]])
+        assert named(emulator, "A") == [group.id]
+        assert emulator.count("POST") == 1
+
+    @pytest.mark.requirement("RT-1")
+    @pytest.mark.parametrize("fault", NEVER_DONE, ids=repr)
+    async def test_a_group_that_is_not_there_is_created_once_more(
+        self, emulator: Emulator, secoda: SecodaClient, fault: Json
+    ) -> None:
+        emulator.faults.add(**fault, method="POST")
+        group = await create(secoda)
+        assert named(emulator, "A") == [group.id]
+        assert emulator.count("POST") == 2
+
+    @pytest.mark.requirement("RT-1")
+    async def test_a_second_lost_answer_is_looked_for_too(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(status=502, method="POST")
+        emulator.faults.add(drop="after", method="POST")
+        group = await create(secoda)
+        assert named(emulator, "A") == [group.id]
+        assert emulator.count("POST") == 2
+
+    @pytest.mark.requirement("RT-1")
+    async def test_there_is_no_third_create(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(status=502, method="POST", times=None)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await create(secoda)
+        assert emulator.count("POST") == 2
+        assert caught.value.name == "A"
+        assert isinstance(caught.value.__cause__, ServerError)
+
+    async def test_the_second_ones_own_failure_is_raised(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(status=502, method="POST")
+        emulator.faults.add(status=400, method="POST")
+        with pytest.raises(BadRequestError):
+            await create(secoda)
+
+    @pytest.mark.requirement("RT-1")
+    async def test_a_slow_replica_is_given_time(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        emulator.visible_after = 3.5
+        emulator.faults.add(drop="after", method="POST")
+        group = await create(secoda)
+        assert named(emulator, "A") == [group.id]
+        assert clock.now() == pytest.approx(4)
+
+    async def test_a_group_found_may_lie_on_any_page(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.page_size = 10
+        emulator.faults.add(drop="after", method="POST")
+        assert (await create(secoda)).id in emulator.groups
+        assert emulator.count("POST") == 1
+
+    async def test_a_clear_answer_is_not_looked_into(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        await create(secoda)
+        assert [record.method for record in emulator.requests] == ["POST"]
+
+
+class TestMistakingNone:
+    @pytest.mark.requirement("RT-1")
+    async def test_a_group_that_was_there_before_is_not_it(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock
+    ) -> None:
+        old = await connect().groups.create(name="A")
+        clock.call_later(10, lambda: None)
+        while clock.now() < 10:
+            await asyncio.sleep(0)
+        emulator.faults.add(status=502, method="POST")
+        new = await create(connect())
+        assert named(emulator, "A") == [old.id, new.id]
+
+    @pytest.mark.requirement("RT-1")
+    async def test_a_group_that_this_client_made_a_moment_ago_is_not_it(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        old = await secoda.groups.create(name="A")
+        emulator.faults.add(status=502, method="POST")
+        new = await create(secoda)
+        assert named(emulator, "A") == [old.id, new.id]
+
+    @pytest.mark.requirement("RT-1")
+    @pytest.mark.parametrize("other", [{"icon": "x"}, {"description": "e"}, {"users": []}, {"name": "a"}], ids=repr)
+    async def test_a_group_with_another_field_is_not_it(
+        self, emulator: Emulator, connect: Connect, other: Json
+    ) -> None:
+        fields: Json = {"name": "A", "icon": "i", "description": "d", "users": list(emulator.users)[:1]}
+        await connect().groups.create(**fields | other)
+        emulator.faults.add(status=502, method="POST")
+        await create(connect(), **fields)
+        assert emulator.count("POST") == 3
+
+    @pytest.mark.requirement("RT-1")
+    async def test_two_that_may_be_it_are_named_and_nothing_is_sent(self, emulator: Emulator, connect: Connect) -> None:
+        secoda = connect()
+        other = await connect().groups.create(name="A")
+        emulator.faults.add(drop="after", method="POST")
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await create(secoda)
+        assert set(caught.value.candidates) == set(named(emulator, "A"))
+        assert other.id in caught.value.candidates
+        assert all(candidate in str(caught.value) for candidate in caught.value.candidates)
+        assert emulator.count("POST") == 2
+
+    @pytest.mark.requirement("RT-1", "BS-5")
+    @pytest.mark.parametrize("fault", [*LOST[:2], *NEVER_DONE[:2]], ids=repr)
+    async def test_creates_of_one_name_at_once_make_as_many_groups(
+        self, emulator: Emulator, secoda: SecodaClient, fault: Json
+    ) -> None:
+        emulator.faults.add(**fault, method="POST")
+        emulator.faults.add(**fault, method="POST", skip=1)
+        groups = await asyncio.gather(create(secoda), create(secoda), create(secoda))
+        assert sorted(group.id for group in groups) == sorted(named(emulator, "A"))
+        assert len({group.id for group in groups}) == 3
+
+    @pytest.mark.requirement("RT-1")
+    async def test_a_list_that_never_stands_still_is_no_proof_of_absence(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        emulator.faults.add(drop="after", method="POST")
+        emulator.faults.add(status=404, match=lambda record: record.query.get("page") == "3", times=None)
+        with pytest.raises(OutcomeUnknownError, match="looking for it failed: .*moved"):
+            await create(secoda)
+        assert emulator.count("POST") == len(named(emulator, "A")) == 1
+
+    @pytest.mark.requirement("RT-1")
+    async def test_a_page_that_lost_an_item_is_no_proof_of_absence(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        emulator.faults.add(drop="after", method="POST")
+        emulator.faults.add(
+            transform=lambda page: page | {"results": page["results"][:-1]},
+            match=lambda record: record.query.get("page") == "3",
+            times=2,
+        )
+        group = await create(secoda)
+        assert named(emulator, "A") == [group.id]
+
+    @pytest.mark.requirement("RT-1")
+    @pytest.mark.parametrize(
+        "broken", [{"status": 500}, {"drop": "before"}, {"body": "<html>"}, {"status": 401}, {"cut": 20}], ids=repr
+    )
+    async def test_reads_that_stay_broken_leave_the_outcome_unknown(
+        self, emulator: Emulator, secoda: SecodaClient, broken: Json
+    ) -> None:
+        emulator.faults.add(drop="after", method="POST")
+        emulator.faults.add(**broken, method="GET", times=None)
+        with pytest.raises(OutcomeUnknownError, match="looking for it failed") as caught:
+            await create(secoda)
+        assert emulator.count("POST") == 1
+        assert (caught.value.method, caught.value.path) == ("POST", "/api/v1/auth/group")
+        assert isinstance(caught.value.__cause__, TransportError)
+
+
+class TestLimits:
+    @pytest.mark.requirement("RT-5")
+    @pytest.mark.parametrize("latency", [0.7, 1.5, 2.4])
+    async def test_a_deadline_ends_the_looking_too(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock, latency: float
+    ) -> None:
+        emulator.latency = latency
+        emulator.visible_after = 1000
+        emulator.faults.add(drop="after", method="POST")
+        with pytest.raises(OutcomeUnknownError):
+            await create(connect(deadline=5))
+        assert clock.now() <= 5.01
+        assert emulator.count("POST") == 1
+
+    @pytest.mark.requirement("RT-1")
+    @pytest.mark.parametrize("date", ["", "soon", "Fri, 31 Dec 9999 23:59:59 -2359"])
+    async def test_an_unusable_date_header_does_no_harm(
+        self, emulator: Emulator, secoda: SecodaClient, date: str
+    ) -> None:
+        emulator.faults.add(drop="after", method="POST")
+        emulator.faults.add(headers={"Date": date}, method="GET")
+        group = await create(secoda)
+        assert named(emulator, "A") == [group.id]
+
+    @pytest.mark.requirement("RT-7")
+    async def test_a_cancelled_look_sends_nothing_more(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(drop="after", method="POST")
+        emulator.faults.add(stall="before", method="GET")
+        task = asyncio.create_task(create(secoda))
+        while emulator.count("GET") == 0:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(emulator.requests) == 2
+        emulator.faults.clear()
+        assert await create(secoda)  # the name is free again

@@ -1,0 +1,223 @@
+"""When a failed attempt is tried again, by plain calls."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secoda_async._engine.protocol import Step, next_step
+from secoda_async._engine.retry import RetryBudget, retrying
+from secoda_async.config import RetryPolicy
+from secoda_async.errors import (
+    APIError,
+    DeadlineExceededError,
+    NotFoundError,
+    RateLimitError,
+    SecodaError,
+    ServerError,
+    TransportError,
+)
+
+
+class Script:
+    """A call that fails as it is told to, and then succeeds."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        self.failures = list(failures)
+        self.attempts = 0
+        self.slept: list[float] = []
+
+    async def attempt(self) -> str:
+        self.attempts += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return "done"
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    async def run(
+        self,
+        policy: RetryPolicy | None = None,
+        budget: RetryBudget | None = None,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> str:
+        return await retrying(
+            self.attempt,
+            policy=policy or RetryPolicy(),
+            budget=budget or RetryBudget(None),
+            decide=partial(decide, "GET"),
+            sleep=sleep or self.sleep,
+        )
+
+
+def decide(method: str, error: BaseException) -> Step:
+    return next_step(method, error) if isinstance(error, SecodaError) else Step.RAISE
+
+
+def failed(status: int, retry_after: float | None = None) -> APIError:
+    error = RateLimitError("no") if status == 429 else ServerError("no")
+    error.status, error.retry_after = status, retry_after
+    return error
+
+
+async def test_a_success_is_returned_without_a_wait() -> None:
+    script = Script()
+    assert await script.run() == "done"
+    assert (script.attempts, script.slept) == (1, [])
+
+
+async def test_failures_are_tried_again_until_one_succeeds() -> None:
+    script = Script(failed(503), TransportError("dropped"), failed(500))
+    assert await script.run() == "done"
+    assert script.attempts == 4
+    assert len(script.slept) == 3
+
+
+@pytest.mark.requirement("RT-9", "ER-1")
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+async def test_after_the_last_attempt_its_own_error_is_raised(attempts: int) -> None:
+    failures = [failed(503) for _ in range(9)]
+    script = Script(*failures)
+    with pytest.raises(ServerError) as caught:
+        await script.run(RetryPolicy(attempts=attempts))
+    assert caught.value is failures[attempts - 1]
+    assert script.attempts == attempts
+    assert len(script.slept) == attempts - 1
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+async def test_what_would_fail_again_is_raised_at_once() -> None:
+    error = NotFoundError("no")
+    error.status = 404
+    script = Script(failed(503), error)
+    with pytest.raises(NotFoundError) as caught:
+        await script.run()
+    assert caught.value is error
+    assert script.attempts == 2
+
+
+@pytest.mark.requirement("RT-7")
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), LookupError("a bug")])
+@pytest.mark.parametrize("before", [0, 1])
+async def test_what_is_no_failure_of_the_call_is_never_retried(error: BaseException, before: int) -> None:
+    script = Script(*[failed(503)] * before, error)
+    with pytest.raises(type(error)) as caught:
+        await script.run()
+    assert caught.value is error
+    assert script.attempts == before + 1
+
+
+async def test_a_wait_may_refuse_and_that_is_the_error() -> None:
+    refusal = DeadlineExceededError("no time left")
+
+    async def refuse(_: float) -> None:
+        raise refusal
+
+    script = Script(failed(503))
+    with pytest.raises(DeadlineExceededError) as caught:
+        await script.run(sleep=refuse)
+    assert caught.value is refusal
+    assert script.attempts == 1
+
+
+@given(st.floats(0, 10), st.floats(0, 60), st.integers(2, 12))
+def test_backoff_is_random_and_at_most_doubles_up_to_its_maximum(initial: float, maximum: float, attempts: int) -> None:
+    script = Script(*[failed(503)] * (attempts - 1))
+    asyncio.run(script.run(RetryPolicy(attempts=attempts, initial=initial, maximum=maximum)))
+    assert len(script.slept) == attempts - 1
+    for number, seconds in enumerate(script.slept):
+        assert 0 <= seconds <= min(maximum, initial * 2**number)
+
+
+@pytest.mark.requirement("RT-4")
+async def test_a_retry_is_never_earlier_than_the_server_asks() -> None:
+    script = Script(failed(500, 45.0), failed(500, 0.0))
+    await script.run(RetryPolicy(initial=0.5, maximum=1.0))
+    assert script.slept[0] == 45.0
+    assert script.slept[1] <= 1.0
+
+
+@pytest.mark.requirement("RT-4")
+async def test_a_429_does_not_back_off_because_the_limit_does_the_waiting() -> None:
+    script = Script(failed(429, 10.0), failed(429), failed(503, 3.0))
+    await script.run()
+    assert script.slept == [0.0, 0.0, 0.0]
+
+
+async def test_a_thousand_attempts_do_not_overflow() -> None:
+    script = Script(*[failed(503)] * 2000)
+    await script.run(RetryPolicy(attempts=3000))
+    assert max(script.slept) <= 30.0
+    assert all(one != other for one, other in pairwise(script.slept))
+
+
+@pytest.mark.requirement("RT-9")
+class TestBudget:
+    async def test_an_empty_budget_fails_at_once(self) -> None:
+        script = Script(failed(503))
+        with pytest.raises(ServerError):
+            await script.run(budget=RetryBudget(0))
+        assert script.attempts == 1
+
+    async def test_retries_take_and_successes_give_back(self) -> None:
+        budget = RetryBudget(3)
+        assert await Script(failed(503), failed(503)).run(budget=budget) == "done"
+        assert budget.left == 2
+        for _ in range(5):
+            await Script().run(budget=budget)
+        assert budget.left == 3
+
+    async def test_a_429_is_free(self) -> None:
+        budget = RetryBudget(0)
+        assert await Script(failed(429), failed(429)).run(budget=budget) == "done"
+
+    async def test_an_outage_costs_the_budget_and_no_more(self) -> None:
+        budget = RetryBudget(100)
+        scripts = [Script(*[failed(503) for _ in range(9)]) for _ in range(200)]
+        outcomes = await asyncio.gather(*(script.run(budget=budget) for script in scripts), return_exceptions=True)
+        assert all(isinstance(outcome, ServerError) for outcome in outcomes)
+        assert sum(script.attempts for script in scripts) == 300
+
+    async def test_the_last_attempt_takes_nothing(self) -> None:
+        budget = RetryBudget(5)
+        with pytest.raises(ServerError):
+            await Script(*[failed(503)] * 5).run(RetryPolicy(attempts=2), budget)
+        assert budget.left == 4
+
+    async def test_none_lifts_it(self) -> None:
+        budget = RetryBudget(None)
+        assert all(budget.take() for _ in range(10_000))
+
+
+@pytest.mark.requirement("RT-8")
+async def test_concurrent_calls_share_no_state() -> None:
+    attempts: dict[int, int] = dict.fromkeys(range(100), 0)
+
+    async def call(number: int) -> None:
+        async def attempt() -> None:
+            attempts[number] += 1
+            await asyncio.sleep(0)
+            error = failed(503)
+            error.message = f"group {number}, attempt {attempts[number]}"
+            raise error
+
+        async def sleep(_: float) -> None:
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+
+        await retrying(
+            attempt,
+            policy=RetryPolicy(attempts=4),
+            budget=RetryBudget(None),
+            decide=partial(decide, "GET"),
+            sleep=sleep,
+        )
+
+    outcomes = await asyncio.gather(*map(call, attempts), return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == [f"group {number}, attempt 4" for number in attempts]
+    assert set(attempts.values()) == {4}
