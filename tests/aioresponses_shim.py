@@ -1,12 +1,12 @@
 """aioresponses 0.7.9 on aiohttp 3.14: the one place that bridges the two; test_shape.py tells when it can go."""
 
 import inspect
-from typing import Any
+from typing import Any, Self
 from unittest.mock import Mock
 
 from aiohttp import ClientResponse
 from aioresponses import aioresponses
-from yarl import URL
+from attrs import frozen
 
 NEEDS_WRITER = "stream_writer" in inspect.signature(ClientResponse.__init__).parameters
 """Whether this aiohttp asks for an argument that aioresponses does not know of."""
@@ -19,14 +19,33 @@ class _Response(ClientResponse):
         super().__init__(*args, **kwargs)
 
 
+@frozen
+class Sent:
+    """A request as it was handed to aiohttp."""
+
+    method: str
+    url: str
+    arguments: dict[str, Any]
+
+
 class MockedApi(aioresponses):
     """aioresponses, with answers that this aiohttp takes, and a mistake in a test that is not taken for a failure."""
 
-    def add(self, url: Any, method: str = "GET", **kwargs: Any) -> None:  # noqa: ANN401
-        super().add(url, method, response_class=_Response, **kwargs)
+    def __enter__(self) -> Self:
+        super().__enter__()
+        return self
 
-    async def match(self, method: str, url: URL, allow_redirects: bool = True, **kwargs: Any) -> ClientResponse:  # noqa: ANN401, FBT001, FBT002
-        response = await super().match(method, url, allow_redirects, **kwargs)
+    def add(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        kwargs["response_class"] = _Response
+        super().add(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType]
+
+    async def match(self, *args: Any, **kwargs: Any) -> ClientResponse:  # noqa: ANN401
+        response = await super().match(*args, **kwargs)
         # Unmatched it would be a ClientConnectionError, which a client retries.
-        assert response is not None, f"no mock for {method} {url}"
+        assert response is not None, f"no mock for {args[0]} {args[1]}"
         return response
+
+    @property
+    def sent(self) -> list[Sent]:
+        log: Any = self.requests
+        return [Sent(method, str(url), call.kwargs) for (method, url), calls in log.items() for call in calls]

@@ -1,6 +1,7 @@
 """A workspace on loopback, a client of it, and the clock that both share: time jumps, nothing sleeps."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
@@ -9,12 +10,36 @@ import pytest
 from secoda_async import AutojumpClock, SecodaClient
 from secoda_async.emulator import Emulator
 
-GROUPS = [{"id": f"group-{index}", "name": f"Group {index}", "users": []} for index in range(120)]
 USERS = [{"id": f"user-{index}", "email": f"user-{index}@example.com", "first_name": "Ada"} for index in range(20)]
+TIMES = {"created_at": "2024-01-02T03:04:05.000006Z", "updated_at": "2024-02-03T04:05:06.000007Z"}
+GROUP = {"icon": None, "description": None, "workspace_id": "workspace", "snowflake_role": None}
 
 
 class Connect(Protocol):
     def __call__(self, **settings: Any) -> SecodaClient: ...  # noqa: ANN401 - any of the client's
+
+
+def about(value: float) -> Any:  # noqa: ANN401 - compares with what it stands for
+    """A number that has been through some arithmetic."""
+    return pytest.approx(value)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until something holds; the clock jumps only if all stands still."""
+    while not condition():  # noqa: ASYNC110 - nobody would set an event
+        await asyncio.sleep(0)
+
+
+async def settled() -> None:
+    """Let the loop do what is left to do."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def pass_time(clock: AutojumpClock, seconds: float) -> None:
+    arrived = asyncio.Event()
+    clock.call_later(seconds, arrived.set)
+    await arrived.wait()
 
 
 @pytest.fixture
@@ -24,7 +49,11 @@ def clock() -> AutojumpClock:
 
 @pytest.fixture
 async def emulator(clock: AutojumpClock) -> AsyncIterator[Emulator]:
-    async with Emulator(groups=GROUPS, users=USERS, clock=clock) as emulator:
+    """A workspace of 120 groups, three pages of them, and 20 users."""
+    async with Emulator(users=USERS, clock=clock) as emulator:
+        for index in range(120):
+            identity: dict[str, Any] = {"id": f"group-{index}", "name": f"Group {index}", "users": []}
+            emulator.groups[f"group-{index}"] = identity | GROUP | TIMES
         yield emulator
 
 
@@ -34,7 +63,8 @@ async def connect(emulator: Emulator, clock: AutojumpClock) -> AsyncIterator[Con
     async with AsyncExitStack() as stack:
 
         def connect(**settings: Any) -> SecodaClient:  # noqa: ANN401
-            secoda = SecodaClient(**{"api_key": emulator.api_key, "base_url": emulator.url, "clock": clock} | settings)
+            usual: dict[str, Any] = {"api_key": emulator.api_key, "base_url": emulator.url, "clock": clock}
+            secoda = SecodaClient(**usual | settings)
             stack.push_async_callback(secoda.close)
             return secoda
 

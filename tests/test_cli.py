@@ -6,9 +6,10 @@ import functools
 import io
 import json
 import logging
+import runpy
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from attrs import define, evolve
 from rich.console import Console
 from rich.progress import TaskID
 
-from secoda_async import __main__ as command
 from secoda_async import RetryPolicy, SecodaClient
+from secoda_async import __main__ as command
 from secoda_async.cli import app, demo, emulate, options
 from secoda_async.cli.exits import Exit, exit_for
 from secoda_async.cli.options import Output
@@ -52,7 +53,7 @@ class Result:
 
 
 @pytest.fixture
-async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Emulator, None]:
     async with Emulator(groups=60, users=20) as workspace:
         monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
         monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
@@ -319,6 +320,9 @@ def test_the_command_passes_its_arguments_on(
     monkeypatch.setattr(sys, "argv", ["secoda-async", "--version"])
     assert command.main() == Exit.DONE
     assert capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(command.__file__), run_name="__main__")
+    assert ended.value.code == Exit.DONE
 
 
 # --- doctor ----------------------------------------------------------------------------------------------------
@@ -362,7 +366,7 @@ async def test_the_doctor_minds_a_missing_health_check_least(shell: Shell, works
 
 
 @contextlib.asynccontextmanager
-async def running(**options: Any) -> AsyncIterator[None]:  # noqa: ANN401 - any of the command's
+async def running(**options: Any) -> AsyncGenerator[None, None]:  # noqa: ANN401 - any of the command's
     task = asyncio.create_task(emulate.emulator(**options))
     try:
         for _ in range(100):  # turns of the event loop: more than it takes to listen and say so
@@ -442,9 +446,7 @@ async def test_the_demo_shows_a_summary(shell: Shell, tmp_path: Path) -> None:
         ('[{"id": "1", "email": "ben@example.com"}]', "6 members are not in"),
     ],
 )
-async def test_a_wrong_file_of_users_is_one_line(
-    shell: Shell, tmp_path: Path, users: str | None, problem: str
-) -> None:
+async def test_a_wrong_file_of_users_is_one_line(shell: Shell, tmp_path: Path, users: str | None, problem: str) -> None:
     groups = tmp_path / "groups.yaml"
     groups.write_text("groups: [{name: a, members: [a@x, b@x, c@x, d@x, e@x, f@x]}]")
     if users is not None:
@@ -470,7 +472,14 @@ async def test_the_demo_admits_what_is_not_equal(shell: Shell, monkeypatch: pyte
     monkeypatch.setattr(demo, "_load", tampered)
     result = await shell.run("demo", "--speed", "20000")
     assert result.code == Exit.SOME_FAILED
-    for text in ("NOT equal", ": differs", ": missing", "1 names are there twice", "a stranger: not in the file", "failed: "):
+    for text in (
+        "NOT equal",
+        ": differs",
+        ": missing",
+        "1 names are there twice",
+        "a stranger: not in the file",
+        "failed: ",
+    ):
         assert text in result.out
 
 

@@ -219,7 +219,7 @@ def test_the_core_needs_nothing_that_is_not_declared() -> None:
 
 
 def in_a_fresh_interpreter(program: str) -> list[str]:
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    ran = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
     told: list[str] = json.loads(ran.stdout)
     return told
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from secoda_async import UNSET, DesiredStateError
 from secoda_async.reconcile import DesiredGroup, DesiredState
 

@@ -53,8 +53,10 @@ def blocks(language: str) -> list[Block]:
     found: list[Block] = []
     for page in PAGES:
         text = page.read_text("utf-8")
-        for match in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            found.append(Block(page, text[: match.start()].count("\n") + 1, language, match[1]))
+        found += [
+            Block(page, text[: match.start()].count("\n") + 1, language, match[1])
+            for match in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        ]
     return found
 
 
@@ -90,7 +92,9 @@ async def test_every_program_runs(block: Block, monkeypatch: pytest.MonkeyPatch)
 def test_the_tests_in_the_docs_pass(tmp_path: Path) -> None:
     (block,) = [block for block in blocks("python") if "async def test_" in block.text]
     (tmp_path / "test_page.py").write_text(block.text)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+    )
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"],
         cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
@@ -170,7 +174,9 @@ def test_the_table_of_settings_names_each() -> None:
 def test_the_tables_of_the_command_line_are_its_commands_and_exit_codes() -> None:
     codes = {int(row[0]) for row in table("command-line.md", "exit code")}
     assert codes == {int(code) for code in Exit}
-    named = {name for row in table("command-line.md", "command") for name in re.findall(r"`([a-z-]+(?: [a-z-]+)?)", row[0])}
+    named = {
+        name for row in table("command-line.md", "command") for name in re.findall(r"`([a-z-]+(?: [a-z-]+)?)", row[0])
+    }
     inner = {f"groups {name}" for name in ("list", "get", "create", "update", "delete", "add-users", "remove-users")}
     assert named == {"demo", "emulator", "doctor", "users list"} | inner
     for name in named:

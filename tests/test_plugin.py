@@ -32,7 +32,7 @@ class TestWithUnittest(unittest.IsolatedAsyncioTestCase):
             Emulator(groups=2, clock=clock) as emulator,
             SecodaClient(emulator.api_key, base_url=emulator.url, clock=clock) as secoda,
         ):
-            self.assertEqual(len(await secoda.groups.snapshot()), 2)
+            assert len(await secoda.groups.snapshot()) == 2
 
 
 class Manager:
@@ -50,7 +50,7 @@ class Config:
 
 @pytest.mark.parametrize("is_there", [True, False])
 def test_without_pytest_asyncio_pytest_still_starts(monkeypatch: pytest.MonkeyPatch, is_there: bool) -> None:  # noqa: FBT001
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object() if is_there else None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: object() if is_there else None)
     config = Config()
     pytest_plugin.pytest_configure(config)  # type: ignore[arg-type]
     assert config.pluginmanager.imported == (["secoda_async.ext.pytest_fixtures"] if is_there else [])

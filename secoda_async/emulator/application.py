@@ -101,9 +101,7 @@ class Application:
     def _refusal(self, route: Route, record: "RecordedRequest", sent: Sent, now: float) -> Answer | None:
         """Return the 401, 429 or 405 that the request gets before it is looked at any further."""
         if route.kind != "health" and not record.authorized:
-            detail = (
-                "Invalid token." if sent.has_credentials else "Authentication credentials were not provided."
-            )
+            detail = "Invalid token." if sent.has_credentials else "Authentication credentials were not provided."
             return detail_answer(401, detail, ("WWW-Authenticate", "Bearer"))
         if route.kind != "health" and record.method in THROTTLED:
             switches = self.switches

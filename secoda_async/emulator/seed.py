@@ -81,9 +81,7 @@ class Maker:
             _add(users, user, "user")
         return users
 
-    def groups(
-        self, wanted: int | Iterable[Mapping[str, Any]], users: Sequence[str]
-    ) -> dict[str, dict[str, Any]]:
+    def groups(self, wanted: int | Iterable[Mapping[str, Any]], users: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return groups by id, their members among `users`.
 
         Raises:

@@ -68,9 +68,7 @@ class Emulator(Switches):
     _runner: web.AppRunner | None = attrs.field(init=False, default=None, repr=False)
     _origin: str = attrs.field(init=False, default="", repr=False)
     _waits: Waits = attrs.field(init=False, repr=False)
-    _delayed: set["asyncio.Task[Answer]"] = attrs.field(
-        init=False, factory=set["asyncio.Task[Answer]"], repr=False
-    )
+    _delayed: set["asyncio.Task[Answer]"] = attrs.field(init=False, factory=set["asyncio.Task[Answer]"], repr=False)
     _connections: "WeakKeyDictionary[asyncio.Task[None], int]" = attrs.field(
         init=False, factory=WeakKeyDictionary["asyncio.Task[None]", int], repr=False
     )
