@@ -11,6 +11,7 @@ nox.options.sessions = ["tests", "lint", "typing", "minimum", "docs", "demo"]
 
 HERE = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
+PARALLEL = ("-n", "auto")
 GROUPS_FILE = HERE.parent / "shared" / "data" / "kubernetes-teams"
 
 
@@ -25,7 +26,7 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[cli]", *group("tests"))
     measured = {"COVERAGE_FILE": str(Path(session.create_tmp()) / "coverage")}
     session.run("coverage", "erase", env=measured)
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=measured)
+    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *session.posargs, env=measured)
     if not session.posargs:
         session.run("coverage", "combine", "--quiet", env=measured)
         session.run("coverage", "report", env=measured)
@@ -56,7 +57,7 @@ def minimum(session: nox.Session) -> None:
     """Run the tests on the lowest versions that the metadata allows."""
     lowest = [pinned(line) for line in declared_requirements()]
     session.install("-e", ".[cli]", *group("tests"), *lowest)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 def declared_requirements() -> list[str]:

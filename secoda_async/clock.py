@@ -119,18 +119,20 @@ class AutojumpClock:
         return timer
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._idle_turns += 1
+        if self._idle_turns <= self._patience:
+            loop.call_soon(self._turn, loop)
+            return
+        self._idle_turns = 0
         while self._timers and self._timers[0].is_cancelled:
             heapq.heappop(self._timers)
         if not self._timers:
             self._watched = None
             return
         loop.call_soon(self._turn, loop)  # first: a callback that raises must not stop the clock
-        self._idle_turns += 1
-        if self._idle_turns > self._patience:
-            self._idle_turns = 0
-            due = heapq.heappop(self._timers)
-            self._now = max(self._now, due.due)
-            due.callback()
+        due = heapq.heappop(self._timers)
+        self._now = max(self._now, due.due)
+        due.callback()
 
 
 async def sleep(clock: Clock, seconds: float) -> None:

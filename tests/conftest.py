@@ -1,6 +1,7 @@
 """A workspace on loopback, a client of it, and the clock that both share: time jumps, nothing sleeps."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
@@ -13,6 +14,10 @@ from secoda_async.emulator import Emulator
 USERS = [{"id": f"user-{index}", "email": f"user-{index}@example.com", "first_name": "Ada"} for index in range(20)]
 TIMES = {"created_at": "2024-01-02T03:04:05.000006Z", "updated_at": "2024-02-03T04:05:06.000007Z"}
 GROUP = {"icon": None, "description": None, "workspace_id": "workspace", "snowflake_role": None}
+
+
+gc.collect()
+gc.freeze()  # some tests collect garbage: not what was imported, each time
 
 
 class Connect(Protocol):

@@ -24,7 +24,7 @@ PATH = "/api/v1/auth/group"
 def quiet(caplog: pytest.LogCaptureFixture) -> "Iterator[None]":
     """Nothing that is done to the wire may show up on stderr."""
     yield
-    gc.collect()  # an exception that nobody retrieved is told of when its task goes
+    gc.collect(1)  # an exception that nobody retrieved is told of when its task goes
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 

@@ -1,19 +1,21 @@
 """One at a time for each key: for writes that read first."""
 
 import asyncio
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 
 class KeyedLocks:
     """A lock for each key and event loop, kept for as long as somebody holds or wants it."""
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
+        # By the loop itself: its id() may be that of an earlier one.
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, asyncio.Lock]]
+        self._locks = WeakKeyDictionary()
 
     def of(self, key: str) -> asyncio.Lock:
         """The lock of `key` on the running event loop; who asked first is served first."""
-        place = (id(asyncio.get_running_loop()), key)
-        lock = self._locks.get(place)
+        locks = self._locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        lock = locks.get(key)
         if lock is None:
-            lock = self._locks[place] = asyncio.Lock()
+            lock = locks[key] = asyncio.Lock()
         return lock
