@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 from secoda_async import bulk as bulk_module
 from secoda_async._engine import convert, protocol
 from secoda_async._engine.credentials import Credentials
-from secoda_async._engine.limits import RateLimiter, SlidingWindowLimiter
+from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import METHODS, Reply, Request
+from secoda_async._engine.sharing import shared_limiter
 from secoda_async._engine.transport import Transport
 from secoda_async.bulk import Operation, Outcome
-from secoda_async.clock import Clock, SystemClock
+from secoda_async.clock import SYSTEM_CLOCK, Clock
 from secoda_async.config import (
     API_PREFIX,
     ApiKeyProvider,
@@ -91,9 +92,10 @@ class SecodaClient:
                 it and `region`, the environment's `SECODA_BASE_URL` or `SECODA_REGION`.
             region: `us` (the default), `eu` or `apac`: a name for a URL.
             retry: How often and how patiently a call is tried again.
-            write_limit: How many POST, PUT and PATCH may start in a window. It is kept by this client alone: leave
-                a share to other programs that use the same key.
-            limiter: A limit of your own, or another client's, in place of `write_limit`.
+            write_limit: How many POST, PUT and PATCH may start in a window. All clients of this process that have the
+                same key (or the same callable) and origin share one limit, the strictest of theirs. Leave a share to
+                other programs that use the key.
+            limiter: A limit of your own in place of `write_limit`, such as one that several machines share.
             timeout: Seconds that one attempt may take on the wire.
             deadline: Seconds that a whole call may take, every wait in it included. None: as long as its attempts
                 and a moving queue take.
@@ -115,10 +117,11 @@ class SecodaClient:
             raise source
         options = CallOptions(timeout=timeout, deadline=deadline, max_wait=max_wait, retry=retry)
         _check(write_limit, limiter, max_connections, session, ssl)
-        clock = clock or SystemClock()
-        self.limiter = SlidingWindowLimiter(write_limit, clock=clock) if limiter is None else limiter
+        origin = origin_of(base_url, region)
+        clock = clock or SYSTEM_CLOCK
+        self.limiter = shared_limiter(origin, source, write_limit, clock) if limiter is None else limiter
         transport = Transport(
-            origin_of(base_url, region),
+            origin,
             max_connections=max_connections,
             session=session,
             ssl=ssl,

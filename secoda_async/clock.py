@@ -8,7 +8,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
@@ -47,6 +47,10 @@ class SystemClock:
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
         """As `loop.call_later`."""
         return asyncio.get_running_loop().call_later(delay, callback)
+
+
+SYSTEM_CLOCK: Final = SystemClock()
+"""The one that is used where none is given."""
 
 
 def _positive(_: object, __: object, value: float) -> None:

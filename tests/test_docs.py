@@ -73,7 +73,7 @@ PROGRAMS = [block for block in blocks("python") if "async def test_" not in bloc
 @pytest.mark.parametrize("block", PROGRAMS, ids=str)
 async def test_every_program_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = AutojumpClock()
-    monkeypatch.setattr("secoda_async.client.SystemClock", lambda: clock)
+    monkeypatch.setattr("secoda_async.client.SYSTEM_CLOCK", clock)
     module = ast.parse(block.text, str(block))
     runs = ast.unparse(module.body[-1]) == "asyncio.run(main())"
     if runs:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from secoda_async import (
     ConfigurationError,
     NotFoundError,
     OutcomeUnknownError,
+    RateLimit,
     SecodaClient,
     SecodaError,
 )
@@ -268,3 +270,59 @@ class TestSeveralLoops:
             thread.join()
         assert counts == [3, 3, 3]
         gc.collect()
+
+    @pytest.mark.requirement("SL-1", "RL-1", "RL-4")
+    def test_threads_share_the_write_limit(self, served: Emulator) -> None:
+        secoda = SecodaClient(served.api_key, base_url=served.url, write_limit=RateLimit(5, per_seconds=0.2))
+        served.writes_per_window, served.window = 5, 0.2
+
+        async def calls() -> None:
+            await asyncio.gather(*(secoda.groups.create(name="A") for _ in range(10)))
+
+        threads = [threading.Thread(target=asyncio.run, args=(calls(),)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(served.groups) == 33
+        assert served.refused == 0
+        assert (secoda.limiter.state.in_flight, secoda.limiter.state.queued) == (0, 0)
+
+    @pytest.mark.requirement("SL-1", "SL-2")
+    def test_closing_ends_what_other_threads_wait_for(self, served: Emulator) -> None:
+        served.faults.add(stall="before", times=None)
+        secoda = SecodaClient(served.api_key, base_url=served.url)
+        caught: list[SecodaError] = []
+
+        async def call() -> None:
+            with no_complaints():
+                try:
+                    await secoda.groups.get("g")
+                except SecodaError as error:
+                    caught.append(error)
+                await settled()
+
+        thread = threading.Thread(target=asyncio.run, args=(call(),))
+        thread.start()
+        while not served.requests:
+            time.sleep(0.001)
+        asyncio.run(secoda.close())
+        thread.join()
+        assert [type(error) for error in caught] == [ClientClosedError]
+
+    @pytest.mark.requirement("SL-1")
+    def test_a_session_stays_on_its_event_loop(self, served: Emulator) -> None:
+        clients: list[SecodaClient] = []
+
+        async def first() -> None:
+            async with aiohttp.ClientSession() as session:
+                clients.append(SecodaClient(served.api_key, base_url=served.url, session=session))
+                await clients[0].groups.create(name="A")
+
+        async def second() -> None:
+            with pytest.raises(ConfigurationError, match="belongs to another event loop"):
+                await clients[0].groups.create(name="B")
+
+        asyncio.run(first())
+        asyncio.run(second())
+        assert len(served.requests) == 1

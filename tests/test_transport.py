@@ -13,7 +13,6 @@ import pytest
 from conftest import Connect
 
 from secoda_async import (
-    ClientClosedError,
     ConfigurationError,
     OutcomeUnknownError,
     RequestTimeoutError,
@@ -193,7 +192,7 @@ class TestTranslation:
             (aiohttp.ClientConnectionError("secret"), TransportError, "the connection broke: ClientConnectionError"),
             (aiohttp.ServerTimeoutError("secret"), RequestTimeoutError, "closed the connection|no answer in time"),
             (TimeoutError("secret"), RequestTimeoutError, "no answer in time"),
-            (RuntimeError("Session is closed"), ClientClosedError, "session .* is closed"),
+            (RuntimeError("got Future attached to a different loop"), ConfigurationError, "another event loop"),
             (ValueError("secret"), ConfigurationError, "credentials of its own"),
         ],
     )

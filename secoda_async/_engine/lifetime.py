@@ -1,6 +1,7 @@
 """Stretches of a call that end early: when their time is up, or when the client is closed."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ class Lifetime:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._under_way: set[asyncio.Timeout] = set()
+        self._under_way: dict[asyncio.Timeout, asyncio.AbstractEventLoop] = {}
         self.is_closed = False
 
     async def bounded(self, work: Awaitable[T], seconds: float | None) -> T:
@@ -32,14 +33,14 @@ class Lifetime:
         timeout = asyncio.timeout(None)
         try:
             async with timeout:
-                self._under_way.add(timeout)
-                timer = None if seconds is None else self._clock.call_later(seconds, lambda: _end(timeout))
+                self._under_way[timeout] = asyncio.get_running_loop()
+                timer = None if seconds is None else self._clock.call_later(seconds, lambda: self._end(timeout))
                 try:
                     return await work
                 finally:
                     if timer is not None:
                         timer.cancel()
-                    self._under_way.discard(timeout)
+                    del self._under_way[timeout]
         except TimeoutError as error:
             if type(error) is not TimeoutError or not timeout.expired():
                 raise  # one of ours, from inside
@@ -49,15 +50,18 @@ class Lifetime:
         raise TimeUpError
 
     def close(self) -> None:
-        """End everything that is under way on this event loop."""
+        """End everything that is under way, on other event loops too."""
         self.is_closed = True
-        for timeout in tuple(self._under_way):
-            _end(timeout)
+        for timeout, loop in tuple(self._under_way.items()):
+            if loop is asyncio.get_running_loop():
+                self._end(timeout)
+            else:
+                with contextlib.suppress(RuntimeError):  # that loop has ended, and all on it
+                    loop.call_soon_threadsafe(self._end, timeout)
 
-
-def _end(timeout: asyncio.Timeout) -> None:
-    if not timeout.expired():
-        timeout.reschedule(asyncio.get_running_loop().time())
+    def _end(self, timeout: asyncio.Timeout) -> None:
+        if timeout in self._under_way and not timeout.expired():
+            timeout.reschedule(asyncio.get_running_loop().time())
 
 
 def closed() -> ClientClosedError:

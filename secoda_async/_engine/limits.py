@@ -1,4 +1,4 @@
-"""How many writes may start, and when: an exact sliding window with an injected clock.
+"""How many writes may start, and when: an exact sliding window with an injected clock, and the queue before it.
 
 The server refuses a write while thirty accepted ones are younger than sixty seconds (FACTS: assumed, from its
 framework). A place here is taken before a request starts and is free again one window after its answer
@@ -7,14 +7,19 @@ network does.
 """
 
 import asyncio
+import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from math import inf
-from typing import Protocol
+from typing import Protocol, cast
+from weakref import WeakKeyDictionary
 
 from attrs import define, field, frozen
 
-from secoda_async.clock import Clock, SystemClock, Timer
+from secoda_async._engine.window import Window
+from secoda_async.clock import SYSTEM_CLOCK, Clock, Timer
 from secoda_async.config import Priority, RateLimit
 from secoda_async.errors import RateLimitError
 
@@ -94,38 +99,20 @@ class _Place:
 
 @define(eq=False, repr=False)
 class _Turn:
-    """A write that waits for a place."""
+    """A write that waits for a place, on an event loop that need not be the one that serves it."""
 
-    place: asyncio.Future[_Place]
-    max_pause: float | None
+    priority: Priority
+    max_pause: float
+    loop: asyncio.AbstractEventLoop = field(init=False, factory=asyncio.get_running_loop)
+    answer: _Place | RateLimitError | None = field(init=False, default=None)
+    """A place, or why there is none."""
+    told: asyncio.Event = field(init=False, factory=asyncio.Event)
 
-    def serve(self, take: Callable[[], _Place]) -> None:
-        """Hand it a place, unless it has been cancelled meanwhile."""
-        if not self.place.done():
-            self.place.set_result(take())
-
-    def give_up(self, pause: float) -> None:
-        """The pause is longer than it will wait."""
-        if not self.place.done():
-            self.place.set_exception(_too_long(pause))
-
-
-@define(eq=False, repr=False)
-class Gate:
-    """A door that a 429 closes for a while, for a class of calls that has no limit of its own."""
-
-    clock: Clock
-    window: float
-    """Seconds to stay closed when the server does not say."""
-    _opens_at: float = field(default=float("-inf"), init=False)
-
-    def pause(self, seconds: float | None) -> None:
-        """Stay closed for so many seconds from now; never shortens."""
-        self._opens_at = max(self._opens_at, self.clock.now() + (self.window if seconds is None else seconds))
-
-    def delay(self) -> float:
-        """Seconds until it opens: 0 when it is open."""
-        return max(0.0, self._opens_at - self.clock.now())
+    def tell(self, answer: _Place | RateLimitError) -> None:
+        """Answer it, unless its event loop ends in this moment: then a place comes back when it leaves."""
+        self.answer = answer
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.told.set)
 
 
 class SlidingWindowLimiter:
@@ -133,38 +120,49 @@ class SlidingWindowLimiter:
 
     After a 429 nothing starts until the pause is over, and then one call after the other, evenly spaced,
     until a full window has passed without another: a 429 means that somebody else spends the same budget.
+    It can be used on several event loops, in several threads, at a time.
     """
 
     def __init__(self, limit: RateLimit | None = None, *, clock: Clock | None = None) -> None:
-        self.limit = limit or RateLimit()
-        self._clock = clock or SystemClock()
-        self._gate = Gate(self._clock, self.limit.per_seconds)
-        self._in_flight = 0
-        self._free_at: deque[float] = deque()
-        """When each place that was used comes free, in order."""
-        self._spaced_until = float("-inf")
-        self._last_start = float("-inf")
+        self._clock = clock or SYSTEM_CLOCK
+        self._window = Window(limit or RateLimit())
         self._queues: dict[Priority, deque[_Turn]] = {"interactive": deque(), "background": deque()}
-        self._timer: Timer | None = None
+        self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, Timer] = WeakKeyDictionary()
+        """Each event loop wakes itself: another may end at any time."""
+        self._lock = threading.RLock()  # entered again when a task that was thrown away gives its place back
+        self._is_serving = self._must_serve = False
+
+    @property
+    def limit(self) -> RateLimit:
+        """The limit that is kept."""
+        return self._window.limit
+
+    def tighten(self, limit: RateLimit) -> None:
+        """Keep to `limit` too: to the fewer calls, in the longer window."""
+        with self._lock:
+            self._window.tighten(limit)
 
     @property
     def state(self) -> LimitState:
         """The limit at this moment."""
-        now = self._clock.now()
-        return LimitState(
-            free=self._free(now),
-            next_free=self._ready_in(now),
-            queued=self._queued("background"),
-            in_flight=self._in_flight,
-            paused=self._gate.delay(),
-        )
+        with self._lock:
+            now = self._clock.now()
+            return LimitState(
+                free=self._window.free(now),
+                next_free=self._window.ready_in(now),
+                queued=self._queued("background"),
+                in_flight=self._window.in_flight,
+                paused=self._window.gate.delay(now),
+            )
 
     def time_for(self, writes: int) -> float:
         """Seconds until the last of `writes` further writes could start, after those that wait already.
 
         An upper bound as long as answers come at once and nobody else spends the same budget.
         """
-        return self._wait_of(self._queued("background") + writes - 1) if writes > 0 else 0.0
+        with self._lock:
+            ahead = self._queued("background") + writes - 1
+            return self._window.wait_of(ahead, self._clock.now()) if writes > 0 else 0.0
 
     async def acquire(
         self,
@@ -174,102 +172,103 @@ class SlidingWindowLimiter:
         max_pause: float | None = None,
     ) -> Permit:
         """Wait for a place and take it; see `RateLimiter.acquire`."""
-        if not self._queued("background") and self._ready_in(self._clock.now()) <= 0:
-            return self._take()
-        if (wait := self._wait_of(self._queued(priority))) > (inf if max_wait is None else max_wait):
-            raise _too_long(wait)
-        if (pause := self._gate.delay()) > (inf if max_pause is None else max_pause):
-            raise _too_long(pause)
-        turn = _Turn(asyncio.get_running_loop().create_future(), max_pause)
-        self._queues[priority].append(turn)
-        self._serve()
+        most, most_pause = (inf if most is None else most for most in (max_wait, max_pause))
+        with self._lock:
+            now = self._clock.now()
+            if not self._queued("background") and self._window.ready_in(now) <= 0:
+                return self._take()
+            if (wait := self._window.wait_of(self._queued(priority), now)) > most:
+                raise _too_long(wait)
+            if (pause := self._window.gate.delay(now)) > most_pause:
+                raise _too_long(pause)
+            turn = _Turn(priority, most_pause)
+            self._queues[priority].append(turn)
+            self._serve()
         try:
-            return await turn.place
-        except asyncio.CancelledError:
-            if turn in self._queues[priority]:
-                self._queues[priority].remove(turn)
-            elif not turn.place.cancelled() and turn.place.exception() is None:
-                turn.place.result().give_back(sent=False)  # served and cancelled in the same turn of the loop
+            await turn.told.wait()
+        except BaseException:  # cancelled, or thrown away with its event loop
+            self._leave(turn)
             raise
+        if isinstance(turn.answer, RateLimitError):
+            raise turn.answer
+        return cast("_Place", turn.answer)
 
     async def pause(self, seconds: float | None) -> None:
         """Let nothing start for so many seconds (None: for one window), and space what comes after it."""
-        self._gate.pause(seconds)
-        pause = self._gate.delay()
-        self._spaced_until = self._clock.now() + pause + self.limit.per_seconds
-        for queue in self._queues.values():
-            for turn in tuple(queue):
-                if turn.max_pause is not None and pause > turn.max_pause:
+        with self._lock:
+            pause = self._window.pause(seconds, self._clock.now())
+            for queue in self._queues.values():
+                for turn in [turn for turn in queue if pause > turn.max_pause]:
                     queue.remove(turn)
-                    turn.give_up(pause)
-        self._serve()
+                    turn.tell(_too_long(pause))
+            self._serve()
 
     def _queued(self, priority: Priority) -> int:
         """How many wait ahead of a newcomer of this priority."""
         interactive = len(self._queues["interactive"])
         return interactive if priority == "interactive" else interactive + len(self._queues["background"])
 
-    def _free(self, now: float) -> int:
-        while self._free_at and self._free_at[0] <= now:
-            self._free_at.popleft()
-        return self.limit.places - self._in_flight - len(self._free_at)
-
-    @property
-    def _spacing(self) -> float:
-        return self.limit.per_seconds / self.limit.places
-
-    def _ready_in(self, now: float) -> float:
-        """Seconds until a place can be taken; a window when that depends on answers that are still to come."""
-        wait = 0.0
-        if self._free(now) <= 0:
-            wait = self._free_at[0] - now if self._free_at else self.limit.per_seconds
-        if now < self._spaced_until:
-            wait = max(wait, self._gate.delay(), self._last_start + self._spacing - now)
-        return wait
-
-    def _wait_of(self, ahead: int) -> float:
-        """Seconds that a write waits which has so many ahead of it."""
-        now = self._clock.now()
-        if now >= self._spaced_until:
-            rounds, place = divmod(ahead, self.limit.places)
-            return self._place_in(place, now) + rounds * self.limit.per_seconds
-        first = max(self._gate.delay(), self._last_start + self._spacing - now)
-        places = range(min(ahead + 1, self.limit.places))
-        late = max(self._place_in(place, now) - place * self._spacing for place in places)
-        return max(first, late) + ahead * self._spacing  # one that starts late delays all after it
-
-    def _place_in(self, place: int, now: float) -> float:
-        """Seconds until that place (0 is the next) can be taken for the first time."""
-        used = place - self._free(now)
-        if used < 0:
-            return 0.0
-        if used < len(self._free_at):
-            return self._free_at[used] - now
-        return self.limit.per_seconds  # still under way: free again a window after its answer
+    def _leave(self, turn: _Turn) -> None:
+        with self._lock:
+            if turn.answer is None:
+                self._queues[turn.priority].remove(turn)
+            elif isinstance(turn.answer, _Place):
+                turn.answer.give_back(sent=False)  # served and cancelled at the same time
+            self._serve()
 
     def _take(self) -> _Place:
-        self._in_flight += 1
-        self._last_start = self._clock.now()
+        self._window.take(self._clock.now())
         return _Place(self._over)
 
     def _over(self, sent: bool) -> None:  # noqa: FBT001 - called by its place alone
-        self._in_flight -= 1
-        if sent:
-            self._free_at.append(self._clock.now() + self.limit.per_seconds)
-        self._serve()
+        with self._lock:
+            self._window.give_back(self._clock.now(), sent=sent)
+            self._serve()
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._serve()
 
     def _serve(self) -> None:
         """Give places to those who wait, and come back when the next one is free."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._queued("background"):
-            wait = self._ready_in(self._clock.now())
+        self._must_serve = True
+        if self._is_serving:  # the garbage collector, in the midst of this, threw a task away that held a place
+            return
+        self._is_serving = True
+        try:
+            while self._must_serve:
+                self._must_serve = False
+                self._wake_in(self._hand_out())
+        finally:
+            self._is_serving = False
+
+    def _hand_out(self) -> float | None:
+        """Give away the places that are free. Returns the seconds until the next one is, if anybody waits for it."""
+        while (turn := self._next_turn()) is not None:
+            wait = self._window.ready_in(self._clock.now())
             if wait > 0:
-                self._timer = self._clock.call_later(wait, self._serve)
-                return
-            queue = self._queues["interactive"] or self._queues["background"]
-            queue.popleft().serve(self._take)
+                return wait
+            self._queues[turn.priority].remove(turn)
+            turn.tell(self._take())
+        return None
+
+    def _next_turn(self) -> _Turn | None:
+        """Whose turn it is: nobody's who would not notice."""
+        waiting = chain(self._queues["interactive"], self._queues["background"])
+        return next((turn for turn in waiting if turn.loop.is_running()), None)
+
+    def _wake_in(self, seconds: float | None) -> None:
+        """Let the running event loop serve again after so many seconds, or when it is asked to."""
+        for ended in [loop for loop in self._timers if loop.is_closed()]:
+            del self._timers[ended]  # a timer refers to its loop: by itself neither would go
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a task gives its place back that was thrown away after its loop
+            return
+        if (timer := self._timers.pop(loop, None)) is not None:
+            timer.cancel()
+        if seconds is not None:
+            self._timers[loop] = self._clock.call_later(seconds, self._wake)
 
 
 def _too_long(wait: float) -> RateLimitError:

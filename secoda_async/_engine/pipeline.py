@@ -16,13 +16,14 @@ from attrs import define, evolve, frozen
 from secoda_async._engine import protocol
 from secoda_async._engine.credentials import Credentials
 from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
-from secoda_async._engine.limits import Gate, Permit, RateLimiter
+from secoda_async._engine.limits import Permit, RateLimiter
 from secoda_async._engine.locks import KeyedLocks
 from secoda_async._engine.notices import Notices
 from secoda_async._engine.protocol import Reply, Request, Step
 from secoda_async._engine.recent import RecentIds
 from secoda_async._engine.retry import RetryBudget, retrying
 from secoda_async._engine.transport import Transport, Wire
+from secoda_async._engine.window import Gate
 from secoda_async.clock import Clock, sleep
 from secoda_async.config import CallOptions, Secret
 from secoda_async.errors import (
@@ -109,7 +110,7 @@ class Pipeline:
         self.transport = transport
         self._credentials = credentials
         self._budget = RetryBudget(retry_budget)
-        self._gates = {"GET": Gate(clock, window), "DELETE": Gate(clock, window)}
+        self._gates = {"GET": Gate(window), "DELETE": Gate(window)}
         self.created = RecentIds()
         """Groups that this client has created: not what another create's lost answer was about."""
         self._locks = KeyedLocks()
@@ -265,7 +266,7 @@ class Pipeline:
             raise _too_late(journey, None)
         if method in protocol.LIMITED:
             return await self._permitted(journey)
-        while (delay := self._gates[method].delay()) > 0:
+        while (delay := self._gates[method].delay(self.clock.now())) > 0:
             if delay > journey.options.retry.max_retry_after:
                 raise _refused(delay, "the server asked for a pause")
             await self._wait(journey, delay, "gate")
@@ -331,7 +332,7 @@ class Pipeline:
         if method in protocol.LIMITED:
             await self.limiter.pause(seconds)
         else:
-            self._gates[method].pause(seconds)
+            self._gates[method].pause(seconds, self.clock.now())
 
 
 def _read(reply: Reply, read: Callable[[Reply], T]) -> T:

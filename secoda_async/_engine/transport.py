@@ -9,6 +9,7 @@ import contextlib
 import platform
 import ssl as ssl_module
 import urllib.request
+import weakref
 from collections.abc import AsyncGenerator
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -87,6 +88,16 @@ class _Sessions:
     """How many requests may be on the wire: aiohttp's own queue would be counted as time on the wire."""
     keeper: AsyncGenerator[None, None] | None = None
     """Closes sessions that are ours, when it is closed itself."""
+    closing: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Close what is ours."""
+        if self.keeper is not None:
+            await self.keeper.aclose()
+
+    def close_soon(self) -> None:
+        """Close it in a task of this event loop."""
+        self.closing = asyncio.ensure_future(self.close())
 
 
 class Transport:
@@ -104,6 +115,8 @@ class Transport:
         self.origin = origin
         self._max_connections = max_connections
         self._borrowed = session
+        self._home: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        """The event loop of a borrowed session: the first it is used on."""
         self._ssl = ssl
         self._proxy = _environment_proxy(origin) if trust_env else None  # may hold a password, which aiohttp sends
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = WeakKeyDictionary()
@@ -128,6 +141,8 @@ class Transport:
         else:
             wire.maybe_sent = True  # nothing will tell: assume it
         session = sessions.fresh if request.method == "POST" else sessions.reused
+        if session.closed:
+            raise ClientClosedError("the aiohttp session that the client was given is closed")
         try:
             async with session.request(
                 request.method,
@@ -176,14 +191,22 @@ class Transport:
 
     def _borrow(self) -> _Sessions:
         session = cast("aiohttp.ClientSession", self._borrowed)
+        loop = asyncio.get_running_loop()
+        self._home = self._home or weakref.ref(loop)
+        if self._home() is not loop:  # its connections would be used from two threads
+            raise _elsewhere()
         limit = (session.connector.limit if session.connector else 0) or self._max_connections
         return _Sessions(session, session, asyncio.Semaphore(min(limit, self._max_connections)))
 
     async def close(self) -> None:
-        """Close the running event loop's sessions, if they are ours."""
-        sessions = self._sessions.pop(asyncio.get_running_loop(), None)
-        if sessions is not None and sessions.keeper is not None:
-            await sessions.keeper.aclose()
+        """Close the sessions that are ours: the running event loop's now, those of other threads' loops soon."""
+        for loop, sessions in tuple(self._sessions.items()):
+            if loop is asyncio.get_running_loop():
+                await sessions.close()
+            else:
+                with contextlib.suppress(RuntimeError):  # that loop has ended, and has closed them
+                    loop.call_soon_threadsafe(sessions.close_soon)
+        self._sessions.clear()
 
 
 async def _kept(*sessions: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -201,7 +224,7 @@ async def _kept(*sessions: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
 def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedError | ConfigurationError:
     """Our error for one of aiohttp's: what happened, in words, and whether the request may have been sent."""
     if isinstance(error, RuntimeError):
-        return ClientClosedError("the aiohttp session that the client was given is closed")
+        return _elsewhere()
     if isinstance(error, UnicodeError):
         return ConfigurationError("the host in base_url is not a name that can be looked up")
     if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
@@ -217,6 +240,14 @@ def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedErr
     # Headers that can't be read and bodies that end early are an answer: the request did arrive.
     failed.maybe_sent = wire.maybe_sent or isinstance(error, (aiohttp.ClientResponseError, aiohttp.ClientPayloadError))
     return failed
+
+
+def _elsewhere() -> ConfigurationError:
+    """The error for a session that is used on an event loop it was not made on."""
+    return ConfigurationError(
+        "the aiohttp session that the client was given belongs to another event loop: "
+        "leave session= out, and the client makes one for each loop"
+    )
 
 
 def _reason(error: Exception) -> str:

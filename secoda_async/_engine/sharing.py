@@ -1,0 +1,37 @@
+"""One write limit for all clients of one key: the server counts a key's writes, not a client's."""
+
+import hashlib
+import threading
+from collections.abc import Hashable
+from typing import Final
+from weakref import WeakValueDictionary
+
+from secoda_async._engine.limits import SlidingWindowLimiter
+from secoda_async.clock import Clock
+from secoda_async.config import ApiKeyProvider, RateLimit, Secret
+
+_LIMITERS: Final[WeakValueDictionary[Hashable, SlidingWindowLimiter]] = WeakValueDictionary()
+"""Those that clients use at present. State of the whole process: what the server counts is one for it as well."""
+
+_LOCK: Final = threading.Lock()
+
+
+def shared_limiter(
+    origin: str, source: Secret | ApiKeyProvider, limit: RateLimit, clock: Clock
+) -> SlidingWindowLimiter:
+    """The limiter of this key, or of the callable that returns it, at this origin: it keeps the strictest limit asked.
+
+    Clients with different clocks, in a test, share nothing; nor do those whose callable can't be hashed.
+    """
+    who = hashlib.sha256(source.encode()).digest() if isinstance(source, Secret) else source
+    place = (origin, who, id(clock))  # the limiter keeps its clock, and so the id
+    try:
+        hash(place)
+    except TypeError:
+        return SlidingWindowLimiter(limit, clock=clock)
+    with _LOCK:
+        limiter = _LIMITERS.get(place)
+        if limiter is None:
+            limiter = _LIMITERS[place] = SlidingWindowLimiter(limit, clock=clock)
+        limiter.tighten(limit)
+        return limiter

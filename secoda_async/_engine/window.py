@@ -1,0 +1,110 @@
+"""The arithmetic of a sliding window: when the next call may start. It knows neither clocks nor tasks."""
+
+from collections import deque
+from math import inf
+
+from attrs import define, field
+
+from secoda_async.config import RateLimit
+
+
+@define(eq=False, repr=False)
+class Gate:
+    """A door that a 429 closes for a while, for a class of calls."""
+
+    window: float
+    """Seconds to stay closed when the server does not say."""
+    _opens_at: float = field(default=-inf, init=False)
+
+    def pause(self, seconds: float | None, now: float) -> float:
+        """Stay closed for so many seconds from now; never shortens. Returns the seconds until it opens."""
+        self._opens_at = max(self._opens_at, now + (self.window if seconds is None else seconds))
+        return self.delay(now)
+
+    def delay(self, now: float) -> float:
+        """Seconds until it opens: 0 when it is open."""
+        return max(0.0, self._opens_at - now)
+
+
+class Window:
+    """Which places of a limit are taken, and from when on each is free again.
+
+    After a 429 nothing starts until the pause is over, and then one call after the other, evenly spaced,
+    until a full window has passed without another: a 429 means that somebody else spends the same budget.
+    """
+
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        self.gate = Gate(limit.per_seconds)
+        self.in_flight = 0
+        self._free_at: deque[float] = deque()
+        """When each place that was used comes free, in order."""
+        self._spaced_until = -inf
+        self._last_start = -inf
+
+    def tighten(self, limit: RateLimit) -> None:
+        """Keep to `limit` too: to the fewer calls, in the longer window."""
+        longer = limit.per_seconds - self.limit.per_seconds
+        if limit.places < self.limit.places or longer > 0:
+            seconds = max(limit.per_seconds, self.limit.per_seconds)
+            self.limit = RateLimit(min(limit.places, self.limit.places), per_seconds=seconds)
+            self.gate.window = seconds
+            self._free_at = deque(moment + max(0.0, longer) for moment in self._free_at)
+
+    def take(self, now: float) -> None:
+        """A call starts."""
+        self.in_flight += 1
+        self._last_start = now
+
+    def give_back(self, now: float, *, sent: bool) -> None:
+        """A call is over: its place is free a window later, or at once when it was never sent."""
+        self.in_flight -= 1
+        if sent:
+            self._free_at.append(now + self.limit.per_seconds)
+
+    def pause(self, seconds: float | None, now: float) -> float:
+        """Start nothing for so many seconds (None: for one window). Returns the seconds until the gate opens."""
+        pause = self.gate.pause(seconds, now)
+        self._spaced_until = now + pause + self.limit.per_seconds
+        return pause
+
+    def free(self, now: float) -> int:
+        """Places that could be taken, were nothing paused."""
+        while self._free_at and self._free_at[0] <= now:
+            self._free_at.popleft()
+        return max(0, self._left())
+
+    def ready_in(self, now: float) -> float:
+        """Seconds until a place can be taken; a window when that depends on answers that are still to come."""
+        wait = self._place_in(0, now)
+        if now < self._spaced_until:
+            wait = max(wait, self.gate.delay(now), self._last_start + self._spacing - now)
+        return wait
+
+    def wait_of(self, ahead: int, now: float) -> float:
+        """Seconds that a call waits which has so many ahead of it."""
+        if now >= self._spaced_until:
+            rounds, place = divmod(ahead, self.limit.places)
+            return self._place_in(place, now) + rounds * self.limit.per_seconds
+        first = max(self.gate.delay(now), self._last_start + self._spacing - now)
+        places = range(min(ahead + 1, self.limit.places))
+        late = max(self._place_in(place, now) - place * self._spacing for place in places)
+        return max(first, late) + ahead * self._spacing  # one that starts late delays all after it
+
+    def _left(self) -> int:
+        """Places less those taken: below 0 when the limit was tightened."""
+        return self.limit.places - self.in_flight - len(self._free_at)
+
+    def _place_in(self, place: int, now: float) -> float:
+        """Seconds until that place (0 is the next) can be taken for the first time."""
+        self.free(now)
+        used = place - self._left()
+        if used < 0:
+            return 0.0
+        if used < len(self._free_at):
+            return self._free_at[used] - now
+        return self.limit.per_seconds  # still under way: free again a window after its answer
+
+    @property
+    def _spacing(self) -> float:
+        return self.limit.per_seconds / self.limit.places
