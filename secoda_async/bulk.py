@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from attrs import define, field, frozen
 
-from secoda_async._engine.pipeline import SPENT, Spent
+from secoda_async._engine.journey import SPENT, Spent
 from secoda_async.errors import (
     AuthenticationError,
     InvalidArgumentError,

@@ -5,8 +5,9 @@ from contextlib import aclosing
 from typing import Literal
 
 from secoda_async._engine import convert, protocol
+from secoda_async._engine.journey import Call
 from secoda_async._engine.pages import Lister, OnInvalid
-from secoda_async._engine.pipeline import Call, Pipeline
+from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, Request, checked_id, request_to
 from secoda_async._engine.recover import Creator
 from secoda_async.config import CallOptions

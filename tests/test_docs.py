@@ -25,7 +25,7 @@ from secoda_async import (
     ServerError,
     TransportError,
 )
-from secoda_async._engine.protocol import Step, next_step
+from secoda_async._engine.retry_table import Step, next_step
 from secoda_async.cli import app
 from secoda_async.cli.exits import Exit
 from secoda_async.emulator import Emulator

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from secoda_async import errors
 from secoda_async._engine import protocol
-from secoda_async._engine.protocol import Reply, Request, Step
+from secoda_async._engine.protocol import Reply, Request
+from secoda_async._engine.retry_table import Step, next_step, outcome_unknown
 from secoda_async.config import API_PREFIX, Secret
 from secoda_async.errors import (
     APIError,
@@ -218,7 +219,7 @@ class TestFailure:
         answer = Reply(status, [(b"Retry-After", header), (b"Location", header), (b"Date", header)], body)
         error = protocol.failure(POST, answer, NOW)
         assert isinstance(error, SecodaError)
-        protocol.next_step("POST", error)
+        next_step("POST", error)
         protocol.slash_redirect(POST, answer, ORIGIN)
 
     @pytest.mark.parametrize("depth", [900, 1000, 1020])
@@ -462,16 +463,16 @@ class TestNextStep:
         ],
     )
     def test_the_retry_table(self, method: str, error: SecodaError, repeated: Step, created: Step) -> None:
-        assert protocol.next_step(method, error) is (created if method == "POST" else repeated)
+        assert next_step(method, error) is (created if method == "POST" else repeated)
 
 
 @pytest.mark.requirement("RT-1")
 def test_an_unclear_create_names_the_group_and_why() -> None:
     cause = RequestTimeoutError("no answer in time")
-    error = protocol.outcome_unknown(POST, cause)
+    error = outcome_unknown(POST, cause)
     assert str(error).startswith("whether the group 'Data Stewards' was created is not known: no answer in time.")
     assert (error.name, error.__cause__) == ("Data Stewards", cause)
-    assert "whether this POST was created" in str(protocol.outcome_unknown(Request("POST", "/api/v1/tag"), cause))
+    assert "whether this POST was created" in str(outcome_unknown(Request("POST", "/api/v1/tag"), cause))
 
 
 def test_a_reply_gives_every_value_of_a_header_whatever_its_case() -> None:

@@ -5,23 +5,24 @@ Nothing is held while a call sleeps: no connection, no place in the limit.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from typing import TypeVar
 
-from attrs import define, evolve, frozen
+from attrs import evolve
 
 from secoda_async._engine import protocol
 from secoda_async._engine.credentials import Credentials
+from secoda_async._engine.journey import SPENT, Call, Journey, refused
 from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
 from secoda_async._engine.limits import Permit, RateLimiter
 from secoda_async._engine.locks import KeyedLocks
 from secoda_async._engine.notices import Notices
-from secoda_async._engine.protocol import Reply, Request, Step
+from secoda_async._engine.protocol import Reply, Request
 from secoda_async._engine.recent import RecentIds
 from secoda_async._engine.retry import RetryBudget, retrying
+from secoda_async._engine.retry_table import Step, next_step, outcome_unknown
 from secoda_async._engine.transport import Transport, Wire
 from secoda_async._engine.window import Gate
 from secoda_async.clock import Clock, sleep
@@ -29,9 +30,7 @@ from secoda_async.config import CallOptions, Secret
 from secoda_async.errors import (
     APIError,
     ClientClosedError,
-    DeadlineExceededError,
     RateLimitError,
-    RequestTimeoutError,
     ResponseError,
     SecodaError,
     TransportError,
@@ -39,55 +38,6 @@ from secoda_async.errors import (
 from secoda_async.events import Event
 
 T = TypeVar("T")
-
-
-@define(eq=False, repr=False)
-class Spent:
-    """What the calls of an operation took: see `SPENT`."""
-
-    attempts: int = 0
-    waited: float = 0.0
-
-
-SPENT: ContextVar[Spent | None] = ContextVar("secoda_async_spent", default=None)
-"""Where calls add up what they took; a bulk sets it for each of its operations."""
-
-
-@frozen(eq=False, repr=False)
-class Call:
-    """A request, how patiently it is made, and when the operation began that it is part of."""
-
-    request: Request
-    options: CallOptions
-    began: float
-
-    def followed_by(self, request: Request) -> "Call":
-        """Another request of the same operation: the two share a deadline."""
-        return evolve(self, request=request)
-
-
-@define(eq=False, repr=False)
-class Journey:
-    """One call, and what has happened to it so far."""
-
-    request: Request
-    options: CallOptions
-    began: float
-    attempts: int = 0
-    waited: float = 0.0
-    waited_for_limit: float = 0.0
-    is_unclear: bool = False
-    """Whether an attempt may have been carried out although it failed."""
-    has_moved: bool = False
-    """Whether a trailing slash was learned on the way."""
-    has_renewed: bool = False
-    """Whether the key was asked for again."""
-    last_failure: SecodaError | None = None
-
-    def left(self, now: float) -> float | None:
-        """Seconds until the deadline, or None."""
-        deadline = self.options.deadline
-        return None if deadline is None else self.began + deadline - now
 
 
 class Pipeline:
@@ -133,17 +83,17 @@ class Pipeline:
                 partial(self._attempt, journey, read),
                 policy=call.options.retry,
                 budget=self._budget,
-                decide=partial(_decide, journey),
+                decide=journey.decide,
                 sleep=partial(self._back_off, journey),
             )
         except SecodaError as error:
-            final = _placed(error, journey)
+            final = journey.placed(error)
         finally:
             if (spent := SPENT.get()) is not None:
                 spent.attempts += journey.attempts
                 spent.waited += journey.waited
-        if protocol.next_step(call.request.method, final) is Step.UNKNOWN:
-            final = _placed(protocol.outcome_unknown(call.request, final), journey)
+        if next_step(call.request.method, final) is Step.UNKNOWN:
+            final = journey.placed(outcome_unknown(call.request, final))
         raise final
 
     @asynccontextmanager
@@ -154,7 +104,7 @@ class Pipeline:
         try:
             await self._in_time(journey, lock.acquire())
         except SecodaError as error:
-            raise _placed(error, journey) from None
+            raise journey.placed(error) from None
         try:
             yield
         finally:
@@ -185,7 +135,7 @@ class Pipeline:
             if reply.status == 404 and journey.request.method == "DELETE" and journey.is_unclear:  # noqa: PLR2004
                 return read(Reply(404, reply.raw_headers, b""))  # an attempt before this one did it
             failed = protocol.failure(journey.request, reply, datetime.now(UTC))
-            if protocol.next_step(journey.request.method, failed) is Step.PAUSE:
+            if next_step(journey.request.method, failed) is Step.PAUSE:
                 await self._close_gate(journey.request.method, failed)
             raise failed
 
@@ -223,7 +173,7 @@ class Pipeline:
                 self.transport.exchange(request, key, wire), timeout if left is None else min(timeout, left)
             )
         except TimeUpError:
-            failed = _timed_out(journey, wire, is_deadline=left is not None and left <= timeout)
+            failed = journey.timed_out(maybe_sent=wire.maybe_sent, is_deadline=left is not None and left <= timeout)
         except (TransportError, ClientClosedError) as error:
             failed = error
         else:
@@ -231,7 +181,7 @@ class Pipeline:
             return reply
         self._notices.attempt(request, journey.attempts, None, self.clock.now() - began, failed)
         if isinstance(failed, ClientClosedError) and request.method == "POST" and wire.maybe_sent:
-            failed = protocol.outcome_unknown(request, failed)
+            failed = outcome_unknown(request, failed)
         raise failed
 
     def _canonical(self, request: Request) -> Request:
@@ -263,12 +213,12 @@ class Pipeline:
         if self.lifetime.is_closed:
             raise closed()
         if (left := journey.left(self.clock.now())) is not None and left <= 0:
-            raise _too_late(journey, None)
+            raise journey.too_late(None)
         if method in protocol.LIMITED:
             return await self._permitted(journey)
         while (delay := self._gates[method].delay(self.clock.now())) > 0:
             if delay > journey.options.retry.max_retry_after:
-                raise _refused(delay, "the server asked for a pause")
+                raise refused(delay, "the server asked for a pause")
             await self._wait(journey, delay, "gate")
         return None
 
@@ -298,14 +248,14 @@ class Pipeline:
             journey.waited_for_limit += waited
             self._notices.waited(journey.request, "limit", waited)
         if is_deadline and left is not None and longer > left:
-            raise _too_late(journey, wait)
-        raise _refused(wait, "the write limit has no place")
+            raise journey.too_late(wait)
+        raise refused(wait, "the write limit has no place")
 
     async def _wait(self, journey: Journey, seconds: float, reason: str) -> None:
         """Sleep, unless the deadline comes first: then say so at once."""
         left = journey.left(self.clock.now())
         if left is not None and left < seconds:
-            raise _too_late(journey, seconds)
+            raise journey.too_late(seconds)
         self._notices.waiting(journey.request, reason, seconds)
         began = self.clock.now()
         try:
@@ -324,7 +274,7 @@ class Pipeline:
             return await self.lifetime.bounded(work, journey.left(self.clock.now()))
         except TimeUpError:
             pass
-        raise _too_late(journey, None)
+        raise journey.too_late(None)
 
     async def _close_gate(self, method: str, failed: SecodaError) -> None:
         """Let everybody of the class wait, not only the call that was told to."""
@@ -342,51 +292,3 @@ def _read(reply: Reply, read: Callable[[Reply], T]) -> T:
     except ResponseError as error:
         error.status, error.body = reply.status, protocol.shown(reply.body)
         raise
-
-
-def _decide(journey: Journey, error: BaseException) -> Step:
-    """The retry table, and what it depends on: the server's patience against ours, what went before."""
-    if not isinstance(error, SecodaError):
-        return Step.RAISE
-    step = protocol.next_step(journey.request.method, error)
-    asked = error.retry_after if isinstance(error, APIError) else None
-    if asked is not None and asked > journey.options.retry.max_retry_after:
-        return Step.RAISE
-    journey.last_failure = error
-    journey.is_unclear |= step is Step.RETRY and getattr(error, "maybe_sent", True)
-    return step
-
-
-def _timed_out(journey: Journey, wire: Wire, *, is_deadline: bool) -> SecodaError:
-    """The error for an attempt that was cut off, by its own timeout or by the call's deadline."""
-    if is_deadline and not (journey.request.method == "POST" and wire.maybe_sent):
-        return _too_late(journey, None)
-    error = RequestTimeoutError(f"no whole answer within {journey.options.timeout:g} s (timeout)")
-    error.maybe_sent = wire.maybe_sent
-    return error
-
-
-def _too_late(journey: Journey, wait: float | None) -> DeadlineExceededError:
-    """The error for a call that can't end within its deadline."""
-    why = "" if wait is None else f": it would have to wait {wait:.1f} s more"
-    last = journey.last_failure
-    if last is not None:
-        why += f" (the last attempt failed: {last.message})"
-    error = DeadlineExceededError(f"the call can't end within its deadline of {journey.options.deadline:g} s{why}")
-    error.retry_after = wait
-    error.__cause__ = last
-    return error
-
-
-def _refused(wait: float, why: str) -> RateLimitError:
-    """The error for a wait that is longer than the caller, or the policy, allows."""
-    error = RateLimitError(f"{why} for about {wait:.1f} s, longer than allowed (max_wait, max_retry_after): try then")
-    error.retry_after = wait
-    return error
-
-
-def _placed(error: SecodaError, journey: Journey) -> SecodaError:
-    """Write on an error which call it belongs to."""
-    error.method, error.path = journey.request.method, journey.request.path
-    error.attempts, error.waited = journey.attempts, journey.waited
-    return error

@@ -1,9 +1,8 @@
-"""What a request and an answer mean, with no I/O: paths, statuses, `Retry-After`, redirects, what may be repeated.
+"""What a request and an answer mean, with no I/O: paths, statuses, `Retry-After`, redirects.
 
 Follows the API's reference for groups and what is known of its server; plain calls test all of it.
 """
 
-import enum
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,12 +19,10 @@ from secoda_async.errors import (
     APIError,
     BadRequestError,
     InvalidArgumentError,
-    OutcomeUnknownError,
     RedirectError,
     ResponseError,
     SecodaError,
     ServerError,
-    TransportError,
 )
 
 BODY_SHOWN: Final = 2000
@@ -70,19 +67,6 @@ class Reply:
     def values(self, name: bytes) -> list[str]:
         """Every value of a header, in order; `name` in lower case."""
         return [value.decode("latin-1") for key, value in self.raw_headers if key.lower() == name]
-
-
-class Step(enum.Enum):
-    """What to do about a failed attempt."""
-
-    RAISE = "raise"
-    """Trying again would change nothing."""
-    RETRY = "retry"
-    """Try again after a backoff."""
-    PAUSE = "pause"
-    """Every call of this class waits as long as the server asks; then try again."""
-    UNKNOWN = "unknown"
-    """The write may have happened and must not be sent again."""
 
 
 # --- what goes out ---------------------------------------------------------------------------------------------
@@ -310,43 +294,4 @@ def _redirect_error(request: Request, reply: Reply) -> RedirectError:
         "Check base_url (scheme, host) and the path's trailing slash"
     )
     error.status, error.target = reply.status, target
-    return error
-
-
-# --- what may be repeated --------------------------------------------------------------------------------------
-
-
-def next_step(method: str, error: SecodaError) -> Step:
-    """The retry table of the design, as one function of the method and the failure.
-
-    PATCH, PUT and DELETE are repeated after an unclear failure, because the same request again has the same
-    effect. A POST would make a second group: it is repeated only when the first was certainly not carried out.
-    """
-    if isinstance(error, TransportError):
-        if not error.maybe_sent:
-            return Step.RETRY
-    elif isinstance(error, APIError):
-        if error.status == 429 or (error.status == 503 and error.retry_after is not None):  # noqa: PLR2004
-            return Step.PAUSE
-        if error.status not in UNCLEAR_STATUSES:
-            return Step.RAISE
-    elif not (isinstance(error, ResponseError) and method == "POST"):
-        return Step.RAISE
-    return Step.UNKNOWN if method == "POST" else Step.RETRY
-
-
-UNCLEAR_STATUSES: Final = frozenset({500, 502, 503, 504, *range(520, 528), 530})
-"""Statuses after which a write may or may not have been carried out: the framework's own failure, the gateway's
-in front of it, and 52x, with which one well-known gateway says the same."""
-
-
-def outcome_unknown(request: Request, cause: SecodaError) -> OutcomeUnknownError:
-    """The error for a create that may have happened."""
-    subject = "this POST" if request.name is None else f"the group {request.name!r}"
-    error = OutcomeUnknownError(
-        f"whether {subject} was created is not known: {cause.message}. It was not sent again; "
-        "look for it before you repeat it, or use on_unknown='reconcile'"
-    )
-    error.name = request.name
-    error.__cause__ = cause
     return error

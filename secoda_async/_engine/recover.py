@@ -7,8 +7,9 @@ from typing import Final
 
 from attrs import define
 
+from secoda_async._engine.journey import Call
 from secoda_async._engine.pages import Lister
-from secoda_async._engine.pipeline import Call, Pipeline
+from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, request_to
 from secoda_async.errors import OutcomeUnknownError, PaginationError, SecodaError
 from secoda_async.models import UNSET, Group, GroupFields

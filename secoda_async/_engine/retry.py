@@ -17,7 +17,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from secoda_async._engine.protocol import Step
+from secoda_async._engine.retry_table import Step
 from secoda_async.config import RetryPolicy
 from secoda_async.errors import APIError
 
