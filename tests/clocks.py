@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 
 from attrs import define, field
@@ -26,8 +26,9 @@ class ManualTimer:
 class ManualClock:
     """`secoda_async.Clock` for unit tests."""
 
-    def __init__(self, start: float = 1000.0) -> None:
+    def __init__(self, start: float = 1000.0, *, come_to_rest: Callable[[], Awaitable[None]] | None = None) -> None:
         self._now = start
+        self._come_to_rest = come_to_rest or settle
         self._timers: list[ManualTimer] = []
         self._numbers = itertools.count()
 
@@ -43,6 +44,14 @@ class ManualClock:
         """Move on without running anything, as under an event loop that is late."""
         self._now += seconds
 
+    def fire(self, seconds: float) -> None:
+        """Move on and run what comes due, at once: others may be under way."""
+        self._now += seconds
+        while self._timers and self._timers[0].due <= self._now:
+            timer = heapq.heappop(self._timers)
+            if not timer.is_cancelled:
+                timer.callback()
+
     @property
     def pending(self) -> int:
         """Timers that are neither due nor cancelled."""
@@ -50,14 +59,14 @@ class ManualClock:
 
     async def advance(self, seconds: float = inf) -> None:
         """Move on, running what comes due in order; without `seconds`, until nothing is left to run."""
-        await settle()
+        await self._come_to_rest()
         until = self._now + seconds
         while self._timers and self._timers[0].due <= until:
             timer = heapq.heappop(self._timers)
             if not timer.is_cancelled:
                 self._now = max(self._now, timer.due)
                 timer.callback()
-                await settle()
+                await self._come_to_rest()
         if until < inf:
             self._now = until
 

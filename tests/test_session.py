@@ -273,8 +273,8 @@ class TestSeveralLoops:
 
     @pytest.mark.requirement("SL-1", "RL-1", "RL-4")
     def test_threads_share_the_write_limit(self, served: Emulator) -> None:
-        secoda = SecodaClient(served.api_key, base_url=served.url, write_limit=RateLimit(5, per_seconds=0.2))
-        served.writes_per_window, served.window = 5, 0.2
+        secoda = SecodaClient(served.api_key, base_url=served.url, write_limit=RateLimit(10, per_seconds=0.05))
+        served.writes_per_window, served.window = 10, 0.05
 
         async def calls() -> None:
             await asyncio.gather(*(secoda.groups.create(name="A") for _ in range(10)))

@@ -178,9 +178,9 @@ class SlidingWindowLimiter:
             if not self._queued("background") and self._window.ready_in(now) <= 0:
                 return self._take()
             if (wait := self._window.wait_of(self._queued(priority), now)) > most:
-                raise _too_long(wait)
+                raise too_long(wait)
             if (pause := self._window.gate.delay(now)) > most_pause:
-                raise _too_long(pause)
+                raise too_long(pause)
             turn = _Turn(priority, most_pause)
             self._queues[priority].append(turn)
             self._serve()
@@ -200,7 +200,7 @@ class SlidingWindowLimiter:
             for queue in self._queues.values():
                 for turn in [turn for turn in queue if pause > turn.max_pause]:
                     queue.remove(turn)
-                    turn.tell(_too_long(pause))
+                    turn.tell(too_long(pause))
             self._serve()
 
     def _queued(self, priority: Priority) -> int:
@@ -271,7 +271,7 @@ class SlidingWindowLimiter:
             self._timers[loop] = self._clock.call_later(seconds, self._wake)
 
 
-def _too_long(wait: float) -> RateLimitError:
+def too_long(wait: float) -> RateLimitError:
     """The error for a wait that is refused beforehand."""
     error = RateLimitError(f"the write limit has no place for about {wait:.1f} s")
     error.retry_after = wait

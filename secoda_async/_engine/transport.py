@@ -5,21 +5,19 @@ failure of aiohttp leaves as a `TransportError` that says whether the server may
 """
 
 import asyncio
-import contextlib
 import platform
 import ssl as ssl_module
 import urllib.request
-import weakref
-from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Final, cast
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
-from attrs import define
+from attrs import define, field
 from yarl import URL
 
+from secoda_async._engine.loops import Home, PerLoop
 from secoda_async._engine.protocol import Reply, Request
 from secoda_async._version import __version__
 from secoda_async.config import Secret
@@ -86,18 +84,45 @@ class _Sessions:
     """For POST: a connection of its own each time, so that none is sent just as the server hangs up."""
     slots: asyncio.Semaphore
     """How many requests may be on the wire: aiohttp's own queue would be counted as time on the wire."""
-    keeper: AsyncGenerator[None, None] | None = None
-    """Closes sessions that are ours, when it is closed itself."""
-    closing: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """Close what is ours."""
-        if self.keeper is not None:
-            await self.keeper.aclose()
+        """Close them both, even if the event loop ends meanwhile and cancels this."""
+        try:
+            await self.reused.close()
+        finally:
+            await self.fresh.close()
 
-    def close_soon(self) -> None:
-        """Close it in a task of this event loop."""
-        self.closing = asyncio.ensure_future(self.close())
+
+def _opened(max_connections: int, ssl: ssl_module.SSLContext | None, proxy: URL | None) -> _Sessions:
+    """Sessions of our own."""
+    # Our own slots do the queueing: the connector's limit is off.
+    keep, close = (aiohttp.TCPConnector(limit=0, ssl=ssl or True, force_close=force) for force in (False, True))
+    reused, fresh = (
+        aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_READ_BUFFER, proxy=proxy
+        )
+        for connector in (keep, close)
+    )
+    return _Sessions(reused, fresh, asyncio.Semaphore(max_connections))
+
+
+@define(eq=False, repr=False)
+class _Borrowed:
+    """The session that the client was given: it stays on the event loop where it is used first."""
+
+    session: aiohttp.ClientSession
+    max_connections: int
+    home: Home = field(factory=Home)
+
+    def sessions(self) -> _Sessions:
+        if not self.home.is_here():  # its connections would be used from two threads
+            raise _elsewhere()
+        limit = (self.session.connector.limit if self.session.connector else 0) or self.max_connections
+        return _Sessions(self.session, self.session, asyncio.Semaphore(min(limit, self.max_connections)))
+
+
+async def _left_open(_: _Sessions) -> None:
+    """What was borrowed is its owner's to close."""
 
 
 class Transport:
@@ -113,19 +138,17 @@ class Transport:
         trust_env: bool,
     ) -> None:
         self.origin = origin
-        self._max_connections = max_connections
-        self._borrowed = session
-        self._home: weakref.ref[asyncio.AbstractEventLoop] | None = None
-        """The event loop of a borrowed session: the first it is used on."""
-        self._ssl = ssl
-        self._proxy = _environment_proxy(origin) if trust_env else None  # may hold a password, which aiohttp sends
-        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = WeakKeyDictionary()
+        if session is None:
+            proxy = _environment_proxy(origin) if trust_env else None  # may hold a password, which aiohttp sends
+            self._sessions = PerLoop(partial(_opened, max_connections, ssl, proxy), _Sessions.close)
+        else:
+            self._sessions = PerLoop(_Borrowed(session, max_connections).sessions, _left_open)
         agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
         self._headers = {"Accept": "application/json", "User-Agent": agent}
 
     def slots(self) -> asyncio.Semaphore:
         """The running event loop's places on the wire."""
-        return self._open().slots
+        return self._sessions.here().slots
 
     async def exchange(self, request: Request, key: Secret, wire: Wire) -> Reply:
         """Send one request once and read its answer to the end; the connection is free again afterwards.
@@ -133,7 +156,7 @@ class Transport:
         Raises:
             TransportError: When no whole answer came. It has no cause: aiohttp's exceptions hold the headers.
         """
-        sessions = self._open()
+        sessions = self._sessions.here()
         headers = {**self._headers, "Authorization": Secret(f"Bearer {key}")}
         body = None
         if request.body is not None:
@@ -162,63 +185,9 @@ class Transport:
             wire.maybe_sent = failed.maybe_sent  # the failure may know better
         raise failed
 
-    def _open(self) -> _Sessions:
-        loop = asyncio.get_running_loop()
-        sessions = self._sessions.get(loop)
-        if sessions is None:
-            for ended in [known for known in self._sessions if known.is_closed()]:
-                del self._sessions[ended]  # a session refers to its loop: by itself neither would go
-            sessions = self._sessions[loop] = self._borrow() if self._borrowed else self._make()
-        return sessions
-
-    def _make(self) -> _Sessions:
-        # Our own slots do the queueing: the connector's limit is off.
-        context = self._ssl or True
-        keep, close = (aiohttp.TCPConnector(limit=0, ssl=context, force_close=f) for f in (False, True))
-        reused, fresh = (
-            aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                read_bufsize=_READ_BUFFER,
-                proxy=self._proxy,
-            )
-            for connector in (keep, close)
-        )
-        keeper = _kept(reused, fresh)
-        with contextlib.suppress(StopIteration):
-            anext(keeper).send(None)  # from here on the loop knows of it
-        return _Sessions(reused, fresh, asyncio.Semaphore(self._max_connections), keeper)
-
-    def _borrow(self) -> _Sessions:
-        session = cast("aiohttp.ClientSession", self._borrowed)
-        loop = asyncio.get_running_loop()
-        self._home = self._home or weakref.ref(loop)
-        if self._home() is not loop:  # its connections would be used from two threads
-            raise _elsewhere()
-        limit = (session.connector.limit if session.connector else 0) or self._max_connections
-        return _Sessions(session, session, asyncio.Semaphore(min(limit, self._max_connections)))
-
     async def close(self) -> None:
         """Close the sessions that are ours: the running event loop's now, those of other threads' loops soon."""
-        for loop, sessions in tuple(self._sessions.items()):
-            if loop is asyncio.get_running_loop():
-                await sessions.close()
-            else:
-                with contextlib.suppress(RuntimeError):  # that loop has ended, and has closed them
-                    loop.call_soon_threadsafe(sessions.close_soon)
-        self._sessions.clear()
-
-
-async def _kept(*sessions: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
-    """Close the sessions at the end: at the latest with the event loop, which closes all generators (`asyncio.run`).
-
-    A client that serves several loops, one after the other, can be closed in none but the last.
-    """
-    try:
-        yield
-    finally:
-        for session in sessions:
-            await session.close()
+        await self._sessions.close()
 
 
 def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedError | ConfigurationError:

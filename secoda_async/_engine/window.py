@@ -1,7 +1,9 @@
 """The arithmetic of a sliding window: when the next call may start. It knows neither clocks nor tasks."""
 
 from collections import deque
+from collections.abc import Iterable
 from math import inf
+from typing import Self
 
 from attrs import define, field
 
@@ -41,6 +43,27 @@ class Window:
         """When each place that was used comes free, in order."""
         self._spaced_until = -inf
         self._last_start = -inf
+
+    @classmethod
+    def seen(
+        cls,
+        limit: RateLimit,
+        now: float,
+        *,
+        opens_in: float,
+        spaced_for: float,
+        since_start: float | None,
+        in_flight: int,
+        free_in: Iterable[float],
+    ) -> Self:
+        """One that is kept elsewhere, as it looks now; every time is in seconds from now."""
+        window = cls(limit)
+        window.gate.pause(opens_in, now)
+        window.in_flight = in_flight
+        window._free_at.extend(now + seconds for seconds in free_in)
+        window._spaced_until = now + spaced_for
+        window._last_start = -inf if since_start is None else now - since_start
+        return window
 
     def tighten(self, limit: RateLimit) -> None:
         """Keep to `limit` too: to the fewer calls, in the longer window."""

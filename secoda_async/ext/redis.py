@@ -1,0 +1,366 @@
+"""The write limit in Redis (or Valkey), for several processes and machines that use one key."""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from functools import partial
+from importlib.resources import files
+from math import inf
+from types import TracebackType
+from typing import Final, Literal, Self, cast
+from uuid import uuid4
+
+from attrs import define, field
+
+from secoda_async._engine.lifetime import Lifetime, TimeUpError
+from secoda_async._engine.limits import LimitState, Permit, SlidingWindowLimiter, too_long
+from secoda_async._engine.loops import Home, PerLoop
+from secoda_async._engine.window import Window
+from secoda_async.clock import SYSTEM_CLOCK, Clock, sleep
+from secoda_async.config import Priority, RateLimit
+from secoda_async.errors import ConfigurationError, SecodaError, TransportError
+
+try:
+    from redis.asyncio import Redis
+    from redis.asyncio.connection import parse_url
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"{error.name} is missing: pip install 'secoda-async[redis]' for the shared write limit", name=error.name
+    ) from error
+
+__all__ = ["RedisRateLimiter"]
+
+_log: Final = logging.getLogger("secoda_async")
+
+PATIENCE: Final = 5.0
+"""Seconds that Redis may take for an answer."""
+
+LOOK_EVERY: Final = 1.0
+"""Seconds: who is first in the line asks at least so often, for places that came free sooner than was known."""
+
+AWAY_FOR: Final = 1.0
+"""Seconds before a Redis that did not answer is asked again."""
+
+LEASE: Final = 30.0
+"""Seconds: the default timeout of one attempt."""
+
+MOST_OWED: Final = 200
+"""What Redis is still to be told, at most, when it comes back: the lease takes care of the rest."""
+
+
+@define(eq=False, repr=False)
+class _Line:
+    """Those of one event loop who wait: the first of them asks Redis."""
+
+    redis: Redis
+    is_ours: bool
+    queues: dict[Priority, deque[asyncio.Event]] = field(
+        init=False, factory=lambda: {"interactive": deque(), "background": deque()}
+    )
+
+    def ahead_of(self, priority: Priority) -> int:
+        """How many go before a newcomer of this priority."""
+        interactive = len(self.queues["interactive"])
+        return interactive if priority == "interactive" else interactive + len(self.queues["background"])
+
+    def first(self) -> asyncio.Event | None:
+        """Whose turn it is."""
+        return next((turn for queue in self.queues.values() for turn in queue), None)
+
+    async def close(self) -> None:
+        """Close the connections that are ours."""
+        if self.is_ours:
+            await self.redis.aclose()
+
+
+@define(eq=False, repr=False)
+class _Place:
+    """A place in Redis, and one in this process's own window."""
+
+    limiter: "RedisRateLimiter"
+    token: str
+    mine: Permit
+
+    async def release(self, *, sent: bool) -> None:
+        await self.mine.release(sent=sent)
+        await self.limiter.give_back(self.token, sent=sent)
+
+
+class RedisRateLimiter:
+    """The write limit, for all who use one `name` on one Redis: pass it as `limiter=` to each client.
+
+    The same exact window as `SlidingWindowLimiter`: a place is taken when a write starts and is free again one
+    window after its answer came, and a 429 that one of them gets closes the gate for all. One Lua script decides,
+    on the Redis server's clock. Within a process first come is first served, by priority; between processes
+    whoever asks first. `state` and `time_for` are as of the last time Redis was asked.
+    """
+
+    def __init__(
+        self,
+        url_or_client: "str | Redis",
+        limit: RateLimit | None = None,
+        *,
+        name: str,
+        on_unavailable: Literal["raise", "local"] = "raise",
+        lease_seconds: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Check the settings; nothing is sent.
+
+        Args:
+            url_or_client: Where Redis is (`redis://`, `rediss://` or `unix://`), or a client of redis-py's asyncio
+                kind, which stays yours to close.
+            limit: How many writes may start in a window, by all together; the same for all of them.
+            name: What the limit is of: one for each API key.
+            on_unavailable: What to do when Redis does not answer: `raise` a `TransportError` (nothing was sent, so
+                the call is retried first), or let each process keep the limit for itself until Redis is back, and
+                log both.
+            lease_seconds: How long the place of a process that died stays taken, beyond the window. Not shorter
+                than the longest `timeout` of an attempt. None: 30 s, the default timeout.
+            clock: Where time comes from, instead of the Redis server's clock; for tests.
+
+        Raises:
+            ConfigurationError: When a setting can't work.
+        """
+        self.limit = limit or RateLimit()
+        _check(url_or_client, name, on_unavailable, lease_seconds)
+        self._name = name
+        self._goes_on_alone = on_unavailable == "local"
+        self._lease = LEASE if lease_seconds is None else lease_seconds
+        self._is_servers_clock = clock is None
+        self._clock = clock or SYSTEM_CLOCK
+        self._lifetime = Lifetime(self._clock)
+        self._lines = PerLoop(partial(_line, url_or_client, Home()), _Line.close)
+        self._keys = [f"secoda-async:{{{name}}}:{part}" for part in ("places", "gate")]
+        self._script = files("secoda_async.ext").joinpath("window.lua").read_text("utf-8")
+        self._seen = Window(self.limit)
+        """The window in Redis, as it looked last."""
+        self._own = SlidingWindowLimiter(self.limit, clock=self._clock)
+        """The window of this process alone: what it goes by while Redis is away."""
+        self._waiting: set[asyncio.Event] = set()
+        self._owed: dict[str, float] = {}
+        """What Redis is still to be told: the places that are over, and when each is free again."""
+        self._away_until = -inf
+
+    @property
+    def state(self) -> LimitState:
+        """The limit as it was seen last, for all who share it; `queued` is of this process."""
+        if self._is_alone():
+            return self._own.state
+        now = self._clock.now()
+        return LimitState(
+            free=self._seen.free(now),
+            next_free=self._seen.ready_in(now),
+            queued=len(self._waiting),
+            in_flight=self._seen.in_flight,
+            paused=self._seen.gate.delay(now),
+        )
+
+    def time_for(self, writes: int) -> float:
+        """Seconds until the last of `writes` further writes could start, if the others make none meanwhile."""
+        if self._is_alone():
+            return self._own.time_for(writes)
+        return self._seen.wait_of(len(self._waiting) + writes - 1, self._clock.now()) if writes > 0 else 0.0
+
+    async def acquire(
+        self,
+        *,
+        priority: Priority = "interactive",
+        max_wait: float | None = None,
+        max_pause: float | None = None,
+    ) -> Permit:
+        """Wait for a place and take it; see `RateLimiter.acquire`.
+
+        Raises:
+            RateLimitError: When the wait, or a pause, would be longer than allowed.
+            TransportError: When Redis does not answer, unless `on_unavailable="local"`.
+            ConfigurationError: When Redis refuses the user or the command.
+        """
+        token = uuid4().hex
+        try:
+            if not self._is_alone():
+                await self._stand_in_line(token, priority, max_wait, max_pause)
+            mine = await self._own.acquire(priority=priority, max_wait=max_wait, max_pause=max_pause)
+        except BaseException:
+            self._owe(token, 0.0)  # it may have been given, and the answer lost
+            raise
+        return _Place(self, token, mine)
+
+    async def pause(self, seconds: float | None) -> None:
+        """Let nobody start for so many seconds (None: for one window), and space what comes after it."""
+        await self._own.pause(seconds)
+        await self._tell(pause=self.limit.per_seconds if seconds is None else seconds)
+
+    async def give_back(self, token: str, *, sent: bool) -> None:
+        """Say that a request is over. Never raises: what Redis can't be told now, it is told later."""
+        self._owe(token, self._clock.now() + self.limit.per_seconds if sent else 0.0)
+        await self._tell()
+
+    async def aclose(self) -> None:
+        """Tell Redis what it does not know yet, and close the connections that are ours."""
+        if self._owed:
+            await self._tell()
+        await self._lines.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # --- waiting -----------------------------------------------------------------------------------------------
+
+    async def _stand_in_line(
+        self, token: str, priority: Priority, max_wait: float | None, max_pause: float | None
+    ) -> None:
+        """Wait until Redis gives the place; or until it is away, and this process goes on alone."""
+        line = self._lines.here()
+        patience = inf if max_wait is None else max_wait
+        if (ahead := line.ahead_of(priority)) and (wait := self._wait_of(ahead)) > patience:
+            raise too_long(wait)
+        turn = asyncio.Event()
+        line.queues[priority].append(turn)
+        self._waiting.add(turn)
+        try:
+            while not self._is_alone():
+                if line.first() is not turn:
+                    await turn.wait()
+                    turn.clear()
+                elif await self._ask(token) or self._is_alone():
+                    break
+                elif (pause := self._seen.gate.delay(self._clock.now())) > (inf if max_pause is None else max_pause):
+                    raise too_long(pause)
+                elif (wait := self._wait_of(0)) > patience:
+                    raise too_long(wait)
+                else:
+                    patience = inf  # who was let in may wait: a deadline is the caller's to keep
+                    await sleep(self._clock, min(wait, LOOK_EVERY))
+        finally:
+            line.queues[priority].remove(turn)
+            self._waiting.discard(turn)
+            if (first := line.first()) is not None:
+                first.set()
+
+    def _wait_of(self, ahead: int) -> float:
+        return self._seen.wait_of(ahead, self._clock.now())
+
+    def _is_alone(self) -> bool:
+        """Whether this process keeps the limit by itself for now."""
+        return self._goes_on_alone and self._clock.now() < self._away_until
+
+    # --- talking to Redis --------------------------------------------------------------------------------------
+
+    def _owe(self, token: str, free_at: float) -> None:
+        self._owed[token] = free_at
+        while len(self._owed) > MOST_OWED:
+            del self._owed[next(iter(self._owed))]
+
+    async def _tell(self, *, pause: float | None = None) -> None:
+        """Ask for nothing; an answer that does not come does no harm."""
+        if self._clock.now() >= self._away_until:
+            with contextlib.suppress(SecodaError):  # logged; and told to whoever asks for a place next
+                await self._ask("", pause=pause)
+
+    async def _ask(self, token: str, *, pause: float | None = None) -> bool:
+        """Tell Redis what it does not know yet, and ask for a place; whether it was given."""
+        now = self._clock.now()
+        owed = dict(self._owed)
+        times = (self.limit.per_seconds, self._lease)
+        arguments: list[str | int] = [
+            "" if self._is_servers_clock else _micro(now),
+            self.limit.places,
+            *(_micro(seconds) for seconds in times),
+            token,
+            "" if pause is None else _micro(pause),
+        ]
+        for over, free_at in owed.items():
+            arguments += [over, _micro(max(0.0, free_at - now))]
+        try:
+            answer = await self._lifetime.bounded(self._run(arguments), PATIENCE)
+        except (RedisError, OSError, TimeUpError) as error:
+            failed = self._unavailable(error)
+        else:
+            self._learn(answer)
+            for over in owed:
+                self._owed.pop(over, None)
+            return bool(answer[0])
+        if not self._goes_on_alone:
+            raise failed
+        return False
+
+    async def _run(self, arguments: list[str | int]) -> list[int]:
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        cancelled = task.cancelling()
+        script = self._lines.here().redis.register_script(self._script)
+        answer = await script(self._keys, arguments)
+        if task.cancelling() > cancelled:  # redis-py's wait_for may swallow it, before Python 3.12
+            raise asyncio.CancelledError
+        return cast("list[int]", answer)
+
+    def _learn(self, answer: list[int]) -> None:
+        opens, spaced, since_start, *free_in = (number / 1e6 for number in (*answer[1:4], *answer[5:]))
+        self._seen = Window.seen(
+            self.limit,
+            self._clock.now(),
+            opens_in=opens,
+            spaced_for=spaced,
+            since_start=None if since_start < 0 else since_start,
+            in_flight=answer[4],
+            free_in=free_in,
+        )
+        if self._away_until > -inf:
+            self._away_until = -inf
+            _log.info("the shared write limit %r is back", self._name)
+
+    def _unavailable(self, error: Exception) -> SecodaError:
+        """Remember that Redis is away, say so once, and make the error for it."""
+        why = "no answer in time" if isinstance(error, TimeUpError) else str(error) or type(error).__name__
+        if self._away_until == -inf:
+            what = "this process keeps the limit by itself" if self._goes_on_alone else "writes fail"
+            _log.warning("the shared write limit %r is away: %s; until it is back, %s", self._name, why, what)
+        self._away_until = self._clock.now() + AWAY_FOR
+        if isinstance(error, (AuthenticationError, NoPermissionError)):
+            return ConfigurationError(f"Redis refuses to keep the shared write limit {self._name!r}: {why}")
+        failed = TransportError(f"the shared write limit {self._name!r} can't be reached: {why}")
+        failed.maybe_sent = False
+        return failed
+
+
+def _line(url_or_client: "str | Redis", home: Home) -> _Line:
+    """The line of the running event loop, and the connections to ask with."""
+    if isinstance(url_or_client, str):
+        ours = Redis.from_url(url_or_client, retry=Retry(NoBackoff(), 1))  # pyright: ignore[reportUnknownMemberType]
+        return _Line(ours, is_ours=True)
+    if not home.is_here():
+        raise ConfigurationError(
+            "the Redis client belongs to another event loop: give a URL, and the limiter makes one for each loop"
+        )
+    return _Line(url_or_client, is_ours=False)
+
+
+def _check(url_or_client: object, name: object, on_unavailable: object, lease_seconds: object) -> None:
+    if isinstance(url_or_client, str):
+        try:
+            parse_url(url_or_client)
+        except ValueError:  # its text may show the password
+            raise ConfigurationError("the URL of Redis must be redis://host, rediss://host or unix:///path") from None
+    elif not isinstance(url_or_client, Redis):
+        kind = type(url_or_client).__name__
+        raise ConfigurationError(f"give the URL of Redis or a redis.asyncio.Redis, not {kind}")
+    if not isinstance(name, str) or not name or set(name) & set("{}"):
+        raise ConfigurationError(f"name must be text without braces, such as 'acme', not {name!r}")
+    if on_unavailable not in ("raise", "local"):
+        raise ConfigurationError(f"on_unavailable must be 'raise' or 'local', not {on_unavailable!r}")
+    is_number = isinstance(lease_seconds, (int, float)) and not isinstance(lease_seconds, bool)
+    if lease_seconds is not None and not (is_number and 0 < cast("float", lease_seconds) < inf):
+        raise ConfigurationError(f"lease_seconds must be a number greater than 0, not {lease_seconds!r}")
+
+
+def _micro(seconds: float) -> int:
+    return round(seconds * 1e6)
