@@ -1,9 +1,11 @@
 """The async Python SDK for Secoda user groups."""
 
+from typing import TYPE_CHECKING, Any
+
 from secoda_async._engine.convert import to_dict
 from secoda_async._engine.limits import LimitState, Permit, RateLimiter, SlidingWindowLimiter
 from secoda_async._version import __version__
-from secoda_async.bulk import CreateGroup, DeleteGroup, Operation, Outcome, UpdateGroup
+from secoda_async.bulk import Bulk, CreateGroup, DeleteGroup, Operation, Outcome, UpdateGroup
 from secoda_async.client import SecodaClient
 from secoda_async.clock import AutojumpClock, Clock, ScaledClock, SystemClock
 from secoda_async.config import RateLimit, Region, RetryPolicy
@@ -34,6 +36,18 @@ from secoda_async.errors import (
 from secoda_async.events import AttemptEvent, Event, WaitEvent
 from secoda_async.models import UNSET, Group, Page, Unset, User
 
+if TYPE_CHECKING:
+    from secoda_async.reconcile import (
+        Breach,
+        Change,
+        Conflict,
+        DesiredGroup,
+        DesiredState,
+        Plan,
+        Progress,
+        Report,
+    )
+
 __all__ = [
     "UNSET",
     "APIError",
@@ -41,13 +55,19 @@ __all__ = [
     "AuthenticationError",
     "AutojumpClock",
     "BadRequestError",
+    "Breach",
+    "Bulk",
+    "Change",
     "ClientClosedError",
     "Clock",
     "ConfigurationError",
+    "Conflict",
     "ConflictError",
     "CreateGroup",
     "DeadlineExceededError",
     "DeleteGroup",
+    "DesiredGroup",
+    "DesiredState",
     "DesiredStateError",
     "Event",
     "Group",
@@ -61,11 +81,14 @@ __all__ = [
     "PaginationError",
     "PermissionDeniedError",
     "Permit",
+    "Plan",
+    "Progress",
     "RateLimit",
     "RateLimitError",
     "RateLimiter",
     "RedirectError",
     "Region",
+    "Report",
     "RequestTimeoutError",
     "ResponseError",
     "RetryPolicy",
@@ -85,3 +108,12 @@ __all__ = [
     "__version__",
     "to_dict",
 ]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the module's names
+    """Load `secoda_async.reconcile` when one of its names is asked for: who only makes calls need not wait for it."""
+    if name in __all__:
+        from secoda_async import reconcile  # noqa: PLC0415
+
+        return getattr(reconcile, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

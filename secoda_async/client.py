@@ -3,9 +3,10 @@
 import ssl as ssl_module
 from asyncio import Event as StopEvent
 from asyncio import sleep as asyncio_sleep
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TextIO, cast
 from urllib.parse import urlencode
 
 from secoda_async import bulk as bulk_module
@@ -16,7 +17,7 @@ from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import METHODS, Reply, Request
 from secoda_async._engine.sharing import shared_limiter
 from secoda_async._engine.transport import Transport
-from secoda_async.bulk import Operation, Outcome
+from secoda_async.bulk import Bulk, Operation
 from secoda_async.clock import SYSTEM_CLOCK, Clock
 from secoda_async.config import (
     API_PREFIX,
@@ -26,10 +27,9 @@ from secoda_async.config import (
     RateLimit,
     Region,
     RetryPolicy,
-    Secret,
-    key_problem,
+    check_parts,
+    key_source,
     origin_of,
-    read_environment,
 )
 from secoda_async.errors import ConfigurationError, InvalidArgumentError, NotFoundError, ResponseError
 from secoda_async.events import Event
@@ -39,6 +39,8 @@ from secoda_async.users import Users
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from secoda_async.reconcile import DesiredState, Limit, Plan, Progress, Report, UnknownMembers
 
 __all__ = ["SecodaClient"]
 
@@ -111,12 +113,12 @@ class SecodaClient:
         Raises:
             ConfigurationError: When a setting can't work.
         """
-        source = _source(api_key)
+        source = key_source(api_key)
         del api_key  # a traceback with locals must not show it
         if isinstance(source, ConfigurationError):
             raise source
         options = CallOptions(timeout=timeout, deadline=deadline, max_wait=max_wait, retry=retry)
-        _check(write_limit, limiter, max_connections, session, ssl)
+        check_parts(write_limit, limiter, max_connections, session, ssl)
         origin = origin_of(base_url, region)
         clock = clock or SYSTEM_CLOCK
         self.limiter = shared_limiter(origin, source, write_limit, clock) if limiter is None else limiter
@@ -211,7 +213,7 @@ class SecodaClient:
         concurrency: int = 20,
         fail_fast: bool = False,
         stop: StopEvent | None = None,
-    ) -> AsyncGenerator[Outcome, None]:
+    ) -> Bulk:
         """Carry out many operations concurrently, and yield one outcome for each, as they end.
 
         They run in the background: interactive writes of the same client go first. A failure does not stop the
@@ -228,6 +230,90 @@ class SecodaClient:
         """
         background = self.with_options(priority="background")
         return bulk_module.run(background.groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop)
+
+    async def plan(
+        self,
+        desired: "DesiredState",
+        *,
+        prune: bool = False,
+        unknown_members: "UnknownMembers" = "error",
+        max_delete: "Limit" = "10%",
+        max_remove: "Limit" = "25%",
+    ) -> "Plan":
+        """Compare the workspace with a desired state: the fewest writes in between. Nothing is written.
+
+        A group that the desired state does not speak of stays, as does every field that it leaves out.
+
+        Args:
+            desired: What should be, such as `DesiredState.load("groups.yaml")`.
+            prune: Delete the groups that it does not speak of.
+            unknown_members: Members who are no users of the workspace are an error; with "hold" their groups gain
+                members and lose none.
+            max_delete: How many groups, or which part of all ("10%", but one always), may be deleted without approval.
+            max_remove: Likewise for memberships that are removed from groups that stay ("25%", but ten always).
+
+        Raises:
+            DesiredStateError: When members are unknown: each of them, with its place.
+            PaginationError: When the workspace could not be read whole: no part of it is ever taken for all.
+        """
+        from secoda_async.reconcile.planner import Rules, make_plan  # noqa: PLC0415 - who only calls needs none of it
+
+        rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)
+        groups = await self.groups.snapshot()
+        users = await self.users.snapshot() if any(group.members for group in desired.groups) else []
+        return make_plan(desired, groups, users, rules, self.limiter.time_for)
+
+    async def apply(
+        self,
+        plan: "Plan",
+        *,
+        approve: str | None = None,
+        on_drift: Literal["raise", "skip"] = "raise",
+        log: str | PathLike[str] | TextIO | None = None,
+        on_progress: "Callable[[Progress], object] | None" = None,
+        stop: StopEvent | None = None,
+    ) -> "Report":
+        """Carry a plan out, in the background of other writes; run it again after a crash, and it goes on.
+
+        The workspace is read once before the first write and once after the last, and each group again just before
+        it is changed. Deletes come last, and only when all before went well.
+
+        Args:
+            plan: What `plan` returned, or `Plan.load`.
+            approve: The plan's digest, to carry it out although it is beyond the safety limits.
+            on_drift: What to do about groups that are not as the plan found them: raise before the first write, or
+                leave them alone and report them as failed.
+            log: A file to append to, or a stream: a line of JSON before and after each write.
+            on_progress: Called after each change.
+            stop: Once set, what is on the wire ends, and the rest is `not_attempted`.
+
+        Raises:
+            UnsafePlanError: When the plan is beyond the safety limits and not approved; nothing was written.
+            StalePlanError: When the workspace has changed since; nothing was written.
+        """
+        from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in plan
+        from secoda_async.reconcile.journal import Journal  # noqa: PLC0415
+
+        with Journal(log) as journal:
+            applier = Applier(
+                groups=self.with_options(priority="background").groups,
+                plan=plan,
+                journal=journal,
+                now=self._pipeline.clock.now,
+                time_left=self.time_left,
+                on_progress=on_progress,
+                stop=stop,
+            )
+            return await applier.run(approve, on_drift)
+
+    def time_left(self, writes: int) -> float:
+        """Seconds until the last of a job's `writes` that have not ended could start, by the write limit.
+
+        Other than `limiter.time_for`, it takes those that wait or are under way for a part of the job.
+        """
+        limit = self.limiter.state
+        more = writes - limit.queued - limit.in_flight
+        return self.limiter.time_for(max(more, min(writes, limit.queued, 1)))
 
     async def health(self) -> str:
         """Ask whether the service is up (`GET /healthcheck`), and return the status it gives, such as "OK".
@@ -276,33 +362,6 @@ class SecodaClient:
         body = None if json is None else convert.dump(json)
         request = Request(method.upper(), url_path, _query(params), body, route=url_path)
         return await self._pipeline.send(self._pipeline.call(request, self._options), protocol.json_of)
-
-
-def _source(api_key: object) -> Secret | ApiKeyProvider | ConfigurationError:
-    """The key or its callable, checked; or what is wrong with it, to be raised where no frame holds it any more."""
-    if callable(api_key):
-        return cast("ApiKeyProvider", api_key)
-    if api_key is None:
-        api_key = read_environment("SECODA_API_KEY")
-    if api_key is None:
-        return ConfigurationError(
-            "no API key: pass api_key, or set SECODA_API_KEY (keys are made in Secoda under Settings > API)"
-        )
-    problem = key_problem(api_key)
-    return Secret(str(api_key).strip()) if problem is None else ConfigurationError(problem)
-
-
-def _check(write_limit: object, limiter: object, max_connections: object, session: object, ssl: object) -> None:
-    if not isinstance(write_limit, RateLimit):
-        raise ConfigurationError(f"write_limit must be a RateLimit, not {type(write_limit).__name__}")
-    if limiter is not None and not callable(getattr(limiter, "acquire", None)):
-        raise ConfigurationError(f"limiter must be a RateLimiter, not {type(limiter).__name__}")
-    if type(max_connections) is not int or max_connections < 1:
-        raise ConfigurationError(f"max_connections must be a whole number of at least 1, not {max_connections!r}")
-    if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
-        raise ConfigurationError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
-    if ssl is not None and session is not None:
-        raise ConfigurationError("ssl belongs to the connections, and those are the session's: set it there")
 
 
 def _query(params: Mapping[str, ParamValue | Sequence[ParamValue]] | None) -> str:

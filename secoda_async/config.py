@@ -5,9 +5,10 @@ import ipaddress
 import math
 import os
 import re
+import ssl as ssl_module
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
@@ -227,3 +228,30 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def key_source(api_key: object) -> Secret | ApiKeyProvider | ConfigurationError:
+    """The key or its callable, checked; or what is wrong with it, to be raised where no frame holds it any more."""
+    if callable(api_key):
+        return cast("ApiKeyProvider", api_key)
+    if api_key is None:
+        api_key = read_environment("SECODA_API_KEY")
+    if api_key is None:
+        return ConfigurationError(
+            "no API key: pass api_key, or set SECODA_API_KEY (keys are made in Secoda under Settings > API)"
+        )
+    problem = key_problem(api_key)
+    return Secret(str(api_key).strip()) if problem is None else ConfigurationError(problem)
+
+
+def check_parts(write_limit: object, limiter: object, max_connections: object, session: object, ssl: object) -> None:
+    if not isinstance(write_limit, RateLimit):
+        raise ConfigurationError(f"write_limit must be a RateLimit, not {type(write_limit).__name__}")
+    if limiter is not None and not callable(getattr(limiter, "acquire", None)):
+        raise ConfigurationError(f"limiter must be a RateLimiter, not {type(limiter).__name__}")
+    if type(max_connections) is not int or max_connections < 1:
+        raise ConfigurationError(f"max_connections must be a whole number of at least 1, not {max_connections!r}")
+    if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
+        raise ConfigurationError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
+    if ssl is not None and session is not None:
+        raise ConfigurationError("ssl belongs to the connections, and those are the session's: set it there")

@@ -217,11 +217,19 @@ class DesiredStateError(SecodaError):
 
 
 class UnsafePlanError(SecodaError):
-    """A plan that deletes or removes more than the limits allow."""
+    """A plan that deletes or removes more than the limits allow; nothing was written."""
+
+    breaches: tuple[str, ...] = ()
+    """Each limit that it is beyond, with the numbers."""
+    digest: str = ""
+    """What approves exactly this plan."""
 
 
 class StalePlanError(SecodaError):
     """A plan made for a workspace that has changed since."""
+
+    names: tuple[str, ...] = ()
+    """The groups that are not as the plan found them."""
 
 
 STATUS_ERRORS: Final[Mapping[int, type[APIError]]] = {

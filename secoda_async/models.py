@@ -119,3 +119,13 @@ class GroupFields:
     icon: str | Unset | None = UNSET
     description: str | Unset | None = UNSET
     users: tuple[str, ...] | Unset = UNSET
+
+    def fit(self, group: Group) -> bool:
+        """Whether a group has every field that is set here.
+
+        The server trims strings and keeps no order of members (FACTS: assumed); empty text and null say the same.
+        """
+        texts = ((group.name, self.name), (group.icon, self.icon), (group.description, self.description))
+        if any(wanted is not UNSET and (present or "").strip() != (wanted or "").strip() for present, wanted in texts):
+            return False
+        return self.users is UNSET or set(group.users) == set(self.users)

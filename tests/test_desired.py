@@ -71,10 +71,9 @@ def test_every_problem_of_a_yaml_file_comes_with_its_line(tmp_path: Path) -> Non
   name: d
 """
     assert problems_of(tmp_path / "g.yaml", text) == [
-        ":3: a group has no key 'descripton': use 'name', 'icon', 'description', 'members'",
+        ":3: a group has no key 'descripton': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
         ":4: the name must be text, not a boolean: put it in quotes",
-        f":5: the name 'a' stands twice, first at {tmp_path}/g.yaml:2",
-        ":6: members must be a list of e-mail addresses or ids, not text; [] is none",
+        ":6: members must be a list, not text: each is an e-mail address or id; [] is none",
         ":7: a group has no name: add `name: ...`",
         ":7: description must be text or null, not a number: put it in quotes",
         ":8: a group must be a mapping (key: value), not text",
@@ -83,7 +82,8 @@ def test_every_problem_of_a_yaml_file_comes_with_its_line(tmp_path: Path) -> Non
         ":11: a member must be an e-mail address or id, not empty text",
         ":12: the name is empty",
         ":13: the name must be text, not a date: put it in quotes",
-        ":14: a group has no key 'a list': use 'name', 'icon', 'description', 'members'",
+        ":14: a group has no key 'a list': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
+        f":5: the name 'a' stands twice, first at {tmp_path}/g.yaml:2",
     ]
 
 
@@ -91,7 +91,7 @@ def test_problems_of_a_json_file_come_with_their_path(tmp_path: Path) -> None:
     text = '{"groups": [{"name": "a", "icon": 3}, {"name": true, "x": 1}, 4, {"name": "b", "name": "b"}]}'
     assert problems_of(tmp_path / "g.json", text) == [
         ": groups[0].icon: icon must be text or null, not a number: put it in quotes",
-        ": groups[1]: a group has no key 'x': use 'name', 'icon', 'description', 'members'",
+        ": groups[1]: a group has no key 'x': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
         ": groups[1].name: the name must be text, not a boolean: put it in quotes",
         ": groups[2]: a group must be a mapping (key: value), not a number",
         ": groups[3]: the key 'name' stands twice: keep one",

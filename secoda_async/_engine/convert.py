@@ -13,12 +13,12 @@ from typing import Any, Final, TypeGuard, TypeVar, cast
 
 import orjson
 from attrs import evolve, field, fields, frozen
-from cattrs import AttributeValidationNote, ClassValidationError, Converter
+from cattrs import AttributeValidationNote, BaseValidationError, Converter, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter
 
 from secoda_async.errors import InvalidArgumentError, ResponseError
-from secoda_async.models import Group, GroupFields, Page, User
+from secoda_async.models import Group, GroupFields, Unset, User
 
 T = TypeVar("T", Group, User)
 
@@ -149,6 +149,9 @@ def _converter(*, detailed: bool) -> Converter:
     strict: list[tuple[object, Callable[[object, object], object]]] = [
         (str | None, _string_or_null),
         (tuple[str, ...], _strings),
+        (str | Unset, _string),
+        (str | Unset | None, _string_or_null),
+        (tuple[str, ...] | Unset, _strings),
         (list[Any], _objects),
         (int | None, _integer_or_null),
         (bool | None, _boolean_or_null),
@@ -290,7 +293,7 @@ def _explained(payload: object, model: type[Any]) -> ResponseError:
     location, reason = "", "not what the API promises"
     try:
         _detailed().structure(payload, model)
-    except ClassValidationError as error:
+    except BaseValidationError as error:
         location, reason = _first_fault(error)
     except _WrongTypeError as error:
         reason = str(error)
@@ -303,20 +306,25 @@ def _explained(payload: object, model: type[Any]) -> ResponseError:
     return explained
 
 
-def _first_fault(error: ClassValidationError) -> tuple[str, str]:
+def _first_fault(error: BaseValidationError) -> tuple[str, str]:
+    """Where the first fault is, as a path, and what it is."""
     fault = error.exceptions[0]
-    notes = [note for note in getattr(fault, "__notes__", []) if isinstance(note, AttributeValidationNote)]
-    name = notes[0].name if notes else ""
-    if isinstance(fault, ClassValidationError):
+    steps = [_step(note) for note in getattr(fault, "__notes__", []) if type(note) is not str]
+    step = steps[0] if steps else ""
+    if isinstance(fault, BaseValidationError):
         inner, reason = _first_fault(fault)
-        return f"{name}.{inner}", reason
+        return f"{step}{inner}" if inner.startswith("[") else f"{step}.{inner}", reason
     if isinstance(fault, KeyError):
-        return name, "missing"
-    return name + getattr(fault, "suffix", ""), str(fault)
+        return step, "missing"
+    return step + getattr(fault, "suffix", ""), str(fault)
 
 
-def to_dict(model: Group | User | Page[Group] | Page[User] | GroupFields) -> dict[str, Any]:
-    """Turn a model into plain JSON types, as the API writes them; unknown fields come back too.
+def _step(note: AttributeValidationNote | IterableValidationNote) -> str:
+    return note.name if isinstance(note, AttributeValidationNote) else f"[{note.index}]"
+
+
+def to_dict(model: object) -> dict[str, Any]:
+    """Turn an attrs object into plain JSON types: a model as the API writes it, unknown fields included.
 
     Times are ISO 8601 in UTC with a `Z`. What is `UNSET` is left out.
     """

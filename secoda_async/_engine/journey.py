@@ -1,6 +1,9 @@
 """What a call knows of itself on its way: what was asked, how patiently, and what has happened so far."""
 
+import asyncio
+from collections.abc import Awaitable
 from contextvars import ContextVar
+from typing import TypeVar
 
 from attrs import define, evolve, frozen
 
@@ -9,13 +12,46 @@ from secoda_async._engine.retry_table import Step, next_step
 from secoda_async.config import CallOptions
 from secoda_async.errors import APIError, DeadlineExceededError, RateLimitError, RequestTimeoutError, SecodaError
 
+T = TypeVar("T")
+
+
+class StoppedError(Exception):
+    """An operation was stopped while it waited to be sent; whoever stopped it says what that means."""
+
 
 @define(eq=False, repr=False)
 class Spent:
-    """What the calls of an operation took: see `SPENT`."""
+    """What the calls of an operation took, and a way to stop it before it is sent: see `SPENT`."""
 
     attempts: int = 0
     waited: float = 0.0
+    may_have_written: bool = False
+    """Whether anything but a read may have reached the server."""
+    _is_stopped: bool = False
+    _wait: asyncio.Timeout | None = None
+
+    def stop(self) -> None:
+        """End its wait for the write limit, now or when it comes to that; what is on the wire goes on."""
+        self._is_stopped = True
+        if self._wait is not None and not self._wait.expired():
+            self._wait.reschedule(asyncio.get_running_loop().time())
+
+    async def unless_stopped(self, work: Awaitable[T]) -> T:
+        """Await what comes before anything is sent.
+
+        Raises:
+            StoppedError: When the operation is stopped.
+        """
+        self._wait = wait = asyncio.timeout(0 if self._is_stopped else None)
+        try:
+            async with wait:
+                return await work
+        except TimeoutError:
+            if not wait.expired():
+                raise  # one of ours, from inside
+        finally:
+            self._wait = None
+        raise StoppedError
 
 
 SPENT: ContextVar[Spent | None] = ContextVar("secoda_async_spent", default=None)

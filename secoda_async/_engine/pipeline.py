@@ -155,6 +155,8 @@ class Pipeline:
             finally:
                 slots.release()
         finally:
+            if journey.request.method != "GET" and (spent := SPENT.get()) is not None:
+                spent.may_have_written |= wire.maybe_sent
             if permit is not None:
                 await permit.release(sent=wire.maybe_sent)
 
@@ -231,13 +233,13 @@ class Pipeline:
         allowed = min((seconds for seconds in (left, patience) if seconds is not None), default=None)
         is_deadline = left is not None and (patience is None or left <= patience)
         self._notices.waiting(journey.request, "limit", self.limiter.state.next_free)
+        place = self.limiter.acquire(
+            priority=options.priority, max_wait=allowed, max_pause=options.retry.max_retry_after
+        )
+        if journey.attempts == 0 and (spent := SPENT.get()) is not None:
+            place = spent.unless_stopped(place)
         try:
-            return await self.lifetime.bounded(
-                self.limiter.acquire(
-                    priority=options.priority, max_wait=allowed, max_pause=options.retry.max_retry_after
-                ),
-                allowed,
-            )
+            return await self.lifetime.bounded(place, allowed)
         except RateLimitError as error:
             wait = longer = error.retry_after or 0.0
         except TimeUpError:

@@ -7,12 +7,12 @@ from typing import Final
 
 from attrs import define
 
-from secoda_async._engine.journey import Call
+from secoda_async._engine.journey import Call, StoppedError
 from secoda_async._engine.pages import Lister
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, request_to
 from secoda_async.errors import OutcomeUnknownError, PaginationError, SecodaError
-from secoda_async.models import UNSET, Group, GroupFields
+from secoda_async.models import Group, GroupFields
 
 _LOOKS: Final = (0.0, 1.0, 3.0)
 """Seconds to wait before each look: a new group may show late in a list."""
@@ -47,6 +47,8 @@ class Creator:
                 return self._noted(await self.pipeline.send(call, read))
             except OutcomeUnknownError as error:
                 unknown = error
+            except StoppedError:
+                raise unknown from None
             group = await self._find(call, fields, unknown)
         if group is None:
             raise unknown
@@ -97,7 +99,7 @@ class Creator:
 
     def _may_be_it(self, group: Group, fields: GroupFields, since: datetime) -> bool:
         is_new = group.created_at is not None and group.created_at >= since
-        return is_new and group.id not in self.pipeline.created and _has(group, fields)
+        return is_new and group.id not in self.pipeline.created and fields.fit(group)
 
     async def _server_time_of(self, call: Call) -> datetime:
         """When the call began, by the server's own clock."""
@@ -113,11 +115,3 @@ def _date(reply: Reply) -> datetime:
         except (ValueError, OverflowError):
             continue
     return datetime.now(UTC)
-
-
-def _has(group: Group, fields: GroupFields) -> bool:
-    """Whether a group has every field that was sent; the server trims strings and keeps no order of members."""
-    texts = ((group.name, fields.name), (group.icon, fields.icon), (group.description, fields.description))
-    if any(sent is not UNSET and (stored or "") != (sent or "").strip() for stored, sent in texts):
-        return False
-    return fields.users is UNSET or set(group.users) == set(fields.users)

@@ -155,7 +155,7 @@ async def _load(screen: Screen, secoda: SecodaClient, groups: Sequence[DesiredGr
         for group in groups
     ]
     outcomes: list[Outcome] = []
-    with screen.progress("creating groups", len(operations), secoda.limiter.time_for) as bar:
+    with screen.progress("creating groups", len(operations), secoda.time_left) as bar:
         async for outcome in secoda.bulk(operations):
             outcomes.append(outcome)
             bar.advance()

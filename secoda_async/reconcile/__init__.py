@@ -1,5 +1,20 @@
-"""Files of groups: what a workspace should hold."""
+"""Desired state in, the fewest writes out: files of groups, plans, and carrying them out."""
 
-from secoda_async.reconcile.desired import DesiredGroup, DesiredState
+from secoda_async.reconcile.apply import Progress, Report
+from secoda_async.reconcile.desired import DesiredState
+from secoda_async.reconcile.entry import DesiredGroup
+from secoda_async.reconcile.plan import Breach, Change, Conflict, Plan
+from secoda_async.reconcile.planner import Limit, UnknownMembers
 
-__all__ = ["DesiredGroup", "DesiredState"]
+__all__ = [
+    "Breach",
+    "Change",
+    "Conflict",
+    "DesiredGroup",
+    "DesiredState",
+    "Limit",
+    "Plan",
+    "Progress",
+    "Report",
+    "UnknownMembers",
+]

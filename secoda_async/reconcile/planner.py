@@ -1,0 +1,295 @@
+"""From what is and what should be to the fewest writes in between: a pure function, with no I/O and no clock."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Literal
+
+from attrs import define, field, frozen
+
+from secoda_async.errors import DesiredStateError, InvalidArgumentError
+from secoda_async.models import UNSET, Group, GroupFields, User
+from secoda_async.reconcile.desired import DesiredState
+from secoda_async.reconcile.entry import DesiredGroup, normal
+from secoda_async.reconcile.plan import Breach, Change, Conflict, Plan
+
+UnknownMembers = Literal["error", "hold"]
+Limit = int | str
+"""So many, or a part of all, such as "10%"."""
+
+_FEWEST_DELETES: Final = 1
+_FEWEST_REMOVALS: Final = 10
+"""A part of few is none: so many are always allowed."""
+
+
+@frozen(kw_only=True)
+class Rules:
+    """What a plan may do; see `SecodaClient.plan`."""
+
+    prune: bool = False
+    unknown_members: UnknownMembers = "error"
+    max_delete: Limit = "10%"
+    max_remove: Limit = "25%"
+
+    def __attrs_post_init__(self) -> None:
+        if self.unknown_members not in ("error", "hold"):
+            raise InvalidArgumentError(f"unknown_members must be 'error' or 'hold', not {self.unknown_members!r}")
+        allowed(self.max_delete, 0, 0, "max_delete")
+        allowed(self.max_remove, 0, 0, "max_remove")
+
+
+def allowed(limit: Limit, total: int, fewest: int, name: str) -> int:
+    """How many of `total` a limit allows.
+
+    Raises:
+        InvalidArgumentError: When it is neither a number nor a part.
+    """
+    if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0:
+        return limit
+    if isinstance(limit, str):
+        if limit.isdecimal():
+            return int(limit)
+        part = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", limit)
+        if part is not None and float(part[1]) <= 100:  # noqa: PLR2004 - all of them
+            return max(fewest, math.floor(total * float(part[1]) / 100 + 1e-9))
+    raise InvalidArgumentError(f"{name} must be a whole number or a part such as '10%', not {limit!r}")
+
+
+def make_plan(
+    desired: DesiredState,
+    groups: Sequence[Group],
+    users: Iterable[User],
+    rules: Rules,
+    time_for: Callable[[int], float] = lambda writes: 0.0,  # noqa: ARG005
+) -> Plan:
+    """Compare, and return the writes that are needed.
+
+    Args:
+        desired: What should be.
+        groups: Every group of the workspace.
+        users: Every user of the workspace.
+        rules: What the plan may do.
+        time_for: How long so many writes take.
+
+    Raises:
+        DesiredStateError: With every member who is no user of the workspace, unless these are to be held.
+    """
+    directory = _Directory.of(users, groups)
+    matches = _Matches.of(desired, groups)
+    unchanged = 0
+    changes: list[Change] = []
+    problems: list[str] = []
+    for wanted, present in matches.pairs:
+        members, unknown = directory.members_of(wanted)
+        if unknown and rules.unknown_members == "error":
+            problems += [
+                f"{wanted.place}: {member!r}, a member of {wanted.name!r}, is no user of the workspace"
+                for member in unknown
+            ]
+        elif unknown:
+            members = tuple(sorted({*(members or ()), *(present.users if present else ())}))
+        change = _creation(wanted, members) if present is None else _update(wanted, present, members)
+        unchanged += change is None
+        changes += [] if change is None else [change]
+    if problems:
+        error = DesiredStateError("\n".join([*problems, "invite them, correct them, or use unknown_members='hold'"]))
+        error.problems = tuple(problems)
+        raise error
+    deletes = [_deletion(group) for group in matches.rest] if rules.prune else []
+    changes = _sorted(changes + deletes)
+    mentioned = {user for change in changes for user in (*change.added, *change.removed)}
+    return Plan(
+        changes=tuple(changes),
+        conflicts=tuple(sorted(matches.conflicts, key=lambda one: (one.name, one.message))),
+        breaches=tuple(_breaches(desired, groups, changes, rules)),
+        seconds=time_for(sum(change.kind != "delete" for change in changes)),
+        unchanged=unchanged,
+        unmanaged=len(matches.rest) - len(deletes),
+        people={user: directory.emails[user] for user in sorted(mentioned) if user in directory.emails},
+    )
+
+
+def _sorted(changes: Iterable[Change]) -> list[Change]:
+    order = ("create", "update", "delete")
+    return sorted(changes, key=lambda change: (order.index(change.kind), change.name, change.id or ""))
+
+
+# --- which group is meant --------------------------------------------------------------------------------------
+
+
+@define
+class _Matches:
+    """Which group of the workspace each of the desired ones is."""
+
+    by_id: Mapping[str, Group]
+    by_name: Mapping[str, Sequence[Group]]
+    pairs: list[tuple[DesiredGroup, Group | None]] = field(factory=list[tuple[DesiredGroup, Group | None]])
+    conflicts: list[Conflict] = field(factory=list[Conflict])
+    rest: list[Group] = field(factory=list[Group])
+    """Groups that nothing speaks of."""
+    _taken: set[str] = field(factory=set[str])
+    """Ids of groups that are spoken of."""
+
+    @classmethod
+    def of(cls, desired: DesiredState, groups: Sequence[Group]) -> "_Matches":
+        by_name: dict[str, list[Group]] = defaultdict(list)
+        for group in groups:
+            by_name[normal(group.name)].append(group)
+        matches = cls({group.id: group for group in groups}, by_name)
+        matches._match_ids([wanted for wanted in desired.groups if wanted.id is not None])
+        others = sorted((wanted for wanted in desired.groups if wanted.id is None), key=lambda wanted: wanted.name)
+        nameless = [wanted for wanted in others if not matches._match_name(wanted, wanted.name)]
+        for wanted in nameless:  # only now: a former name may be another group's present one
+            if not any(matches._match_name(wanted, normal(former)) for former in wanted.previously):
+                matches.pairs.append((wanted, None))
+        matches.rest = [group for group in groups if group.id not in matches._taken]
+        return matches
+
+    def _match_ids(self, pinned: Iterable[DesiredGroup]) -> None:
+        for wanted in pinned:
+            present = self.by_id.get(wanted.id or "")
+            if present is None:
+                message = f"there is no group with the id {wanted.id}: correct it, or leave it out to create the group"
+                self.conflicts.append(Conflict(name=wanted.name, message=f"{wanted.place}: {message}"))
+            else:
+                self._taken.add(present.id)
+                self.pairs.append((wanted, present))
+
+    def _match_name(self, wanted: DesiredGroup, name: str) -> bool:
+        """Take the group of this name, if there is one; with several, note a conflict."""
+        free = [group for group in self.by_name.get(name, ()) if group.id not in self._taken]
+        if len(free) == 1:
+            self.pairs.append((wanted, free[0]))
+        elif free:
+            ids = tuple(sorted(group.id for group in free))
+            message = f"{len(free)} groups are called {name!r} ({', '.join(ids)}): say which with `id:`, or rename one"
+            self.conflicts.append(Conflict(name=wanted.name, message=f"{wanted.place}: {message}", ids=ids))
+        self._taken |= {group.id for group in free}
+        return bool(free)
+
+
+@frozen
+class _Directory:
+    """The users of the workspace, by id and by e-mail address."""
+
+    ids: frozenset[str]
+    by_email: Mapping[str, Sequence[str]]
+    emails: Mapping[str, str]
+
+    @classmethod
+    def of(cls, users: Iterable[User], groups: Iterable[Group]) -> "_Directory":
+        by_email: dict[str, list[str]] = defaultdict(list)
+        emails: dict[str, str] = {}
+        for user in users:
+            if user.email:
+                emails[user.id] = user.email
+                for form in {user.email, user.email.casefold()}:
+                    by_email[form].append(user.id)
+        members = {user for group in groups for user in group.users}  # who is in a group is known by that
+        return cls(frozenset(emails) | members | {user.id for user in users}, by_email, emails)
+
+    def members_of(self, wanted: DesiredGroup) -> tuple[tuple[str, ...] | None, list[str]]:
+        """The ids of the members, sorted (None: not managed), and those who are not known."""
+        if wanted.members is UNSET:
+            return None, []
+        found = {member: self._id_of(member) for member in wanted.members}
+        return tuple(sorted({user for user in found.values() if user})), [
+            name for name, user in found.items() if not user
+        ]
+
+    def _id_of(self, member: str) -> str | None:
+        if member in self.ids:
+            return member
+        for form in (member, member.casefold()):
+            users = self.by_email.get(form, ())
+            if len(users) == 1:
+                return users[0]
+        return None
+
+
+# --- what is to be written -------------------------------------------------------------------------------------
+
+
+def _creation(wanted: DesiredGroup, members: tuple[str, ...] | None) -> Change:
+    """What is empty is not sent: a new group is empty by itself."""
+    after = GroupFields(
+        name=wanted.name, icon=wanted.icon or UNSET, description=wanted.description or UNSET, users=members or UNSET
+    )
+    return Change(kind="create", name=wanted.name, after=after, place=wanted.place)
+
+
+def _update(wanted: DesiredGroup, present: Group, members: tuple[str, ...] | None) -> Change | None:
+    """The fields that differ; None when none does."""
+    before: dict[str, object] = {}
+    after: dict[str, object] = {}
+    name = UNSET if normal(present.name) == wanted.name else wanted.name
+    users = UNSET if members is None else members
+    for key, value in (("name", name), ("icon", wanted.icon), ("description", wanted.description), ("users", users)):
+        if not GroupFields(**{key: value}).fit(present):  # type: ignore[arg-type]
+            is_now = getattr(present, key)
+            before[key] = tuple(sorted(is_now)) if key == "users" else is_now
+            after[key] = value
+    if not after:
+        return None
+    return Change(
+        kind="update",
+        name=wanted.name,
+        id=present.id,
+        before=GroupFields(**before),  # type: ignore[arg-type]
+        after=GroupFields(**after),  # type: ignore[arg-type]
+        place=wanted.place,
+    )
+
+
+def _deletion(group: Group) -> Change:
+    before = GroupFields(
+        name=group.name, icon=group.icon, description=group.description, users=tuple(sorted(group.users))
+    )
+    return Change(kind="delete", name=group.name, id=group.id, before=before)
+
+
+# --- whether that is safe --------------------------------------------------------------------------------------
+
+
+def _breaches(
+    desired: DesiredState, groups: Sequence[Group], changes: Sequence[Change], rules: Rules
+) -> Iterable[Breach]:
+    creates, updates, deletes = (
+        [change for change in changes if change.kind == kind] for kind in ("create", "update", "delete")
+    )
+    if deletes and not desired.groups:
+        message = "the desired state holds no groups at all: every group would be deleted"
+        yield Breach(kind="empty", message=message, names=_names(deletes))
+    most = allowed(rules.max_delete, len(groups), _FEWEST_DELETES, "max_delete")
+    if len(deletes) > most:
+        limit = f"the limit is {most} (max_delete={rules.max_delete})"
+        message = f"{len(deletes)} of {len(groups)} groups would be deleted; {limit}"
+        yield Breach(kind="deletes", message=message, names=_names(deletes))
+    memberships = sum(len(group.users) for group in groups)
+    losers = [change for change in updates if change.removed]
+    removals = sum(len(change.removed) for change in losers)
+    most = allowed(rules.max_remove, memberships, _FEWEST_REMOVALS, "max_remove")
+    if removals > most:
+        limit = f"the limit is {most} (max_remove={rules.max_remove})"
+        message = f"{removals} of {memberships} memberships would be removed; {limit}"
+        yield Breach(kind="removals", message=message, names=_names(losers))
+    yield from _renames(creates, deletes)
+
+
+def _renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterable[Breach]:
+    """A delete and a create that share most members: two writes, and a new id, where one would do."""
+    for delete in deletes:
+        for create in creates:
+            old, new = set(delete.before.users or ()), set(create.after.users or ())
+            shared, most = len(old & new), max(len(old), len(new))
+            if shared > 1 and 2 * shared > most:
+                message = (
+                    f"{delete.name!r} would be deleted and {create.name!r} created, with {shared} of {most} members "
+                    f"in common: if it is a rename, add `previously: [{delete.name}]` to {create.name!r}"
+                )
+                yield Breach(kind="rename", message=message, names=(delete.name, create.name))
+
+
+def _names(changes: Iterable[Change]) -> tuple[str, ...]:
+    return tuple(change.name for change in changes)

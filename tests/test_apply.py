@@ -1,0 +1,387 @@
+"""Plans carried out against an emulated workspace: what is written, in which order, and what becomes of the rest."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from conftest import Connect, about, until
+
+from secoda_async import (
+    AutojumpClock,
+    DesiredGroup,
+    DesiredState,
+    InvalidArgumentError,
+    PaginationError,
+    Plan,
+    Progress,
+    Report,
+    ResponseError,
+    SecodaClient,
+    SecodaError,
+    StalePlanError,
+    UnsafePlanError,
+)
+from secoda_async.emulator import Emulator
+
+TIMES = {"created_at": "2024-01-02T03:04:05.000006Z", "updated_at": "2024-02-03T04:05:06.000007Z"}
+REAL = Path(__file__).parent.parent.parent / "shared" / "data" / "kubernetes-teams"
+
+
+@pytest.fixture
+async def emulator(clock: AutojumpClock) -> AsyncIterator[Emulator]:
+    """A workspace of three groups and four users."""
+    users = [{"id": f"u-{name}", "email": f"{name}@example.com"} for name in ("ana", "ben", "eve", "joe")]
+    async with Emulator(users=users, clock=clock, page_size=2) as emulator:
+        for name, members in (("a", ["u-ana"]), ("b", ["u-ana", "u-ben"]), ("c", [])):
+            fields: dict[str, Any] = {"name": name, "icon": None, "description": None, "users": members}
+            emulator.groups[name] = {"id": name, "workspace_id": "w", "snowflake_role": None} | fields | TIMES
+        yield emulator
+
+
+def state(*groups: DesiredGroup) -> DesiredState:
+    return DesiredState.from_groups(groups)
+
+
+DESIRED = state(
+    DesiredGroup(name="a", description="changed", members=("ana@example.com", "eve@example.com")),
+    DesiredGroup(name="b"),
+    DesiredGroup(name="d", icon="i", members=("joe@example.com",)),
+)
+
+
+def writes(emulator: Emulator) -> list[tuple[str, str | None]]:
+    """What was carried out, in order: the method and the group."""
+    return [(record.method, record.group_id) for record in emulator.requests if record.applied]
+
+
+async def planned(secoda: SecodaClient, desired: DesiredState = DESIRED) -> Plan:
+    return await secoda.plan(desired, prune=True)
+
+
+class TestDone:
+    @pytest.mark.requirement("BS-4", "MD-3")
+    async def test_it_writes_what_differs_and_nothing_else(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await planned(secoda)
+        assert plan.summary() == "1 to create, 1 to update, 1 to delete; 1 unchanged"
+        assert emulator.count() == emulator.count("GET")  # looking changes nothing
+        report = await secoda.apply(plan)
+        assert (report.ok, report.verified, report.writes, report.differences) == (True, True, 3, ())
+        assert report.counts == {"applied": 3}
+        assert [outcome.index for outcome in report.outcomes] == [0, 1, 2]
+        bodies = {record.method: record.json for record in emulator.requests if record.applied and record.body}
+        assert bodies == {
+            "PATCH": {"description": "changed", "users": ["u-ana", "u-eve"]},
+            "POST": {"name": "d", "icon": "i", "users": ["u-joe"]},
+        }
+        assert sorted(group["name"] for group in emulator.groups.values()) == ["a", "b", "d"]
+        assert (await planned(secoda)).is_empty
+
+    @pytest.mark.requirement("BS-2")
+    async def test_deletes_come_last(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        await secoda.apply(await planned(secoda))
+        assert [method for method, _ in writes(emulator)][-1] == "DELETE"
+
+    async def test_an_empty_plan_sends_nothing(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        report = await secoda.apply(Plan(changes=()))
+        assert (report, report.ok) == (Report(outcomes=(), verified=True), True)
+        assert emulator.requests == []
+
+    async def test_progress_tells_what_is_left(self, secoda: SecodaClient) -> None:
+        told: list[Progress] = []
+        desired = state(*(DesiredGroup(name=f"n{index:02}") for index in range(40)))
+        await secoda.apply(await secoda.plan(desired), on_progress=told.append)
+        assert [progress.done for progress in told] == list(range(1, 41))
+        assert {progress.total for progress in told} == {40}
+        assert told[0].seconds_left == about(60)
+        assert (told[-1].seconds_left, told[-1].failed) == (0, 0)
+
+    async def test_a_hook_that_fails_breaks_nothing(
+        self, secoda: SecodaClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def hook(_: Progress) -> None:
+            raise RuntimeError("mine")
+
+        assert (await secoda.apply(await planned(secoda), on_progress=hook)).ok
+        assert "on_progress hook failed" in caplog.text
+
+    @pytest.mark.requirement("BS-4")
+    async def test_run_again_it_writes_nothing(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await planned(secoda)
+        await secoda.apply(plan)
+        done = writes(emulator)
+        report = await secoda.apply(plan)
+        assert (report.ok, report.counts, report.writes) == (True, {"unchanged": 3}, 0)
+        assert writes(emulator) == done
+
+    async def test_the_journal_says_what_was_meant_and_how_it_ended(self, secoda: SecodaClient, tmp_path: Path) -> None:
+        plan = await planned(secoda)
+        await secoda.apply(plan, log=tmp_path / "log.jsonl")
+        stream = io.StringIO()
+        await secoda.apply(plan, log=stream)
+        lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text("utf-8").splitlines()]
+        assert {line["plan"] for line in lines} == {plan.digest}
+        for index, change in enumerate(plan.changes):
+            intent, outcome = [line for line in lines if line["index"] == index]
+            assert (intent["event"], intent["name"], intent["kind"]) == ("intent", change.name, change.kind)
+            assert (outcome["event"], outcome["status"], outcome["error"]) == ("outcome", "applied", None)
+            assert outcome["id"]
+        update = next(line for line in lines if line["kind"] == "update")
+        assert update["before"] == {"description": None, "users": ["u-ana"]}
+        assert update["after"] == {"description": "changed", "users": ["u-ana", "u-eve"]}
+        assert [json.loads(line)["status"] for line in stream.getvalue().splitlines()] == ["unchanged"] * 3
+        assert not stream.closed
+
+    async def test_a_journal_that_cannot_be_written_is_told_of_before_the_first_write(
+        self, emulator: Emulator, secoda: SecodaClient, tmp_path: Path
+    ) -> None:
+        plan = await planned(secoda)
+        with pytest.raises(InvalidArgumentError, match="can't be written: No such file"):
+            await secoda.apply(plan, log=tmp_path / "no" / "log.jsonl")
+        assert writes(emulator) == []
+
+
+class TestRefused:
+    @pytest.mark.requirement("BS-3")
+    async def test_an_unsafe_plan_needs_its_own_approval(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await planned(secoda, state(DesiredGroup(name="a")))
+        with pytest.raises(UnsafePlanError, match="2 of 3 groups would be deleted; the limit is 1") as caught:
+            await secoda.apply(plan)
+        assert (caught.value.digest, len(caught.value.breaches)) == (plan.digest, 1)
+        with pytest.raises(UnsafePlanError, match="is not of this plan"):
+            await secoda.apply(plan, approve="0123456789abcdef")
+        assert writes(emulator) == []
+        assert (await secoda.apply(plan, approve=plan.digest)).ok
+        assert list(emulator.groups) == ["a"]
+
+    async def test_an_approval_must_fit_a_safe_plan_too(self, secoda: SecodaClient) -> None:
+        with pytest.raises(UnsafePlanError, match="is not of this plan"):
+            await secoda.apply(await planned(secoda), approve="0")
+
+    async def test_there_are_two_ways_with_drift(self, secoda: SecodaClient) -> None:
+        with pytest.raises(InvalidArgumentError, match="on_drift must be"):
+            await secoda.apply(await planned(secoda), on_drift="ignore")  # type: ignore[arg-type]
+
+    @pytest.mark.requirement("BS-2")
+    @pytest.mark.parametrize("page", [1, 2])
+    @pytest.mark.parametrize("fault", ["status", "short", "empty", "cut"])
+    async def test_a_read_that_is_not_whole_is_no_absence(
+        self, emulator: Emulator, connect: Connect, page: int, fault: str
+    ) -> None:
+        def spoilt(document: dict[str, Any]) -> dict[str, Any]:
+            return document | {"results": document["results"][:-1] if fault == "short" else []}
+
+        faults: dict[str, Any] = {"status": {"status": 500}, "cut": {"cut": 20}}.get(fault, {"transform": spoilt})
+        emulator.faults.add(**faults, match=lambda record: record.query.get("page", "1") == str(page), times=None)
+        with pytest.raises(SecodaError) as caught:
+            await connect().plan(DESIRED, prune=True)
+        assert isinstance(caught.value, PaginationError) or fault in ("status", "cut")
+        assert writes(emulator) == []
+
+
+class TestDrift:
+    @pytest.fixture
+    async def plan(self, secoda: SecodaClient) -> Plan:
+        return await planned(secoda)
+
+    @pytest.mark.requirement("BS-3")
+    @pytest.mark.parametrize(
+        ("group", "fields", "says"),
+        [
+            ("a", {"description": "theirs"}, "'a' is not as it was"),
+            ("a", {"users": ["u-joe"]}, "'a' is not as it was"),
+            ("a", None, "'a' is not there any more"),
+            ("c", {"users": ["u-joe"]}, "'c' is not as it was"),
+            ("d", {"name": "d"}, "'d' is there already, otherwise than planned"),
+        ],
+    )
+    async def test_it_is_found_before_the_first_write(
+        self,
+        emulator: Emulator,
+        secoda: SecodaClient,
+        plan: Plan,
+        group: str,
+        fields: dict[str, Any] | None,
+        says: str,
+    ) -> None:
+        if fields is None:
+            del emulator.groups[group]
+        else:
+            emulator.groups[group] = emulator.groups.get(group, emulator.groups["b"] | {"id": group}) | fields
+        with pytest.raises(StalePlanError, match=says) as caught:
+            await secoda.apply(plan)
+        assert caught.value.names == (group,)
+        assert writes(emulator) == []
+        report = await secoda.apply(plan, on_drift="skip")
+        assert (report.ok, report.counts.get("failed")) == (False, 1)
+        assert isinstance(next(outcome.error for outcome in report.outcomes if outcome.error), StalePlanError)
+        assert "c" in emulator.groups  # a failure, and so nothing is deleted
+
+    async def test_what_is_not_planned_may_change(self, emulator: Emulator, secoda: SecodaClient, plan: Plan) -> None:
+        emulator.groups["a"]["icon"] = "theirs"
+        assert (await secoda.apply(plan)).ok
+        assert emulator.groups["a"]["icon"] == "theirs"
+
+    async def test_what_somebody_did_already_is_fine(
+        self, emulator: Emulator, secoda: SecodaClient, plan: Plan
+    ) -> None:
+        emulator.groups["a"] |= {"description": "changed", "users": ["u-eve", "u-ana"]}
+        emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": "d", "icon": "i", "users": ["u-joe"]}
+        del emulator.groups["c"]
+        report = await secoda.apply(plan)
+        assert (report.ok, report.counts) == (True, {"unchanged": 3})
+        assert writes(emulator) == []
+
+    @pytest.mark.parametrize(
+        "fields", [{"description": "theirs"}, {"description": "changed", "users": ["u-ana", "u-eve"]}]
+    )
+    async def test_it_is_found_just_before_the_write_too(
+        self, emulator: Emulator, secoda: SecodaClient, plan: Plan, fields: dict[str, Any]
+    ) -> None:
+        def meanwhile(document: dict[str, Any]) -> dict[str, Any]:
+            emulator.groups["a"] |= fields
+            return document | fields
+
+        emulator.faults.add(transform=meanwhile, method="GET", path="/auth/group/a")
+        report = await secoda.apply(plan)
+        statuses = {outcome.status for outcome in report.outcomes if outcome.index == 1}
+        assert statuses == {"unchanged" if "users" in fields else "failed"}
+        assert emulator.count("PATCH") == 0
+
+
+class TestGoingWrong:
+    @pytest.mark.requirement("BS-1", "BS-2")
+    async def test_after_a_failure_nothing_is_deleted(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(status=400, body={"name": ["no"]}, method="POST")
+        report = await secoda.apply(await planned(secoda))
+        assert (report.ok, report.verified) == (False, True)
+        assert [outcome.status for outcome in report.outcomes] == ["failed", "applied", "not_attempted"]
+        assert "c" in emulator.groups
+
+    @pytest.mark.requirement("BS-5", "RT-1")
+    async def test_lost_answers_make_no_second_group(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        for method in ("POST", "PATCH", "DELETE"):
+            emulator.faults.add(drop="after", method=method)
+        assert (await secoda.apply(await planned(secoda))).ok
+        assert sorted(group["name"] for group in emulator.groups.values()) == ["a", "b", "d"]
+
+    async def test_an_answer_that_shows_something_else_is_a_failure(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        emulator.faults.add(transform=lambda group: group | {"users": []}, method="PATCH")
+        report = await secoda.apply(await planned(secoda))
+        (error,) = [outcome.error for outcome in report.outcomes if outcome.error]
+        assert isinstance(error, ResponseError)
+        assert "'a' otherwise than it was written" in str(error)
+
+    @pytest.mark.requirement("BS-4")
+    async def test_the_last_read_shows_what_did_not_stay(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await planned(secoda)
+
+        def undone(_: object) -> None:
+            emulator.groups["a"]["description"] = "theirs"
+            emulator.groups["c"] = emulator.groups["b"] | {"id": "c", "name": "c"}
+            for group_id in [key for key, group in emulator.groups.items() if group["name"] == "d"]:
+                del emulator.groups[group_id]
+
+        report = await secoda.apply(plan, on_progress=lambda now: undone(now) if now.done == now.total else None)
+        assert (report.ok, report.verified) == (False, False)
+        assert report.differences == ("'d' is not there", "'a' is not as it was written", "'c' is still there")
+
+    async def test_a_last_read_that_fails_verifies_nothing(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await planned(secoda)
+
+        def broken(now: Progress) -> None:
+            if now.done == now.total:
+                emulator.faults.add(status=403, times=None)
+
+        report = await secoda.apply(plan, on_progress=broken)
+        assert (report.ok, report.verified) == (False, False)
+        assert report.differences[0].startswith("the last read failed: ")
+
+    async def test_conflicts_are_no_success(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.groups["c"]["name"] = "a"
+        report = await secoda.apply(await planned(secoda))
+        assert (report.ok, report.verified, report.conflicts) == (False, True, 1)
+        empty = await secoda.apply(await secoda.plan(state(DesiredGroup(name="a"))))
+        assert (empty.ok, empty.conflicts) == (False, 1)
+
+    async def test_a_refused_key_stops_it(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await secoda.plan(state(*(DesiredGroup(name=f"n{index}") for index in range(50))))
+        emulator.faults.add(status=403, method="POST", times=None)
+        report = await secoda.apply(plan)
+        assert report.counts["not_attempted"] >= 20
+        assert report.counts["failed"] + report.counts["not_attempted"] == 50
+
+
+class TestStopping:
+    @pytest.mark.requirement("BS-7")
+    async def test_what_is_on_the_wire_ends_and_the_rest_is_accounted_for(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        stop = asyncio.Event()
+        plan = await planned(secoda, state(*(DesiredGroup(name=f"n{index:02}") for index in range(50))))
+        plan = evolve(plan, breaches=())
+
+        def enough(now: Progress) -> None:
+            if now.done == 30:
+                stop.set()
+
+        report = await secoda.apply(plan, stop=stop, on_progress=enough)
+        assert report.counts == {"applied": 30, "not_attempted": 23}
+        assert emulator.count("POST") == 30
+        assert clock.now() < 60  # nobody waited for the next window
+        assert (report.ok, report.verified) == (False, True)
+        assert secoda.limiter.state.queued == 0
+
+    @pytest.mark.requirement("BS-7")
+    async def test_cancelled_the_journal_says_what_is_not_known(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await planned(secoda)
+        emulator.faults.add(stall="after", method="PATCH")
+        log = io.StringIO()
+        task = asyncio.create_task(secoda.apply(plan, log=log))
+        await until(lambda: emulator.count("PATCH"))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        ends = {line["index"]: line["status"] for line in lines if line["event"] == "outcome"}
+        assert ends == {0: "applied", 1: "unknown"}
+        assert (await secoda.apply(await planned(secoda))).ok
+
+
+class TestRealGroups:
+    """The teams of a large project at two dates."""
+
+    pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="the groups are not at hand")
+
+    @pytest.fixture
+    async def workspace(self, clock: AutojumpClock) -> AsyncIterator[Emulator]:
+        users = json.loads((REAL / "users.json").read_text("utf-8"))
+        async with Emulator(users=users, clock=clock) as emulator:
+            yield emulator
+
+    @pytest.mark.requirement("BS-4", "RL-1", "RL-5")
+    async def test_from_nothing_to_one_date_and_on_to_the_other(
+        self, workspace: Emulator, clock: AutojumpClock
+    ) -> None:
+        async with SecodaClient(workspace.api_key, base_url=workspace.url, clock=clock) as secoda:
+            for date, summary in (
+                ("2026-05-01", "760 to create"),
+                ("2026-08-01", "11 to create, 57 to update, 5 to delete; 698 unchanged"),
+            ):
+                desired = DesiredState.load(REAL / f"{date}.yaml")
+                plan = await secoda.plan(desired, prune=True)
+                assert plan.summary() == summary
+                began = clock.now()
+                report = await secoda.apply(plan)
+                assert (report.ok, report.writes) == (True, plan.writes)
+                assert clock.now() - began <= plan.seconds * 1.02
+                assert (await secoda.plan(desired, prune=True)).is_empty
+        counts = {method: workspace.count(method) for method in ("POST", "PATCH", "DELETE")}
+        assert counts == {"POST": 771, "PATCH": 57, "DELETE": 5}
+        assert workspace.refused == 0
