@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["tests", "lint", "typing", "minimum", "docs", "demo"]
+nox.options.sessions = ["tests", "lint", "typing", "minimum", "docs", "demo", "soak"]
 
 HERE = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -92,6 +92,13 @@ def demo(session: nox.Session) -> None:
         files = [str(GROUPS_FILE / "2026-08-01.yaml"), "--users", str(GROUPS_FILE / "users.json")]
         for speed in ("60", "1000"):
             session.run("secoda-async", "demo", *files, "--speed", speed)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Ten thousand operations, one request in five hurt; arguments (`--seed 7`) go to the soak."""
+    session.install("-e", ".")
+    session.run("python", "tests/soak.py", *(session.posargs or ("--seed", "1")))
 
 
 @nox.session

@@ -186,12 +186,16 @@ class Crew(Generic[Job]):
         if concurrency < 1:
             raise InvalidArgumentError(f"concurrency must be at least 1, not {concurrency}")
         source = _numbered(jobs)
-        outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue(concurrency)
+        outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(concurrency)
         workers = [asyncio.create_task(self._work(source, outcomes)) for _ in range(concurrency)]
+        for worker in workers:
+            worker.add_done_callback(lambda _: outcomes.put_nowait(None))  # however it ends
         watcher = asyncio.create_task(self._watch())
         try:
-            for _ in workers:  # each ends with a None
+            for _ in workers:
                 while (outcome := await outcomes.get()) is not None:
+                    self._room.release()
                     yield outcome
             for worker in workers:
                 await worker
@@ -220,20 +224,14 @@ class Crew(Generic[Job]):
             self.rest += [self._outcome(index, jobs[index], Spent()) for index in never]
 
     async def _work(self, source: AsyncIterator[tuple[int, Job]], outcomes: "asyncio.Queue[Outcome | None]") -> None:
-        """Carry out jobs until the source is empty, and say so with a None."""
+        """Carry out jobs until the source is empty; no faster than somebody takes the outcomes."""
         try:
             while (numbered := await self._next(source)) is not None:
-                outcome = await self._outcome_of(*numbered)
-                try:
-                    await outcomes.put(outcome)
-                except asyncio.CancelledError:
-                    self.rest.append(outcome)
-                    raise
-        except Exception:
+                outcomes.put_nowait(await self._outcome_of(*numbered))
+                await self._room.acquire()
+        except BaseException:
             self._end()  # the source failed: what is under way ends, and then its error is raised
-            await outcomes.put(None)
             raise
-        await outcomes.put(None)
 
     async def _next(self, source: AsyncIterator[tuple[int, Job]]) -> tuple[int, Job] | None:
         async with self._turn:  # an async iterator serves one at a time
@@ -252,6 +250,8 @@ class Crew(Generic[Job]):
         except StoppedError:
             return self._outcome(index, job, spent)
         except OutcomeUnknownError as unknown:
+            if isinstance(unknown.__cause__, _REFUSED):
+                self._end()
             return self._outcome(index, job, spent, "unknown", error=unknown)
         except SecodaError as failed:
             if self._fail_fast or isinstance(failed, _REFUSED):

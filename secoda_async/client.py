@@ -103,8 +103,8 @@ class SecodaClient:
                 and a moving queue take.
             max_wait: Seconds that a write may wait for the limit; a longer wait fails at once. None: any.
             max_connections: Requests that may be on the wire at a time.
-            session: An aiohttp session to use, left open at the end. Your own timeouts, cookies and middlewares do
-                not apply, and creates share its kept connections.
+            session: An aiohttp session to use, left open at the end. Its cookies and default headers are sent; its
+                timeouts and middlewares do not apply, and creates share its kept connections.
             ssl: Which certificates to trust, such as a company's own CA.
             trust_env: Use the proxy that the environment names (read once, now).
             on_event: Called with an `AttemptEvent` or `WaitEvent` after each attempt and wait.

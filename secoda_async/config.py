@@ -8,7 +8,7 @@ import re
 import ssl as ssl_module
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, SupportsIndex, cast
 from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
@@ -63,6 +63,9 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'***'"
+
+    def __getitem__(self, index: SupportsIndex | slice) -> "Secret":
+        return Secret(super().__getitem__(index))  # rich shows a part of what is long
 
 
 def _number(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import weakref
 
 import pytest
@@ -18,7 +19,7 @@ async def test_work_on_one_key_is_done_in_turn_and_on_another_at_once() -> None:
     locks, order = KeyedLocks(), list[str]()
 
     async def work(key: str, name: str) -> None:
-        async with locks.of(key):
+        async with locks.of(key).held():
             order.append(f"{name} begins")
             await settle()
             order.append(f"{name} ends")
@@ -39,24 +40,63 @@ async def test_a_lock_is_kept_while_somebody_wants_it_and_no_longer() -> None:
     assert kept() is None
 
 
-def test_event_loops_do_not_share_a_lock() -> None:
+@pytest.mark.requirement("BS-6", "SL-1")
+def test_threads_share_a_lock() -> None:
+    locks, inside = KeyedLocks(), list[int]()
+
+    async def work() -> None:
+        for _ in range(50):
+            async with locks.of("a").held():
+                inside.append(1)
+                await asyncio.sleep(0)
+                assert len(inside) == 1
+                inside.pop()
+
+    threads = [threading.Thread(target=asyncio.run, args=(work(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert inside == []
+
+
+def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
     locks = KeyedLocks()
+    lock = locks.of("a")
+    abandoned = asyncio.new_event_loop()
+    turn = abandoned.run_until_complete(lock.acquire())
+    waiting = abandoned.create_task(lock.acquire())
+    abandoned.run_until_complete(settle())
+    abandoned.close()
 
-    async def hold() -> asyncio.Lock:
-        lock = locks.of("a")
-        await lock.acquire()
-        return lock
-
-    held = asyncio.run(hold())
-
-    async def take_another() -> None:
-        lock = locks.of("a")
-        assert lock is not held
+    async def take() -> None:
         async with asyncio.timeout(1):
-            await lock.acquire()
+            mine = await lock.acquire()
+        lock.release(turn)  # not any more
+        other = asyncio.create_task(lock.acquire())
+        await settle()
+        assert not other.done()
+        lock.release(mine)
+        await settle()
+        lock.release(other.result())
 
-    with asyncio.Runner() as runner:
-        runner.run(take_another())
+    asyncio.run(take())
+    del waiting
+    gc.collect()
+
+
+async def test_who_gives_up_waiting_for_a_lock_passes_it_on() -> None:
+    lock = KeyedLocks().of("a")
+    turn = await lock.acquire()
+    tasks = [asyncio.create_task(lock.acquire()) for _ in range(3)]
+    await settle()
+    tasks[0].cancel()
+    await settle()
+    lock.release(turn)
+    tasks[1].cancel()  # in the moment it is handed over
+    await settle()
+    assert [task.cancelled() for task in tasks] == [True, True, False]
+    lock.release(tasks[2].result())
 
 
 def test_ids_are_new_once() -> None:

@@ -7,8 +7,8 @@ import pytest
 from conftest import Connect, about, pass_time, until
 
 from secoda_async import (
+    APIError,
     AutojumpClock,
-    BadRequestError,
     Group,
     OutcomeUnknownError,
     SecodaClient,
@@ -81,11 +81,18 @@ class TestFinding:
         assert caught.value.name == "A"
         assert isinstance(caught.value.__cause__, ServerError)
 
-    async def test_the_second_ones_own_failure_is_raised(self, emulator: Emulator, secoda: SecodaClient) -> None:
-        emulator.faults.add(status=502, method="POST")
-        emulator.faults.add(status=400, method="POST")
-        with pytest.raises(BadRequestError):
+    @pytest.mark.requirement("RT-1")
+    @pytest.mark.parametrize("status", [400, 403, 429])
+    async def test_a_clear_no_to_the_second_says_nothing_of_the_first(
+        self, emulator: Emulator, secoda: SecodaClient, status: int
+    ) -> None:
+        emulator.visible_after = 1000
+        emulator.faults.add(drop="after", method="POST")
+        emulator.faults.add(status=status, headers={"Retry-After": "500"}, method="POST")
+        with pytest.raises(OutcomeUnknownError, match="sending it once more failed") as caught:
             await create(secoda)
+        assert isinstance(caught.value.__cause__, APIError)
+        assert len(emulator.groups) == 121
 
     @pytest.mark.requirement("RT-1")
     async def test_a_slow_replica_is_given_time(

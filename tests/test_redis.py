@@ -103,6 +103,7 @@ async def take(limiter: RedisRateLimiter, places: int = 1) -> list[Permit]:
 async def use(limiter: RedisRateLimiter, places: int = 1) -> None:
     for permit in await take(limiter, places):
         await permit.release(sent=True)
+    await asyncio.gather(*vars(limiter)["_lines"].here().telling)
 
 
 async def waiting(clock: ManualClock, *calls: Any) -> list["asyncio.Task[Permit]"]:  # noqa: ANN401 - coroutines
@@ -122,6 +123,7 @@ class TestWindow:
         clock.jump(5)
         for permit in permits:
             await permit.release(sent=True)
+            await clock.advance(0)
         (task,) = await waiting(clock, limiter.acquire())
         await clock.advance(59.9)
         assert not task.done()
@@ -145,7 +147,9 @@ class TestWindow:
         (permit,) = await take(one)
         (task,) = await waiting(clock, two.acquire())
         await permit.release(sent=False)
+        await clock.advance(0)
         await permit.release(sent=False)
+        await clock.advance(0)
         await clock.advance(1)  # it looks once in a while
         assert task.done()
 
@@ -163,6 +167,7 @@ class TestWindow:
         (permit,) = await take(one)
         clock.jump(100)
         await permit.release(sent=True)
+        await clock.advance(0)
         (task,) = await waiting(clock, two.acquire())
         await clock.advance(59)
         assert not task.done()
@@ -183,6 +188,7 @@ class TestWindow:
         limiter = share()
         await use(limiter, 2)
         await limiter.pause(None)
+        await clock.advance(0)
         keys = await redis.execute_command("KEYS", "*")
         assert sorted(keys) == [GATE, PLACES]
         for key in keys:
@@ -203,6 +209,7 @@ class TestGate:
         one, two = share(), share()
         await use(one)
         await one.pause(7)
+        await clock.advance(0)
         assert one.state.paused == about(7)
         tasks = await waiting(clock, two.acquire(), two.acquire(), one.acquire())
         await clock.advance(6.9)
@@ -213,13 +220,15 @@ class TestGate:
             for task in [task for task in tasks if task.done()]:
                 tasks.remove(task)
                 await task.result().release(sent=True)
+                await clock.advance(0)
                 starts.append(7 + step * 0.1)
         assert starts == pytest.approx([7, 9, 11])
 
     @pytest.mark.requirement("RL-2")
-    async def test_without_a_time_it_is_closed_for_a_window(self, share: Share) -> None:
+    async def test_without_a_time_it_is_closed_for_a_window(self, share: Share, clock: ManualClock) -> None:
         one, two = share(), share()
         await one.pause(None)
+        await clock.advance(0)
         with pytest.raises(RateLimitError):
             await two.acquire(max_pause=59)
         assert two.state.paused == about(60)
@@ -228,6 +237,7 @@ class TestGate:
     async def test_after_a_window_without_another_it_is_open(self, share: Share, clock: ManualClock) -> None:
         one, two = share(), share()
         await one.pause(5)
+        await clock.advance(0)
         clock.jump(65)
         await use(two, 30)
         assert clock.now() == about(1065)
@@ -238,6 +248,7 @@ class TestGate:
         await take(one, 30)
         (task,) = await waiting(clock, two.acquire(max_pause=10))
         await one.pause(20)
+        await clock.advance(0)
         await clock.advance(1)
         with pytest.raises(RateLimitError) as caught:
             task.result()
@@ -255,6 +266,7 @@ class TestLine:
             permit = await limiter.acquire(**settings)
             order.append(name)
             await permit.release(sent=False)
+            await clock.advance(0)
             return permit
 
         tasks = await waiting(
@@ -266,6 +278,7 @@ class TestLine:
         )
         assert limiter.state.queued == 4
         await permit.release(sent=False)
+        await clock.advance(0)
         await clock.advance(10)
         await asyncio.gather(*tasks)
         assert order == ["interactive 1", "interactive 2", "background 1", "background 2"]
@@ -296,8 +309,10 @@ class TestLine:
         for task in tasks[:2]:
             task.cancel()
         await permit.release(sent=False)
+        await clock.advance(0)
         await clock.advance(1)
         await tasks[2].result().release(sent=False)
+        await clock.advance(0)
         assert (limiter.state.free, limiter.state.queued, clock.pending) == (1, 0, 0)
 
     @pytest.mark.requirement("RT-7")
@@ -364,16 +379,20 @@ class TestAway:
                 await limiter.acquire()
             assert not caught.value.maybe_sent
         await limiter.pause(5)  # the 429 is what the caller hears of
+        await clock.advance(0)
         await permit.release(sent=True)
+        await clock.advance(0)
         (line,) = log()
         assert line.startswith("the shared write limit 'acme' is away: ")
         assert line.endswith("writes fail")
         server.start()
+        clock.jump(AWAY_FOR)
         (task,) = await waiting(clock, limiter.acquire())
         assert log()[1:] == ["the shared write limit 'acme' is back"]
         assert not task.done()  # it still knows of the pause, if Redis doesn't
         await clock.advance(5)
         await task.result().release(sent=True)
+        await clock.advance(0)
         assert limiter.state.free == 28  # also the one that was over meanwhile
 
     async def test_or_each_goes_on_alone(
@@ -392,11 +411,13 @@ class TestAway:
         assert [task.done() for task in waiters] == [True, False]
         assert (one.state.in_flight, one.state.queued, one.time_for(1)) == (1, 1, about(59))
         await waiters[0].result().release(sent=True)
+        await clock.advance(0)
         assert all(line.endswith("this process keeps the limit by itself") for line in log())
         assert len(log()) == 2
         server.start()
         clock.jump(AWAY_FOR)
         await one.pause(0)
+        await clock.advance(0)
         assert (one.state.free, one.state.in_flight) == (2, 0)  # what it used alone
         assert log()[2:] == ["the shared write limit 'acme' is back"]
 
@@ -447,6 +468,7 @@ class TestAway:
             assert caught.value.attempts == 0
             assert emulator.requests == []
             server.start()
+            clock.jump(AWAY_FOR)
             await secoda.groups.create(name="A")
             assert len(emulator.requests) == 1
 

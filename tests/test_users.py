@@ -24,7 +24,9 @@ async def test_users_come_one_by_one_by_page_and_all_at_once(emulator: Emulator,
     assert one_by_one == list(emulator.users)
     assert [len(page.items) async for page in secoda.users.pages(concurrency=2)] == [8, 8, 4]
     assert [user.id for user in await secoda.users.snapshot()] == one_by_one
-    assert emulator.count("GET", "/user") == 9
+    assert (
+        emulator.count("GET", "/user") == 12
+    )  # the snapshot reads twice: users have no dates that would show a change
 
 
 @pytest.mark.requirement("MD-2")

@@ -1,7 +1,7 @@
 """What a call knows of itself on its way: what was asked, how patiently, and what has happened so far."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -65,10 +65,16 @@ class Call:
     request: Request
     options: CallOptions
     began: float
+    check: Callable[[], Awaitable[None]] | None = None
+    """Awaited just before each attempt is sent; keeps it back by raising."""
 
     def followed_by(self, request: Request) -> "Call":
         """Another request of the same operation: the two share a deadline."""
-        return evolve(self, request=request)
+        return evolve(self, request=request, check=None)
+
+    def checked_by(self, check: Callable[[], Awaitable[None]]) -> "Call":
+        """The same call, sent only when the check does not raise."""
+        return evolve(self, check=check)
 
 
 @define(eq=False, repr=False)
@@ -78,6 +84,7 @@ class Journey:
     request: Request
     options: CallOptions
     began: float
+    check: Callable[[], Awaitable[None]] | None = None
     attempts: int = 0
     waited: float = 0.0
     waited_for_limit: float = 0.0

@@ -30,6 +30,10 @@ class Lifetime:
             TimeUpError: When the seconds are over; `work` has been cancelled.
             ClientClosedError: When the client was closed meanwhile; likewise.
         """
+        if self.is_closed:
+            if asyncio.iscoroutine(work):
+                work.close()
+            raise closed()
         timeout = asyncio.timeout(None)
         try:
             async with timeout:

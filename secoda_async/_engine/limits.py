@@ -2,19 +2,20 @@
 
 The server refuses a write while thirty accepted ones are younger than sixty seconds (FACTS: assumed, from its
 framework). A place here is taken before a request starts and is free again one window after its answer
-arrived, and the server saw the request somewhere in between: so it never sees one too many, whatever the
-network does.
+arrived, and the server saw the request somewhere in between: so it never sees one too many, however long the
+network takes. Only a request that was given up, and that the server takes up later still, can be one too many.
 """
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import chain
 from math import inf
 from typing import Protocol, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from attrs import define, field, frozen
 
@@ -131,6 +132,9 @@ class SlidingWindowLimiter:
         """Each event loop wakes itself: another may end at any time."""
         self._lock = threading.RLock()  # entered again when a task that was thrown away gives its place back
         self._is_serving = self._must_serve = False
+        self._process = os.getpid()
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        """Those on which somebody has waited."""
 
     @property
     def limit(self) -> RateLimit:
@@ -143,9 +147,17 @@ class SlidingWindowLimiter:
             self._window.tighten(limit)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it remembers nothing: one that is made anew would be the same."""
+        with self._lock:
+            now = self._clock.now()
+            return self._window.is_empty(now) and not self._queued("background")
+
+    @property
     def state(self) -> LimitState:
         """The limit at this moment."""
         with self._lock:
+            self._forget_the_dead()
             now = self._clock.now()
             return LimitState(
                 free=self._window.free(now),
@@ -161,6 +173,7 @@ class SlidingWindowLimiter:
         An upper bound as long as answers come at once and nobody else spends the same budget.
         """
         with self._lock:
+            self._forget_the_dead()
             ahead = self._queued("background") + writes - 1
             return self._window.wait_of(ahead, self._clock.now()) if writes > 0 else 0.0
 
@@ -174,6 +187,7 @@ class SlidingWindowLimiter:
         """Wait for a place and take it; see `RateLimiter.acquire`."""
         most, most_pause = (inf if most is None else most for most in (max_wait, max_pause))
         with self._lock:
+            self._forget_the_dead()
             now = self._clock.now()
             if not self._queued("background") and self._window.ready_in(now) <= 0:
                 return self._take()
@@ -182,6 +196,7 @@ class SlidingWindowLimiter:
             if (pause := self._window.gate.delay(now)) > most_pause:
                 raise too_long(pause)
             turn = _Turn(priority, most_pause)
+            self._loops.add(turn.loop)
             self._queues[priority].append(turn)
             self._serve()
         try:
@@ -208,10 +223,25 @@ class SlidingWindowLimiter:
         interactive = len(self._queues["interactive"])
         return interactive if priority == "interactive" else interactive + len(self._queues["background"])
 
+    def _forget_the_dead(self) -> None:
+        """Forget who waits on event loops that have ended, and, in a forked process, what is its parent's."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            for queue in self._queues.values():
+                queue.clear()
+            for _ in range(self._window.in_flight):
+                self._window.give_back(self._clock.now(), sent=True)
+        for ended in [loop for loop in self._loops if loop.is_closed()]:
+            self._loops.discard(ended)
+            for queue in self._queues.values():
+                for turn in [turn for turn in queue if turn.loop is ended]:
+                    queue.remove(turn)
+
     def _leave(self, turn: _Turn) -> None:
         with self._lock:
             if turn.answer is None:
-                self._queues[turn.priority].remove(turn)
+                with contextlib.suppress(ValueError):  # forgotten, since its event loop has ended
+                    self._queues[turn.priority].remove(turn)
             elif isinstance(turn.answer, _Place):
                 turn.answer.give_back(sent=False)  # served and cancelled at the same time
             self._serve()

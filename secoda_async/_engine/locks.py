@@ -1,21 +1,82 @@
-"""One at a time for each key: for writes that read first."""
+"""One at a time for each key, on whatever event loop: for writes that read first."""
 
 import asyncio
-from weakref import WeakKeyDictionary, WeakValueDictionary
+import contextlib
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from attrs import define, field
+
+
+@define(eq=False, repr=False)
+class _Turn:
+    """Somebody who holds the lock, or waits for it, on an event loop."""
+
+    loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop)
+    has_come: asyncio.Event = field(factory=asyncio.Event)
+
+
+@define(eq=False, repr=False, weakref_slot=True)
+class KeyedLock:
+    """An asyncio lock that several event loops, in several threads, can share; who asked first is served first."""
+
+    _guard: threading.Lock = field(factory=threading.Lock, init=False)
+    _holder: _Turn | None = field(default=None, init=False)
+    _waiting: deque[_Turn] = field(factory=deque[_Turn], init=False)
+
+    async def acquire(self) -> _Turn:
+        """Wait until it is free, and hold it; what comes back releases it."""
+        turn = _Turn()
+        with self._guard:
+            if self._holder is None or self._holder.loop.is_closed():  # thrown away with its event loop
+                self._holder = turn
+                return turn
+            self._waiting.append(turn)
+        try:
+            await turn.has_come.wait()
+        except BaseException:
+            with self._guard, contextlib.suppress(ValueError):
+                self._waiting.remove(turn)
+            self.release(turn)  # if it was handed over in the same moment
+            raise
+        return turn
+
+    def release(self, turn: _Turn) -> None:
+        """Hand it to the next who waits, if any; does nothing when it is not held by this one."""
+        with self._guard:
+            if self._holder is not turn:
+                return
+            self._holder = None
+            while self._waiting and self._holder is None:
+                following = self._waiting.popleft()
+                with contextlib.suppress(RuntimeError):  # its event loop has ended: the one after it
+                    following.loop.call_soon_threadsafe(following.has_come.set)
+                    self._holder = following
+
+    @asynccontextmanager
+    async def held(self) -> AsyncGenerator[None, None]:
+        """Hold it for a while."""
+        turn = await self.acquire()
+        try:
+            yield
+        finally:
+            self.release(turn)
 
 
 class KeyedLocks:
-    """A lock for each key and event loop, kept for as long as somebody holds or wants it."""
+    """A lock for each key, kept for as long as somebody holds or wants it."""
 
     def __init__(self) -> None:
-        # By the loop itself: its id() may be that of an earlier one.
-        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, asyncio.Lock]]
-        self._locks = WeakKeyDictionary()
+        self._locks: WeakValueDictionary[str, KeyedLock] = WeakValueDictionary()
+        self._guard = threading.Lock()
 
-    def of(self, key: str) -> asyncio.Lock:
-        """The lock of `key` on the running event loop; who asked first is served first."""
-        locks = self._locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-        lock = locks.get(key)
-        if lock is None:
-            lock = locks[key] = asyncio.Lock()
-        return lock
+    def of(self, key: str) -> KeyedLock:
+        """The lock of `key`."""
+        with self._guard:
+            lock = self._locks.get(key)
+            if lock is None:
+                lock = self._locks[key] = KeyedLock()
+            return lock

@@ -35,6 +35,23 @@ class Notices:
         )
         _tell(self._hook, event)
 
+    def cut_off(self, request: Request, attempt: int, seconds: float, *, maybe_sent: bool) -> None:
+        """The caller gave up while a request was on the wire."""
+        if maybe_sent and request.method != "GET":
+            _log.warning(
+                "%s %s was cancelled after it was sent: whether it was carried out is not known",
+                request.method,
+                request.path,
+            )
+        if self._hook is not None:
+            error = "CancelledError"
+            _tell(
+                self._hook,
+                AttemptEvent(
+                    method=request.method, path=request.path, attempt=attempt, status=None, seconds=seconds, error=error
+                ),
+            )
+
     def waiting(self, request: Request, reason: str, seconds: float) -> None:
         """A call is about to wait: log it, once for all that wait for the same reason at the same time."""
         now = self._clock.now()

@@ -7,8 +7,9 @@ would go wherever it points (FACTS: it points to other paths and, behind a proxy
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -30,8 +31,11 @@ OnInvalid = Literal["raise", "skip"]
 
 _log: Final = logging.getLogger("secoda_async")
 
-_SNAPSHOTS: Final = 3
-"""How often a snapshot is taken anew when the list moved."""
+_SNAPSHOTS: Final = 4
+"""How often a list is read for a snapshot, at most, when it moves."""
+
+_CLOCK_STEP: Final = timedelta(seconds=2)
+"""A `Date` header has whole seconds, and another machine may have written it."""
 
 
 @frozen(eq=False, repr=False)
@@ -40,6 +44,8 @@ class _Raw(Generic[T]):
 
     page: Page[T]
     next_query: dict[str, str] | None
+    date: datetime | None
+    """When it was made, by the server's clock."""
 
 
 @frozen(eq=False, repr=False)
@@ -60,7 +66,8 @@ class Lister(Generic[T]):
         seen = RecentIds()
         so_far, count = 0, None
         async with aclosing(self._raw_pages(concurrency, on_invalid, max_pages, None)) as raw_pages:
-            async for page in raw_pages:
+            async for raw in raw_pages:
+                page = raw.page
                 items = tuple(item for item in page.items if seen.add(item.id))
                 so_far, count = so_far + len(page.items) + len(page.invalid), page.count
                 yield evolve(page, items=items) if len(items) < len(page.items) else page
@@ -76,23 +83,28 @@ class Lister(Generic[T]):
         """Return everything, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now."""
         reason = ""
         began = self.pipeline.clock.now() if began is None else began
+        before: dict[str, T] = {}
         for _ in range(_SNAPSHOTS):
             items: dict[str, T] = {}
-            repeated, counts = 0, set[int | None]()
+            repeated, counts, first = 0, set[int | None](), None
             try:
                 async with aclosing(self._raw_pages(concurrency, "raise", 1_000_000, began)) as raw_pages:
-                    async for page in raw_pages:
-                        before = len(items)
-                        items.update((item.id, item) for item in page.items)
-                        repeated += before + len(page.items) - len(items)
-                        counts.add(page.count)
+                    async for raw in raw_pages:
+                        first = first or raw
+                        so_far = len(items)
+                        items.update((item.id, item) for item in raw.page.items)
+                        repeated += so_far + len(raw.page.items) - len(items)
+                        counts.add(raw.page.count)
             except PageGoneError:
                 reason = "a page was gone before it was read"
                 continue
-            if not repeated and counts in ({len(items)}, {None}):
+            if repeated or counts not in ({len(items)}, {None}):
+                shown = ", ".join(str(count) for count in sorted(counts, key=str))
+                reason = f"{len(items)} different items came, {repeated} of them again, and the server counted {shown}"
+            elif (before and before.keys() <= items.keys()) or not _may_hide(items, first):
                 return list(items.values())
-            shown = ", ".join(str(count) for count in sorted(counts, key=str))
-            reason = f"{len(items)} different items came, {repeated} of them again, and the server counted {shown}"
+            else:
+                before, reason = items, "items were added and taken away"
         raise PaginationError(
             f"{self.collection}: the list moved each of the {_SNAPSHOTS} times it was read ({reason}): "
             "a part is not returned; try again when fewer changes are made"
@@ -100,7 +112,7 @@ class Lister(Generic[T]):
 
     async def _raw_pages(
         self, concurrency: int, on_invalid: OnInvalid, max_pages: int, began: float | None
-    ) -> AsyncGenerator[Page[T], None]:
+    ) -> AsyncGenerator[_Raw[T], None]:
         """Fetch the first page, learn how the list is paged, and go on.
 
         The deadline is each page's own, or with `began` that of all of them.
@@ -113,7 +125,7 @@ class Lister(Generic[T]):
         walk = _Walk(max_pages)
         raw = await fetch({}, 1)
         walk.note(raw.page, raw.next_query)
-        yield raw.page
+        yield raw
         pages = raw.page.total_pages or 0
         ahead: deque[asyncio.Task[_Raw[T]]] = deque()
         try:
@@ -128,7 +140,7 @@ class Lister(Generic[T]):
                 else:
                     raw = await fetch(query, number)
                 walk.note(raw.page, raw.next_query)
-                yield raw.page
+                yield raw
         except PaginationError as error:
             error.items_so_far = walk.items
             raise
@@ -168,7 +180,7 @@ class Lister(Generic[T]):
             error.status = reply.status
             _log.warning("%s, page %d: left out what can't be read: %s", self.collection, number, error)
         page = Page(number, tuple(items), envelope.count, envelope.total_pages, tuple(invalid))
-        return _Raw(page, self._next_query(envelope.next, number))
+        return _Raw(page, self._next_query(envelope.next, number), protocol.date_of(reply))
 
     def _next_query(self, link: str | None, number: int) -> dict[str, str] | None:
         """What to ask for next, out of a link; the rest of the link is looked at only to warn."""
@@ -189,6 +201,22 @@ class Lister(Generic[T]):
         if page != str(number + 1):
             raise _contradiction(number, f"links.next leads to page {page!r}, not to page {number + 1}")
         return {"page": page}
+
+
+def _may_hide(items: Mapping[str, T], first: _Raw[T] | None) -> bool:
+    """Whether an item may have been missed although the count is right.
+
+    While pages are read, a delete moves what comes after it up by one, so that an item slips from a page that is
+    still to come to one that was read; a create makes up for the count. So one page hides nothing, nor do several
+    when nothing among them is new.
+    """
+    if first is None or first.next_query is None:
+        return False
+    if first.date is None:
+        return True  # who knows
+    since = first.date - _CLOCK_STEP
+    times: Iterable[datetime | None] = (getattr(item, "created_at", None) for item in items.values())
+    return any(time is None or time >= since for time in times)
 
 
 class PageGoneError(PaginationError):

@@ -3,12 +3,13 @@
 Nothing is held while a call sleeps: no connection, no place in the limit.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from attrs import evolve
 
@@ -16,11 +17,11 @@ from secoda_async._engine import protocol
 from secoda_async._engine.credentials import Credentials
 from secoda_async._engine.journey import SPENT, Call, Journey, refused
 from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
-from secoda_async._engine.limits import Permit, RateLimiter
+from secoda_async._engine.limits import Permit, RateLimiter, SlidingWindowLimiter
 from secoda_async._engine.locks import KeyedLocks
 from secoda_async._engine.notices import Notices
 from secoda_async._engine.protocol import Reply, Request
-from secoda_async._engine.recent import RecentIds
+from secoda_async._engine.recent import RecentIds, UnderWay
 from secoda_async._engine.retry import RetryBudget, retrying
 from secoda_async._engine.retry_table import Step, next_step, outcome_unknown
 from secoda_async._engine.transport import Transport, Wire
@@ -39,6 +40,14 @@ from secoda_async.events import Event
 
 T = TypeVar("T")
 
+_FRESH: Final = 1.0
+"""Seconds: a place in a shared limit is lent for a while only; who has waited longer than this for a place on the
+wire asks again."""
+
+_ASKING: Final = 1.5
+"""Seconds that a limiter may take to answer whether it has a place: one that many processes share is asked over a
+network."""
+
 
 class Pipeline:
     """What every call of a client, and of its copies, goes through."""
@@ -56,6 +65,8 @@ class Pipeline:
     ) -> None:
         self.clock = clock
         self.limiter = limiter
+        is_own = isinstance(limiter, SlidingWindowLimiter)
+        self._freshness, self._asking = (inf, 0.0) if is_own else (_FRESH, _ASKING)
         self.lifetime = Lifetime(clock)
         self.transport = transport
         self._credentials = credentials
@@ -63,6 +74,8 @@ class Pipeline:
         self._gates = {"GET": Gate(window), "DELETE": Gate(window)}
         self.created = RecentIds()
         """Groups that this client has created: not what another create's lost answer was about."""
+        self.creating = UnderWay()
+        """The names of groups that this client is creating just now."""
         self._locks = KeyedLocks()
         self._slashes: dict[str, bool] = {}
         self._notices = Notices(clock, on_event)
@@ -77,7 +90,7 @@ class Pipeline:
         Raises:
             SecodaError: One of its kinds, with the call's method, path, attempts and seconds waited.
         """
-        journey = Journey(call.request, call.options, call.began)
+        journey = Journey(call.request, call.options, call.began, call.check)
         try:
             return await retrying(
                 partial(self._attempt, journey, read),
@@ -102,13 +115,13 @@ class Pipeline:
         journey = Journey(call.request, call.options, call.began)
         lock = self._locks.of(key)
         try:
-            await self._in_time(journey, lock.acquire())
+            turn = await self._in_time(journey, lock.acquire())
         except SecodaError as error:
             raise journey.placed(error) from None
         try:
             yield
         finally:
-            lock.release()
+            lock.release(turn)
 
     async def pause(self, call: Call, seconds: float) -> None:
         """Sleep between two requests of an operation, unless the deadline comes first."""
@@ -142,23 +155,58 @@ class Pipeline:
     # --- on the wire -------------------------------------------------------------------------------------------
 
     async def _send(self, journey: Journey, key: Secret) -> Reply:
-        permit = await self._admitted(journey)
+        method = journey.request.method
+        permit = await self._let_through(journey)
         wire = Wire()
         try:
-            slots = self.transport.slots()
-            if slots.locked():
-                await self._in_time(journey, slots.acquire())
-            else:
-                await slots.acquire()
-            try:
-                return await self._exchange(journey, key, wire)
-            finally:
-                slots.release()
+            return await self._exchange(journey, key, wire)
         finally:
-            if journey.request.method != "GET" and (spent := SPENT.get()) is not None:
+            self.transport.slots().release(method)
+            if method != "GET" and (spent := SPENT.get()) is not None:
                 spent.may_have_written |= wire.maybe_sent
             if permit is not None:
                 await permit.release(sent=wire.maybe_sent)
+
+    async def _let_through(self, journey: Journey) -> Permit | None:
+        """Wait until the call may start and has a place on the wire; both are given back when they come too late."""
+        method = journey.request.method
+        slots = self.transport.slots()
+        while True:
+            permit = await self._admitted(journey)
+            try:
+                if journey.check is not None:
+                    await journey.check()
+                began = self.clock.now()
+                if slots.is_full(method):
+                    await self._in_time(journey, slots.acquire(method))
+                else:
+                    await slots.acquire(method)
+            except BaseException:
+                if permit is not None:
+                    await permit.release(sent=False)
+                raise
+            is_paused = self._is_paused(method)
+            if not is_paused and (permit is None or self.clock.now() - began <= self._freshness):
+                return permit
+            if permit is not None:
+                await permit.release(sent=False)
+                permit = None if is_paused else await self._taken_at_once(journey)
+                if permit is not None:
+                    return permit
+            slots.release(method)
+
+    async def _taken_at_once(self, journey: Journey) -> Permit | None:
+        """A place in the limit, if there is one right now."""
+        priority = journey.options.priority
+        try:
+            return await self.lifetime.bounded(self.limiter.acquire(priority=priority, max_wait=0.0), _ASKING)
+        except (RateLimitError, TimeUpError):
+            return None
+
+    def _is_paused(self, method: str) -> bool:
+        if method in protocol.LIMITED:
+            return self.limiter.state.paused > 0
+        return self._gates[method].delay(self.clock.now()) > 0
 
     async def _exchange(self, journey: Journey, key: Secret, wire: Wire) -> Reply:
         if self.lifetime.is_closed:  # while this call was being let through
@@ -178,6 +226,9 @@ class Pipeline:
             failed = journey.timed_out(maybe_sent=wire.maybe_sent, is_deadline=left is not None and left <= timeout)
         except (TransportError, ClientClosedError) as error:
             failed = error
+        except asyncio.CancelledError:
+            self._notices.cut_off(request, journey.attempts, self.clock.now() - began, maybe_sent=wire.maybe_sent)
+            raise
         else:
             self._notices.attempt(request, journey.attempts, reply.status, self.clock.now() - began, None)
             return reply
@@ -232,14 +283,18 @@ class Pipeline:
         patience = None if options.max_wait is None else options.max_wait - journey.waited_for_limit
         allowed = min((seconds for seconds in (left, patience) if seconds is not None), default=None)
         is_deadline = left is not None and (patience is None or left <= patience)
-        self._notices.waiting(journey.request, "limit", self.limiter.state.next_free)
+        self._notices.waiting(journey.request, "limit", self.limiter.time_for(1))
         place = self.limiter.acquire(
             priority=options.priority, max_wait=allowed, max_pause=options.retry.max_retry_after
         )
         if journey.attempts == 0 and (spent := SPENT.get()) is not None:
             place = spent.unless_stopped(place)
+        # A limiter refuses by itself what takes longer than max_wait; to ask, it may need a moment of its own.
+        bound = allowed if allowed is None or is_deadline else allowed + self._asking
+        permit: Permit | None = None
+        wait = longer = 0.0
         try:
-            return await self.lifetime.bounded(place, allowed)
+            permit = await self.lifetime.bounded(place, bound)
         except RateLimitError as error:
             wait = longer = error.retry_after or 0.0
         except TimeUpError:
@@ -248,7 +303,14 @@ class Pipeline:
             waited = self.clock.now() - began
             journey.waited += waited
             journey.waited_for_limit += waited
+        try:
             self._notices.waited(journey.request, "limit", waited)
+        except BaseException:  # the hook's
+            if permit is not None:
+                await permit.release(sent=False)
+            raise
+        if permit is not None:
+            return permit
         if is_deadline and left is not None and longer > left:
             raise journey.too_late(wait)
         raise refused(wait, "the write limit has no place")

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Final
 
 from attrs import define
 
+from secoda_async._engine import protocol
 from secoda_async._engine.journey import Call, StoppedError
 from secoda_async._engine.pages import Lister
 from secoda_async._engine.pipeline import Pipeline
@@ -21,6 +22,14 @@ _CLOCK_STEP: Final = timedelta(seconds=2)
 """A `Date` header has whole seconds, and was written before it arrived."""
 
 
+class _FoundError(Exception):
+    """The group that an unclear create was about has shown up, just before the create was to be sent once more."""
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self.group = group
+
+
 @define(eq=False, repr=False)
 class Creator:
     """Creates groups, and knows which it has created: those can't be what a lost answer was about."""
@@ -33,26 +42,45 @@ class Creator:
 
         Two creates of one name come one after the other when they look, or each might find the other's group.
         """
+        name = _name_of(fields)
         if not finds:
-            return self._noted(await self.pipeline.send(call, read))
-        async with self.pipeline.in_turn(f"create {fields.name}", call):
-            try:
+            with self.pipeline.creating.one(name):
                 return self._noted(await self.pipeline.send(call, read))
-            except OutcomeUnknownError as error:
-                unknown = error
-            group = await self._find(call, fields, unknown)
-            if group is not None:
-                return self._noted(group)
-            try:
-                return self._noted(await self.pipeline.send(call, read))
-            except OutcomeUnknownError as error:
-                unknown = error
-            except StoppedError:
-                raise unknown from None
-            group = await self._find(call, fields, unknown)
+        async with self.pipeline.in_turn(f"create {name}", call):
+            with self.pipeline.creating.one(name):
+                return self._noted(await self._create(call, fields, read))
+
+    async def _create(self, call: Call, fields: GroupFields, read: Callable[[Reply], Group]) -> Group:
+        try:
+            return await self.pipeline.send(call, read)
+        except OutcomeUnknownError as error:
+            unknown = error
+        group = await self._find(call, fields, unknown)
+        if group is not None:
+            return group
+        try:
+            return await self.pipeline.send(call.checked_by(partial(self._check, call, fields)), read)
+        except _FoundError as found:
+            return found.group
+        except OutcomeUnknownError as error:
+            unknown = error
+        except StoppedError:
+            raise unknown from None
+        except SecodaError as error:  # a clear no to the second says nothing of the first
+            unknown.message += f"; sending it once more failed: {error.message}"
+            raise unknown from error
+        group = await self._find(call, fields, unknown)
         if group is None:
             raise unknown
-        return self._noted(group)
+        return group
+
+    async def _check(self, call: Call, fields: GroupFields) -> None:
+        """Look once more, now that the create can be sent: it may have waited long for its place."""
+        found = await self._look(call, fields, await self._server_time_of(call))
+        if len(found) == 1 and self.pipeline.creating.number_of(_name_of(fields)) == 1:
+            raise _FoundError(found[0])
+        if found:
+            raise SecodaError(f"{len(found)} groups may be it by now")
 
     def _noted(self, group: Group) -> Group:
         self.pipeline.created.add(group.id)
@@ -77,19 +105,21 @@ class Creator:
 
     async def _looked_for(self, call: Call, fields: GroupFields, since: datetime) -> list[Group]:
         """Look until something is found; nothing is found only when the last look saw the whole list."""
-        moved: PaginationError | None = None
+        failed: SecodaError | None = None
         for pause in _LOOKS:
             await self.pipeline.pause(call, pause)
             try:
                 found = await self._look(call, fields, since)
             except PaginationError as error:  # others change groups just now
-                moved = error
+                failed = error
                 continue
-            if found:
+            failed = None
+            if found and self.pipeline.creating.number_of(_name_of(fields)) > 1:
+                failed = SecodaError("what was found may be the group of another create that is under way")
+            elif found:
                 return found
-            moved = None
-        if moved is not None:
-            raise moved
+        if failed is not None:
+            raise failed
         return []
 
     async def _look(self, call: Call, fields: GroupFields, since: datetime) -> list[Group]:
@@ -104,14 +134,10 @@ class Creator:
     async def _server_time_of(self, call: Call) -> datetime:
         """When the call began, by the server's own clock."""
         request = request_to("GET", self.lister.collection)
-        date = await self.pipeline.send(call.followed_by(request), _date)
+        date = await self.pipeline.send(call.followed_by(request), protocol.date_of) or datetime.now(UTC)
         return date - timedelta(seconds=self.pipeline.clock.now() - call.began) - _CLOCK_STEP
 
 
-def _date(reply: Reply) -> datetime:
-    for value in reply.values(b"date"):
-        try:
-            return parsedate_to_datetime(value).astimezone(UTC)
-        except (ValueError, OverflowError):
-            continue
-    return datetime.now(UTC)
+def _name_of(fields: GroupFields) -> str:
+    """The name as the server stores it."""
+    return (fields.name or "").strip()

@@ -19,7 +19,7 @@ from tenacity import (
 
 from secoda_async._engine.retry_table import Step
 from secoda_async.config import RetryPolicy
-from secoda_async.errors import APIError
+from secoda_async.errors import APIError, RateLimitError
 
 T = TypeVar("T")
 
@@ -92,7 +92,8 @@ async def retrying(
     enough = stop_after_attempt(policy.attempts)
 
     def is_over(state: RetryCallState) -> bool:
-        return enough(state) or (decide(_failure(state)) is Step.RETRY and not budget.take())
+        # A 429 says that the server is well, and when to come again: nothing to be sparing for.
+        return enough(state) or (not isinstance(_failure(state), RateLimitError) and not budget.take())
 
     controller = AsyncRetrying(
         retry=retry_if_exception(is_worth_it),

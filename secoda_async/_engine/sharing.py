@@ -13,6 +13,9 @@ from secoda_async.config import ApiKeyProvider, RateLimit, Secret
 _LIMITERS: Final[WeakValueDictionary[Hashable, SlidingWindowLimiter]] = WeakValueDictionary()
 """Those that clients use at present. State of the whole process: what the server counts is one for it as well."""
 
+_BUSY: Final[dict[Hashable, SlidingWindowLimiter]] = {}
+"""Those that may still remember writes, of clients that are gone too: the server remembers them as well."""
+
 _LOCK: Final = threading.Lock()
 
 
@@ -30,8 +33,11 @@ def shared_limiter(
     except TypeError:
         return SlidingWindowLimiter(limit, clock=clock)
     with _LOCK:
+        for idle in [known for known, limiter in _BUSY.items() if limiter.is_idle]:
+            del _BUSY[idle]
         limiter = _LIMITERS.get(place)
         if limiter is None:
             limiter = _LIMITERS[place] = SlidingWindowLimiter(limit, clock=clock)
         limiter.tighten(limit)
+        _BUSY[place] = limiter
         return limiter

@@ -8,8 +8,9 @@ import asyncio
 import platform
 import ssl as ssl_module
 import urllib.request
+from contextvars import ContextVar
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -18,7 +19,7 @@ from attrs import define, field
 from yarl import URL
 
 from secoda_async._engine.loops import Home, PerLoop
-from secoda_async._engine.protocol import Reply, Request
+from secoda_async._engine.protocol import LIMITED, Reply, Request
 from secoda_async._version import __version__
 from secoda_async.config import Secret
 from secoda_async.errors import ClientClosedError, ConfigurationError, RequestTimeoutError, TransportError
@@ -74,6 +75,52 @@ async def _no_hidden_resend(
     raise dropped
 
 
+class Slots:
+    """Places on the wire: aiohttp's own queue would be counted as time on the wire.
+
+    Writes have three in four at most, so that reads need not wait for slow writes.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._all = asyncio.Semaphore(places)
+        self._writes = asyncio.Semaphore(max(1, places * 3 // 4))
+
+    def is_full(self, method: str) -> bool:
+        """Whether `acquire` would wait."""
+        return self._all.locked() or (method in LIMITED and self._writes.locked())
+
+    async def acquire(self, method: str) -> None:
+        """Wait for a place and take it; who came first is served first."""
+        if method in LIMITED:
+            await self._writes.acquire()
+        try:
+            await self._all.acquire()
+        except BaseException:
+            if method in LIMITED:
+                self._writes.release()
+            raise
+
+    def release(self, method: str) -> None:
+        """Give it back."""
+        self._all.release()
+        if method in LIMITED:
+            self._writes.release()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells a request without a body when it has a connection: from then on it may have been sent."""
+
+    async def connect(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
+        connection = await super().connect(*arguments, **options)
+        if (wire := _BODILESS.get()) is not None:
+            wire.maybe_sent = True
+        return connection
+
+
+_BODILESS: Final[ContextVar[Wire | None]] = ContextVar("secoda_async_bodiless", default=None)
+"""The request that this task is sending, when it has no body to tell."""
+
+
 @define(eq=False, repr=False)
 class _Sessions:
     """The sessions of one event loop."""
@@ -82,8 +129,9 @@ class _Sessions:
     """For everything that may be repeated: connections are kept and used again."""
     fresh: aiohttp.ClientSession
     """For POST: a connection of its own each time, so that none is sent just as the server hangs up."""
-    slots: asyncio.Semaphore
-    """How many requests may be on the wire: aiohttp's own queue would be counted as time on the wire."""
+    slots: Slots
+    are_given: bool = False
+    """Whether they are somebody else's."""
 
     async def close(self) -> None:
         """Close them both, even if the event loop ends meanwhile and cancels this."""
@@ -96,14 +144,14 @@ class _Sessions:
 def _opened(max_connections: int, ssl: ssl_module.SSLContext | None, proxy: URL | None) -> _Sessions:
     """Sessions of our own."""
     # Our own slots do the queueing: the connector's limit is off.
-    keep, close = (aiohttp.TCPConnector(limit=0, ssl=ssl or True, force_close=force) for force in (False, True))
+    keep, close = (_Connector(limit=0, ssl=ssl or True, force_close=force) for force in (False, True))
     reused, fresh = (
         aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_READ_BUFFER, proxy=proxy
         )
         for connector in (keep, close)
     )
-    return _Sessions(reused, fresh, asyncio.Semaphore(max_connections))
+    return _Sessions(reused, fresh, Slots(max_connections))
 
 
 @define(eq=False, repr=False)
@@ -118,7 +166,7 @@ class _Borrowed:
         if not self.home.is_here():  # its connections would be used from two threads
             raise _elsewhere()
         limit = (self.session.connector.limit if self.session.connector else 0) or self.max_connections
-        return _Sessions(self.session, self.session, asyncio.Semaphore(min(limit, self.max_connections)))
+        return _Sessions(self.session, self.session, Slots(min(limit, self.max_connections)), are_given=True)
 
 
 async def _left_open(_: _Sessions) -> None:
@@ -146,7 +194,7 @@ class Transport:
         agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
         self._headers = {"Accept": "application/json", "User-Agent": agent}
 
-    def slots(self) -> asyncio.Semaphore:
+    def slots(self) -> Slots:
         """The running event loop's places on the wire."""
         return self._sessions.here().slots
 
@@ -161,8 +209,10 @@ class Transport:
         body = None
         if request.body is not None:
             body = _Body(request.body, wire)
+            headers["Content-Type"] = "application/json"  # a session that was given may have another for all
         else:
-            wire.maybe_sent = True  # nothing will tell: assume it
+            wire.maybe_sent = sessions.are_given  # nothing will tell: assume it
+        _BODILESS.set(wire if body is None else None)
         session = sessions.fresh if request.method == "POST" else sessions.reused
         if session.closed:
             raise ClientClosedError("the aiohttp session that the client was given is closed")

@@ -3,11 +3,14 @@
 from collections import deque
 from collections.abc import Iterable
 from math import inf
-from typing import Self
+from typing import Final, Self
 
 from attrs import define, field
 
 from secoda_async.config import RateLimit
+
+_LONGEST_PAUSE: Final = 86_400.0
+"""Seconds: one bad header must not close a gate for good."""
 
 
 @define(eq=False, repr=False)
@@ -20,8 +23,12 @@ class Gate:
 
     def pause(self, seconds: float | None, now: float) -> float:
         """Stay closed for so many seconds from now; never shortens. Returns the seconds until it opens."""
-        self._opens_at = max(self._opens_at, now + (self.window if seconds is None else seconds))
+        self._opens_at = max(self._opens_at, now + self.pause_of(seconds))
         return self.delay(now)
+
+    def pause_of(self, seconds: float | None) -> float:
+        """The pause that is kept when so many seconds are asked for."""
+        return self.window if seconds is None else min(seconds, _LONGEST_PAUSE)
 
     def delay(self, now: float) -> float:
         """Seconds until it opens: 0 when it is open."""
@@ -96,6 +103,10 @@ class Window:
         while self._free_at and self._free_at[0] <= now:
             self._free_at.popleft()
         return max(0, self._left())
+
+    def is_empty(self, now: float) -> bool:
+        """Whether no place is taken, and nothing is paused or spaced."""
+        return self.in_flight == 0 and now >= self._spaced_until and self.free(now) == self.limit.places
 
     def ready_in(self, now: float) -> float:
         """Seconds until a place can be taken; a window when that depends on answers that are still to come."""

@@ -36,7 +36,7 @@ __all__ = ["RedisRateLimiter"]
 
 _log: Final = logging.getLogger("secoda_async")
 
-PATIENCE: Final = 5.0
+PATIENCE: Final = 1.0
 """Seconds that Redis may take for an answer."""
 
 LOOK_EVERY: Final = 1.0
@@ -58,6 +58,8 @@ class _Line:
 
     redis: Redis
     is_ours: bool
+    telling: set[asyncio.Task[None]] = field(init=False, factory=set["asyncio.Task[None]"])
+    """What Redis is being told just now."""
     queues: dict[Priority, deque[asyncio.Event]] = field(
         init=False, factory=lambda: {"interactive": deque(), "background": deque()}
     )
@@ -73,6 +75,8 @@ class _Line:
 
     async def close(self) -> None:
         """Close the connections that are ours."""
+        for task in tuple(self.telling):
+            task.cancel()
         if self.is_ours:
             await self.redis.aclose()
 
@@ -87,7 +91,7 @@ class _Place:
 
     async def release(self, *, sent: bool) -> None:
         await self.mine.release(sent=sent)
-        await self.limiter.give_back(self.token, sent=sent)
+        self.limiter.give_back(self.token, sent=sent)
 
 
 class RedisRateLimiter:
@@ -145,6 +149,7 @@ class RedisRateLimiter:
         self._owed: dict[str, float] = {}
         """What Redis is still to be told: the places that are over, and when each is free again."""
         self._away_until = -inf
+        self._why, self._is_refused = "", False
 
     @property
     def state(self) -> LimitState:
@@ -193,17 +198,19 @@ class RedisRateLimiter:
     async def pause(self, seconds: float | None) -> None:
         """Let nobody start for so many seconds (None: for one window), and space what comes after it."""
         await self._own.pause(seconds)
-        await self._tell(pause=self.limit.per_seconds if seconds is None else seconds)
+        self._tell_soon(pause=self._seen.gate.pause_of(seconds))
 
-    async def give_back(self, token: str, *, sent: bool) -> None:
-        """Say that a request is over. Never raises: what Redis can't be told now, it is told later."""
+    def give_back(self, token: str, *, sent: bool) -> None:
+        """Say that a request is over. Waits for nothing: what Redis can't be told now, it is told later."""
         self._owe(token, self._clock.now() + self.limit.per_seconds if sent else 0.0)
-        await self._tell()
+        self._tell_soon()
 
     async def aclose(self) -> None:
         """Tell Redis what it does not know yet, and close the connections that are ours."""
         if self._owed:
             await self._tell()
+        line = self._lines.here()
+        await asyncio.gather(*line.telling)
         await self._lines.close()
 
     async def __aenter__(self) -> Self:
@@ -261,6 +268,13 @@ class RedisRateLimiter:
         while len(self._owed) > MOST_OWED:
             del self._owed[next(iter(self._owed))]
 
+    def _tell_soon(self, *, pause: float | None = None) -> None:
+        """Tell Redis in a task: who ends a request, or is cancelled, waits for the server and for nobody else."""
+        line = self._lines.here()
+        task = asyncio.create_task(self._tell(pause=pause))
+        line.telling.add(task)
+        task.add_done_callback(line.telling.discard)
+
     async def _tell(self, *, pause: float | None = None) -> None:
         """Ask for nothing; an answer that does not come does no harm."""
         if self._clock.now() >= self._away_until:
@@ -270,6 +284,8 @@ class RedisRateLimiter:
     async def _ask(self, token: str, *, pause: float | None = None) -> bool:
         """Tell Redis what it does not know yet, and ask for a place; whether it was given."""
         now = self._clock.now()
+        if now < self._away_until:  # who waited behind one that failed need not find out again
+            raise self._failure()
         owed = dict(self._owed)
         times = (self.limit.per_seconds, self._lease)
         arguments: list[str | int] = [
@@ -284,14 +300,14 @@ class RedisRateLimiter:
         try:
             answer = await self._lifetime.bounded(self._run(arguments), PATIENCE)
         except (RedisError, OSError, TimeUpError) as error:
-            failed = self._unavailable(error)
+            self._note_absence(error)
         else:
             self._learn(answer)
             for over in owed:
                 self._owed.pop(over, None)
             return bool(answer[0])
         if not self._goes_on_alone:
-            raise failed
+            raise self._failure()
         return False
 
     async def _run(self, arguments: list[str | int]) -> list[int]:
@@ -318,16 +334,20 @@ class RedisRateLimiter:
             self._away_until = -inf
             _log.info("the shared write limit %r is back", self._name)
 
-    def _unavailable(self, error: Exception) -> SecodaError:
-        """Remember that Redis is away, say so once, and make the error for it."""
-        why = "no answer in time" if isinstance(error, TimeUpError) else str(error) or type(error).__name__
+    def _note_absence(self, error: Exception) -> None:
+        """Remember that Redis is away, and say so once."""
+        self._why = "no answer in time" if isinstance(error, TimeUpError) else str(error) or type(error).__name__
+        self._is_refused = isinstance(error, (AuthenticationError, NoPermissionError))
         if self._away_until == -inf:
             what = "this process keeps the limit by itself" if self._goes_on_alone else "writes fail"
-            _log.warning("the shared write limit %r is away: %s; until it is back, %s", self._name, why, what)
+            _log.warning("the shared write limit %r is away: %s; until it is back, %s", self._name, self._why, what)
         self._away_until = self._clock.now() + AWAY_FOR
-        if isinstance(error, (AuthenticationError, NoPermissionError)):
-            return ConfigurationError(f"Redis refuses to keep the shared write limit {self._name!r}: {why}")
-        failed = TransportError(f"the shared write limit {self._name!r} can't be reached: {why}")
+
+    def _failure(self) -> SecodaError:
+        """The error for a Redis that is away."""
+        if self._is_refused:
+            return ConfigurationError(f"Redis refuses to keep the shared write limit {self._name!r}: {self._why}")
+        failed = TransportError(f"the shared write limit {self._name!r} can't be reached: {self._why}")
         failed.maybe_sent = False
         return failed
 
