@@ -236,6 +236,15 @@ class TestDrift:
         assert (report.ok, report.counts) == (True, {"unchanged": 3})
         assert writes(emulator) == []
 
+    async def test_a_group_that_went_meanwhile_is_left_alone(
+        self, emulator: Emulator, secoda: SecodaClient, plan: Plan
+    ) -> None:
+        for group in ("a", "c"):
+            emulator.faults.add(status=404, method="GET", path=f"/auth/group/{group}")
+        report = await secoda.apply(plan)
+        assert [outcome.status for outcome in report.outcomes] == ["applied", "failed", "not_attempted"]
+        assert "'a' is not there any more" in str(report.outcomes[1].error)
+
     @pytest.mark.parametrize(
         "fields", [{"description": "theirs"}, {"description": "changed", "users": ["u-ana", "u-eve"]}]
     )

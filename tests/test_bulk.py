@@ -315,3 +315,47 @@ async def test_the_first_refusal_is_the_one_that_is_told(emulator: Emulator, sec
     emulator.faults.add(status=401)
     (outcome,) = await outcomes_of(secoda, [DeleteGroup(next(iter(emulator.groups)))])
     assert isinstance(outcome.error, AuthenticationError)
+
+
+class TestCuttingOff:
+    @pytest.mark.requirement("BS-7")
+    async def test_what_waits_for_the_limit_is_not_attempted(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        stop = asyncio.Event()
+        outcomes: list[Outcome] = []
+        async for outcome in secoda.bulk(creates(200), stop=stop):
+            outcomes.append(outcome)
+            if sum(outcome.status == "applied" for outcome in outcomes) == 30:
+                stop.set()
+        assert Counter(statuses(outcomes)) == {"applied": 30, "not_attempted": 170}
+        assert (clock.now() < 60, emulator.count("POST")) == (True, 30)
+
+    @pytest.mark.requirement("BS-1", "BS-7")
+    async def test_given_up_it_accounts_for_all(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(stall="after", method="POST", match=creates_of("g1"))
+        run = secoda.bulk(creates(40), concurrency=3)
+        seen = [await anext(run) for _ in range(5)]
+        await run.aclose()
+        every = [*seen, *run.rest]
+        assert sorted(outcome.index for outcome in every) == list(range(40))
+        assert {outcome.status for outcome in every if outcome.index == 1} == {"unknown"}
+        assert Counter(statuses(every))["not_attempted"] >= 30
+
+    @pytest.mark.requirement("BS-1")
+    async def test_a_source_that_is_cancelled_ends_it(self, secoda: SecodaClient) -> None:
+        async def source() -> AsyncGenerator[Operation, None]:
+            yield CreateGroup(name="a")
+            raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await outcomes_of(secoda, source(), concurrency=2)
+
+    @pytest.mark.requirement("BS-1")
+    async def test_a_key_that_is_refused_at_the_second_create_stops_it_too(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        emulator.faults.add(status=502, method="POST")
+        emulator.faults.add(status=403, method="POST", times=None)
+        outcomes = await outcomes_of(secoda, creates(5), concurrency=1)
+        assert statuses(outcomes) == ["unknown", *["not_attempted"] * 4]

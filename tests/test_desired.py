@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from secoda_async import UNSET, DesiredStateError
+from secoda_async import UNSET, DesiredStateError, Group
 from secoda_async.reconcile import DesiredGroup, DesiredState
 
 
@@ -134,3 +134,91 @@ def test_without_pyyaml_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "yaml", None)
     (problem,) = problems_of(tmp_path / "g.yaml", "groups: []")
     assert problem == ": reading YAML needs PyYAML: pip install 'secoda-async[cli]' (or use a .json file)"
+
+
+class TestTables:
+    """CSV: a row for each membership."""
+
+    def test_rows_of_one_name_are_one_group(self, tmp_path: Path) -> None:
+        text = "group,icon,description,member\n a ,i,d,x@example.com\nb,,,\na,i,d,y\n\na,i,d,x@example.com\n"
+        a, b = DesiredState.load(written(tmp_path / "g.csv", text)).groups
+        assert (a.name, a.icon, a.description, a.members) == ("a", "i", "d", ("x@example.com", "y"))
+        assert (b.icon, b.description, b.members) == ("", "", ())
+
+    def test_a_column_that_is_not_there_is_not_managed(self, tmp_path: Path) -> None:
+        (a,) = DesiredState.load(written(tmp_path / "g.csv", "group\na\n")).groups
+        assert (a.icon, a.description, a.members, a.id) == (UNSET, UNSET, UNSET, None)
+
+    def test_ids_tell_groups_of_one_name_apart(self, tmp_path: Path) -> None:
+        text = "group,id,member\na,1,x\na,2,\na,1,y\n"
+        groups = DesiredState.load(written(tmp_path / "g.csv", text)).groups
+        assert [(group.id, group.members) for group in groups] == [("1", ("x", "y")), ("2", ())]
+
+    def test_every_problem_comes_with_its_line(self, tmp_path: Path) -> None:
+        text = "group,icon,member\na,i,x\nb,i\na,j,y\na,i,\n,i,x\nc,i,x,z\n"
+        assert problems_of(tmp_path / "g.csv", text) == [
+            ":3: has 2 cells, not 3: write every cell, empty ones too",
+            ":7: has 4 cells, not 3: write every cell, empty ones too",
+            ":4: icon is 'j', but 'i' at line 2",
+            ":5: a member must be an e-mail address or id, not empty text",
+            ":6: the name is empty",
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "problems"),
+        [
+            ("", [":1: has no column 'group': the first line names the columns"]),
+            (
+                "group,members,icon,icon\n",
+                [
+                    ":1: there is no column 'members': use 'group', 'icon', 'description', 'member', 'id'",
+                    ":1: there are two columns 'icon': use 'group', 'icon', 'description', 'member', 'id'",
+                    ":1: there are two columns 'icon': use 'group', 'icon', 'description', 'member', 'id'",
+                ],
+            ),
+            ('group\n"a', [":2: is not CSV: unexpected end of data"]),
+        ],
+    )
+    def test_a_table_that_is_none(self, tmp_path: Path, text: str, problems: list[str]) -> None:
+        assert problems_of(tmp_path / "g.csv", text) == problems
+
+
+class TestIdentity:
+    def test_ids_and_former_names(self, tmp_path: Path) -> None:
+        text = "groups:\n- {name: a, id: g-1, previously: [b, ' c ']}\n"
+        (group,) = DesiredState.load(written(tmp_path / "g.yaml", text)).groups
+        assert (group.id, group.previously) == ("g-1", ("b", "c"))
+
+    def test_what_they_cannot_be(self, tmp_path: Path) -> None:
+        text = """groups:
+- {name: a, id: x/y}
+- {name: b, id: 5}
+- {name: c, previously: b}
+- {name: d, previously: [b, '']}
+- {name: e, id: g, previously: [x]}
+- {name: f, id: g, previously: [x]}
+"""
+        name = f"{tmp_path}/g.yaml"
+        problems = problems_of(tmp_path / "g.yaml", text)
+        assert problems[0].startswith(":2: ")
+        assert problems[1:] == [
+            ":3: an id must be text, not a number",
+            ":4: previously must be a list, not text: each is a name; [] is none",
+            ":5: a former name must be a name, not empty text",
+            f":7: the id g stands twice, first at {name}:6",
+            f":5: previously 'b' is the name of the group at {name}:3",
+            f":7: previously 'x' is also said at {name}:6",
+        ]
+
+    def test_groups_as_they_are_manage_all_their_fields(self) -> None:
+        there = [Group(id="1", name="a", icon="i", users=("u",)), Group(id="2", name="b"), Group(id="3", name="b ")]
+        a, b, c = DesiredState.from_groups(there).groups
+        assert (a.name, a.id, a.icon, a.description, a.members) == ("a", None, "i", None, ("u",))
+        assert ((b.name, b.id), (c.name, c.id)) == (("b", "2"), ("b", "3"))
+
+    def test_groups_from_code_are_checked_too(self) -> None:
+        with pytest.raises(DesiredStateError) as caught:
+            DesiredState.from_groups(
+                [DesiredGroup(name="a"), DesiredGroup(name=" a "), DesiredGroup(name="b", place="x")]
+            )
+        assert caught.value.problems == ("groups[1]: the name 'a' stands twice, first at groups[0]",)

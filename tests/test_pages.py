@@ -497,3 +497,29 @@ class TestLinks:
         emulator.link_origin = origin
         assert len(await secoda.groups.snapshot()) == 120
         assert caplog.records == []
+
+
+@pytest.mark.requirement("PG-3", "BS-2")
+@pytest.mark.parametrize("is_dated", [True, False])
+async def test_a_delete_that_a_create_hides_is_noticed(
+    emulator: Emulator,
+    secoda: SecodaClient,
+    is_dated: bool,  # noqa: FBT001
+) -> None:
+    def others(_: RecordedRequest) -> bool:
+        if "new" not in emulator.groups:
+            first = emulator.groups.pop("group-0")
+            created = "2999-01-01T00:00:00Z" if is_dated else None
+            emulator.groups["new"] = first | {"id": "new", "created_at": created}
+        return False
+
+    emulator.faults.add(status=500, match=others, path="page=2")
+    assert [group.id for group in await secoda.groups.snapshot(concurrency=1)] == list(emulator.groups)
+    assert len(emulator.requests) >= 6
+
+
+@pytest.mark.requirement("PG-3")
+async def test_without_a_date_a_list_is_read_twice(emulator: Emulator, secoda: SecodaClient) -> None:
+    emulator.faults.add(headers={"Date": "soon"}, times=None)
+    assert len(await secoda.groups.snapshot()) == 120
+    assert len(emulator.requests) == 6

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Connect, about, pass_time, settled, until
+from test_failures import never, serving
 
 from secoda_async import (
     APIError,
@@ -21,9 +22,11 @@ from secoda_async import (
     ConflictError,
     DeadlineExceededError,
     Event,
+    LimitState,
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
+    Permit,
     RateLimit,
     RateLimitError,
     RedirectError,
@@ -36,6 +39,8 @@ from secoda_async import (
     TransportError,
     WaitEvent,
 )
+from secoda_async._engine.journey import Spent, StoppedError
+from secoda_async._engine.lifetime import Lifetime
 from secoda_async.emulator import Emulator
 
 Json = dict[str, Any]
@@ -1029,3 +1034,168 @@ class TestEvents:
         lines = [record.getMessage() for record in caplog.records if "waiting" in record.getMessage()]
         assert 1 <= len(lines) <= 3
         assert all("the write limit" in line and "POST /api/v1/auth/group" in line for line in lines)
+
+
+class TestHeldBack:
+    """Calls that have a place in the limit, and none on the wire yet."""
+
+    @pytest.mark.requirement("RL-2")
+    @pytest.mark.parametrize("call", [create, get])
+    async def test_what_waits_for_the_wire_does_not_start_in_a_pause(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock, call: Call
+    ) -> None:
+        secoda = connect(max_connections=4)
+        emulator.latency = 0.5
+        emulator.faults.add(status=429, headers={"Retry-After": "10"}, times=3)
+        await asyncio.gather(*(call(secoda) for _ in range(12)), return_exceptions=True)
+        paused = max(record.answered_at or 0 for record in emulator.requests if record.status == 429)
+        assert not [record for record in emulator.requests if paused < record.at < paused + 9]
+        assert clock.now() > 10
+
+    @pytest.mark.requirement("RL-3")
+    async def test_reads_have_places_of_their_own_beside_slow_writes(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock, group_id: str
+    ) -> None:
+        secoda = connect(max_connections=4)
+        emulator.faults.add(delay=5, method="POST", times=None)
+        writes = [asyncio.ensure_future(create(secoda)) for _ in range(8)]
+        await until(lambda: emulator.count("POST") == 3)
+        await secoda.groups.get(group_id)
+        assert clock.now() < 5
+        await asyncio.gather(*writes)
+
+    @pytest.mark.requirement("RL-4")
+    async def test_a_place_that_was_lent_is_taken_anew_after_a_long_wait_for_the_wire(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock, group_id: str
+    ) -> None:
+        class Lent:
+            """A limiter of somebody else's."""
+
+            def __init__(self) -> None:
+                self.own = SlidingWindowLimiter(RateLimit(1), clock=clock)
+                self.taken: list[float] = []
+
+            @property
+            def state(self) -> LimitState:
+                return self.own.state
+
+            def time_for(self, writes: int) -> float:
+                return self.own.time_for(writes)
+
+            async def pause(self, seconds: float | None) -> None:
+                await self.own.pause(seconds)
+
+            async def acquire(self, **options: Any) -> Permit:  # noqa: ANN401
+                if len(self.taken) == 1 and is_gone:
+                    await (await self.own.acquire()).release(sent=True)
+                permit = await self.own.acquire(**options)
+                self.taken.append(clock.now())
+                return permit
+
+        for is_gone in (False, True):
+            limiter = Lent()
+            secoda = connect(max_connections=1, limiter=limiter)
+            emulator.faults.add(delay=5, method="GET")
+            read = asyncio.ensure_future(secoda.groups.get(group_id))
+            await until(lambda: emulator.count("GET") == (2 if is_gone else 1))  # noqa: B023
+            began = clock.now()
+            write = asyncio.ensure_future(create(secoda))
+            await asyncio.gather(read, write)
+            assert limiter.taken[0] == about(began)
+            assert limiter.taken[1] >= began + 5 - 0.001
+            assert emulator.count("POST") == (2 if is_gone else 1)
+
+
+class TestTold:
+    @pytest.mark.requirement("RT-7", "OB-1")
+    async def test_a_write_that_is_cancelled_on_the_wire_leaves_a_trace(
+        self, emulator: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        events: list[Event] = []
+        secoda = connect(on_event=events.append)
+        emulator.faults.add(stall="after", times=None)
+        for call in (create, get):
+            events.clear()
+            task = asyncio.ensure_future(call(secoda))
+            await until(lambda: emulator.requests)
+            await settled()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            (event,) = [event for event in events if isinstance(event, AttemptEvent)]
+            assert (event.error, event.status) == ("CancelledError", None)
+            emulator.requests.clear()
+        (line,) = [record.getMessage() for record in caplog.records if record.name == "secoda_async"]
+        assert (
+            line == "POST /api/v1/auth/group was cancelled after it was sent: whether it was carried out is not known"
+        )
+
+    @pytest.mark.requirement("SL-3", "OB-1")
+    async def test_a_hook_that_ends_the_call_takes_no_place_along(self, emulator: Emulator, connect: Connect) -> None:
+        class EndError(BaseException):
+            """As `pytest.fail` raises."""
+
+        def hook(event: Event) -> None:
+            if isinstance(event, WaitEvent):
+                raise EndError
+
+        secoda = connect(on_event=hook, write_limit=RateLimit(1, per_seconds=1))
+        await create(secoda)
+        with pytest.raises(EndError):  # with a place
+            await create(secoda)
+        emulator.latency = 20
+        first = asyncio.ensure_future(create(secoda))
+        await until(lambda: emulator.count("POST") == 2)
+        with pytest.raises(EndError):  # and without
+            await create(secoda.with_options(deadline=5))
+        await first
+        assert (secoda.limiter.state.in_flight, secoda.limiter.state.queued) == (0, 0)
+
+    @pytest.mark.requirement("OB-1")
+    async def test_a_wait_in_a_long_queue_is_logged(
+        self, secoda: SecodaClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "secoda_async")
+        await asyncio.gather(*(create(secoda) for _ in range(31)))
+        assert "waiting 60.0 s (the write limit) before POST" in caplog.text
+
+    @pytest.mark.requirement("SL-2")
+    async def test_a_wait_that_begins_after_the_close_does_not(self, clock: AutojumpClock) -> None:
+        lifetime = Lifetime(clock)
+        lifetime.close()
+        for work in (asyncio.sleep(9), asyncio.ensure_future(asyncio.sleep(0))):
+            with pytest.raises(ClientClosedError):
+                await lifetime.bounded(work, None)
+
+    @pytest.mark.requirement("RT-9")
+    async def test_a_503_with_retry_after_costs_budget(self, emulator: Emulator, connect: Connect) -> None:
+        emulator.faults.add(status=503, headers={"Retry-After": "0"}, times=None)
+        await failure(get(connect(retry=RetryPolicy(budget=2))))
+        assert len(emulator.requests) == 3
+
+    @pytest.mark.requirement("RT-3")
+    async def test_a_delete_that_never_connected_is_not_unclear(self, clock: AutojumpClock) -> None:
+        async with serving(never) as origin:
+            url = origin.replace("http:", "https:")  # nobody shakes hands
+            async with SecodaClient("key", base_url=url, clock=clock, retry=ONCE, timeout=3) as secoda:
+                error = await failure(delete(secoda))
+        assert isinstance(error, RequestTimeoutError)
+        assert error.maybe_sent is False
+
+
+class TestSpent:
+    """What a bulk knows of its operations."""
+
+    @pytest.mark.requirement("BS-7")
+    async def test_an_operation_that_is_stopped_begins_no_wait(self) -> None:
+        spent = Spent()
+        spent.stop()
+        for work in (asyncio.sleep(9), asyncio.ensure_future(asyncio.sleep(0))):
+            with pytest.raises(StoppedError):
+                await spent.unless_stopped(work)
+
+    async def test_a_timeout_of_the_works_own_stays_one(self) -> None:
+        async def work() -> None:
+            raise TimeoutError("mine")
+
+        with pytest.raises(TimeoutError, match="mine"):
+            await Spent().unless_stopped(work())

@@ -9,6 +9,7 @@ from conftest import Connect, about, pass_time, until
 from secoda_async import (
     APIError,
     AutojumpClock,
+    CreateGroup,
     Group,
     OutcomeUnknownError,
     SecodaClient,
@@ -263,3 +264,85 @@ class TestLimits:
         assert len(emulator.requests) == 2
         emulator.faults.clear()
         assert (await create(secoda)).name == "A"  # the name is free again
+
+
+class TestTheSecondCreate:
+    """What may happen between the last look and the second create."""
+
+    @pytest.mark.requirement("RT-1", "BS-5")
+    async def test_a_group_that_shows_while_it_waits_for_its_place_is_found(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock
+    ) -> None:
+        secoda = connect()
+        emulator.faults.add(delay=45, method="POST", match=lambda record: record.json == {"name": "slow"})
+        calls = [create(secoda, "slow"), *(create(secoda, f"g{index}") for index in range(60))]
+        first, *_ = await asyncio.gather(*calls)
+        assert named(emulator, "slow") == [first.id]
+        assert clock.now() >= 60
+
+    @pytest.mark.requirement("RT-1", "BS-5")
+    @pytest.mark.parametrize("groups", [1, 2])
+    async def test_several_that_show_while_it_waits_are_told_of(
+        self, emulator: Emulator, secoda: SecodaClient, groups: int
+    ) -> None:
+        """Those of another program, say."""
+        emulator.faults.add(status=502, method="POST")
+
+        def others(_: object) -> bool:
+            if emulator.count("GET") != before:
+                return False
+            for index in range(groups):
+                new = {"id": f"x{index}", "name": "A", "created_at": "2999-01-01T00:00:00Z"}
+                emulator.groups[f"x{index}"] = emulator.groups["group-0"] | new
+            return False
+
+        before = 1 + 3 * 3 + 1  # the server's time, three looks at three pages, the server's time
+        emulator.faults.add(match=others, status=500)
+        if groups == 1:
+            assert (await create(secoda)).id == "x0"
+        else:
+            with pytest.raises(OutcomeUnknownError, match="2 groups may be it by now"):
+                await create(secoda)
+        assert emulator.count("POST") == 1
+
+    @pytest.mark.requirement("BS-7", "RT-1")
+    async def test_stopped_before_it_the_outcome_is_unknown(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        stop = asyncio.Event()
+        emulator.faults.add(status=502, method="POST")
+
+        def last_look(_: object) -> bool:
+            if emulator.count("GET") == 1 + 3 * 3:
+                stop.set()
+            return False
+
+        emulator.faults.add(match=last_look, status=500)
+        (outcome,) = [outcome async for outcome in secoda.bulk([CreateGroup(name="A")], stop=stop)]
+        assert (outcome.status, emulator.count("POST")) == ("unknown", 1)
+
+
+class TestOtherCreates:
+    @pytest.mark.requirement("RT-1", "BS-5")
+    @pytest.mark.parametrize("other", ["A", " A "])
+    async def test_a_group_that_another_create_is_making_is_not_taken(
+        self, emulator: Emulator, secoda: SecodaClient, other: str
+    ) -> None:
+        emulator.faults.add(drop="before", method="POST")
+        emulator.faults.add(stall="after", method="POST")
+        found = asyncio.create_task(create(secoda, "A"))
+        await until(lambda: emulator.count("POST") == 1)
+        plain = asyncio.create_task(secoda.with_options(timeout=2.0).groups.create(name=other))
+        results = await asyncio.gather(found, plain, return_exceptions=True)
+        assert isinstance(results[1], OutcomeUnknownError)
+        assert emulator.count("POST") == 2 or len(named(emulator, "A")) == 2
+
+    @pytest.mark.requirement("RT-1")
+    async def test_while_that_lasts_nobody_knows(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(drop="before", method="POST")
+        emulator.faults.add(stall="after", method="POST")
+        found = asyncio.create_task(create(secoda, "A"))
+        await until(lambda: emulator.count("POST") == 1)
+        plain = asyncio.create_task(secoda.groups.create(name="A"))
+        with pytest.raises(OutcomeUnknownError, match="may be the group of another create"):
+            await found
+        plain.cancel()
+        await asyncio.gather(plain, return_exceptions=True)

@@ -569,3 +569,47 @@ class TestSettings:
     def test_before_it_was_used_all_is_free(self) -> None:
         limiter = RedisRateLimiter("redis://localhost", name="acme")
         assert (limiter.state.free, limiter.time_for(31)) == (30, 60)
+
+
+class TestHung:
+    """A Redis that takes commands and does not answer."""
+
+    @pytest.mark.requirement("RT-5", "RT-7")
+    async def test_who_ends_a_request_does_not_wait_for_it(
+        self, share: Share, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        limiter = share()
+        (permit,) = await take(limiter)
+        await redis.execute_command("CLIENT", "PAUSE", 200)
+        await permit.release(sent=True)
+        await limiter.pause(1)
+        (first, *others) = [asyncio.create_task(limiter.acquire()) for _ in range(4)]
+        await until(lambda: redis.waiting)
+        await settle()
+        clock.fire(PATIENCE)
+        for task in (first, *others):  # all at once, not one after the other
+            with pytest.raises(TransportError, match="no answer in time"):
+                await task
+        assert clock.now() == about(1000 + PATIENCE)
+
+    async def test_closing_does_not_wait_for_it_for_ever(self, server: RedisServer, redis: WatchedRedis) -> None:
+        limiter = RedisRateLimiter(server.url, name="acme")
+        permit = await limiter.acquire()
+        await permit.release(sent=True)  # told in a task
+        (task,) = vars(limiter)["_lines"].here().telling
+        await vars(limiter)["_lines"].close()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        assert not redis.waiting
+
+
+@pytest.mark.requirement("RL-6")
+async def test_now_or_never_is_now_when_there_is_a_place(server: RedisServer, redis: WatchedRedis) -> None:
+    async with (
+        RedisRateLimiter(server.url, name="acme") as limiter,
+        Emulator() as emulator,
+        SecodaClient(emulator.api_key, base_url=emulator.url, limiter=limiter, max_wait=0) as secoda,
+    ):
+        for _ in range(3):
+            await secoda.groups.create(name="A")
+    assert await redis.zcard(PLACES) == 3

@@ -16,6 +16,7 @@ from secoda_async import (
     SecodaClient,
     SecodaError,
 )
+from secoda_async.config import Secret
 from secoda_async.emulator import Emulator
 
 CANARY = "c4n4ry-/+=.~key-that-must-not-show"
@@ -187,3 +188,9 @@ async def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(
         async with SecodaClient({"given": key, "environment": None, "callable": provide}[how], clock=clock) as secoda:
             await secoda.groups.get("g")
     assert "c4n4ry" not in rendered(caught.value)
+
+
+@pytest.mark.requirement("ER-3")
+def test_a_part_of_a_key_does_not_show_either() -> None:
+    """Tracebacks of rich show the first characters of what is long."""
+    assert repr(Secret("x" * 100)[:80]) == repr(Secret("x")[0]) == "'***'"

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import threading
 from collections.abc import Callable, Generator
 
@@ -206,3 +207,51 @@ def test_serving_is_not_entered_twice() -> None:
         await settle()
 
     asyncio.run(calls())
+
+
+class TestOutliving:
+    """What the server remembers, this process does too."""
+
+    @pytest.mark.requirement("RL-1", "RL-4", "SL-1")
+    async def test_clients_one_after_the_other_share_it(self, emulator: Emulator, clock: AutojumpClock) -> None:
+        for index in range(3):
+            async with SecodaClient(emulator.api_key, base_url=emulator.url, clock=clock) as secoda:
+                await asyncio.gather(*(secoda.groups.create(name=f"{index}") for _ in range(30)))
+            del secoda
+            gc.collect()
+        assert emulator.busiest_window() == 30
+        assert emulator.refused == 0
+
+    def test_a_loop_that_has_ended_leaves_nobody_in_the_queue(self) -> None:
+        limit = SlidingWindowLimiter(RateLimit(1), clock=ManualClock())
+        ended = asyncio.new_event_loop()
+        permit = ended.run_until_complete(limit.acquire())
+        waiting = ended.create_task(limit.acquire())
+        ended.run_until_complete(settle())
+        ended.close()
+        assert limit.state.queued == 0
+
+        async def now() -> None:
+            await permit.release(sent=False)
+            await (await limit.acquire(max_wait=0)).release(sent=False)
+
+        asyncio.run(now())
+        del waiting
+        gc.collect()
+        assert (limit.state.free, limit.state.queued) == (1, 0)
+
+    def test_a_forked_process_takes_what_is_under_way_for_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        limit = SlidingWindowLimiter(RateLimit(2), clock=ManualClock())
+
+        async def calls() -> None:
+            await limit.acquire()
+            await limit.acquire()
+            waiting = asyncio.create_task(limit.acquire())
+            await settle()
+            assert limit.state.queued == 1
+            waiting.cancel()
+            await settle()
+
+        asyncio.run(calls())
+        monkeypatch.setattr(os, "getpid", lambda: 0)  # as in a child
+        assert (limit.state.in_flight, limit.state.queued, limit.state.next_free) == (0, 0, 60)

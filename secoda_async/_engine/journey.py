@@ -42,7 +42,11 @@ class Spent:
         Raises:
             StoppedError: When the operation is stopped.
         """
-        self._wait = wait = asyncio.timeout(0 if self._is_stopped else None)
+        if self._is_stopped:
+            if asyncio.iscoroutine(work):
+                work.close()
+            raise StoppedError
+        self._wait = wait = asyncio.timeout(None)
         try:
             async with wait:
                 return await work

@@ -211,13 +211,11 @@ class Applier:
     def _operation(self, index: int) -> Operation:
         change = self.plan.changes[index]
         fields = {name: getattr(change.after, name) for name in ("name", "icon", "description", "users")}
-        match change.kind:
-            case "create":
-                return CreateGroup(**fields)
-            case "update":
-                return UpdateGroup(change.id or "", **fields)
-            case "delete":
-                return DeleteGroup(change.id or "", missing_ok=True)
+        if change.kind == "create":
+            return CreateGroup(**fields)
+        if change.kind == "update":
+            return UpdateGroup(change.id or "", **fields)
+        return DeleteGroup(change.id or "", missing_ok=True)
 
     async def _make(self, index: int) -> Work:
         """Make one change, unless it is made already or something else has happened to its group."""
@@ -247,22 +245,20 @@ class Applier:
 
     async def _write(self, change: Change) -> Group | None:
         after = change.after
-        match change.kind:
-            case "create":
-                return await self.groups.create(
-                    name=after.name,
-                    icon=after.icon,
-                    description=after.description,
-                    users=after.users,
-                    on_unknown="reconcile",
-                )
-            case "update":
-                return await self.groups.update(
-                    change.id or "", name=after.name, icon=after.icon, description=after.description, users=after.users
-                )
-            case "delete":
-                await self.groups.delete(change.id or "", missing_ok=True)
-                return None
+        if change.kind == "delete":
+            await self.groups.delete(change.id or "", missing_ok=True)
+            return None
+        if change.kind == "update":
+            return await self.groups.update(
+                change.id or "", name=after.name, icon=after.icon, description=after.description, users=after.users
+            )
+        return await self.groups.create(
+            name=after.name,
+            icon=after.icon,
+            description=after.description,
+            users=after.users,
+            on_unknown="reconcile",
+        )
 
     def _note(self, index: int, outcome: Outcome) -> None:
         outcome = evolve(outcome, index=index)

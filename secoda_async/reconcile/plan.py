@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from secoda_async._engine import convert
 from secoda_async.errors import DesiredStateError, ResponseError
-from secoda_async.models import UNSET, GroupFields
+from secoda_async.models import GroupFields
 
 __all__ = ["Breach", "Change", "Conflict", "Plan"]
 
@@ -165,8 +165,3 @@ def _unusable(name: str, why: str) -> DesiredStateError:
     error = DesiredStateError(f"{name}: {why}")
     error.problems = (str(error),)
     return error
-
-
-def text_of(value: object) -> str:
-    """A text field, for people: what is unset or null is empty."""
-    return "" if value is UNSET or value is None else str(value)

@@ -119,12 +119,12 @@ class _Reader:
             self.problem(node.place, "the name is empty")
         return name
 
-    def _id(self, node: Located) -> str:
+    def _id(self, node: Located) -> str | None:
         try:
             return checked_id(node.text)
         except InvalidArgumentError as error:
             self.problem(node.place, f"{error}" if node.text is not None else f"an id must be text, not {node.kind}")
-        return ""
+            return None
 
     def _text_or_null(self, node: Located, key: str) -> str | None:
         if node.kind in ("text", "null"):
