@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from secoda_async._engine.convert import to_dict
 from secoda_async._engine.limits import LimitState, Permit, RateLimiter, SlidingWindowLimiter
 from secoda_async._version import __version__
-from secoda_async.bulk import Bulk, CreateGroup, DeleteGroup, Operation, Outcome, UpdateGroup
+from secoda_async.bulk import Bulk, CreateGroup, DeleteGroup, Operation, Outcome, Status, UpdateGroup
 from secoda_async.client import SecodaClient
 from secoda_async.clock import AutojumpClock, Clock, ScaledClock, SystemClock
 from secoda_async.config import RateLimit, Region, RetryPolicy
@@ -98,6 +98,7 @@ __all__ = [
     "ServerError",
     "SlidingWindowLimiter",
     "StalePlanError",
+    "Status",
     "SystemClock",
     "TransportError",
     "UnsafePlanError",

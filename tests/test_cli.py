@@ -69,11 +69,12 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(autouse=True)
 def _quiet_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
+    loggers = [logging.getLogger(), logging.getLogger("secoda_async")]
+    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
     yield
-    root.handlers[:] = before
-    root.setLevel(level)
+    for logger, handlers, level in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -531,3 +532,23 @@ def test_ids_are_whole_on_any_terminal(terminal: Callable[[int], Screen], width:
     lines = printed(screen.out).splitlines()
     assert any(group_id in line for line in lines)
     assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.requirement("OB-1", "CL-1")
+async def test_a_long_wait_is_told_once(shell: Shell, workspace: Emulator) -> None:
+    for _ in range(2):
+        await shell.run("groups", "list", "--json")
+    log = logging.getLogger("secoda_async")
+    log.info("waiting %.1f s (%s) before %s %s", 47, "the write limit", "POST", "/auth/group")
+    log.info("something else")
+    log.warning("of interest")
+    _, err = shell.capture.readouterr()
+    assert err == "waiting 47.0 s (the write limit) before POST /auth/group\nof interest\n"
+    assert workspace.requests
+
+
+@pytest.mark.parametrize("command", [("create",), ("update", "g")])
+async def test_an_empty_name_writes_nothing(shell: Shell, workspace: Emulator, command: tuple[str, ...]) -> None:
+    result = await shell.run("groups", *command, "--name", "  ")
+    assert (result.code, result.err) == (64, "secoda-async: the name is empty: nothing was sent\n")
+    assert workspace.requests == []

@@ -49,7 +49,7 @@ def test_standard_input_is_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("groups:\n- name: a\n"))
     assert [group.name for group in DesiredState.load("-").groups] == ["a"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("groups:\n- nam: a\n"))
-    with pytest.raises(DesiredStateError, match=r"standard input:2: a group has no key 'nam'"):
+    with pytest.raises(DesiredStateError, match=r"standard input:2: a group has an unknown key 'nam'"):
         DesiredState.load("-")
 
 
@@ -71,7 +71,7 @@ def test_every_problem_of_a_yaml_file_comes_with_its_line(tmp_path: Path) -> Non
   name: d
 """
     assert problems_of(tmp_path / "g.yaml", text) == [
-        ":3: a group has no key 'descripton': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
+        ":3: a group has an unknown key 'descripton': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
         ":4: the name must be text, not a boolean: put it in quotes",
         ":6: members must be a list, not text: each is an e-mail address or id; [] is none",
         ":7: a group has no name: add `name: ...`",
@@ -82,7 +82,7 @@ def test_every_problem_of_a_yaml_file_comes_with_its_line(tmp_path: Path) -> Non
         ":11: a member must be an e-mail address or id, not empty text",
         ":12: the name is empty",
         ":13: the name must be text, not a date: put it in quotes",
-        ":14: a group has no key 'a list': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
+        ":14: a group has an unknown key 'a list': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
         f":5: the name 'a' stands twice, first at {tmp_path}/g.yaml:2",
     ]
 
@@ -91,7 +91,7 @@ def test_problems_of_a_json_file_come_with_their_path(tmp_path: Path) -> None:
     text = '{"groups": [{"name": "a", "icon": 3}, {"name": true, "x": 1}, 4, {"name": "b", "name": "b"}]}'
     assert problems_of(tmp_path / "g.json", text) == [
         ": groups[0].icon: icon must be text or null, not a number: put it in quotes",
-        ": groups[1]: a group has no key 'x': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
+        ": groups[1]: a group has an unknown key 'x': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
         ": groups[1].name: the name must be text, not a boolean: put it in quotes",
         ": groups[2]: a group must be a mapping (key: value), not a number",
         ": groups[3]: the key 'name' stands twice: keep one",
@@ -105,7 +105,7 @@ def test_problems_of_a_json_file_come_with_their_path(tmp_path: Path) -> None:
         ("g.yaml", "- a\n", ":1: the file must be a mapping (key: value), not a list"),
         ("g.yaml", "{}", ":1: has no 'groups:' list: write `groups:` and the groups below it"),
         ("g.yaml", "groups: x", ":1: 'groups' must be a list, not text: start each entry with a dash"),
-        ("g.yaml", "teams: []\ngroups: []", ":1: the file has no key 'teams': use 'groups'"),
+        ("g.yaml", "teams: []\ngroups: []", ":1: the file has an unknown key 'teams': use 'groups'"),
         ("g.yaml", "groups:\n  - name: a: b\n", ":2: is not YAML: mapping values are not allowed"),
         ("g.yaml", "groups: [\n", ":2: is not YAML: "),
         ("g.yaml", "groups: \x00", ":1: is not YAML: "),

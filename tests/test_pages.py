@@ -523,3 +523,10 @@ async def test_without_a_date_a_list_is_read_twice(emulator: Emulator, secoda: S
     emulator.faults.add(headers={"Date": "soon"}, times=None)
     assert len(await secoda.groups.snapshot()) == 120
     assert len(emulator.requests) == 6
+
+
+async def test_another_name_of_this_machine_is_no_foreign_host(
+    emulator: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    await connect(base_url=emulator.url.replace("127.0.0.1", "localhost")).groups.snapshot()
+    assert caplog.records == []

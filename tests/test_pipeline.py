@@ -1125,8 +1125,9 @@ class TestTold:
             assert (event.error, event.status) == ("CancelledError", None)
             emulator.requests.clear()
         (line,) = [record.getMessage() for record in caplog.records if record.name == "secoda_async"]
-        assert (
-            line == "POST /api/v1/auth/group was cancelled after it was sent: whether it was carried out is not known"
+        assert line == (
+            "POST /api/v1/auth/group of 'A' was cancelled after it was sent: whether it was carried out is not known, "
+            "look before you repeat it"
         )
 
     @pytest.mark.requirement("SL-3", "OB-1")

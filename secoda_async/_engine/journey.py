@@ -127,7 +127,8 @@ class Journey:
         """The error for an attempt that was cut off, by its own timeout or by the call's deadline."""
         if is_deadline and not (self.request.method == "POST" and maybe_sent):
             return self.too_late(None)
-        error = RequestTimeoutError(f"no whole answer within {self.options.timeout:g} s (timeout)")
+        limit = f"the deadline of {self.options.deadline:g}" if is_deadline else f"{self.options.timeout:g}"
+        error = RequestTimeoutError(f"no whole answer within {limit} s{'' if is_deadline else ' (timeout)'}")
         error.maybe_sent = maybe_sent
         return error
 

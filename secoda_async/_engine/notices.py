@@ -35,22 +35,27 @@ class Notices:
         )
         _tell(self._hook, event)
 
-    def cut_off(self, request: Request, attempt: int, seconds: float, *, maybe_sent: bool) -> None:
-        """The caller gave up while a request was on the wire."""
-        if maybe_sent and request.method != "GET":
-            _log.warning(
-                "%s %s was cancelled after it was sent: whether it was carried out is not known",
-                request.method,
-                request.path,
-            )
+    def cut_off(self, request: Request, attempt: int, seconds: float, *, maybe_sent: bool) -> str | None:
+        """The caller gave up while a request was on the wire. Returns what they should know of it, if anything."""
+        event = AttemptEvent(
+            method=request.method,
+            path=request.path,
+            attempt=attempt,
+            status=None,
+            seconds=seconds,
+            error="CancelledError",
+        )
         if self._hook is not None:
-            error = "CancelledError"
-            _tell(
-                self._hook,
-                AttemptEvent(
-                    method=request.method, path=request.path, attempt=attempt, status=None, seconds=seconds, error=error
-                ),
-            )
+            _tell(self._hook, event)
+        if not maybe_sent or request.method == "GET":
+            return None
+        name = "" if request.name is None else f" of {request.name!r}"
+        note = (
+            f"{request.method} {request.path}{name} was cancelled after it was sent: whether it was carried out is not "
+            "known, look before you repeat it"
+        )
+        _log.warning("%s", note)
+        return note
 
     def waiting(self, request: Request, reason: str, seconds: float) -> None:
         """A call is about to wait: log it, once for all that wait for the same reason at the same time."""

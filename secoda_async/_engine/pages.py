@@ -34,6 +34,9 @@ _log: Final = logging.getLogger("secoda_async")
 _SNAPSHOTS: Final = 4
 """How often a list is read for a snapshot, at most, when it moves."""
 
+_LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
+"""Names of this machine: an emulator may call itself by another than its client does."""
+
 _CLOCK_STEP: Final = timedelta(seconds=2)
 """A `Date` header has whole seconds, and another machine may have written it."""
 
@@ -191,7 +194,8 @@ class Lister(Generic[T]):
             host = parts.hostname
         except ValueError:
             raise _contradiction(number, "links.next is not a URL") from None
-        if host and host != urlsplit(self.pipeline.transport.origin).hostname and host not in self._warned:
+        ours = urlsplit(self.pipeline.transport.origin).hostname
+        if host and host != ours and not {host, ours} <= _LOOPBACK and host not in self._warned:
             self._warned.add(host)
             _log.warning("%s: links.next points to %s; only its query is used", self.collection, host)
         query = parse_qs(parts.query)

@@ -226,8 +226,10 @@ class Pipeline:
             failed = journey.timed_out(maybe_sent=wire.maybe_sent, is_deadline=left is not None and left <= timeout)
         except (TransportError, ClientClosedError) as error:
             failed = error
-        except asyncio.CancelledError:
-            self._notices.cut_off(request, journey.attempts, self.clock.now() - began, maybe_sent=wire.maybe_sent)
+        except asyncio.CancelledError as cancelled:
+            seconds = self.clock.now() - began
+            if note := self._notices.cut_off(request, journey.attempts, seconds, maybe_sent=wire.maybe_sent):
+                cancelled.add_note(note)
             raise
         else:
             self._notices.attempt(request, journey.attempts, reply.status, self.clock.now() - began, None)

@@ -51,6 +51,7 @@ async def create_command(
     options: Connection = _DEFAULT,
 ) -> None:
     """Create a group. A lost answer is looked into, so that there are never two."""
+    _check_name(name)
     async with options.client() as secoda:
         group = await secoda.groups.create(
             name=name,
@@ -69,13 +70,21 @@ async def update_command(
     name: _Name = None,
     icon: _Icon = None,
     description: _Description = None,
-    user: _User = None,
+    user: Annotated[
+        list[str] | None,
+        Parameter(
+            name="--user",
+            negative=(),
+            help="A member, by id or e-mail address. All others are removed; to keep them, use add-users.",
+        ),
+    ] = None,
     clear: Annotated[
         list[Literal["icon", "description", "users"]] | None, Parameter(negative=(), help="A field to empty.")
     ] = None,
     options: Connection = _DEFAULT,
 ) -> None:
     """Change what is given and nothing else. With --user, these are all the members there will be."""
+    _check_name(name)
     cleared = clear or []
     for field, value in (("icon", icon), ("description", description), ("users", user)):
         if field in cleared and value is not None:
@@ -128,6 +137,12 @@ async def remove_users_command(group_id: str, users: _Users, /, *, options: Conn
     async with options.client() as secoda:
         group = await secoda.groups.remove_users(group_id, await _ids(secoda, users))
     _show(Screen(options), group)
+
+
+def _check_name(name: str | None) -> None:
+    """The API takes a group without a name, which nobody finds again."""
+    if name is not None and not name.strip():
+        raise CommandError("the name is empty: nothing was sent", Exit.USAGE)
 
 
 def _given(value: str | None) -> str | Unset:

@@ -1,5 +1,6 @@
 """The options that commands share, and the client that they lead to."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -44,10 +45,23 @@ class Connection(Output):
             CommandError: When the key's file can't be read.
             ConfigurationError: When a setting can't work.
         """
+        log = logging.getLogger("secoda_async")
+        if not self.debug and not any(isinstance(handler, _Waits) for handler in log.handlers):
+            log.addHandler(_Waits(logging.INFO))
+            log.setLevel(logging.INFO)
         key = None
         if self.api_key_file is not None:
             key = _read_key(self.api_key_file)
         return SecodaClient(key, base_url=self.base_url, region=self.region)
+
+
+class _Waits(logging.Handler):
+    """Tells a person why nothing happens, and what is not known; --debug shows the rest of the log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it to stderr."""
+        if record.levelno >= logging.WARNING or str(record.msg).startswith("waiting"):
+            sys.stderr.write(f"{record.getMessage()}\n")
 
 
 def _read_key(path: Path) -> str:

@@ -100,7 +100,7 @@ class _Reader:
         for key, value in node.pairs:
             if key.text is None or key.text not in keys:
                 known = ", ".join(repr(name) for name in keys)
-                self.problem(key.place, f"{what} has no key {key.text or key.kind!r}: use {known}")
+                self.problem(key.place, f"{what} has an unknown key {key.text or key.kind!r}: use {known}")
             elif key.text in entries:
                 self.problem(key.place, f"the key {key.text!r} stands twice: keep one")
             else:
