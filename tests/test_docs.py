@@ -71,7 +71,7 @@ PROGRAMS = [block for block in blocks("python") if "async def test_" not in bloc
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=str)
-async def test_every_program_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_program_runs(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock = AutojumpClock()
     monkeypatch.setattr("secoda_async.client.SYSTEM_CLOCK", clock)
     module = ast.parse(block.text, str(block))
@@ -79,6 +79,7 @@ async def test_every_program_runs(block: Block, monkeypatch: pytest.MonkeyPatch)
     if runs:
         module.body.pop()  # this test's event loop runs it
     names: dict[str, Any] = {"__name__": "program"}
+    monkeypatch.chdir(tmp_path)  # where a program writes
     async with Emulator(clock=clock) as workspace:
         monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
         monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
@@ -163,7 +164,7 @@ def test_the_resiliency_table_is_what_the_code_does() -> None:
 def test_the_table_of_errors_names_each() -> None:
     named = {row[0].split("`")[1] for row in table("errors.md", "error")}
     public = {name for name in secoda_async.__all__ if name.endswith("Error")}
-    assert named == public - {"SecodaError", "UnsafePlanError", "StalePlanError"}
+    assert named == public - {"SecodaError"}
 
 
 def test_the_table_of_settings_names_each() -> None:
@@ -179,7 +180,7 @@ def test_the_tables_of_the_command_line_are_its_commands_and_exit_codes() -> Non
         name for row in table("command-line.md", "command") for name in re.findall(r"`([a-z-]+(?: [a-z-]+)?)", row[0])
     }
     inner = {f"groups {name}" for name in ("list", "get", "create", "update", "delete", "add-users", "remove-users")}
-    assert named == {"demo", "emulator", "doctor", "users list"} | inner
+    assert named == {"demo", "plan", "apply", "export", "emulator", "doctor", "users list"} | inner
     for name in named:
         command, _, _ = app.app.parse_commands(name.split())
         assert command == tuple(name.split())

@@ -29,6 +29,9 @@ app = App(
 app.command(f"{_HERE}.demo:demo", name="demo", help="Load groups into an emulated workspace, and compare.")
 app.command(f"{_HERE}.emulate:emulator", name="emulator", help="Run an emulated workspace until Ctrl-C.")
 app.command(f"{_HERE}.doctor:doctor", name="doctor", help="Say how far a call gets, and what to do if not.")
+app.command(f"{_HERE}.reconcile:plan_command", name="plan", help="Show what a file of groups would change.")
+app.command(f"{_HERE}.reconcile:apply_command", name="apply", help="Bring the workspace to the state of a file.")
+app.command(f"{_HERE}.reconcile:export_command", name="export", help="Print the workspace's groups as a file.")
 
 groups = App(name="groups", help="List, read, create, change and delete groups.")
 for name, about in (

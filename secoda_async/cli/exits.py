@@ -19,7 +19,9 @@ from secoda_async import (
     ResponseError,
     SecodaError,
     ServerError,
+    StalePlanError,
     TransportError,
+    UnsafePlanError,
 )
 
 
@@ -28,7 +30,10 @@ class Exit(enum.IntEnum):
 
     DONE = 0
     ERROR = 1
+    CHANGES = 2
     SOME_FAILED = 3
+    UNSAFE = 4
+    STALE = 5
     USAGE = 64
     BAD_INPUT = 65
     UNAVAILABLE = 69
@@ -48,6 +53,8 @@ _CODES: Final[tuple[tuple[type[SecodaError], Exit], ...]] = (
     (ConfigurationError, Exit.USAGE),
     (InvalidArgumentError, Exit.USAGE),
     (DesiredStateError, Exit.BAD_INPUT),
+    (UnsafePlanError, Exit.UNSAFE),
+    (StalePlanError, Exit.STALE),
     (AuthenticationError, Exit.REFUSED),
     (PermissionDeniedError, Exit.REFUSED),
     (TransportError, Exit.UNAVAILABLE),
@@ -97,6 +104,10 @@ def as_document(error: Exception) -> Mapping[str, Any]:
         fields["fields"] = {name: list(messages) for name, messages in error.fields.items()}
     if isinstance(error, OutcomeUnknownError):
         fields |= {"name": error.name, "candidates": list(error.candidates)}
+    if isinstance(error, UnsafePlanError):
+        fields |= {"breaches": list(error.breaches), "digest": error.digest}
+    if isinstance(error, StalePlanError):
+        fields["names"] = list(error.names)
     if isinstance(error, DesiredStateError):
         fields["problems"] = list(error.problems)
     return {"error": fields}

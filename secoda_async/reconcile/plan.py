@@ -116,8 +116,9 @@ class Plan:
             (kind, sum(change.kind == kind for change in self.changes)) for kind in ("create", "update", "delete")
         ]
         parts = [f"{number} to {kind}" for kind, number in counts if number] or ["nothing to do"]
-        rest = [(self.unchanged, "unchanged"), (self.unmanaged, "not managed"), (len(self.conflicts), "in conflict")]
-        return "; ".join([", ".join(parts), *(f"{number} {what}" for number, what in rest if number)])
+        others = [(self.unchanged, "unchanged"), (self.unmanaged, "not managed"), (len(self.conflicts), "in conflict")]
+        rest = [f"{number} {what}" for number, what in others if number]
+        return "; ".join([", ".join(parts), *([", ".join(rest)] if rest else [])])
 
     def to_json(self) -> str:
         """The plan as JSON that `load` reads."""

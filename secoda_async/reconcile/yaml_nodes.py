@@ -72,3 +72,15 @@ def _located(node: Any) -> Located:  # noqa: ANN401 - PyYAML's nodes have no typ
         return Located(kind="a list", place=place, items=[_located(item) for item in node.value])
     kind = _SCALARS.get(node.tag, "text")
     return Located(kind=kind, place=place, text=node.value if kind == "text" else None)
+
+
+def dump(document: object) -> str:
+    """Write a document, in the order it has.
+
+    Raises:
+        ModuleNotFoundError: When PyYAML is not installed.
+    """
+    import yaml  # noqa: PLC0415 - an extra
+
+    text: str = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=120)
+    return text

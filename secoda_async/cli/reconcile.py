@@ -1,0 +1,260 @@
+"""`secoda-async plan`, `apply` and `export`: desired state in, the fewest writes out."""
+
+import asyncio
+import json
+import re
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, cast
+
+from attrs import define
+from cyclopts import Parameter
+from rich.text import Text
+
+from secoda_async import (
+    DesiredState,
+    Plan,
+    Report,
+    SecodaClient,
+    UnsafePlanError,
+)
+from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.options import Connection
+from secoda_async.cli.screen import Bar, Screen, duration
+from secoda_async.reconcile import report as words
+from secoda_async.reconcile.export import exported
+
+_File = Annotated[Path, Parameter(allow_leading_hyphen=True, help="Groups: YAML, JSON or CSV; - is YAML from stdin.")]
+_COLOURS: Final = {"create": "green", "update": "yellow", "delete": "red", "warning": "bold red"}
+
+
+@Parameter(name="*")
+@define(kw_only=True)
+class Rules:
+    """What a plan may do."""
+
+    prune: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Delete groups that the file does not speak of.")
+    ] = False
+    unknown_members: Annotated[
+        Literal["error", "hold"],
+        Parameter(help="Members who are no users: an error, or their groups gain members and lose none."),
+    ] = "error"
+    max_delete: Annotated[str, Parameter(help="Groups that may be deleted: a number or a part.")] = "10%"
+    max_remove: Annotated[str, Parameter(help="Memberships that may be removed: a number or a part.")] = "25%"
+
+    async def plan(self, secoda: SecodaClient, desired: DesiredState) -> Plan:
+        """Compare the workspace with a desired state."""
+        return await secoda.plan(
+            desired,
+            prune=self.prune,
+            unknown_members=self.unknown_members,
+            max_delete=self.max_delete,
+            max_remove=self.max_remove,
+        )
+
+
+_RULES = Rules()
+_DEFAULT = Connection()
+
+
+async def plan_command(
+    file: _File,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="Save the plan here, for apply.")] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        Literal["text", "json", "markdown"], Parameter(help="How to print it.")
+    ] = "text",
+    detailed_exitcode: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Exit with 2 when there is something to do.")
+    ] = False,
+    rules: Rules = _RULES,
+    options: Connection = _DEFAULT,
+) -> int:
+    """Show what it takes to bring the workspace to the state of a file. Nothing is written."""
+    screen = Screen(options)
+    desired = DesiredState.load(file)
+    async with options.client() as secoda:
+        with screen.progress("reading the workspace", None):
+            plan = await rules.plan(secoda, desired)
+    if out is not None:
+        try:
+            out.write_text(plan.to_json(), "utf-8")
+        except OSError as error:
+            raise CommandError(f"{out}: can't be written: {error.strerror}", Exit.USAGE) from None
+    if options.json or format == "json":
+        screen.document(json.loads(plan.to_json()))
+    elif format == "markdown":
+        sys.stdout.write(words.markdown(plan))
+    else:
+        _show(screen, plan)
+    return Exit.CHANGES if detailed_exitcode and not plan.is_empty else Exit.DONE
+
+
+async def apply_command(  # noqa: PLR0913 - each is an option
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True, help="A file of groups, or a plan that was saved.")],
+    /,
+    *,
+    yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False,
+    approve: Annotated[
+        str | None, Parameter(help="The digest of a plan that is beyond the safety limits, to carry it out.")
+    ] = None,
+    on_drift: Annotated[
+        Literal["raise", "skip"], Parameter(help="Groups that have changed since the plan: refuse all, or skip them.")
+    ] = "raise",
+    deadline: Annotated[str | None, Parameter(help="Stop after so long, such as 90s, 12m or 1h.")] = None,
+    log: Annotated[Path | None, Parameter(help="Append a line of JSON before and after each write.")] = None,
+    rules: Rules = _RULES,
+    options: Connection = _DEFAULT,
+) -> int:
+    """Bring the workspace to the state of a file, or carry out a saved plan.
+
+    Ctrl-C and the deadline end it after the writes that are under way; run it again, and it goes on.
+    """
+    screen = Screen(options)
+    seconds = None if deadline is None else _seconds(deadline)
+    wanted = _saved_plan(file) or DesiredState.load(file)
+    if not yes and isinstance(wanted, DesiredState) and not sys.stdin.isatty():
+        raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
+    async with options.client() as secoda:
+        with screen.progress("reading the workspace", None):
+            plan = wanted if isinstance(wanted, Plan) else await rules.plan(secoda, wanted)
+        if not options.json:
+            _show(screen, plan)
+        if plan.breaches and approve is None:
+            raise _unsafe(plan)
+        if not plan.is_empty and not yes and sys.stdin.isatty():
+            screen.err.print(f"Make these {plan.writes} changes? Type yes: ", end="", markup=False)
+            if (await asyncio.to_thread(sys.stdin.readline)).strip().lower() not in ("yes", "y"):
+                raise CommandError("nothing was written", Exit.ERROR)
+        stop = asyncio.Event()
+        with (
+            screen.progress("applying", plan.writes, secoda.time_left) as bar,
+            _stopped_by_signals(screen, stop, seconds),
+        ):
+            report = await secoda.apply(
+                plan, approve=approve, on_drift=on_drift, log=log, on_progress=lambda _: _advance(bar), stop=stop
+            )
+    _tell(screen, plan, report)
+    if report.ok:
+        return Exit.DONE
+    return Exit.INTERRUPTED if stop.is_set() and not report.counts.get("failed") else Exit.SOME_FAILED
+
+
+async def export_command(
+    *,
+    format: Annotated[Literal["yaml", "json", "csv"], Parameter(help="Of the file.")] = "yaml",  # noqa: A002
+    members: Annotated[Literal["emails", "ids"], Parameter(help="How members are named.")] = "emails",
+    options: Connection = _DEFAULT,
+) -> None:
+    """Print the workspace's groups as a file that plan and apply read."""
+    screen = Screen(options)
+    async with options.client() as secoda:
+        with screen.progress("reading the workspace", None):
+            groups = await secoda.groups.snapshot()
+            users = await secoda.users.snapshot() if members == "emails" else []
+    sys.stdout.write(exported(groups, users, "json" if options.json else format, members))
+
+
+def _advance(bar: Bar) -> None:
+    bar.advance()
+
+
+def _saved_plan(file: Path) -> Plan | None:
+    """The plan in a file, if that is what it holds."""
+    if file.suffix != ".json":
+        return None
+    try:
+        document: Any = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None  # DesiredState.load says what is wrong
+    is_plan = isinstance(document, dict) and {"changes", "digest"} <= set(cast("dict[str, object]", document))
+    return Plan.from_document(cast("object", document), str(file)) if is_plan else None
+
+
+def _show(screen: Screen, plan: Plan) -> None:
+    for line in words.lines(plan):
+        screen.out.print(Text(line.text, style=_COLOURS.get(line.kind, "")))
+    if not plan.is_empty:
+        screen.say(f"{plan.writes} writes, at least {duration(plan.seconds)}; digest {plan.digest}", style="dim")
+
+
+def _unsafe(plan: Plan) -> UnsafePlanError:
+    error = UnsafePlanError(
+        "\n".join(
+            [
+                "the plan is beyond the safety limits, and nothing was written:",
+                *(f"  {breach.message}" for breach in plan.breaches),
+                f"If that is meant: --approve {plan.digest} (or other --max-delete, --max-remove)",
+            ]
+        )
+    )
+    error.breaches, error.digest = tuple(breach.message for breach in plan.breaches), plan.digest
+    return error
+
+
+def _tell(screen: Screen, plan: Plan, report: Report) -> None:
+    failures = [outcome for outcome in report.outcomes if outcome.error is not None]
+    if screen.output.json:
+        screen.document(
+            {
+                "ok": report.ok,
+                "verified": report.verified,
+                "digest": plan.digest,
+                "counts": dict(report.counts),
+                "writes": report.writes,
+                "conflicts": [conflict.message for conflict in plan.conflicts],
+                "differences": list(report.differences),
+                "failures": [
+                    {"name": plan.changes[outcome.index].name, "status": outcome.status, "error": str(outcome.error)}
+                    for outcome in failures
+                ],
+                "seconds": round(report.seconds, 3),
+            }
+        )
+        return
+    for outcome in failures:
+        screen.say(f"{outcome.status}: {plan.changes[outcome.index].name}: {outcome.error}", style="red")
+    for difference in report.differences:
+        screen.say(f"not as written: {difference}", style="red")
+    ends = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in sorted(report.counts.items()))
+    said = f"{ends or 'nothing to do'} in {duration(report.seconds)}"
+    verified = "verified by a last read" if report.verified else "NOT verified"
+    screen.say(f"{said}; {verified}", style="green" if report.ok else "bold red")
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
+    if found is None:
+        raise CommandError(f"--deadline must be a number with s, m or h, such as 12m, not {text!r}", Exit.USAGE)
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+@contextmanager
+def _stopped_by_signals(screen: Screen, stop: asyncio.Event, seconds: float | None) -> Generator[None, None, None]:
+    """Let SIGINT and SIGTERM, or the time, stop it after the writes that are under way."""
+    loop = asyncio.get_running_loop()
+
+    def ask(why: str) -> None:
+        screen.note(f"{why}: finishing what is on the wire", style="yellow")
+        stop.set()
+
+    handled: list[signal.Signals] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, ask, "interrupted")
+        except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
+            continue
+        handled.append(number)
+    timer = None if seconds is None else loop.call_later(seconds, ask, "the deadline has come")
+    try:
+        yield
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+        if timer is not None:
+            timer.cancel()

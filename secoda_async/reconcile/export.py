@@ -1,0 +1,62 @@
+"""A workspace as a file that `DesiredState.load` reads: planning it again finds nothing to do."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from secoda_async.models import Group, User
+from secoda_async.reconcile import yaml_nodes
+from secoda_async.reconcile.entry import normal
+
+__all__ = ["Format", "exported"]
+
+Format = Literal["yaml", "json", "csv"]
+
+_COLUMNS: Final = ("group", "icon", "description", "member", "id")
+
+
+def exported(
+    groups: Sequence[Group], users: Iterable[User], file_format: Format, members: Literal["emails", "ids"]
+) -> str:
+    """The groups as text, sorted by name; members by address where they have one that nobody shares."""
+    addresses = Counter(user.email.casefold() for user in users if user.email)
+    emails = {
+        user.id: user.email
+        for user in users
+        if members == "emails" and user.email and addresses[user.email.casefold()] == 1
+    }
+    names = Counter(normal(group.name) for group in groups)
+    entries = [
+        _entry(group, emails, pins=names[normal(group.name)] > 1)
+        for group in sorted(groups, key=lambda group: (normal(group.name), group.id))
+    ]
+    if file_format == "csv":
+        return _csv(entries)
+    if file_format == "json":
+        return json.dumps({"groups": entries}, ensure_ascii=False, indent=2) + "\n"
+    return yaml_nodes.dump({"groups": entries})
+
+
+def _entry(group: Group, emails: Mapping[str, str], *, pins: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": group.name}
+    if pins:
+        entry["id"] = group.id  # its name does not say which it is
+    if group.icon:
+        entry["icon"] = group.icon
+    if group.description:
+        entry["description"] = group.description
+    return entry | {"members": sorted(emails.get(user, user) for user in group.users)}
+
+
+def _csv(entries: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    for entry in entries:
+        for member in entry["members"] or [""]:
+            row = (entry["name"], entry.get("icon", ""), entry.get("description", ""), member, entry.get("id", ""))
+            table.writerow(row)
+    return text.getvalue()
