@@ -95,6 +95,11 @@ class Outcome:
     waited: float = 0.0
     """Seconds it waited: for the write limit, and between attempts."""
 
+    @property
+    def ok(self) -> bool:
+        """Whether all is as it was asked for."""
+        return self.status in ("applied", "unchanged")
+
 
 _REFUSED: Final = (AuthenticationError, PermissionDeniedError)
 """After one of these the rest would fail the same way."""

@@ -299,10 +299,10 @@ class SecodaClient:
                 groups=self.with_options(priority="background").groups,
                 plan=plan,
                 journal=journal,
-                now=self._pipeline.clock.now,
+                clock=self._pipeline.clock,
                 time_left=self.time_left,
                 on_progress=on_progress,
-                stop=stop,
+                stop=stop or StopEvent(),
             )
             return await applier.run(approve, on_drift)
 

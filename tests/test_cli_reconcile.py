@@ -27,7 +27,7 @@ from secoda_async.cli.exits import Exit, as_document, exit_for
 from secoda_async.emulator import Emulator
 from secoda_async.models import GroupFields
 from secoda_async.reconcile.export import exported
-from secoda_async.reconcile.report import lines, markdown
+from secoda_async.reconcile.words import lines, markdown
 
 FILE = """groups:
 - name: Stewards
@@ -173,12 +173,16 @@ class TestApply:
         document = (await shell.run("apply", file, "--yes", "--json")).json
         assert [failure["name"] for failure in document["failures"]] == ["Stewards"]
 
-    async def test_what_did_not_stay_is_named(self, shell: Shell, workspace: Emulator, file: str) -> None:
+    async def test_what_did_not_stay_is_named(
+        self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("secoda_async.reconcile.apply._LOOKS", (0.0, 0.0))
         workspace.faults.add(
             transform=lambda page: page | {"results": page["results"][:2], "count": 2},
             method="GET",
             path="/group",
             skip=2,
+            times=None,
         )
         result = await shell.run("apply", file, "--yes")
         assert (result.code, "not as written: 'Stewards' is not there" in result.out) == (3, True)

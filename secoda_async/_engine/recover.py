@@ -12,6 +12,7 @@ from secoda_async._engine.journey import Call, StoppedError
 from secoda_async._engine.pages import Lister
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, request_to
+from secoda_async._engine.retry_table import looked_for
 from secoda_async.errors import OutcomeUnknownError, PaginationError, SecodaError
 from secoda_async.models import Group, GroupFields
 
@@ -65,12 +66,14 @@ class Creator:
         except OutcomeUnknownError as error:
             unknown = error
         except StoppedError:
+            looked_for(unknown, "it was looked for and not found, and sending it once more was stopped")
             raise unknown from None
         except SecodaError as error:  # a clear no to the second says nothing of the first
-            unknown.message += f"; sending it once more failed: {error.message}"
+            looked_for(unknown, f"sending it once more failed: {error.message}")
             raise unknown from error
         group = await self._find(call, fields, unknown)
         if group is None:
+            looked_for(unknown, "it was sent twice, looked for after each, and not found")
             raise unknown
         return group
 
@@ -98,9 +101,9 @@ class Creator:
             if len(found) <= 1:
                 return found[0] if found else None
             unknown.candidates = tuple(group.id for group in found)
-            unknown.message += f"; {len(found)} groups may be it: {', '.join(unknown.candidates)}"
+            looked_for(unknown, f"{len(found)} groups may be it: {', '.join(unknown.candidates)}")
         except SecodaError as error:
-            unknown.message += f"; looking for it failed: {error.message}"
+            looked_for(unknown, f"looking for it failed: {error.message}")
         raise unknown
 
     async def _looked_for(self, call: Call, fields: GroupFields, since: datetime) -> list[Group]:

@@ -44,13 +44,18 @@ UNCLEAR_STATUSES: Final = frozenset({500, 502, 503, 504, *range(520, 528), 530})
 in front of it, and 52x, with which one well-known gateway says the same."""
 
 
+_NOT_LOOKED_FOR: Final = ". It was not sent again; look for it before you repeat it, or use on_unknown='reconcile'"
+
+
 def outcome_unknown(request: Request, cause: SecodaError) -> OutcomeUnknownError:
     """The error for a create that may have happened."""
     subject = "this POST" if request.name is None else f"the group {request.name!r}"
-    error = OutcomeUnknownError(
-        f"whether {subject} was created is not known: {cause.message}. It was not sent again; "
-        "look for it before you repeat it, or use on_unknown='reconcile'"
-    )
+    error = OutcomeUnknownError(f"whether {subject} was created is not known: {cause.message}{_NOT_LOOKED_FOR}")
     error.name = request.name
     error.__cause__ = cause
     return error
+
+
+def looked_for(unknown: OutcomeUnknownError, what: str) -> None:
+    """Say what came of looking for it, in place of the advice to do so."""
+    unknown.message = f"{unknown.message.removesuffix(_NOT_LOOKED_FOR)}; {what}"

@@ -24,7 +24,7 @@ from secoda_async import (
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.cli.options import Connection
 from secoda_async.cli.screen import Bar, Screen, duration
-from secoda_async.reconcile import report as words
+from secoda_async.reconcile import words
 from secoda_async.reconcile.export import exported
 
 _File = Annotated[Path, Parameter(allow_leading_hyphen=True, help="Groups: YAML, JSON or CSV; - is YAML from stdin.")]

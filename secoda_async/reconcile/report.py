@@ -1,86 +1,55 @@
-"""Plans in words: lines for a terminal, Markdown for a pull request."""
+"""What became of a plan, while it is carried out and afterwards."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections import Counter
+from collections.abc import Mapping
 
 from attrs import frozen
 
-from secoda_async.models import UNSET
-from secoda_async.reconcile.plan import Change, Plan
+from secoda_async.bulk import Outcome
 
-__all__ = ["Line", "lines", "markdown"]
-
-_SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
-
-_MOST_MEMBERS: Final = 8
-"""Of a change that are named; the rest are counted."""
+__all__ = ["Progress", "Report"]
 
 
-@frozen
-class Line:
-    """A line of text, and how it is meant."""
+@frozen(kw_only=True)
+class Progress:
+    """How far a plan is carried out."""
 
-    text: str
-    kind: str = ""
-    """`create`, `update`, `delete`, `warning`, or nothing."""
-
-
-def lines(plan: Plan) -> Iterable[Line]:
-    """The plan for a person: each change with its fields before and after, members by address where that is known."""
-    for change in plan.changes:
-        yield Line(f"{_SIGNS[change.kind]} {change.kind} {change.name}", change.kind)
-        for text in _details(change, plan.people):
-            yield Line(f"    {text}")
-    for conflict in plan.conflicts:
-        yield Line(f"! left alone: {conflict.message}", "warning")
-    for breach in plan.breaches:
-        yield Line(f"! beyond the safety limits: {breach.message}", "warning")
-    yield Line(plan.summary())
+    done: int
+    """Changes that have an outcome."""
+    total: int
+    """Changes in all."""
+    failed: int
+    """Those of the done that failed, or whose end is not known."""
+    seconds_left: float
+    """How long the rest takes at least, by the write limit."""
 
 
-def markdown(plan: Plan) -> str:
-    """The plan for a pull request."""
-    parts = [f"### Secoda groups: {plan.summary()}", ""]
-    for title, messages in (
-        ("Beyond the safety limits", [breach.message for breach in plan.breaches]),
-        ("Left alone", [conflict.message for conflict in plan.conflicts]),
-    ):
-        if messages:
-            parts += [f"**{title}**", "", *(f"- {_escaped(message)}" for message in messages), ""]
-    if plan.changes:
-        parts += ["| | group | what changes |", "|---|---|---|"]
-        parts += [
-            f"| {change.kind} | {_escaped(change.name)} | {'<br>'.join(map(_escaped, _details(change, plan.people)))} |"
-            for change in plan.changes
-        ]
-        parts += ["", f"{plan.writes} writes. Digest: `{plan.digest}`"]
-    return "\n".join(parts).rstrip() + "\n"
+@frozen(kw_only=True)
+class Report:
+    """What became of a plan."""
 
+    outcomes: tuple[Outcome, ...]
+    """One for each change, in the plan's order."""
+    verified: bool
+    """Whether a last read of the workspace shows every change that was made."""
+    differences: tuple[str, ...] = ()
+    """What the last read shows otherwise, in words."""
+    conflicts: int = 0
+    """Groups that could not be planned."""
+    seconds: float = 0.0
+    """How long it took."""
 
-def _details(change: Change, people: Mapping[str, str]) -> Iterable[str]:
-    for field in ("name", "icon", "description"):
-        before, after = getattr(change.before, field), getattr(change.after, field)
-        if change.kind == "update" and after is not UNSET:
-            yield f"{field}: {_shown(before)} -> {_shown(after)}"
-        elif change.kind == "create" and after is not UNSET and field != "name":
-            yield f"{field}: {_shown(after)}"
-    for sign, members in (("+", change.added), ("-", change.removed)):
-        if members:
-            yield f"members {sign}{len(members)}: {_names(members, people)}"
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many changes ended in each way."""
+        return dict(Counter(outcome.status for outcome in self.outcomes))
 
+    @property
+    def writes(self) -> int:
+        """Changes that were written now; the others were there already, or failed."""
+        return self.counts.get("applied", 0)
 
-def _shown(value: object) -> str:
-    return "(none)" if value is None or value is UNSET or value == "" else repr(value)
-
-
-def _names(members: Sequence[str], people: Mapping[str, str]) -> str:
-    named = sorted(people.get(member, member) for member in members)
-    more = len(named) - _MOST_MEMBERS
-    return ", ".join(named[:_MOST_MEMBERS]) + (f" and {more} more" if more > 0 else "")
-
-
-def _escaped(text: str) -> str:
-    """Text that a table of Markdown shows as it is."""
-    for character in "\\`*_[]<>|":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("\n", " ")
+    @property
+    def ok(self) -> bool:
+        """Whether all is as the plan says, and the last read has shown it."""
+        return self.verified and not self.conflicts and all(outcome.ok for outcome in self.outcomes)
