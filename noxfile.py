@@ -85,13 +85,15 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Install as a user does, and run the main job: on the sample, and on real groups where they are at hand."""
+    """Install as a user does, and run the main job: on the samples, and on real groups where they are at hand."""
     session.install(".[cli]")
     session.run("secoda-async", "demo", "--speed", "600")
     if GROUPS_FILE.is_dir():
-        files = [str(GROUPS_FILE / "2026-08-01.yaml"), "--users", str(GROUPS_FILE / "users.json")]
-        for speed in ("60", "1000"):
-            session.run("secoda-async", "demo", *files, "--speed", speed)
+        before, after, users = (
+            str(GROUPS_FILE / name) for name in ("2026-05-01.yaml", "2026-08-01.yaml", "users.json")
+        )
+        session.run("secoda-async", "demo", after, "--users", users, "--speed", "1000")
+        session.run("secoda-async", "demo", before, "--then", after, "--users", users)
 
 
 @nox.session

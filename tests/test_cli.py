@@ -18,7 +18,7 @@ from attrs import define, evolve
 from rich.console import Console
 from rich.progress import TaskID
 
-from secoda_async import RetryPolicy, SecodaClient
+from secoda_async import Plan, Report, RetryPolicy, SecodaClient
 from secoda_async import __main__ as command
 from secoda_async.cli import app, demo, emulate, options
 from secoda_async.cli.exits import Exit, exit_for
@@ -417,23 +417,46 @@ async def test_the_emulator_runs_until_it_is_interrupted() -> None:
 # --- demo ------------------------------------------------------------------------------------------------------
 
 
-async def test_the_demo_loads_the_sample_and_all_is_equal(shell: Shell) -> None:
+async def test_the_demo_loads_the_sample_and_brings_it_to_the_next_month(shell: Shell) -> None:
     result = await shell.run("demo", "--speed", "20000", "--json")
     assert (result.code, result.json["ok"]) == (Exit.DONE, True)
-    assert 55 <= result.json["groups"] == result.json["writes"]
-    assert result.json["too_many_requests"] == 0
-    assert result.json["differences"] == []
+    then = result.json["then"]
+    assert (result.json["groups"], result.json["writes"], then["groups"], then["writes"]) == (61, 61, 62, 12)
+    assert then["summary"] == "2 to create, 9 to update, 1 to delete; 51 unchanged"
+    for document in (result.json, then):
+        assert (document["too_many_requests"], document["differences"]) == (0, [])
+        assert document["plan_again_is_empty"]
 
 
-async def test_the_demo_shows_a_summary(shell: Shell, tmp_path: Path) -> None:
-    groups, users = tmp_path / "groups.json", tmp_path / "users.json"
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Groups at two dates, and the users."""
+    groups, later, users = tmp_path / "groups.json", tmp_path / "later.json", tmp_path / "users.json"
     groups.write_text('{"groups": [{"name": "a", "members": ["ana@example.com", "id-2"]}, {"name": "b"}]}')
+    later.write_text('{"groups": [{"name": "c", "icon": "x"}]}')
     users.write_text('[{"email": "ana@example.com"}, {"email": "ben@example.com", "id": "id-2"}]')
+    return groups, later, users
+
+
+async def test_the_demo_shows_a_summary(shell: Shell, files: tuple[Path, Path, Path]) -> None:
+    groups, _, users = files
     result = await shell.run("demo", str(groups), "--users", str(users), "--speed", "1000")
     assert result.code == Exit.DONE
-    for text in ("2 of 2, all equal", "memberships", "2 of them writes", "Too Many Requests  0"):
+    for text in ("2 of 2, all equal", "memberships", "2 of them writes", "Too Many Requests  0", "nothing to do"):
         assert text in result.out
     assert "An emulated workspace" in result.err
+    assert "2 to create" in result.err
+
+
+async def test_the_demo_can_begin_with_the_groups_in_place(shell: Shell, files: tuple[Path, Path, Path]) -> None:
+    groups, later, users = files
+    arguments = ("demo", str(groups), "--then", str(later), "--users", str(users), "--speed", "1000", "--loaded")
+    document = (await shell.run(*arguments, "--json")).json
+    assert (document["ok"], document["writes"], document["then"]["writes"]) == (True, 0, 3)
+    result = await shell.run(*arguments)
+    assert result.code == Exit.DONE
+    for text in ("+ create c", "icon: 'x'", "- delete a", "2 of 2 groups would be deleted", "3 writes, at once"):
+        assert text in result.out
 
 
 @pytest.mark.parametrize(
@@ -458,23 +481,25 @@ async def test_a_wrong_file_of_users_is_one_line(shell: Shell, tmp_path: Path, u
 
 
 async def test_the_demo_admits_what_is_not_equal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = demo._load
+    original = demo._Tour.apply
 
-    async def tampered(*arguments: Any) -> Any:  # noqa: ANN401
-        outcomes = await original(*arguments)
-        _, secoda, groups = arguments
-        found = [group async for group in secoda.groups.list()]
-        await secoda.groups.update(found[0].id, description="changed")
-        await secoda.groups.delete(found[1].id)
-        await secoda.groups.create(name=groups[2].name)
-        await secoda.groups.create(name="a stranger")
-        return [*outcomes[1:], evolve(outcomes[0], status="failed")]
+    async def tampered(tour: Any, plan: Plan) -> Report:  # noqa: ANN401
+        report = await original(tour, plan)
+        groups: SecodaClient = tour.secoda
+        found = [group async for group in groups.groups.list()]
+        await groups.groups.update(found[0].id, description="changed")
+        await groups.groups.delete(found[1].id)
+        await groups.groups.create(name=found[2].name)
+        await groups.groups.create(name="a stranger")
+        return evolve(report, outcomes=(evolve(report.outcomes[0], status="failed"), *report.outcomes[1:]))
 
-    monkeypatch.setattr(demo, "_load", tampered)
+    monkeypatch.setattr(demo._Tour, "apply", tampered)
     result = await shell.run("demo", "--speed", "20000")
     assert result.code == Exit.SOME_FAILED
     for text in (
+        "Not as it should be",
         "NOT equal",
+        "NOT empty",
         ": differs",
         ": missing",
         "1 names are there twice",

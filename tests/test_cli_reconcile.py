@@ -265,12 +265,12 @@ class TestWords:
     def test_lines_name_every_field_and_the_first_members(self) -> None:
         assert [(line.kind, line.text) for line in lines(self.PLAN)] == [
             ("update", "~ update a|b"),
-            ("", "    name: 'old' -> 'a|b'"),
-            ("", "    description: 'x' -> (none)"),
-            ("", "    members -10: u0, u1, u2, u3, u4, u5, u6, u7 and 2 more"),
+            ("", "name: 'old' -> 'a|b'"),
+            ("", "description: 'x' -> (none)"),
+            ("removed", "members -10: u0, u1, u2, u3, u4, u5, u6, u7 and 2 more"),
             ("warning", "! left alone: two of them"),
             ("warning", "! beyond the safety limits: too many"),
-            ("", "1 to update; 1 in conflict"),
+            ("summary", "1 to update; 1 in conflict"),
         ]
 
     def test_markdown_is_escaped(self) -> None:

@@ -34,7 +34,10 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 def test_the_wheel_holds_the_package_its_types_and_its_sample(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     sources = {str(path.relative_to(HERE)) for path in (HERE / "secoda_async").rglob("*.py")}
-    assert sources | {"secoda_async/py.typed", "secoda_async/cli/sample.yaml"} <= names
+    assert (
+        sources | {"secoda_async/py.typed", "secoda_async/cli/sample.yaml", "secoda_async/cli/sample-next.yaml"}
+        <= names
+    )
     assert {name.partition("/")[0] for name in names} == {
         "secoda_async",
         f"secoda_async-{secoda_async.__version__}.dist-info",

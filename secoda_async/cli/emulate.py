@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from secoda_async.cli.demo import Workspace
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.cli.options import Output
 from secoda_async.cli.screen import Screen
+from secoda_async.cli.workspace import Workspace
 from secoda_async.emulator import Emulator
 
 _DEFAULT = Output()
@@ -39,7 +39,7 @@ async def emulator(  # noqa: PLR0913 - one for each switch
 ) -> None:
     """Run an emulated workspace until Ctrl-C."""
     screen = Screen(options)
-    workspace = None if file is None else Workspace.read(str(file), None)
+    workspace = None if file is None else Workspace.read([file])
     try:
         server = Emulator(
             port=port,

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from attrs import define
 from cyclopts import Parameter
-from rich.text import Text
 
 from secoda_async import (
     DesiredState,
@@ -23,12 +22,11 @@ from secoda_async import (
 )
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.cli.options import Connection
-from secoda_async.cli.screen import Bar, Screen, duration
+from secoda_async.cli.screen import Bar, Screen, duration, show_plan
 from secoda_async.reconcile import words
 from secoda_async.reconcile.export import exported
 
 _File = Annotated[Path, Parameter(allow_leading_hyphen=True, help="Groups: YAML, JSON or CSV; - is YAML from stdin.")]
-_COLOURS: Final = {"create": "green", "update": "yellow", "delete": "red", "warning": "bold red"}
 
 
 @Parameter(name="*")
@@ -91,7 +89,7 @@ async def plan_command(
     elif format == "markdown":
         sys.stdout.write(words.markdown(plan))
     else:
-        _show(screen, plan)
+        show_plan(screen, plan)
     return Exit.CHANGES if detailed_exitcode and not plan.is_empty else Exit.DONE
 
 
@@ -124,7 +122,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
         with screen.progress("reading the workspace", None):
             plan = wanted if isinstance(wanted, Plan) else await rules.plan(secoda, wanted)
         if not options.json:
-            _show(screen, plan)
+            show_plan(screen, plan)
         if plan.breaches and approve is None:
             raise _unsafe(plan)
         if not plan.is_empty and not yes and sys.stdin.isatty():
@@ -174,13 +172,6 @@ def _saved_plan(file: Path) -> Plan | None:
         return None  # DesiredState.load says what is wrong
     is_plan = isinstance(document, dict) and {"changes", "digest"} <= set(cast("dict[str, object]", document))
     return Plan.from_document(cast("object", document), str(file)) if is_plan else None
-
-
-def _show(screen: Screen, plan: Plan) -> None:
-    for line in words.lines(plan):
-        screen.out.print(Text(line.text, style=_COLOURS.get(line.kind, "")))
-    if not plan.is_empty:
-        screen.say(f"{plan.writes} writes, at least {duration(plan.seconds)}; digest {plan.digest}", style="dim")
 
 
 def _unsafe(plan: Plan) -> UnsafePlanError:

@@ -4,15 +4,18 @@ import json
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from secoda_async import Plan
 from secoda_async.cli.options import Output
+from secoda_async.reconcile import words
 
 _PIPED_WIDTH = 1000
 """Columns of a table that goes into a pipe: cut values help nobody there."""
@@ -44,7 +47,14 @@ class Screen:
             columns: The headings. A `#` at the end is for numbers, a `~` for what gives way on a narrow screen.
             rows: The cells.
         """
-        table = Table(title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+        table = Table(
+            show_header=any(columns),
+            title_justify="left",
+            title_style="bold",
+            header_style="dim",
+            box=None,
+            pad_edge=False,
+        )
         table.title = Text(title)
         for column in columns:
             kind = "id" if column == "id" else column[-1:]
@@ -113,6 +123,32 @@ class Bar:
     def show(self, text: str) -> None:
         """Say something else beside it."""
         self._progress.update(self._task, description=text)
+
+
+_COLOURS: Final = {
+    "create": "green",
+    "update": "yellow",
+    "delete": "red",
+    "added": "green",
+    "removed": "red",
+    "warning": "bold red",
+    "summary": "bold",
+}
+
+
+def show_plan(screen: Screen, plan: Plan, *, most: int | None = None) -> None:
+    """Print what would change, and what it takes; of more than `most` changes, some."""
+    for line in words.lines(plan, most=most):
+        screen.out.print(
+            Padding(Text(line.text, style=_COLOURS.get(line.kind, "")), (0, 0, 0, line.indent), expand=False)
+        )
+    if not plan.is_empty:
+        screen.say(f"{plan.writes} writes, {at_least(plan.seconds)}; digest {plan.digest}", style="dim")
+
+
+def at_least(seconds: float) -> str:
+    """How long a job takes at least: `at once`, `at least 2 min 00 s`."""
+    return f"at least {duration(seconds)}" if seconds else "at once"
 
 
 def duration(seconds: float) -> str:

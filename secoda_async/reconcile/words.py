@@ -15,6 +15,8 @@ _SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
 _MOST_MEMBERS: Final = 8
 """Of a change that are named; the rest are counted."""
 
+_INDENT: Final = 4
+
 
 @frozen
 class Line:
@@ -22,20 +24,29 @@ class Line:
 
     text: str
     kind: str = ""
-    """`create`, `update`, `delete`, `warning`, or nothing."""
+    """`create`, `update`, `delete`, `added`, `removed`, `warning`, `summary`, or nothing."""
+    indent: int = 0
+    """How many columns to the right it stands."""
 
 
-def lines(plan: Plan) -> Iterable[Line]:
-    """The plan for a person: each change with its fields before and after, members by address where that is known."""
-    for change in plan.changes:
+def lines(plan: Plan, *, most: int | None = None) -> Iterable[Line]:
+    """The plan for a person: each change with its fields before and after, members by address where that is known.
+
+    Args:
+        plan: What is to be shown.
+        most: How many changes to show; the others are counted.
+    """
+    for change in plan.changes[:most]:
         yield Line(f"{_SIGNS[change.kind]} {change.kind} {change.name}", change.kind)
-        for text in _details(change, plan.people):
-            yield Line(f"    {text}")
+        yield from _details(change, plan.people)
+    hidden = len(plan.changes[most:]) if most is not None else 0
+    if hidden:
+        yield Line(f"... and {hidden} more changes")
     for conflict in plan.conflicts:
         yield Line(f"! left alone: {conflict.message}", "warning")
     for breach in plan.breaches:
         yield Line(f"! beyond the safety limits: {breach.message}", "warning")
-    yield Line(plan.summary())
+    yield Line(plan.summary(), "summary")
 
 
 def markdown(plan: Plan) -> str:
@@ -50,23 +61,24 @@ def markdown(plan: Plan) -> str:
     if plan.changes:
         parts += ["| | group | what changes |", "|---|---|---|"]
         parts += [
-            f"| {change.kind} | {_escaped(change.name)} | {'<br>'.join(map(_escaped, _details(change, plan.people)))} |"
+            f"| {change.kind} | {_escaped(change.name)} | "
+            f"{'<br>'.join(_escaped(line.text) for line in _details(change, plan.people))} |"
             for change in plan.changes
         ]
         parts += ["", f"{plan.writes} writes. Digest: `{plan.digest}`"]
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _details(change: Change, people: Mapping[str, str]) -> Iterable[str]:
+def _details(change: Change, people: Mapping[str, str]) -> Iterable[Line]:
     for field in ("name", "icon", "description"):
         before, after = getattr(change.before, field), getattr(change.after, field)
         if change.kind == "update" and after is not UNSET:
-            yield f"{field}: {_shown(before)} -> {_shown(after)}"
+            yield Line(f"{field}: {_shown(before)} -> {_shown(after)}", "", _INDENT)
         elif change.kind == "create" and after is not UNSET and field != "name":
-            yield f"{field}: {_shown(after)}"
-    for sign, members in (("+", change.added), ("-", change.removed)):
+            yield Line(f"{field}: {_shown(after)}", "", _INDENT)
+    for kind, sign, members in (("added", "+", change.added), ("removed", "-", change.removed)):
         if members:
-            yield f"members {sign}{len(members)}: {_names(members, people)}"
+            yield Line(f"members {sign}{len(members)}: {_names(members, people)}", kind, _INDENT)
 
 
 def _shown(value: object) -> str:
