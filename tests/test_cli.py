@@ -549,7 +549,7 @@ def test_on_a_terminal_a_bar_shows_the_time_the_limit_needs(terminal: Callable[[
     assert bar._task == TaskID(0)
 
 
-@pytest.mark.parametrize("width", [80, 160])
+@pytest.mark.parametrize("width", [60, 80, 160])
 def test_ids_are_whole_on_any_terminal(terminal: Callable[[int], Screen], width: int) -> None:
     screen = terminal(width)
     group_id = "3131f219-16bb-4c95-853a-894ae12db42a"
@@ -557,6 +557,14 @@ def test_ids_are_whole_on_any_terminal(terminal: Callable[[int], Screen], width:
     lines = printed(screen.out).splitlines()
     assert any(group_id in line for line in lines)
     assert all(len(line) <= width for line in lines)
+    assert len(lines) == 3  # a line for each group
+
+
+def test_what_gives_way_is_left_out_before_it_says_nothing(terminal: Callable[[int], Screen]) -> None:
+    for width, is_shown in ((70, False), (110, True)):
+        screen = terminal(width)
+        screen.table("1 group", ("name", "description~", "id"), [("n" * 20, "d" * 90, "i" * 36)])
+        assert ("ddd…" in printed(screen.out)) is is_shown
 
 
 @pytest.mark.requirement("OB-1", "CL-1")

@@ -7,9 +7,10 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from cyclopts import App, CycloptsError
+from rich.console import Console
 from rich.logging import RichHandler
 from rich.traceback import Traceback
 
@@ -18,7 +19,10 @@ from secoda_async.cli.exits import CommandError, Exit, as_document, exit_for, to
 from secoda_async.cli.options import Output
 from secoda_async.cli.screen import Screen
 
-_HERE = "secoda_async.cli"
+_HERE: Final = "secoda_async.cli"
+
+_WIDEST_HELP: Final = 100
+"""Columns of a help page: longer lines are hard to read."""
 
 app = App(
     name="secoda-async",
@@ -26,12 +30,32 @@ app = App(
     version=__version__,
     help_format="plaintext",
 )
-app.command(f"{_HERE}.demo:demo", name="demo", help="Load groups into an emulated workspace, and compare.")
+app.command(
+    f"{_HERE}.demo:demo",
+    name="demo",
+    help="Load groups into an emulated workspace, and bring them to another date.\n\n"
+    "Each time: plan, apply, read all of it back, compare it with the file, and plan again. Nothing leaves this "
+    "machine and no account is needed. At the default speed a minute passes in a second.",
+)
 app.command(f"{_HERE}.emulate:emulator", name="emulator", help="Run an emulated workspace until Ctrl-C.")
 app.command(f"{_HERE}.doctor:doctor", name="doctor", help="Say how far a call gets, and what to do if not.")
-app.command(f"{_HERE}.reconcile:plan_command", name="plan", help="Show what a file of groups would change.")
-app.command(f"{_HERE}.reconcile:apply_command", name="apply", help="Bring the workspace to the state of a file.")
-app.command(f"{_HERE}.reconcile:export_command", name="export", help="Print the workspace's groups as a file.")
+app.command(
+    f"{_HERE}.reconcile:plan_command",
+    name="plan",
+    help="Show what a file of groups would change.\n\nNothing is written: a dry run sends only GET.",
+)
+app.command(
+    f"{_HERE}.reconcile:apply_command",
+    name="apply",
+    help="Bring the workspace to the state of a file, or carry out a saved plan.\n\n"
+    "It shows the plan and asks; without a terminal it needs --yes or a saved plan. Ctrl-C and the deadline end it "
+    "after the writes that are under way: run it again, and it goes on.",
+)
+app.command(
+    f"{_HERE}.reconcile:export_command",
+    name="export",
+    help="Print the workspace's groups as a file.\n\nplan and apply read it: planning it again finds nothing to do.",
+)
 
 groups = App(name="groups", help="List, read, create, change and delete groups.")
 for name, about in (
@@ -77,6 +101,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    app.console = Console(width=min(Console().width, _WIDEST_HELP))
     command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
     result: Any = command(*bound.args, **bound.kwargs)
     if inspect.iscoroutine(result):

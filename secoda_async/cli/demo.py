@@ -207,7 +207,7 @@ class _Stop:
             ("time on your clock", f"{duration(self.real_seconds)} ({speed:g} times as fast)"),
             ("plan again", "nothing to do" if self.is_settled else "NOT empty"),
         ]
-        screen.table("Done" if self.is_fine else "Not as it should be", ("", ""), rows)
+        screen.table("Done" if self.is_fine else "Not as it should be", ("", "/"), rows)
         for problem in (*self.failures, *self.report.differences, *self.differences):
             screen.say(problem, style="red")
         screen.say("")

@@ -57,7 +57,7 @@ async def doctor(*, options: Connection = _DEFAULT) -> int:
         (fine if finding.error is None else bad, finding.check, f"{finding.seconds * 1000:.0f} ms", finding.detail)
         for finding in findings
     ]
-    screen.table(host, ("", "check", "took#", "what it showed"), rows)
+    screen.table(host, ("", "check", "took#", "what it showed/"), rows)
     if failures:
         screen.say(advice_for(failures[0]) or "The message above says what is wrong.", style="yellow")
     else:

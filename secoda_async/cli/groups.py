@@ -173,7 +173,7 @@ def _show(screen: Screen, group: Group) -> None:
         ("members", str(len(group.users))),
         *(("", user) for user in group.users),
     ]
-    screen.table(group.name, ("field", "value"), fields)
+    screen.table(group.name, ("field", "value/"), fields)
 
 
 def _time(value: object) -> str:

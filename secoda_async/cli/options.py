@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from attrs import define
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from secoda_async import SecodaClient
 from secoda_async.cli.exits import CommandError, Exit
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Output", sort_key=9))
 @define(kw_only=True)
 class Output:
     """How a command tells what it did."""
@@ -25,7 +25,7 @@ class Output:
     )
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Workspace and output", sort_key=8))
 @define(kw_only=True)
 class Connection(Output):
     """Which workspace a command speaks to. The key comes from SECODA_API_KEY or a file: arguments can be seen."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from attrs import define
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from secoda_async import (
     DesiredState,
@@ -29,7 +29,7 @@ from secoda_async.reconcile.export import exported
 _File = Annotated[Path, Parameter(allow_leading_hyphen=True, help="Groups: YAML, JSON or CSV; - is YAML from stdin.")]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Safety", sort_key=7))
 @define(kw_only=True)
 class Rules:
     """What a plan may do."""

@@ -17,8 +17,14 @@ from secoda_async import Plan
 from secoda_async.cli.options import Output
 from secoda_async.reconcile import words
 
-_PIPED_WIDTH = 1000
+_PIPED_WIDTH: Final = 1000
 """Columns of a table that goes into a pipe: cut values help nobody there."""
+
+_GAP: Final = 2
+"""Columns between the cells of a table."""
+
+_LEAST_ROOM: Final = 12
+"""Columns below which what gives way is left out: three letters and an ellipsis tell nothing."""
 
 
 def _console(*, stderr: bool) -> Console:
@@ -44,31 +50,33 @@ class Screen:
 
         Args:
             title: What stands above it.
-            columns: The headings. A `#` at the end is for numbers, a `~` for what gives way on a narrow screen.
+            columns: The headings. At the end, `#` is for numbers, `~` for what gives way on a narrow screen, `/` for
+                what is wrapped.
             rows: The cells.
         """
+        cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+        headings = [column.rstrip("#~/") for column in columns]
         table = Table(
-            show_header=any(columns),
+            title=Text(title),
             title_justify="left",
             title_style="bold",
+            show_header=any(headings),
             header_style="dim",
             box=None,
             pad_edge=False,
         )
-        table.title = Text(title)
-        for column in columns:
-            kind = "id" if column == "id" else column[-1:]
+        widths = _widths(columns, [[Text(heading) for heading in headings], *cells], self.out.width)
+        shown = [index for index, width in enumerate(widths) if width != 0]
+        for index in shown:
             table.add_column(
-                column.rstrip("#~"),
-                justify="right" if kind == "#" else "left",
-                overflow="ellipsis" if kind == "~" else "fold",
-                no_wrap=kind in ("id", "#", "~"),
-                min_width=36 if kind == "id" else None,
-                ratio=1 if kind == "~" else None,
+                headings[index],
+                justify="right" if columns[index].endswith("#") else "left",
+                overflow="ellipsis" if widths[index] else "fold",
+                no_wrap=bool(widths[index]),
+                width=widths[index],
             )
-        table.expand = self.out.is_terminal and any(column.endswith("~") for column in columns)
-        for row in rows:
-            table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        for row in cells:
+            table.add_row(*(row[index] for index in shown))
         self.out.print(table)
 
     def say(self, text: str, style: str = "") -> None:
@@ -123,6 +131,22 @@ class Bar:
     def show(self, text: str) -> None:
         """Say something else beside it."""
         self._progress.update(self._task, description=text)
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: int) -> Sequence[int | None]:
+    """How wide each column of a table is: 0 when it is left out, None when it is wrapped."""
+    widths = [max(row[index].cell_len for row in rows) for index in range(len(columns))]
+    if any(column.endswith("/") for column in columns):
+        return [None if column.endswith("/") else width for width, column in zip(widths, columns, strict=True)]
+    gives_way = [index for index, column in enumerate(columns) if column.endswith("~")]
+    room = whole + _GAP - sum(width + _GAP for index, width in enumerate(widths) if index not in gives_way)
+    for index in gives_way:
+        share = room // len(gives_way) - _GAP
+        widths[index] = min(widths[index], share) if share >= _LEAST_ROOM else 0
+    if room < 0:  # the widest of the others is cut; an id is copied, and so shown whole
+        widest = max((index for index, column in enumerate(columns) if column != "id"), key=lambda index: widths[index])
+        widths[widest] = max(1, widths[widest] + room)
+    return widths
 
 
 _COLOURS: Final = {

@@ -93,7 +93,8 @@ def make_plan(
         unchanged += change is None
         changes += [] if change is None else [change]
     if problems:
-        error = DesiredStateError("\n".join([*problems, "invite them, correct them, or use unknown_members='hold'"]))
+        advice = "invite them, correct them, or use unknown_members='hold' (--unknown-members hold)"
+        error = DesiredStateError("\n".join([*problems, advice]))
         error.problems = tuple(problems)
         raise error
     deletes = [_deletion(group) for group in matches.rest] if rules.prune else []
@@ -263,7 +264,7 @@ def _breaches(
         yield Breach(kind="empty", message=message, names=_names(deletes))
     most = allowed(rules.max_delete, len(groups), _FEWEST_DELETES, "max_delete")
     if len(deletes) > most:
-        limit = f"the limit is {most} (max_delete={rules.max_delete})"
+        limit = f"the limit is {most} ({rules.max_delete}: max_delete, --max-delete)"
         message = f"{len(deletes)} of {len(groups)} groups would be deleted; {limit}"
         yield Breach(kind="deletes", message=message, names=_names(deletes))
     memberships = sum(len(group.users) for group in groups)
@@ -271,7 +272,7 @@ def _breaches(
     removals = sum(len(change.removed) for change in losers)
     most = allowed(rules.max_remove, memberships, _FEWEST_REMOVALS, "max_remove")
     if removals > most:
-        limit = f"the limit is {most} (max_remove={rules.max_remove})"
+        limit = f"the limit is {most} ({rules.max_remove}: max_remove, --max-remove)"
         message = f"{removals} of {memberships} memberships would be removed; {limit}"
         yield Breach(kind="removals", message=message, names=_names(losers))
     yield from _renames(creates, deletes)
