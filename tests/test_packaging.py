@@ -31,13 +31,11 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 
 @pytest.mark.requirement("PK-1")
-def test_the_wheel_holds_the_package_its_types_and_its_sample(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_holds_the_package_its_types_and_its_data(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
-    sources = {str(path.relative_to(HERE)) for path in (HERE / "secoda_async").rglob("*.py")}
-    assert (
-        sources | {"secoda_async/py.typed", "secoda_async/cli/sample.yaml", "secoda_async/cli/sample-next.yaml"}
-        <= names
-    )
+    files = {str(path.relative_to(HERE)) for path in (HERE / "secoda_async").rglob("*.*") if path.suffix != ".pyc"}
+    assert files <= names
+    assert {"secoda_async/py.typed", "secoda_async/reconcile/groups.schema.json"} <= files
     assert {name.partition("/")[0] for name in names} == {
         "secoda_async",
         f"secoda_async-{secoda_async.__version__}.dist-info",

@@ -56,6 +56,11 @@ app.command(
     name="export",
     help="Print the workspace's groups as a file.\n\nplan and apply read it: planning it again finds nothing to do.",
 )
+app.command(
+    f"{_HERE}.reconcile:schema_command",
+    name="schema",
+    help="Print the JSON Schema of a file of groups, for editors.",
+)
 
 groups = App(name="groups", help="List, read, create, change and delete groups.")
 for name, about in (

@@ -25,6 +25,7 @@ from secoda_async.cli.options import Connection
 from secoda_async.cli.screen import Bar, Screen, duration, show_plan
 from secoda_async.reconcile import words
 from secoda_async.reconcile.export import exported
+from secoda_async.reconcile.reader import SCHEMA
 
 _File = Annotated[Path, Parameter(allow_leading_hyphen=True, help="Groups: YAML, JSON or CSV; - is YAML from stdin.")]
 
@@ -156,6 +157,11 @@ async def export_command(
             groups = await secoda.groups.snapshot()
             users = await secoda.users.snapshot() if members == "emails" else []
     sys.stdout.write(exported(groups, users, "json" if options.json else format, members))
+
+
+def schema_command() -> None:
+    """Print the JSON Schema of a file of groups."""
+    sys.stdout.write(SCHEMA.read_text("utf-8"))
 
 
 def _advance(bar: Bar) -> None:

@@ -20,6 +20,9 @@ from secoda_async.reconcile import yaml_nodes
 from secoda_async.reconcile.entry import DesiredGroup, normal
 from secoda_async.reconcile.yaml_nodes import Located
 
+SCHEMA: Final = Path(__file__).with_name("groups.schema.json")
+"""The same as a JSON Schema, for editors."""
+
 _KEYS: Final = ("name", "icon", "description", "members", "id", "previously")
 
 
@@ -64,7 +67,7 @@ class _Reader:
         """Take in the whole file."""
         if document is None:
             return
-        top = self._mapping(document, ("groups",), "the file")
+        top = self._mapping(document, ("groups", "$schema"), "the file")
         if top is None:
             return
         entries = top.get("groups")

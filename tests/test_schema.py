@@ -1,0 +1,73 @@
+"""The JSON Schema of a file of groups says what the reader does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secoda_async import DesiredState, DesiredStateError
+from secoda_async.cli import app
+from secoda_async.cli.demo import NEXT, SAMPLE
+from secoda_async.reconcile.reader import SCHEMA
+
+VALIDATOR = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text("utf-8")))
+
+TEXTS = st.sampled_from(["a", "b", "c d", " e ", "", " ", "\u00a0", "x/y", "..", "é"])
+ODD: st.SearchStrategy[object] = st.sampled_from([None, True, 5, [], {}])
+VALUES = TEXTS | ODD | st.lists(TEXTS | ODD, max_size=3)
+GROUPS = st.dictionaries(
+    st.sampled_from(["name", "name", "icon", "description", "members", "previously", "id", "color"]), VALUES
+) | st.fixed_dictionaries(
+    {"name": TEXTS},
+    optional={
+        "icon": TEXTS | st.none(),
+        "description": TEXTS | st.none(),
+        "members": st.lists(TEXTS),
+        "previously": st.lists(TEXTS, max_size=2),
+        "id": TEXTS,
+    },
+)
+DOCUMENTS = st.fixed_dictionaries(
+    {"groups": st.lists(GROUPS | ODD, max_size=3)}, optional={"$schema": TEXTS, "more": TEXTS}
+)
+
+
+def problems_of(document: Any, path: Path) -> list[str]:  # noqa: ANN401 - any JSON
+    """What the reader has against a document, apart from what groups say of one another."""
+    path.write_text(json.dumps(document), "utf-8")
+    try:
+        DesiredState.load(path)
+    except DesiredStateError as error:
+        return [one for one in error.problems if "stands twice" not in one and "previously '" not in one]
+    return []
+
+
+@given(DOCUMENTS | ODD)
+def test_it_allows_what_the_reader_takes(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:  # noqa: ANN401
+    path = tmp_path_factory.getbasetemp() / "groups.json"
+    assert VALIDATOR.is_valid(document) is not bool(problems_of(document, path))  # pyright: ignore[reportUnknownMemberType]
+
+
+@pytest.mark.parametrize("file", [SAMPLE, NEXT], ids=lambda file: file.name)
+def test_the_samples_are_valid(file: Path) -> None:
+    VALIDATOR.validate(yaml.safe_load(file.read_text("utf-8")))  # pyright: ignore[reportUnknownMemberType]
+
+
+def test_it_is_a_schema_that_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["schema"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.Draft7Validator.check_schema(document)
+    properties = document["properties"]["groups"]["items"]["properties"]
+    assert list(properties) == ["name", "icon", "description", "members", "previously", "id"]
+    assert all(field["description"] for field in properties.values())
+
+
+def test_a_file_may_name_it(tmp_path: Path) -> None:
+    path = tmp_path / "groups.yaml"
+    path.write_text("$schema: groups.schema.json\ngroups:\n- name: a\n", "utf-8")
+    assert len(DesiredState.load(path).groups) == 1
