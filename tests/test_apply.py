@@ -3,15 +3,20 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 from conftest import Connect, about, until
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from secoda_async import (
+    UNSET,
     AutojumpClock,
     DesiredGroup,
     DesiredState,
@@ -26,7 +31,7 @@ from secoda_async import (
     StalePlanError,
     UnsafePlanError,
 )
-from secoda_async.emulator import Emulator
+from secoda_async.emulator import Emulator, RecordedRequest
 
 TIMES = {"created_at": "2024-01-02T03:04:05.000006Z", "updated_at": "2024-02-03T04:05:06.000007Z"}
 
@@ -56,6 +61,10 @@ DESIRED = state(
 def writes(emulator: Emulator) -> list[tuple[str, str | None]]:
     """What was carried out, in order: the method and the group."""
     return [(record.method, record.group_id) for record in emulator.requests if record.applied]
+
+
+def aimed_at(target: str) -> Callable[[RecordedRequest], bool]:
+    return lambda record: record.target == target
 
 
 async def planned(secoda: SecodaClient, desired: DesiredState = DESIRED) -> Plan:
@@ -180,6 +189,38 @@ class TestRefused:
             await connect().plan(DESIRED, prune=True)
         assert isinstance(caught.value, PaginationError) or fault in ("status", "cut")
         assert writes(emulator) == []
+
+    @pytest.mark.requirement("BS-2", "PG-3")
+    @pytest.mark.parametrize("fault", ["status", "short", "empty", "cut", "none left"])
+    async def test_nothing_is_lost_whichever_read_goes_wrong(
+        self, emulator: Emulator, connect: Connect, fault: str
+    ) -> None:
+        def spoilt(document: dict[str, Any]) -> dict[str, Any]:
+            results = document.get("results")
+            if results is None or fault == "none left":
+                return document | {"results": [], "links": {"next": None}, "count": len(results or ()) + 9}
+            return document | {"results": results[:-1] if fault == "short" else []}
+
+        how: dict[str, Any] = {"status": {"status": 500}, "cut": {"cut": 20}}.get(fault, {"transform": spoilt})
+        await connect().plan(DESIRED, prune=True)
+        reads = [record.target for record in emulator.requests]
+        before = {group_id: dict(group) for group_id, group in emulator.groups.items()}
+        assert len(set(reads)) >= 4  # two pages of groups, two of users
+        for target in dict.fromkeys(reads):
+            emulator.faults.clear()
+            emulator.faults.add(**how, match=aimed_at(target), times=None)
+            with pytest.raises(SecodaError):
+                await connect().plan(DESIRED, prune=True)
+        assert emulator.groups == before
+        emulator.faults.clear()
+        plan = await connect().plan(DESIRED, prune=True)
+        for target in dict.fromkeys(target for target in reads if "group" in target):  # apply looks at these again
+            emulator.faults.clear()
+            emulator.faults.add(**how, match=aimed_at(target), times=None)
+            with pytest.raises(SecodaError):
+                await connect().apply(plan)
+        assert emulator.groups == before
+        assert emulator.count() == emulator.count("GET")
 
 
 class TestDrift:
@@ -444,3 +485,93 @@ class TestStopping:
         ends = {line["index"]: line["status"] for line in lines if line["event"] == "outcome"}
         assert ends == {0: "applied", 1: "unknown"}
         assert (await secoda.apply(await planned(secoda))).ok
+
+
+class TestKilled:
+    """Ended at any request, and run again by somebody new: it goes on."""
+
+    @pytest.mark.requirement("BS-5")
+    @pytest.mark.parametrize("is_carried_out", [False, True])
+    async def test_run_again_the_end_is_the_same(
+        self, emulator: Emulator, connect: Connect, *, is_carried_out: bool
+    ) -> None:
+        start = {group_id: dict(group) for group_id, group in emulator.groups.items()}
+        secoda = connect()
+        assert (await secoda.apply(await planned(secoda))).ok
+        done = end_of(emulator)
+        for number in range(1, len(emulator.requests) + 1):
+            emulator.groups.clear()
+            emulator.groups.update({group_id: dict(group) for group_id, group in start.items()})
+            first = len(emulator.requests)
+            emulator.faults.clear()
+            fault = emulator.faults.add(stall="after" if is_carried_out else "before", skip=number - 1, times=None)
+            doomed = asyncio.create_task(run(connect()))
+            await until(partial(getattr, fault, "used"))
+            doomed.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await doomed
+            emulator.faults.clear()
+            await run(connect())
+            assert end_of(emulator) == done
+            carried_out = Counter(record.method for record in emulator.requests[first:] if record.applied)
+            assert carried_out == {"POST": 1, "PATCH": 1, "DELETE": 1}
+
+
+async def run(secoda: SecodaClient) -> None:
+    assert (await secoda.apply(await planned(secoda))).ok
+
+
+def end_of(emulator: Emulator) -> list[tuple[str, str | None, str | None, frozenset[str]]]:
+    """The workspace, apart from ids and times."""
+    return sorted(
+        (group["name"], group["icon"], group["description"], frozenset(group["users"]))
+        for group in emulator.groups.values()
+    )
+
+
+# --- over the wire, whatever the two sides hold ----------------------------------------------------------------
+
+NAMES = st.sampled_from("abcdef")
+TEXTS = st.sampled_from([None, "", "x", "y"])
+MEMBERS = st.lists(st.sampled_from(["u-ana", "u-ben", "u-eve"]), unique=True)
+PRESENT = st.lists(
+    st.fixed_dictionaries({"name": NAMES, "icon": TEXTS, "description": TEXTS, "users": MEMBERS}),
+    max_size=6,
+)
+WANTED = st.lists(
+    st.builds(
+        DesiredGroup,
+        name=NAMES,
+        icon=st.just(UNSET) | TEXTS,
+        description=st.just(UNSET) | TEXTS,
+        members=st.just(UNSET) | MEMBERS.map(tuple),
+    ),
+    unique_by=lambda group: group.name,
+    max_size=6,
+)
+
+
+@pytest.mark.requirement("BS-4", "BS-2")
+@settings(max_examples=60, deadline=None)
+@given(present=PRESENT, wanted=WANTED, prune=st.booleans())
+def test_after_an_apply_the_plan_is_empty_and_no_write_was_wasted(
+    present: list[dict[str, Any]], wanted: list[DesiredGroup], *, prune: bool
+) -> None:
+    async def main() -> None:
+        users = [{"id": f"u-{name}", "email": f"{name}@example.com"} for name in ("ana", "ben", "eve")]
+        clock = AutojumpClock(patience=40)
+        async with (
+            Emulator(users=users, groups=present, clock=clock) as emulator,
+            SecodaClient(emulator.api_key, base_url=emulator.url, clock=clock) as secoda,
+        ):
+            plan = await secoda.plan(state(*wanted), prune=prune)
+            assert emulator.count() == emulator.count("GET")
+            report = await secoda.apply(plan, approve=plan.digest)
+            assert (report.verified, report.ok) == (True, not plan.conflicts)
+            again = await secoda.plan(state(*wanted), prune=prune)
+            assert (again.is_empty, again.conflicts) == (True, plan.conflicts)
+            carried_out = writes(emulator)
+            assert len(carried_out) == plan.writes == emulator.count() - emulator.count("GET")
+            assert len({group_id for _, group_id in carried_out}) == plan.writes  # one a group
+
+    asyncio.run(main())

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import itertools
+import sys
 import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
@@ -295,6 +297,29 @@ class TestSources:
                 gc.collect()  # errors hold their frames, and those the errors
                 most = max(most, len(alive))
         assert most <= 20
+
+    @pytest.mark.requirement("BS-7")
+    async def test_ten_thousand_take_no_more_memory_than_two_thousand(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        ids = itertools.cycle(emulator.groups)
+        operations = (UpdateGroup(next(ids), description=f"{number}") for number in range(10_000))
+        tasks: set[int] = set()
+        blocks: dict[int, int] = {}
+        done = 0
+        async with aclosing(secoda.bulk(stream(operations))) as outcomes:
+            async for outcome in outcomes:
+                assert outcome.ok
+                done += 1
+                if done % 2_000 == 0:
+                    emulator.requests.clear()
+                    gc.collect()
+                    tasks.add(sum(not task.done() for task in asyncio.all_tasks()))
+                    blocks[done] = sys.getallocatedblocks()
+        assert done == 10_000
+        assert clock.now() == about(333 * 60)  # five and a half hours
+        assert max(tasks) <= 20 + 50  # the workers, and the emulator's side of their connections
+        assert blocks[10_000] - blocks[2_000] < 2_000  # a fourth of a block for each operation
 
     @pytest.mark.parametrize("concurrency", [0, -1])
     async def test_no_concurrency_is_refused(self, secoda: SecodaClient, concurrency: int) -> None:
