@@ -4,13 +4,16 @@ import ast
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import pytest
+import yaml
 from attrs import frozen
 
 import secoda_async
@@ -67,11 +70,19 @@ def table(page: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
 
 
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with the files that programs read."""
+    (export,) = blocks("csv")
+    (tmp_path / "export.csv").write_text(export.text, "utf-8")
+    return tmp_path
+
+
 PROGRAMS = [block for block in blocks("python") if "async def test_" not in block.text]
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=str)
-async def test_every_program_runs(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_every_program_runs(block: Block, monkeypatch: pytest.MonkeyPatch, files: Path) -> None:
     clock = AutojumpClock()
     monkeypatch.setattr("secoda_async.client.SYSTEM_CLOCK", clock)
     module = ast.parse(block.text, str(block))
@@ -79,8 +90,8 @@ async def test_every_program_runs(block: Block, monkeypatch: pytest.MonkeyPatch,
     if runs:
         module.body.pop()  # this test's event loop runs it
     names: dict[str, Any] = {"__name__": "program"}
-    monkeypatch.chdir(tmp_path)  # where a program writes
-    async with Emulator(clock=clock) as workspace:
+    monkeypatch.chdir(files)  # where a program reads and writes
+    async with Emulator(clock=clock, users=[{"email": "ana@example.com"}, {"email": "Ben@example.com"}]) as workspace:
         monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
         monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
         monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")  # away: the program says what then
@@ -105,10 +116,39 @@ def test_the_tests_in_the_docs_pass(tmp_path: Path) -> None:
 
 
 def test_the_file_in_the_docs_can_be_loaded(tmp_path: Path) -> None:
-    (block,) = blocks("yaml")
+    (block,) = [block for block in blocks("yaml") if block.text.startswith("groups:")]
     (tmp_path / "groups.yaml").write_text(block.text, "utf-8")
     (group,) = DesiredState.load(tmp_path / "groups.yaml").groups
     assert group.members == ("ana@example.com", "ben@example.com")
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every command line of ours in a page, with where it stands."""
+    for block in (*blocks("sh"), *blocks("yaml")):
+        for line in block.text.splitlines():
+            if found := re.search(r"(?:^|run: |&& |^ +)(secoda-async .*)", line):
+                text = re.sub(r"\$\{APPROVE:\+(.*)\}", r"\1", found[1])  # as when it is set
+                yield str(block), text.replace("$APPROVE", "0123456789abcdef")
+
+
+@pytest.mark.parametrize(("place", "line"), sorted(set(commands())))
+def test_every_command_in_the_docs_is_one(place: str, line: str) -> None:
+    words = [word for word in shlex.split(line, comments=True) if word not in ("&&", "|")]
+    words = words[: words.index(">")] if ">" in words else words
+    command, _, _ = app.app.parse_args(words[1:], exit_on_error=False, print_error=False)  # raises what is wrong
+    assert command.__module__.startswith("secoda_async.cli"), place
+
+
+def test_the_workflow_in_the_docs_is_yaml_with_the_jobs_it_promises() -> None:
+    (block,) = [block for block in blocks("yaml") if block.text.startswith("name:")]
+    document: Any = yaml.safe_load(block.text)
+    assert list(document["jobs"]) == ["plan", "drift", "apply"]
+    assert document["jobs"]["apply"]["concurrency"]
+
+
+def test_the_failure_matrix_has_real_exit_codes() -> None:
+    codes = {row[2] for row in table("failure-matrix.md", "what happens")}
+    assert codes - {"none"} <= {str(int(code)) for code in Exit}
 
 
 def test_the_readme_has_its_two_commands() -> None:
