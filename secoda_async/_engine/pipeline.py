@@ -1,23 +1,23 @@
-"""How one call travels: limit -> transport -> protocol -> retry. This is where they meet.
+"""How one call travels: admission -> transport -> protocol -> retry. This is where they meet.
 
 Nothing is held while a call sleeps: no connection, no place in the limit.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from math import inf
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from attrs import evolve
 
 from secoda_async._engine import protocol
+from secoda_async._engine.admission import Admission
 from secoda_async._engine.credentials import Credentials
-from secoda_async._engine.journey import SPENT, Call, Journey, refused
+from secoda_async._engine.journey import SPENT, Call, Journey
 from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
-from secoda_async._engine.limits import Permit, RateLimiter, SlidingWindowLimiter
+from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.locks import KeyedLocks
 from secoda_async._engine.notices import Notices
 from secoda_async._engine.protocol import Reply, Request
@@ -25,13 +25,10 @@ from secoda_async._engine.recent import RecentIds, UnderWay
 from secoda_async._engine.retry import RetryBudget, retrying
 from secoda_async._engine.retry_table import Step, next_step, outcome_unknown
 from secoda_async._engine.transport import Transport, Wire
-from secoda_async._engine.window import Gate
-from secoda_async.clock import Clock, sleep
+from secoda_async.clock import Clock
 from secoda_async.config import CallOptions, Secret
 from secoda_async.errors import (
-    APIError,
     ClientClosedError,
-    RateLimitError,
     ResponseError,
     SecodaError,
     TransportError,
@@ -39,14 +36,6 @@ from secoda_async.errors import (
 from secoda_async.events import Event
 
 T = TypeVar("T")
-
-_FRESH: Final = 1.0
-"""Seconds: a place in a shared limit is lent for a while only; who has waited longer than this for a place on the
-wire asks again."""
-
-_ASKING: Final = 1.5
-"""Seconds that a limiter may take to answer whether it has a place: one that many processes share is asked over a
-network."""
 
 
 class Pipeline:
@@ -65,13 +54,10 @@ class Pipeline:
     ) -> None:
         self.clock = clock
         self.limiter = limiter
-        is_own = isinstance(limiter, SlidingWindowLimiter)
-        self._freshness, self._asking = (inf, 0.0) if is_own else (_FRESH, _ASKING)
         self.lifetime = Lifetime(clock)
         self.transport = transport
         self._credentials = credentials
         self._budget = RetryBudget(retry_budget)
-        self._gates = {"GET": Gate(window), "DELETE": Gate(window)}
         self.created = RecentIds()
         """Groups that this client has created: not what another create's lost answer was about."""
         self.creating = UnderWay()
@@ -79,6 +65,7 @@ class Pipeline:
         self._locks = KeyedLocks()
         self._slashes: dict[str, bool] = {}
         self._notices = Notices(clock, on_event)
+        self._admission = Admission(limiter, clock=clock, lifetime=self.lifetime, notices=self._notices, window=window)
 
     def call(self, request: Request, options: CallOptions, began: float | None = None) -> Call:
         """A call that begins now, or is part of an operation that began before."""
@@ -115,7 +102,7 @@ class Pipeline:
         journey = Journey(call.request, call.options, call.began)
         lock = self._locks.of(key)
         try:
-            turn = await self._in_time(journey, lock.acquire())
+            turn = await self._admission.in_time(journey, lock.acquire())
         except SecodaError as error:
             raise journey.placed(error) from None
         try:
@@ -126,14 +113,14 @@ class Pipeline:
     async def pause(self, call: Call, seconds: float) -> None:
         """Sleep between two requests of an operation, unless the deadline comes first."""
         if seconds > 0:
-            await self._wait(Journey(call.request, call.options, call.began), seconds, "backoff")
+            await self._admission.wait(Journey(call.request, call.options, call.began), seconds, "backoff")
 
     async def _attempt(self, journey: Journey, read: Callable[[Reply], T]) -> T:
         """One request and its answer; one more when only the trailing slash or the key was wrong."""
         while True:
             key = self._credentials.known
             if key is None:
-                key = await self._in_time(journey, self._credentials.key())
+                key = await self._admission.in_time(journey, self._credentials.key())
             reply = await self._send(journey, key)
             if reply.status < 300:  # noqa: PLR2004
                 try:
@@ -149,64 +136,24 @@ class Pipeline:
                 return read(Reply(404, reply.raw_headers, b""))  # an attempt before this one did it
             failed = protocol.failure(journey.request, reply, datetime.now(UTC))
             if next_step(journey.request.method, failed) is Step.PAUSE:
-                await self._close_gate(journey.request.method, failed)
+                await self._admission.close_gate(journey.request.method, failed)
             raise failed
 
     # --- on the wire -------------------------------------------------------------------------------------------
 
     async def _send(self, journey: Journey, key: Secret) -> Reply:
         method = journey.request.method
-        permit = await self._let_through(journey)
+        slots = self.transport.slots()
+        permit = await self._admission.let_through(journey, slots)
         wire = Wire()
         try:
             return await self._exchange(journey, key, wire)
         finally:
-            self.transport.slots().release(method)
+            slots.release(method)
             if method != "GET" and (spent := SPENT.get()) is not None:
                 spent.may_have_written |= wire.maybe_sent
             if permit is not None:
                 await permit.release(sent=wire.maybe_sent)
-
-    async def _let_through(self, journey: Journey) -> Permit | None:
-        """Wait until the call may start and has a place on the wire; both are given back when they come too late."""
-        method = journey.request.method
-        slots = self.transport.slots()
-        while True:
-            permit = await self._admitted(journey)
-            try:
-                if journey.check is not None:
-                    await journey.check()
-                began = self.clock.now()
-                if slots.is_full(method):
-                    await self._in_time(journey, slots.acquire(method))
-                else:
-                    await slots.acquire(method)
-            except BaseException:
-                if permit is not None:
-                    await permit.release(sent=False)
-                raise
-            is_paused = self._is_paused(method)
-            if not is_paused and (permit is None or self.clock.now() - began <= self._freshness):
-                return permit
-            if permit is not None:
-                await permit.release(sent=False)
-                permit = None if is_paused else await self._taken_at_once(journey)
-                if permit is not None:
-                    return permit
-            slots.release(method)
-
-    async def _taken_at_once(self, journey: Journey) -> Permit | None:
-        """A place in the limit, if there is one right now."""
-        priority = journey.options.priority
-        try:
-            return await self.lifetime.bounded(self.limiter.acquire(priority=priority, max_wait=0.0), _ASKING)
-        except (RateLimitError, TimeUpError):
-            return None
-
-    def _is_paused(self, method: str) -> bool:
-        if method in protocol.LIMITED:
-            return self.limiter.state.paused > 0
-        return self._gates[method].delay(self.clock.now()) > 0
 
     async def _exchange(self, journey: Journey, key: Secret, wire: Wire) -> Reply:
         if self.lifetime.is_closed:  # while this call was being let through
@@ -258,97 +205,11 @@ class Pipeline:
         if reply.status != 401 or journey.has_renewed:  # noqa: PLR2004
             return False
         journey.has_renewed = True
-        return await self._in_time(journey, self._credentials.renew(key))
-
-    # --- waiting -----------------------------------------------------------------------------------------------
-
-    async def _admitted(self, journey: Journey) -> Permit | None:
-        """Wait until the call may start: a place in the limit for a write, an open gate for the rest."""
-        method = journey.request.method
-        if self.lifetime.is_closed:
-            raise closed()
-        if (left := journey.left(self.clock.now())) is not None and left <= 0:
-            raise journey.too_late(None)
-        if method in protocol.LIMITED:
-            return await self._permitted(journey)
-        while (delay := self._gates[method].delay(self.clock.now())) > 0:
-            if delay > journey.options.retry.max_retry_after:
-                raise refused(delay, "the server asked for a pause")
-            await self._wait(journey, delay, "gate")
-        return None
-
-    async def _permitted(self, journey: Journey) -> Permit:
-        """Take a place in the write limit, or say at once that it would take too long."""
-        began = self.clock.now()
-        options = journey.options
-        left = journey.left(began)
-        patience = None if options.max_wait is None else options.max_wait - journey.waited_for_limit
-        allowed = min((seconds for seconds in (left, patience) if seconds is not None), default=None)
-        is_deadline = left is not None and (patience is None or left <= patience)
-        self._notices.waiting(journey.request, "limit", self.limiter.time_for(1))
-        place = self.limiter.acquire(
-            priority=options.priority, max_wait=allowed, max_pause=options.retry.max_retry_after
-        )
-        if journey.attempts == 0 and (spent := SPENT.get()) is not None:
-            place = spent.unless_stopped(place)
-        # A limiter refuses by itself what takes longer than max_wait; to ask, it may need a moment of its own.
-        bound = allowed if allowed is None or is_deadline else allowed + self._asking
-        permit: Permit | None = None
-        wait = longer = 0.0
-        try:
-            permit = await self.lifetime.bounded(place, bound)
-        except RateLimitError as error:
-            wait = longer = error.retry_after or 0.0
-        except TimeUpError:
-            wait, longer = self.limiter.time_for(1), inf
-        finally:
-            waited = self.clock.now() - began
-            journey.waited += waited
-            journey.waited_for_limit += waited
-        try:
-            self._notices.waited(journey.request, "limit", waited)
-        except BaseException:  # the hook's
-            if permit is not None:
-                await permit.release(sent=False)
-            raise
-        if permit is not None:
-            return permit
-        if is_deadline and left is not None and longer > left:
-            raise journey.too_late(wait)
-        raise refused(wait, "the write limit has no place")
-
-    async def _wait(self, journey: Journey, seconds: float, reason: str) -> None:
-        """Sleep, unless the deadline comes first: then say so at once."""
-        left = journey.left(self.clock.now())
-        if left is not None and left < seconds:
-            raise journey.too_late(seconds)
-        self._notices.waiting(journey.request, reason, seconds)
-        began = self.clock.now()
-        try:
-            await self.lifetime.bounded(sleep(self.clock, seconds), None)
-        finally:
-            journey.waited += self.clock.now() - began
-            self._notices.waited(journey.request, reason, self.clock.now() - began)
+        return await self._admission.in_time(journey, self._credentials.renew(key))
 
     async def _back_off(self, journey: Journey, seconds: float) -> None:
         if seconds > 0:
-            await self._wait(journey, seconds, "backoff")
-
-    async def _in_time(self, journey: Journey, work: Awaitable[T]) -> T:
-        """Await something that is over when the deadline is."""
-        try:
-            return await self.lifetime.bounded(work, journey.left(self.clock.now()))
-        except TimeUpError:
-            pass
-        raise journey.too_late(None)
-
-    async def _close_gate(self, method: str, failed: SecodaError) -> None:
-        """Let everybody of the class wait, not only the call that was told to."""
-        seconds = failed.retry_after if isinstance(failed, APIError) else None
-        if method in protocol.LIMITED:
-            await self.limiter.pause(seconds)
-        else:
-            self._gates[method].pause(seconds, self.clock.now())
+            await self._admission.wait(journey, seconds, "backoff")
 
 
 def _read(reply: Reply, read: Callable[[Reply], T]) -> T:

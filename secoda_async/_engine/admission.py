@@ -1,0 +1,164 @@
+"""Waiting until a call may start: for the write limit, for a gate that a 429 has closed, for a place on the wire."""
+
+from collections.abc import Awaitable
+from math import inf
+from typing import Final, TypeVar
+
+from secoda_async._engine import protocol
+from secoda_async._engine.journey import SPENT, Journey, refused
+from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
+from secoda_async._engine.limits import Permit, RateLimiter, SlidingWindowLimiter
+from secoda_async._engine.notices import Notices
+from secoda_async._engine.transport import Slots
+from secoda_async._engine.window import Gate
+from secoda_async.clock import Clock, sleep
+from secoda_async.errors import APIError, RateLimitError, SecodaError
+
+T = TypeVar("T")
+
+_FRESH: Final = 1.0
+"""Seconds: a place in a shared limit is lent for a while only; who has waited longer than this for a place on the
+wire asks again."""
+
+_ASKING: Final = 1.5
+"""Seconds that a limiter may take to answer whether it has a place: one that many processes share is asked over a
+network."""
+
+
+class Admission:
+    """Lets calls through, and lets them wait."""
+
+    def __init__(
+        self, limiter: RateLimiter, *, clock: Clock, lifetime: Lifetime, notices: Notices, window: float
+    ) -> None:
+        self._limiter = limiter
+        is_own = isinstance(limiter, SlidingWindowLimiter)
+        self._freshness, self._asking = (inf, 0.0) if is_own else (_FRESH, _ASKING)
+        self._clock = clock
+        self._lifetime = lifetime
+        self._notices = notices
+        self._gates = {"GET": Gate(window), "DELETE": Gate(window)}
+
+    async def let_through(self, journey: Journey, slots: Slots) -> Permit | None:
+        """Wait until the call may start and has a place on the wire; both are given back when they come too late."""
+        method = journey.request.method
+        while True:
+            permit = await self._admitted(journey)
+            try:
+                if journey.check is not None:
+                    await journey.check()
+                began = self._clock.now()
+                if slots.is_full(method):
+                    await self.in_time(journey, slots.acquire(method))
+                else:
+                    await slots.acquire(method)
+            except BaseException:
+                if permit is not None:
+                    await permit.release(sent=False)
+                raise
+            is_paused = self._is_paused(method)
+            if not is_paused and (permit is None or self._clock.now() - began <= self._freshness):
+                return permit
+            if permit is not None:
+                await permit.release(sent=False)
+                permit = None if is_paused else await self._taken_at_once(journey)
+                if permit is not None:
+                    return permit
+            slots.release(method)
+
+    async def _taken_at_once(self, journey: Journey) -> Permit | None:
+        """A place in the limit, if there is one right now."""
+        priority = journey.options.priority
+        try:
+            return await self._lifetime.bounded(self._limiter.acquire(priority=priority, max_wait=0.0), _ASKING)
+        except (RateLimitError, TimeUpError):
+            return None
+
+    def _is_paused(self, method: str) -> bool:
+        if method in protocol.LIMITED:
+            return self._limiter.state.paused > 0
+        return self._gates[method].delay(self._clock.now()) > 0
+
+    async def _admitted(self, journey: Journey) -> Permit | None:
+        """Wait until the call may start: a place in the limit for a write, an open gate for the rest."""
+        method = journey.request.method
+        if self._lifetime.is_closed:
+            raise closed()
+        if (left := journey.left(self._clock.now())) is not None and left <= 0:
+            raise journey.too_late(None)
+        if method in protocol.LIMITED:
+            return await self._permitted(journey)
+        while (delay := self._gates[method].delay(self._clock.now())) > 0:
+            if delay > journey.options.retry.max_retry_after:
+                raise refused(delay, "the server asked for a pause")
+            await self.wait(journey, delay, "gate")
+        return None
+
+    async def _permitted(self, journey: Journey) -> Permit:
+        """Take a place in the write limit, or say at once that it would take too long."""
+        began = self._clock.now()
+        options = journey.options
+        left = journey.left(began)
+        patience = None if options.max_wait is None else options.max_wait - journey.waited_for_limit
+        allowed = min((seconds for seconds in (left, patience) if seconds is not None), default=None)
+        is_deadline = left is not None and (patience is None or left <= patience)
+        self._notices.waiting(journey.request, "limit", self._limiter.time_for(1))
+        place = self._limiter.acquire(
+            priority=options.priority, max_wait=allowed, max_pause=options.retry.max_retry_after
+        )
+        if journey.attempts == 0 and (spent := SPENT.get()) is not None:
+            place = spent.unless_stopped(place)
+        # A limiter refuses by itself what takes longer than max_wait; to ask, it may need a moment of its own.
+        bound = allowed if allowed is None or is_deadline else allowed + self._asking
+        permit: Permit | None = None
+        wait = longer = 0.0
+        try:
+            permit = await self._lifetime.bounded(place, bound)
+        except RateLimitError as error:
+            wait = longer = error.retry_after or 0.0
+        except TimeUpError:
+            wait, longer = self._limiter.time_for(1), inf
+        finally:
+            waited = self._clock.now() - began
+            journey.waited += waited
+            journey.waited_for_limit += waited
+        try:
+            self._notices.waited(journey.request, "limit", waited)
+        except BaseException:  # the hook's
+            if permit is not None:
+                await permit.release(sent=False)
+            raise
+        if permit is not None:
+            return permit
+        if is_deadline and left is not None and longer > left:
+            raise journey.too_late(wait)
+        raise refused(wait, "the write limit has no place")
+
+    async def wait(self, journey: Journey, seconds: float, reason: str) -> None:
+        """Sleep, unless the deadline comes first: then say so at once."""
+        left = journey.left(self._clock.now())
+        if left is not None and left < seconds:
+            raise journey.too_late(seconds)
+        self._notices.waiting(journey.request, reason, seconds)
+        began = self._clock.now()
+        try:
+            await self._lifetime.bounded(sleep(self._clock, seconds), None)
+        finally:
+            journey.waited += self._clock.now() - began
+            self._notices.waited(journey.request, reason, self._clock.now() - began)
+
+    async def in_time(self, journey: Journey, work: Awaitable[T]) -> T:
+        """Await something that is over when the deadline is."""
+        try:
+            return await self._lifetime.bounded(work, journey.left(self._clock.now()))
+        except TimeUpError:
+            pass
+        raise journey.too_late(None)
+
+    async def close_gate(self, method: str, failed: SecodaError) -> None:
+        """Let everybody of the class wait, not only the call that was told to."""
+        seconds = failed.retry_after if isinstance(failed, APIError) else None
+        if method in protocol.LIMITED:
+            await self._limiter.pause(seconds)
+        else:
+            self._gates[method].pause(seconds, self._clock.now())
