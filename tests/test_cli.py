@@ -540,13 +540,30 @@ def printed(console: Console) -> str:
 def test_on_a_terminal_a_bar_shows_the_time_the_limit_needs(terminal: Callable[[int], Screen]) -> None:
     screen = terminal(100)
     with screen.progress("creating groups", 90, lambda left: left * 2.0) as bar:
-        bar.advance()
+        bar.reach(1, 0)
         bar.show("nearly there")
     assert "about 2 min 58 s left" in printed(screen.err)
-    with screen.progress("reading", 1, lambda left: left * 2.0) as bar:
-        bar.advance()
-    assert "1/1" in printed(screen.err)
+    with screen.progress("writing", 2, lambda left: left * 2.0) as bar:
+        bar.reach(1, 1)
+        bar.reach(2, 1)
+    assert "writing, 1 failed" in printed(screen.err)
+    assert "2/2" in printed(screen.err)
     assert bar._task == TaskID(0)
+
+
+@pytest.mark.requirement("BS-7")
+def test_elsewhere_a_line_is_written_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, seconds = Screen(Output()), 0.0
+    screen.err = Console(file=io.StringIO(), width=100)
+    monkeypatch.setattr("secoda_async.cli.screen.time.monotonic", lambda: seconds)
+    with screen.progress("applying", 90, lambda left: left * 2.0) as bar:
+        for done in range(1, 80):
+            seconds += 1.0
+            bar.reach(done, int(done > 50))
+    assert printed(screen.err).splitlines() == [
+        "applying: 30 of 90, about 2 min 00 s left",
+        "applying, 1 failed: 60 of 90, about 1 min 00 s left",
+    ]
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])

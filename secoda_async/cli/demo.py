@@ -116,7 +116,7 @@ class _Tour:
             return await self.secoda.apply(
                 plan,
                 approve=plan.digest if plan.breaches else None,  # nobody is harmed
-                on_progress=lambda _: bar.advance(),
+                on_progress=lambda now: bar.reach(now.done, now.failed),
             )
 
     async def read_back(self) -> list[Group]:

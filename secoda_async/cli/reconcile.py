@@ -22,7 +22,7 @@ from secoda_async import (
 )
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.cli.options import Connection
-from secoda_async.cli.screen import Bar, Screen, duration, show_plan
+from secoda_async.cli.screen import Screen, duration, show_plan
 from secoda_async.reconcile import words
 from secoda_async.reconcile.export import exported
 from secoda_async.reconcile.reader import SCHEMA
@@ -136,7 +136,12 @@ async def apply_command(  # noqa: PLR0913 - each is an option
             _stopped_by_signals(screen, stop, seconds),
         ):
             report = await secoda.apply(
-                plan, approve=approve, on_drift=on_drift, log=log, on_progress=lambda _: _advance(bar), stop=stop
+                plan,
+                approve=approve,
+                on_drift=on_drift,
+                log=log,
+                on_progress=lambda now: bar.reach(now.done, now.failed),
+                stop=stop,
             )
     _tell(screen, plan, report)
     if report.ok:
@@ -162,10 +167,6 @@ async def export_command(
 def schema_command() -> None:
     """Print the JSON Schema of a file of groups."""
     sys.stdout.write(SCHEMA.read_text("utf-8"))
-
-
-def _advance(bar: Bar) -> None:
-    bar.advance()
 
 
 def _saved_plan(file: Path) -> Plan | None:

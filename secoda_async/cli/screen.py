@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -22,6 +23,9 @@ _PIPED_WIDTH: Final = 1000
 
 _GAP: Final = 2
 """Columns between the cells of a table."""
+
+_SILENCE: Final = 30.0
+"""Seconds after which a log gets another line of how far a job is."""
 
 _LEAST_ROOM: Final = 12
 """Columns below which what gives way is left out: three letters and an ellipsis tell nothing."""
@@ -91,7 +95,7 @@ class Screen:
     def progress(
         self, what: str, total: int | None, seconds_for: Callable[[int], float] | None = None
     ) -> "Generator[Bar, None, None]":
-        """Show a bar while something goes on, on a terminal only.
+        """Show a bar while something goes on; elsewhere than on a terminal, a line now and then.
 
         Args:
             what: What goes on.
@@ -102,7 +106,7 @@ class Screen:
         columns += [BarColumn(bar_width=30), MofNCompleteColumn()] if total is not None else []
         columns += [_EtaColumn(seconds_for)] if seconds_for is not None else []
         with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as progress:
-            yield Bar(progress, progress.add_task(what, total=total))
+            yield Bar(self, progress, progress.add_task(what, total=total), seconds_for)
 
 
 class _EtaColumn(ProgressColumn):
@@ -121,12 +125,22 @@ class _EtaColumn(ProgressColumn):
 class Bar:
     """A bar that moves."""
 
+    _screen: Screen
     _progress: Progress
     _task: Any
+    _seconds_for: Callable[[int], float] | None
+    _told: float = field(factory=lambda: time.monotonic(), init=False)  # noqa: PLW0108 - looked up when called
 
-    def advance(self) -> None:
-        """One more is done."""
-        self._progress.advance(self._task)
+    def reach(self, done: int, failed: int) -> None:
+        """So many are done, and so many of them failed."""
+        self._progress.update(self._task, completed=done)
+        task = self._progress.tasks[0]
+        what = task.description.partition(", ")[0] + (f", {failed} failed" if failed else "")
+        self.show(what)
+        if self._progress.disable and self._seconds_for and time.monotonic() - self._told >= _SILENCE:
+            self._told = time.monotonic()
+            left = int(task.total or 0) - done
+            self._screen.note(f"{what}: {done} of {task.total:.0f}, about {duration(self._seconds_for(left))} left")
 
     def show(self, text: str) -> None:
         """Say something else beside it."""
