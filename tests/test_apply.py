@@ -152,6 +152,22 @@ class TestDone:
             await secoda.apply(plan, log=tmp_path / "no" / "log.jsonl")
         assert writes(emulator) == []
 
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+    async def test_what_cannot_be_logged_is_not_written(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        report = await secoda.apply(await planned(secoda), log="/dev/full")
+        assert [outcome.status for outcome in report.outcomes] == ["failed", "failed", "not_attempted"]
+        assert "the log can't be written, and so nothing is: No space left" in str(report.outcomes[0].error)
+        assert writes(emulator) == []
+
+    async def test_a_log_that_breaks_in_the_middle_ends_it_with_all_accounted_for(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        log = io.StringIO()
+        report = await secoda.apply(await planned(secoda), log=log, on_progress=lambda _: log.close())
+        assert report.counts["applied"] == len(writes(emulator)) > 0
+        assert not report.ok
+        assert "closed file" in str([outcome.error for outcome in report.outcomes])
+
 
 class TestRefused:
     @pytest.mark.requirement("BS-3")
