@@ -1,7 +1,6 @@
 """The calls on groups: five of the API's own, their pages, and adding and removing members."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
 from typing import Literal
 
 from secoda_async._engine import convert, protocol
@@ -151,6 +150,8 @@ class Groups:
     ) -> AsyncGenerator[Page[Group], None]:
         """Yield the groups page by page, in the server's order.
 
+        A group that moves over the edge of a page meanwhile, and comes again, is left out of the later page.
+
         Args:
             concurrency: Pages that may be under way at a time; on cursor lists they come one by one.
             on_invalid: With "skip", a group that can't be read is left out and reported in `Page.invalid`.
@@ -189,7 +190,7 @@ class Groups:
             return group if users == group.users else await self._patch(call, group_id, GroupFields(users=users))
 
     # Last, because after it `list` means this method to whatever reads the class body.
-    async def list(
+    def list(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
     ) -> AsyncGenerator[Group, None]:
         """Yield every group, page after page; the arguments are those of `pages`.
@@ -200,10 +201,7 @@ class Groups:
         Raises:
             PaginationError: As in `pages`.
         """
-        async with aclosing(self.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)) as pages:
-            async for page in pages:
-                for group in page.items:
-                    yield group
+        return self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
 
 def _group(reply: Reply) -> Group:

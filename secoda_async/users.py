@@ -1,7 +1,6 @@
 """The calls on users: read only, to turn e-mail addresses into ids."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from secoda_async._engine import convert, protocol
 from secoda_async._engine.pages import Lister, OnInvalid
@@ -44,14 +43,11 @@ class Users:
         return await self._lister.snapshot(concurrency=concurrency)
 
     # Last, because after it `list` means this method to whatever reads the class body.
-    async def list(
+    def list(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
     ) -> AsyncGenerator[User, None]:
         """Yield every user, page after page; as `Groups.list`."""
-        async with aclosing(self.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)) as pages:
-            async for page in pages:
-                for user in page.items:
-                    yield user
+        return self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
 
 def _user(reply: Reply) -> User:

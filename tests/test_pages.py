@@ -313,6 +313,17 @@ class TestCompleteness:
         assert caplog.text == ""
 
     @pytest.mark.requirement("PG-4")
+    async def test_however_far_it_moves_a_list_yields_it_once(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.page_size = 10
+        first = next(iter(emulator.groups.values()))
+        emulator.faults.add(
+            transform=lambda page: page | {"results": [*page["results"][:-1], first]},
+            match=lambda record: record.query.get("page") == "9",
+        )
+        ids = [group.id async for group in secoda.groups.list()]
+        assert len(ids) == len(set(ids)) == 119
+
+    @pytest.mark.requirement("PG-4")
     async def test_everything_can_be_deleted_from_a_snapshot(self, emulator: Emulator, secoda: SecodaClient) -> None:
         for group in await secoda.groups.snapshot():
             await secoda.groups.delete(group.id)

@@ -37,6 +37,9 @@ _SNAPSHOTS: Final = 4
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 """Names of this machine: an emulator may call itself by another than its client does."""
 
+_NEIGHBOURS: Final = 3
+"""Pages back that an item is remembered for: what moves while a list is read moves over the edge of a page or two."""
+
 _CLOCK_STEP: Final = timedelta(seconds=2)
 """A `Date` header has whole seconds, and another machine may have written it."""
 
@@ -66,14 +69,19 @@ class Lister(Generic[T]):
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
     ) -> AsyncGenerator[Page[T], None]:
         """Yield the pages in order; see `Groups.pages`."""
-        seen = RecentIds()
+        before: deque[set[str]] = deque(maxlen=_NEIGHBOURS)
         so_far, count = 0, None
         async with aclosing(self._raw_pages(concurrency, on_invalid, max_pages, None)) as raw_pages:
             async for raw in raw_pages:
                 page = raw.page
-                items = tuple(item for item in page.items if seen.add(item.id))
                 so_far, count = so_far + len(page.items) + len(page.invalid), page.count
-                yield evolve(page, items=items) if len(items) < len(page.items) else page
+                ids = {item.id for item in page.items}
+                if len(ids) < len(page.items) or not all(ids.isdisjoint(others) for others in before):
+                    others = set[str]().union(*before)
+                    once = {item.id: item for item in page.items if item.id not in others}
+                    page = evolve(page, items=tuple(once.values()))
+                before.append(ids)
+                yield page
         if count is not None and count != so_far:
             _log.warning(
                 "%s: %d items came and the server counts %d: the list moved while it was read; snapshot() would notice",
@@ -81,6 +89,16 @@ class Lister(Generic[T]):
                 so_far,
                 count,
             )
+
+    async def items(self, *, concurrency: int, on_invalid: OnInvalid, max_pages: int) -> AsyncGenerator[T, None]:
+        """Yield the items of all pages, each once; see `Groups.list`."""
+        seen = RecentIds()
+        pages = self.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
+        async with aclosing(pages):
+            async for page in pages:
+                for item in page.items:
+                    if seen.add(item.id):
+                        yield item
 
     async def snapshot(self, *, concurrency: int = 4, began: float | None = None) -> list[T]:
         """Return everything, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now."""
