@@ -4,6 +4,7 @@ Plain frozen classes that can be built by hand. They know nothing of JSON; `_eng
 """
 
 import enum
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
@@ -31,6 +32,11 @@ class Unset(enum.Enum):
 
 UNSET: Final = Unset.UNSET
 """Left out: not sent, and so left as it is. Not the same as None, which is sent as null."""
+
+
+def normal(text: str) -> str:
+    """A text as texts are compared: trimmed, in Unicode's form NFC."""
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def _no_extra() -> Mapping[str, Any]:
@@ -123,9 +129,10 @@ class GroupFields:
     def fit(self, group: Group) -> bool:
         """Whether a group has every field that is set here.
 
-        The server trims strings and keeps no order of members (FACTS: assumed); empty text and null say the same.
+        The server trims strings, may compose letters otherwise, and keeps no order of members (FACTS: assumed);
+        empty text and null say the same.
         """
         texts = ((group.name, self.name), (group.icon, self.icon), (group.description, self.description))
-        if any(wanted is not UNSET and (present or "").strip() != (wanted or "").strip() for present, wanted in texts):
+        if any(wanted is not UNSET and normal(present or "") != normal(wanted or "") for present, wanted in texts):
             return False
         return self.users is UNSET or set(group.users) == set(self.users)

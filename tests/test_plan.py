@@ -119,8 +119,16 @@ class TestNames:
 
     @pytest.mark.requirement("BS-4")
     def test_an_id_pins_a_group_whatever_it_is_called(self) -> None:
-        change = only(plan_of([wanted("new", id="1")], [group("old", "1"), group("new", "2")]))
+        change = only(plan_of([wanted("new", id="1")], [group("old", "1"), group("other", "2")]))
         assert (change.kind, change.id, change.after) == ("update", "1", GroupFields(name="new"))
+
+    @pytest.mark.requirement("BS-5")
+    def test_no_group_gets_the_name_that_another_keeps(self) -> None:
+        there = [group("old", "1"), group("new", "2"), group("x", "3")]
+        plan = plan_of([wanted("new", id="1"), wanted("old", id="3")], there, prune=True, max_delete=9)
+        assert plan.is_empty  # the third can't become "old" either, as the first stays so; nothing is deleted
+        assert [(conflict.name, conflict.ids) for conflict in plan.conflicts] == [("new", ("2",)), ("old", ("1",))]
+        assert "another group is called 'new' (2): rename or delete that one first" in plan.conflicts[0].message
 
     @pytest.mark.requirement("BS-5")
     def test_a_name_twice_in_the_workspace_is_a_conflict_for_that_name_alone(self) -> None:
@@ -139,10 +147,11 @@ class TestNames:
         assert plan_of([wanted("a", id="1"), wanted("a", id="2", icon="i")], there).is_empty
 
     def test_an_id_that_is_not_there_is_a_conflict(self) -> None:
-        plan = plan_of([wanted("b", id="9"), wanted("a", id="8")], [group("b")], prune=True, max_delete=1)
+        desired = [wanted("b", id="9", previously=("c",)), wanted("a", id="8")]
+        plan = plan_of(desired, [group("b"), group("c"), group("d")], prune=True, max_delete=1)
         assert [conflict.name for conflict in plan.conflicts] == ["a", "b"]
         assert "there is no group with the id 8" in plan.conflicts[0].message
-        assert only(plan).kind == "delete"
+        assert (only(plan).kind, only(plan).name) == ("delete", "d")  # of "b" and "c" the file speaks
 
 
 class TestMembers:
@@ -153,6 +162,13 @@ class TestMembers:
     def test_who_is_in_a_group_is_known(self) -> None:
         there = group("a", users=("service", "u-ana"))
         assert only(plan_of([wanted("a", members=("service",))], [there])).removed == ("u-ana",)
+
+    def test_of_two_that_differ_in_case_the_exact_one_is_meant(self) -> None:
+        users = [User("1", "Ana@x"), User("2", "ana@x")]
+        plan = make_plan(DesiredState((wanted("a", members=("ana@x",)),)), [], users, Rules())
+        assert only(plan).after.users == ("2",)
+        with pytest.raises(DesiredStateError, match=r"'ANA@x', a member of 'a', is the address of 2 users \(1, 2\)"):
+            make_plan(DesiredState((wanted("a", members=("ANA@x",)),)), [], users, Rules())
 
     def test_of_two_with_one_address_neither_is_meant(self) -> None:
         twins = [User(id="1", email="x@example.com"), User(id="2", email="X@example.com"), User(id="3")]
@@ -205,8 +221,8 @@ class TestSafety:
             (0, 1, False),
             (3, 3, True),
             ("3", 3, True),
-            ("0%", 1, True),
-            ("0%", 2, False),
+            ("1%", 1, True),
+            ("0%", 1, False),
         ],
     )
     def test_so_many_groups_may_be_deleted(self, limit: int | str, number: int, is_safe: bool) -> None:  # noqa: FBT001
@@ -254,6 +270,13 @@ class TestSafety:
         with pytest.raises(InvalidArgumentError, match=f"{name} must be"):
             Rules(**{name: limit})
 
+    @pytest.mark.requirement("BS-3")
+    def test_a_group_that_is_spoken_of_by_its_former_name_is_not_just_deleted(self) -> None:
+        plan = plan_of([wanted("new", previously=("old",))], [group("old"), group("new")], prune=True)
+        (breach,) = plan.breaches
+        assert (breach.kind, breach.names) == ("rename", ("old", "new"))
+        assert "'old' would be deleted, although 'new' says that it was called so" in breach.message
+
     def test_so_are_other_ways_with_unknown_members(self) -> None:
         with pytest.raises(InvalidArgumentError, match="unknown_members must be"):
             Rules(unknown_members="drop")  # type: ignore[arg-type]
@@ -287,6 +310,8 @@ class TestSaving:
             ("changes.0.after.name", "x", "was changed since it was made"),
             ("version", 2, "is of version 2, not 1"),
             ("digest", "0", "was changed since it was made"),
+            ("breaches", [], "was changed since it was made"),
+            ("checksum", None, "was changed since it was made"),
             ("changes.0.name", 5, r"is not a plan: changes\[0\]\.name: expected a string, got a number"),
             ("changes.1.after.users", "u", r"is not a plan: changes\[1\]\.after\.users: expected a list of strings"),
         ],

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 from attrs import evolve, frozen
@@ -44,8 +44,7 @@ class DesiredState:
         given = list(groups)
         names = Counter(normal(group.name) for group in given)
         made = [
-            _as_it_is(group, pins=names[normal(group.name)] > 1) if isinstance(group, Group) else group
-            for group in given
+            _as_it_is(group, pins=_needs_id(group, names)) if isinstance(group, Group) else group for group in given
         ]
         placed = [group if group.place else evolve(group, place=f"groups[{index}]") for index, group in enumerate(made)]
         return cls._checked(placed, [])
@@ -63,24 +62,28 @@ class DesiredState:
     def _contradictions(self) -> list[str]:
         """What two groups can't both say."""
         problems: list[str] = []
-        ids: dict[str, str] = {}
+        ids: dict[str, DesiredGroup] = {}
         names: dict[str, DesiredGroup] = {}
         for group in self.groups:
-            first = names.setdefault(group.name, group)
+            first = names.setdefault(group.name, group) if group.name else group
             if first is not group and (group.id is None or first.id is None or group.id == first.id):
                 problems.append(f"{group.place}: the name {group.name!r} stands twice, first at {first.place}")
-            if group.id is not None and ids.setdefault(group.id, group.place) != group.place:
-                problems.append(f"{group.place}: the id {group.id} stands twice, first at {ids[group.id]}")
-        formers: dict[str, str] = {}
+            if group.id is not None and ids.setdefault(group.id, group) is not group:
+                problems.append(f"{group.place}: the id {group.id} stands twice, first at {ids[group.id].place}")
+        formers: dict[str, DesiredGroup] = {}
         for group in self.groups:
-            for former in map(normal, group.previously):
+            for former in dict.fromkeys(map(normal, group.previously)):
                 if former in names:
                     problems.append(
                         f"{group.place}: previously {former!r} is the name of the group at {names[former].place}"
                     )
-                elif formers.setdefault(former, group.place) != group.place:
-                    problems.append(f"{group.place}: previously {former!r} is also said at {formers[former]}")
+                elif formers.setdefault(former, group) is not group:
+                    problems.append(f"{group.place}: previously {former!r} is also said at {formers[former].place}")
         return problems
+
+
+def _needs_id(group: Group, names: Mapping[str, int]) -> bool:
+    return names[normal(group.name)] > 1 or not normal(group.name)
 
 
 def _as_it_is(group: Group, *, pins: bool) -> DesiredGroup:

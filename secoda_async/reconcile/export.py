@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from secoda_async.models import Group, User
 from secoda_async.reconcile import yaml_nodes
-from secoda_async.reconcile.entry import normal
+from secoda_async.reconcile.entry import normal, unsendable
 
 __all__ = ["Format", "exported"]
 
@@ -22,15 +22,17 @@ def exported(
     groups: Sequence[Group], users: Iterable[User], file_format: Format, members: Literal["emails", "ids"]
 ) -> str:
     """The groups as text, sorted by name; members by address where they have one that nobody shares."""
+    users = list(users)
     addresses = Counter(user.email.casefold() for user in users if user.email)
+    ids = {user.id for user in users} | {user for group in groups for user in group.users}
     emails = {
         user.id: user.email
         for user in users
-        if members == "emails" and user.email and addresses[user.email.casefold()] == 1
+        if members == "emails" and user.email and addresses[user.email.casefold()] == 1 and _is_address(user.email, ids)
     }
     names = Counter(normal(group.name) for group in groups)
     entries = [
-        _entry(group, emails, pins=names[normal(group.name)] > 1)
+        _entry(group, emails, pins=names[normal(group.name)] > 1 or not normal(group.name))
         for group in sorted(groups, key=lambda group: (normal(group.name), group.id))
     ]
     if file_format == "csv":
@@ -38,6 +40,11 @@ def exported(
     if file_format == "json":
         return json.dumps({"groups": entries}, ensure_ascii=False, indent=2) + "\n"
     return yaml_nodes.dump({"groups": entries})
+
+
+def _is_address(email: str, ids: set[str]) -> bool:
+    """Whether an address, read again, can only mean the one who has it."""
+    return "@" in email and email == email.strip() and email not in ids and not unsendable(email)
 
 
 def _entry(group: Group, emails: Mapping[str, str], *, pins: bool) -> dict[str, Any]:
@@ -53,10 +60,11 @@ def _entry(group: Group, emails: Mapping[str, str], *, pins: bool) -> dict[str, 
 
 def _csv(entries: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+    careful = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     table.writerow(_COLUMNS)
     for entry in entries:
         for member in entry["members"] or [""]:
             row = (entry["name"], entry.get("icon", ""), entry.get("description", ""), member, entry.get("id", ""))
-            table.writerow(row)
+            (careful if any("\r" in cell for cell in row) else table).writerow(row)
     return text.getvalue()

@@ -42,12 +42,14 @@ class Change:
     @property
     def added(self) -> tuple[str, ...]:
         """Ids of the members that it gains."""
-        return tuple(user for user in self.after.users or () if user not in set(self.before.users or ()))
+        present = set(self.before.users or ())
+        return tuple(user for user in self.after.users or () if user not in present)
 
     @property
     def removed(self) -> tuple[str, ...]:
         """Ids of the members that it loses."""
-        return tuple(user for user in self.before.users or () if user not in set(self.after.users or ()))
+        wanted = set(self.after.users or ())
+        return tuple(user for user in self.before.users or () if user not in wanted)
 
 
 @frozen(kw_only=True)
@@ -90,6 +92,8 @@ class Plan:
     """Groups that are as they should be."""
     unmanaged: int = 0
     """Groups of the workspace that the desired state does not speak of, and that stay."""
+    workspace: str | None = None
+    """The id of the workspace that it was made for, where that is known."""
     people: Mapping[str, str] = field(factory=dict[str, str], eq=False)
     """E-mail addresses by user id, of those who are added or removed: for display."""
 
@@ -123,6 +127,7 @@ class Plan:
     def to_json(self) -> str:
         """The plan as JSON that `load` reads."""
         document = {"version": _VERSION, "digest": self.digest, "summary": self.summary(), **convert.to_dict(self)}
+        document["checksum"] = _checksum(document)
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
     @classmethod
@@ -157,9 +162,16 @@ class Plan:
             plan: Self = convert.structure(fields, cls)
         except ResponseError as error:
             raise _unusable(name, f"is not a plan: {error.message}") from None
-        if plan.digest != fields["digest"]:
+        if plan.digest != fields["digest"] or fields.get("checksum") != _checksum(fields):
             raise _unusable(name, "was changed since it was made (its digest does not fit): plan again")
         return plan
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    """What a saved plan hashes to, breaches and all: a file that was edited is no plan that anybody has seen."""
+    fields = {name: value for name, value in document.items() if name != "checksum"}
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def _unusable(name: str, why: str) -> DesiredStateError:

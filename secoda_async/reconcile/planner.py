@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
@@ -52,7 +52,8 @@ def allowed(limit: Limit, total: int, fewest: int, name: str) -> int:
             return int(limit)
         part = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", limit)
         if part is not None and float(part[1]) <= 100:  # noqa: PLR2004 - all of them
-            return max(fewest, math.floor(total * float(part[1]) / 100 + 1e-9))
+            share = float(part[1]) / 100
+            return max(fewest, math.floor(total * share + 1e-9)) if share else 0
     raise InvalidArgumentError(f"{name} must be a whole number or a part such as '10%', not {limit!r}")
 
 
@@ -75,6 +76,7 @@ def make_plan(
     Raises:
         DesiredStateError: With every member who is no user of the workspace, unless these are to be held.
     """
+    users = list(users)
     directory = _Directory.of(users, groups)
     matches = _Matches.of(desired, groups)
     unchanged = 0
@@ -84,7 +86,7 @@ def make_plan(
         members, unknown = directory.members_of(wanted)
         if unknown and rules.unknown_members == "error":
             problems += [
-                f"{wanted.place}: {member!r}, a member of {wanted.name!r}, is no user of the workspace"
+                f"{wanted.place}: {member!r}, a member of {wanted.name!r}, {directory.why_not(member)}"
                 for member in unknown
             ]
         elif unknown:
@@ -107,8 +109,14 @@ def make_plan(
         seconds=time_for(sum(change.kind != "delete" for change in changes)),
         unchanged=unchanged,
         unmanaged=len(matches.rest) - len(deletes),
+        workspace=_workspace_of(groups, users),
         people={user: directory.emails[user] for user in sorted(mentioned) if user in directory.emails},
     )
+
+
+def _workspace_of(groups: Iterable[Group], users: Iterable[User]) -> str | None:
+    """The id of the workspace, if anything in it says so."""
+    return next((one.workspace_id for some in (groups, users) for one in some if one.workspace_id), None)
 
 
 def _sorted(changes: Iterable[Change]) -> list[Change]:
@@ -144,6 +152,7 @@ class _Matches:
         for wanted in nameless:  # only now: a former name may be another group's present one
             if not any(matches._match_name(wanted, normal(former)) for former in wanted.previously):
                 matches.pairs.append((wanted, None))
+        matches._keep_names_apart()
         matches.rest = [group for group in groups if group.id not in matches._taken]
         return matches
 
@@ -152,10 +161,29 @@ class _Matches:
             present = self.by_id.get(wanted.id or "")
             if present is None:
                 message = f"there is no group with the id {wanted.id}: correct it, or leave it out to create the group"
-                self.conflicts.append(Conflict(name=wanted.name, message=f"{wanted.place}: {message}"))
+                self._conflict(wanted, message)
+                for name in (wanted.name, *wanted.previously):  # it may be the group that is meant: not to be deleted
+                    self._taken |= {group.id for group in self.by_name.get(normal(name), ())}
             else:
                 self._taken.add(present.id)
                 self.pairs.append((wanted, present))
+
+    def _keep_names_apart(self) -> None:
+        """A group is not renamed to a name that another one has and keeps."""
+        kept = {present.id for _, present in self.pairs if present is not None}
+        for wanted, present in tuple(self.pairs):
+            others = [group for group in self.by_name.get(wanted.name, ()) if group.id not in kept]
+            if present is not None and normal(present.name) != wanted.name and others:
+                ids = tuple(sorted(group.id for group in others))
+                message = f"another group is called {wanted.name!r} ({', '.join(ids)}): rename or delete that one first"
+                self._conflict(wanted, message, ids)
+                self.pairs.remove((wanted, present))
+                self._taken |= set(ids)
+                self._keep_names_apart()  # what is not renamed keeps its name, too
+                return
+
+    def _conflict(self, wanted: DesiredGroup, message: str, ids: tuple[str, ...] = ()) -> None:
+        self.conflicts.append(Conflict(name=wanted.name, message=f"{wanted.place}: {message}", ids=ids))
 
     def _match_name(self, wanted: DesiredGroup, name: str) -> bool:
         """Take the group of this name, if there is one; with several, note a conflict."""
@@ -165,7 +193,7 @@ class _Matches:
         elif free:
             ids = tuple(sorted(group.id for group in free))
             message = f"{len(free)} groups are called {name!r} ({', '.join(ids)}): say which with `id:`, or rename one"
-            self.conflicts.append(Conflict(name=wanted.name, message=f"{wanted.place}: {message}", ids=ids))
+            self._conflict(wanted, message, ids)
         self._taken |= {group.id for group in free}
         return bool(free)
 
@@ -176,6 +204,7 @@ class _Directory:
 
     ids: frozenset[str]
     by_email: Mapping[str, Sequence[str]]
+    """In their own letters, and in lower case."""
     emails: Mapping[str, str]
 
     @classmethod
@@ -185,8 +214,8 @@ class _Directory:
         for user in users:
             if user.email:
                 emails[user.id] = user.email
-                for form in {user.email, user.email.casefold()}:
-                    by_email[form].append(user.id)
+                by_email[f"={user.email}"].append(user.id)
+                by_email[user.email.casefold()].append(user.id)
         members = {user for group in groups for user in group.users}  # who is in a group is known by that
         return cls(frozenset(emails) | members | {user.id for user in users}, by_email, emails)
 
@@ -199,10 +228,17 @@ class _Directory:
             name for name, user in found.items() if not user
         ]
 
+    def why_not(self, member: str) -> str:
+        """Why a member is not known."""
+        users = self.by_email.get(member.casefold(), ())
+        if not users:
+            return "is no user of the workspace"
+        return f"is the address of {len(users)} users ({', '.join(sorted(users))}): say which by id"
+
     def _id_of(self, member: str) -> str | None:
         if member in self.ids:
             return member
-        for form in (member, member.casefold()):
+        for form in (f"={member}", member.casefold()):
             users = self.by_email.get(form, ())
             if len(users) == 1:
                 return users[0]
@@ -276,20 +312,40 @@ def _breaches(
         message = f"{removals} of {memberships} memberships would be removed; {limit}"
         yield Breach(kind="removals", message=message, names=_names(losers))
     yield from _renames(creates, deletes)
+    yield from _former_names(desired, deletes)
 
 
 def _renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterable[Breach]:
     """A delete and a create that share most members: two writes, and a new id, where one would do."""
+    created: dict[str, list[int]] = defaultdict(list)
+    for index, create in enumerate(creates):
+        for user in create.after.users or ():
+            created[user].append(index)
     for delete in deletes:
-        for create in creates:
-            old, new = set(delete.before.users or ()), set(create.after.users or ())
-            shared, most = len(old & new), max(len(old), len(new))
+        old = delete.before.users or ()
+        in_common = Counter(index for user in old for index in created.get(user, ()))
+        for index, shared in sorted(in_common.items()):
+            create = creates[index]
+            most = max(len(old), len(create.after.users or ()))
             if shared > 1 and 2 * shared > most:
                 message = (
                     f"{delete.name!r} would be deleted and {create.name!r} created, with {shared} of {most} members "
                     f"in common: if it is a rename, add `previously: [{delete.name}]` to {create.name!r}"
                 )
                 yield Breach(kind="rename", message=message, names=(delete.name, create.name))
+
+
+def _former_names(desired: DesiredState, deletes: Sequence[Change]) -> Iterable[Breach]:
+    """A group that would be deleted although the desired state speaks of it, as of one that has another name now."""
+    formers = {normal(former): wanted.name for wanted in desired.groups for former in wanted.previously}
+    for delete in deletes:
+        new = formers.get(normal(delete.name))
+        if new is not None:
+            message = (
+                f"{delete.name!r} would be deleted, although {new!r} says that it was called so: another group is "
+                f"{new!r} already. Merge the two, or take {delete.name!r} out of `previously`"
+            )
+            yield Breach(kind="rename", message=message, names=(delete.name, new))
 
 
 def _names(changes: Iterable[Change]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from attrs import define, field
 from secoda_async._engine.protocol import checked_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.reconcile import yaml_nodes
-from secoda_async.reconcile.entry import DesiredGroup, normal
+from secoda_async.reconcile.entry import DesiredGroup, normal, unsendable
 from secoda_async.reconcile.yaml_nodes import Located
 
 SCHEMA: Final = Path(__file__).with_name("groups.schema.json")
@@ -31,9 +31,15 @@ def read(name: str) -> tuple[list[DesiredGroup], list[str]]:
     reader = _Reader(name)
     text = reader.text()
     if text is not None:
-        parse = {"json": _parse_json, "csv": _parse_csv}.get(name.rpartition(".")[2], _parse_yaml)
+        parse = {"json": _parse_json, "csv": _parse_csv}.get(name.rpartition(".")[2].lower(), _parse_yaml)
         reader.document(parse(text, reader))
     return reader.groups, reader.problems
+
+
+def _standard_input() -> bytes:
+    stream = getattr(sys.stdin, "buffer", None)  # a test's may have none
+    content: bytes = sys.stdin.read().encode() if stream is None else stream.read()
+    return content
 
 
 @define
@@ -56,11 +62,13 @@ class _Reader:
     def text(self) -> str | None:
         """The file's text, or None when it can't be read."""
         try:
-            return sys.stdin.read() if self.name == "-" else Path(self.name).read_text("utf-8-sig")
+            return (_standard_input() if self.name == "-" else Path(self.name).read_bytes()).decode("utf-8-sig")
         except OSError as error:
             self.problem("", f"can't be read: {error.strerror or type(error).__name__}")
         except UnicodeDecodeError as error:
             self.problem("", f"is not UTF-8 text (byte {error.start}): save it as UTF-8")
+        except ValueError:  # a NUL in its name
+            self.problem("", "is no name of a file")
         return None
 
     def document(self, document: Located | None) -> None:
@@ -83,7 +91,7 @@ class _Reader:
         fields = self._mapping(entry, _KEYS, "a group")
         if fields is None:
             return
-        name = self._name(entry, fields.get("name"))
+        name = self._name(entry, fields.get("name"), needed="id" not in fields)
         values: dict[str, Any] = {key: self._text_or_null(fields[key], key) for key in _KEYS[1:3] if key in fields}
         if "members" in fields:
             values["members"] = self._texts(fields["members"], "members", "a member", "an e-mail address or id")
@@ -91,7 +99,7 @@ class _Reader:
             values["previously"] = self._texts(fields["previously"], "previously", "a former name", "a name")
         if "id" in fields:
             values["id"] = self._id(fields["id"])
-        if name:  # with other problems too: whether it stands twice is looked at in the end
+        if name or values.get("id"):  # with other problems too: whether it stands twice is looked at in the end
             self.groups.append(DesiredGroup(name=name, place=f"{self.shown}{entry.place}", **values))
 
     def _mapping(self, node: Located, keys: Iterable[str], what: str) -> Mapping[str, Located] | None:
@@ -110,17 +118,24 @@ class _Reader:
                 entries[key.text] = value
         return entries
 
-    def _name(self, entry: Located, node: Located | None) -> str:
+    def _name(self, entry: Located, node: Located | None, *, needed: bool) -> str:
         if node is None:
             self.problem(entry.place, "a group has no name: add `name: ...`")
             return ""
         if node.text is None:
             self.problem(node.place, f"the name must be text, not {node.kind}: put it in quotes")
             return ""
-        name = normal(node.text)
-        if not name:
+        name = normal(self._sendable(node, node.text))
+        if not name and needed:
             self.problem(node.place, "the name is empty")
         return name
+
+    def _sendable(self, node: Located, text: str) -> str:
+        """The text, or none of it when it can't be sent."""
+        if not unsendable(text):
+            return text
+        self.problem(node.place, f"{text!r} holds a character that can't be sent")
+        return "?"
 
     def _id(self, node: Located) -> str | None:
         try:
@@ -131,7 +146,7 @@ class _Reader:
 
     def _text_or_null(self, node: Located, key: str) -> str | None:
         if node.kind in ("text", "null"):
-            return node.text
+            return None if node.text is None else self._sendable(node, node.text)
         self.problem(node.place, f"{key} must be text or null, not {node.kind}: put it in quotes")
         return None
 
@@ -142,7 +157,7 @@ class _Reader:
         texts: dict[str, None] = {}
         for item in node.items:
             if item.text is not None and item.text.strip():
-                texts[item.text.strip()] = None
+                texts[self._sendable(item, item.text.strip())] = None
             else:
                 found = item.kind if item.text is None else "empty text"
                 self.problem(item.place, f"{what} must be {kind}, not {found}")
@@ -164,8 +179,8 @@ def _parse_json(text: str, reader: _Reader) -> Located | None:
         return _located(json.loads(text, object_pairs_hook=_Pairs), "")
     except json.JSONDecodeError as error:
         reader.problem(f":{error.lineno}", f"is not JSON: {error.msg}")
-    except RecursionError:
-        reader.problem("", "is nested too deeply to be a file of groups")
+    except (RecursionError, ValueError):
+        reader.problem("", "is nested too deeply, or holds a number too long, to be a file of groups")
     return None
 
 

@@ -1,6 +1,6 @@
 """YAML with its line numbers: the only module that knows PyYAML."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -31,7 +31,11 @@ class Located:
     """What a mapping holds, in order; a key can be there twice."""
 
 
+_DEEPEST: Final = 20
+"""Levels of nesting: a file of groups has four, and a level of the stream and the document each."""
+
 _SCALARS: Final = {
+    "tag:yaml.org,2002:str": "text",
     "tag:yaml.org,2002:null": "null",
     "tag:yaml.org,2002:bool": "a boolean",
     "tag:yaml.org,2002:int": "a number",
@@ -51,27 +55,45 @@ def compose(text: str) -> Located:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        _check_depth(yaml.parse(text, loader))
         node = yaml.compose(text, loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise YamlError(mark.line + 1 if mark else 1, error.problem or "can't be parsed") from None
     except yaml.YAMLError as error:
         raise YamlError(1, str(error).partition("\n")[0]) from None
-    try:
-        return Located(kind="an empty file", place=":1") if node is None else _located(node)
-    except RecursionError:
-        raise YamlError(1, "nested too deeply, or an alias that contains itself") from None
+    return Located(kind="an empty file", place=":1") if node is None else _located(node, {})
 
 
-def _located(node: Any) -> Located:  # noqa: ANN401 - PyYAML's nodes have no types
+def _check_depth(events: Iterable[Any]) -> None:
+    """Refuse what no file of groups needs, before anything goes through it recursively."""
+    depth = 0
+    for event in events:
+        name = type(event).__name__
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+        if depth > _DEEPEST:
+            raise YamlError(event.start_mark.line + 1, "nested too deeply")
+
+
+def _located(node: Any, seen: dict[int, Located | None]) -> Located:  # noqa: ANN401 - PyYAML's nodes have no types
+    """A node, with what it holds; one that aliases name again is gone through once."""
     place = f":{node.start_mark.line + 1}"
+    if id(node) in seen:
+        known = seen[id(node)]
+        if known is None:
+            raise YamlError(node.start_mark.line + 1, "an alias that contains itself")
+        return known
+    seen[id(node)] = None
     if node.id == "mapping":
-        pairs = [(_located(key), _located(value)) for key, value in node.value]
-        return Located(kind="a mapping", place=place, pairs=pairs)
-    if node.id == "sequence":
-        return Located(kind="a list", place=place, items=[_located(item) for item in node.value])
-    kind = _SCALARS.get(node.tag, "text")
-    return Located(kind=kind, place=place, text=node.value if kind == "text" else None)
+        pairs = [(_located(key, seen), _located(value, seen)) for key, value in node.value]
+        found = Located(kind="a mapping", place=place, pairs=pairs)
+    elif node.id == "sequence":
+        found = Located(kind="a list", place=place, items=[_located(item, seen) for item in node.value])
+    else:
+        kind = _SCALARS.get(node.tag, f"of the type {node.tag}")
+        found = Located(kind=kind, place=place, text=node.value if kind == "text" else None)
+    seen[id(node)] = found
+    return found
 
 
 def dump(document: object) -> str:
@@ -82,5 +104,16 @@ def dump(document: object) -> str:
     """
     import yaml  # noqa: PLC0415 - an extra
 
-    text: str = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=120)
+    class Dumper(yaml.SafeDumper):
+        """Escapes what PyYAML would write as a line break."""
+
+    def quoted(dumper: Any, text: str) -> Any:  # noqa: ANN401 - PyYAML's nodes have no types
+        style = '"' if set(text) & _BREAKS else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    Dumper.add_representer(str, quoted)
+    text: str = yaml.dump(document, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=120)
     return text
+
+
+_BREAKS: Final = frozenset("\x85\u2028\u2029\ufeff\r")
