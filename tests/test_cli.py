@@ -455,7 +455,7 @@ async def test_the_demo_can_begin_with_the_groups_in_place(shell: Shell, files: 
     assert (document["ok"], document["writes"], document["then"]["writes"]) == (True, 0, 3)
     result = await shell.run(*arguments)
     assert result.code == Exit.DONE
-    for text in ("+ create c", "icon: 'x'", "- delete a", "2 of 2 groups would be deleted", "3 writes, at once"):
+    for text in ("+ create c", 'icon: "x"', "- delete a", "2 of 2 groups would be deleted", "3 writes, at once"):
         assert text in result.out
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -66,7 +67,7 @@ class TestPlan:
         assert result.code == Exit.CHANGES
         assert result.out.splitlines()[:6] == [
             "+ create Stewards",
-            "    icon: '🧪'",
+            '    icon: "🧪"',
             "    members +2: ana@example.com, ben@example.com",
             "- delete Others",
             "    members -1: eve@example.com",
@@ -92,7 +93,7 @@ class TestPlan:
     async def test_pull_requests_get_a_table(self, shell: Shell, workspace: Emulator, file: str) -> None:
         result = await shell.run("plan", file, "--format", "markdown")
         assert result.out.startswith("### Secoda groups: 1 to create; 1 unchanged, 1 not managed\n")
-        assert "| create | Stewards | icon: '🧪'<br>members +2: ana@example.com, ben@example.com |" in result.out
+        assert '| create | `Stewards` | `icon: "🧪"`<br>`members +2: ana@example.com, ben@example.com` |' in result.out
         assert workspace.requests
 
     @pytest.mark.requirement("CL-1")
@@ -265,8 +266,8 @@ class TestWords:
     def test_lines_name_every_field_and_the_first_members(self) -> None:
         assert [(line.kind, line.text) for line in lines(self.PLAN)] == [
             ("update", "~ update a|b"),
-            ("", "name: 'old' -> 'a|b'"),
-            ("", "description: 'x' -> (none)"),
+            ("", 'name: "old" -> "a|b"'),
+            ("", 'description: "x" -> (none)'),
             ("removed", "members -10: u0, u1, u2, u3, u4, u5, u6, u7 and 2 more"),
             ("warning", "! left alone: two of them"),
             ("warning", "! beyond the safety limits: too many"),
@@ -275,10 +276,38 @@ class TestWords:
 
     def test_markdown_is_escaped(self) -> None:
         text = markdown(self.PLAN)
-        assert "| update | a\\|b | name: 'old' -\\> 'a\\|b'<br>" in text
+        assert '| update | `a\\|b` | `name: "old" -> "a\\|b"`<br>' in text
         assert "**Beyond the safety limits**\n\n- too many\n" in text
         assert "**Left alone**\n\n- two of them\n" in text
         assert markdown(Plan(changes=())) == "### Secoda groups: nothing to do\n"
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [
+            ("\x1b]0;pwn\x07\x1b[2K", r"\x1b]0;pwn\x07\x1b[2K"),
+            ("a\n- delete everything", r"a\n- delete everything"),
+            ("a\r\u2028b\u202ec", r"a\r\u2028b\u202ec"),
+            ("équipe\u00a0👩\u200d💻 🗂️", "équipe\u00a0👩\u200d💻 🗂️"),
+        ],
+    )
+    def test_no_name_steers_a_terminal_or_forges_a_line(self, name: str, shown: str) -> None:
+        plan = Plan(changes=(Change(kind="create", name=name, after=GroupFields(name=name, description=name)),))
+        first, second, *_ = lines(plan)
+        assert (first.text, second.text) == (f"+ create {shown}", f'description: "{shown}"')
+
+    @pytest.mark.parametrize("name", ["a\r\r# Approved", "`x` @org/team #1", "``", "https://x.example ~~y~~", "<b>"])
+    def test_no_name_is_markup(self, name: str) -> None:
+        change = Change(kind="create", name=name, after=GroupFields(name=name))
+        plan = Plan(changes=(change,), conflicts=(Conflict(name=name, message=f"no {name}"),))
+        text = markdown(plan)
+        assert "\r" not in text
+        (row,) = [line for line in text.splitlines() if line.startswith("| create")]
+        cell = row.split(" | ")[1]
+        fence = cell[: len(cell) - len(cell.lstrip("`"))]
+        assert cell.endswith(fence)
+        assert fence not in cell.strip("`")  # one span of code, whatever is in it
+        (message,) = [line for line in text.splitlines() if line.startswith("- no ")]
+        assert not re.search(r"@\w|#\d|://|(?<!\\)[`~]|<", message)
 
     def test_errors_of_plans_have_codes_and_documents(self) -> None:
         unsafe, stale = UnsafePlanError("x"), StalePlanError("y")

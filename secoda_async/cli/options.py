@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from cyclopts import Group, Parameter
 
 from secoda_async import SecodaClient
 from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.reconcile.words import printable
 
 
 @Parameter(name="*", group=Group("Output", sort_key=9))
@@ -61,7 +63,8 @@ class _Waits(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print it to stderr."""
         if record.levelno >= logging.WARNING or str(record.msg).startswith("waiting"):
-            sys.stderr.write(f"{record.getMessage()}\n")
+            with suppress(OSError, ValueError):  # nobody reads stderr: the call that waits goes on
+                sys.stderr.write(f"{printable(record.getMessage())}\n")
 
 
 def _read_key(path: Path) -> str:

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from attrs import define, field
@@ -17,6 +17,7 @@ from rich.text import Text
 from secoda_async import Plan
 from secoda_async.cli.options import Output
 from secoda_async.reconcile import words
+from secoda_async.reconcile.words import printable
 
 _PIPED_WIDTH: Final = 1000
 """Columns of a table that goes into a pipe: cut values help nobody there."""
@@ -58,10 +59,10 @@ class Screen:
                 what is wrapped.
             rows: The cells.
         """
-        cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+        cells = [[cell if isinstance(cell, Text) else Text(printable(cell, keep="\n")) for cell in row] for row in rows]
         headings = [column.rstrip("#~/") for column in columns]
         table = Table(
-            title=Text(title),
+            title=Text(printable(title)),
             title_justify="left",
             title_style="bold",
             show_header=any(headings),
@@ -85,11 +86,12 @@ class Screen:
 
     def say(self, text: str, style: str = "") -> None:
         """Print a line of a result for a person."""
-        self.out.print(Text(text, style=style))
+        self.out.print(Text(printable(text, keep="\n"), style=style))
 
     def note(self, text: str, style: str = "dim") -> None:
-        """Print a line that is not part of the result."""
-        self.err.print(Text(text, style=style))
+        """Print a line that is not part of the result; when nobody reads stderr, it is lost and nothing else."""
+        with suppress(OSError, ValueError):
+            self.err.print(Text(printable(text, keep="\n"), style=style))
 
     @contextmanager
     def progress(

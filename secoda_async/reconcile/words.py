@@ -1,5 +1,10 @@
-"""Plans in words: lines for a terminal, Markdown for a pull request."""
+"""Plans in words: lines for a terminal, Markdown for a pull request.
 
+What stands in them is other people's: no name can move a cursor, forge a line or mention anybody.
+"""
+
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -8,7 +13,7 @@ from attrs import frozen
 from secoda_async.models import UNSET
 from secoda_async.reconcile.plan import Change, Plan
 
-__all__ = ["Line", "lines", "markdown"]
+__all__ = ["Line", "lines", "markdown", "printable"]
 
 _SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
 
@@ -37,15 +42,15 @@ def lines(plan: Plan, *, most: int | None = None) -> Iterable[Line]:
         most: How many changes to show; the others are counted.
     """
     for change in plan.changes[:most]:
-        yield Line(f"{_SIGNS[change.kind]} {change.kind} {change.name}", change.kind)
+        yield Line(f"{_SIGNS[change.kind]} {change.kind} {printable(change.name)}", change.kind)
         yield from _details(change, plan.people)
     hidden = len(plan.changes[most:]) if most is not None else 0
     if hidden:
         yield Line(f"... and {hidden} more changes")
     for conflict in plan.conflicts:
-        yield Line(f"! left alone: {conflict.message}", "warning")
+        yield Line(f"! left alone: {printable(conflict.message)}", "warning")
     for breach in plan.breaches:
-        yield Line(f"! beyond the safety limits: {breach.message}", "warning")
+        yield Line(f"! beyond the safety limits: {printable(breach.message)}", "warning")
     yield Line(plan.summary(), "summary")
 
 
@@ -61,8 +66,8 @@ def markdown(plan: Plan) -> str:
     if plan.changes:
         parts += ["| | group | what changes |", "|---|---|---|"]
         parts += [
-            f"| {change.kind} | {_escaped(change.name)} | "
-            f"{'<br>'.join(_escaped(line.text) for line in _details(change, plan.people))} |"
+            f"| {change.kind} | {_code(change.name)} | "
+            f"{'<br>'.join(_code(line.text) for line in _details(change, plan.people))} |"
             for change in plan.changes
         ]
         parts += ["", f"{plan.writes} writes. Digest: `{plan.digest}`"]
@@ -82,17 +87,47 @@ def _details(change: Change, people: Mapping[str, str]) -> Iterable[Line]:
 
 
 def _shown(value: object) -> str:
-    return "(none)" if value is None or value is UNSET or value == "" else repr(value)
+    if value is None or value is UNSET or value == "":
+        return "(none)"
+    return '"' + printable(str(value)).replace('"', '\\"') + '"'
 
 
 def _names(members: Sequence[str], people: Mapping[str, str]) -> str:
-    named = sorted(people.get(member, member) for member in members)
+    named = sorted(printable(people.get(member, member)) for member in members)
     more = len(named) - _MOST_MEMBERS
     return ", ".join(named[:_MOST_MEMBERS]) + (f" and {more} more" if more > 0 else "")
 
 
+_JOINERS: Final = "\u200c\u200d"
+"""What holds letters and emoji together: invisible, and harmless."""
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """A text for a terminal or a log: what would steer it, or break the line, is shown as its code."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character in _JOINERS or character in keep or unicodedata.category(character) not in _STEERING
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+_STEERING: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+"""Unicode's categories of what is no letter, sign or space."""
+
+
+def _code(text: str) -> str:
+    """Text in a table of Markdown that is shown as it is: nothing in it is markup, a link or a mention."""
+    text = printable(text).replace("|", "\\|")
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
 def _escaped(text: str) -> str:
-    """Text that a table of Markdown shows as it is."""
-    for character in "\\`*_[]<>|":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("\n", " ")
+    """A sentence in Markdown: what would be markup, a link or a mention of somebody is shown as it is."""
+    text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", printable(text))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([@#]|:(?=//))", "\\1\u200b", text)
