@@ -16,6 +16,8 @@ from secoda_async.errors import (
     OutcomeUnknownError,
     PermissionDeniedError,
     SecodaError,
+    ServerError,
+    TransportError,
 )
 from secoda_async.groups import Groups
 from secoda_async.models import UNSET, Group, Unset
@@ -104,6 +106,9 @@ class Outcome:
 _REFUSED: Final = (AuthenticationError, PermissionDeniedError)
 """After one of these the rest would fail the same way."""
 
+PASSING: Final = (OutcomeUnknownError, TransportError, ServerError)
+"""Failures of the network and of the service, which may be well a minute later."""
+
 Work = tuple[Status, Group | None]
 """What carrying a job out led to."""
 
@@ -111,8 +116,8 @@ Work = tuple[Status, Group | None]
 class Bulk(AsyncIterator[Outcome]):
     """The outcomes of a bulk, as they end: iterate over it, once.
 
-    When the iteration is given up, by a `break`, an error or a cancellation, what is under way is cancelled, and
-    `rest` accounts for it.
+    When the iteration is given up and this is closed (by a cancellation, or after a `break` by `aclose()`), what is
+    under way is cancelled, and `rest` accounts for it.
     """
 
     def __init__(self, outcomes: AsyncGenerator[Outcome, None], rest: list[Outcome]) -> None:
@@ -174,12 +179,15 @@ class Crew(Generic[Job]):
         *,
         fail_fast: bool = False,
         stop: StopEvent | None = None,
+        patience: int | None = None,
     ) -> None:
         self.rest: list[Outcome] = []
         """The outcomes that nobody waited for."""
         self._carry_out = carry_out
         self._operation_of = operation_of
         self._fail_fast = fail_fast
+        self._patience = patience
+        self._in_a_row = 0
         self._stop = stop or StopEvent()
         self._turn = asyncio.Lock()
         self._under_way: set[Spent] = set()
@@ -257,17 +265,26 @@ class Crew(Generic[Job]):
         except OutcomeUnknownError as unknown:
             if isinstance(unknown.__cause__, _REFUSED):
                 self._end()
+            self._count(unknown)
             return self._outcome(index, job, spent, "unknown", error=unknown)
         except SecodaError as failed:
             if self._fail_fast or isinstance(failed, _REFUSED):
                 self._end()
+            self._count(failed)
             return self._outcome(index, job, spent, "failed", error=failed)
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, as a rule
             self.rest.append(self._outcome(index, job, spent, "unknown" if spent.may_have_written else "not_attempted"))
             raise
         finally:
             self._under_way.discard(spent)
+        self._in_a_row = 0
         return self._outcome(index, job, spent, status, group)
+
+    def _count(self, failed: SecodaError) -> None:
+        """Give up when the service has been down for so many in a row, whatever each of them tried."""
+        self._in_a_row = self._in_a_row + 1 if isinstance(failed, PASSING) else 0
+        if self._patience is not None and self._in_a_row >= self._patience:
+            self._end()
 
     def _outcome(
         self,

@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TextIO, cast
 from urllib.parse import urlencode
 
+from attrs import evolve
+
 from secoda_async import bulk as bulk_module
 from secoda_async._engine import convert, protocol
 from secoda_async._engine.credentials import Credentials
@@ -294,17 +296,20 @@ class SecodaClient:
         from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in plan
         from secoda_async.reconcile.journal import Journal  # noqa: PLC0415
 
-        with Journal(log) as journal:
-            applier = Applier(
-                groups=self.with_options(priority="background").groups,
-                plan=plan,
-                journal=journal,
-                clock=self._pipeline.clock,
-                time_left=self.time_left,
-                on_progress=on_progress,
-                stop=stop or StopEvent(),
-            )
-            return await applier.run(approve, on_drift)
+        turn = self._pipeline.call(Request("GET", "", route=""), evolve(self._options, deadline=None))
+        # One after the other: of two at once, each would create what is missing.
+        async with self._pipeline.in_turn("apply", turn):
+            with Journal(log) as journal:
+                applier = Applier(
+                    groups=self.with_options(priority="background").groups,
+                    plan=plan,
+                    journal=journal,
+                    clock=self._pipeline.clock,
+                    time_left=self.time_left,
+                    on_progress=on_progress,
+                    stop=stop or StopEvent(),
+                )
+                return await applier.run(approve, on_drift)
 
     def time_left(self, writes: int) -> float:
         """Seconds until the last of a job's `writes` that have not ended could start, by the write limit.

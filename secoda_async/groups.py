@@ -29,7 +29,7 @@ class Groups:
     def __init__(self, pipeline: Pipeline, options: CallOptions) -> None:
         self._pipeline = pipeline
         self._options = options
-        self._lister = Lister(pipeline, options, _COLLECTION, Group)
+        self._lister = Lister(pipeline, options, _COLLECTION, Group, needed=("users",))
         self._creator = Creator(pipeline, self._lister)
 
     async def create(
@@ -165,7 +165,8 @@ class Groups:
     async def snapshot(self, *, concurrency: int = 4) -> list[Group]:
         """Return every group once, or raise: never a part.
 
-        What came is held against the server's count; when the list moved meanwhile it is read again.
+        What came is held against the server's count; when the list moved meanwhile it is read again. A group that comes
+        without its members is an error: it is not taken for empty.
 
         Raises:
             PaginationError: When it moved every time.
@@ -185,7 +186,7 @@ class Groups:
         """Read a group and write its membership, if `change` makes another one of it."""
         call = self._call(request_to("GET", _COLLECTION, checked_id(group_id)))
         async with self._pipeline.in_turn(group_id, call):
-            group = await self._pipeline.send(call, _group)
+            group = await self._pipeline.send(call, _group_with_users)
             users = change(group.users)
             return group if users == group.users else await self._patch(call, group_id, GroupFields(users=users))
 
@@ -206,6 +207,14 @@ class Groups:
 
 def _group(reply: Reply) -> Group:
     group: Group = convert.structure(protocol.json_of(reply), Group)
+    return group
+
+
+def _group_with_users(reply: Reply) -> Group:
+    """A group whose membership is to be written: what is not shown must not be taken for empty."""
+    payload = protocol.json_of(reply)
+    convert.check_shown([payload], ("users",))
+    group: Group = convert.structure(payload, Group)
     return group
 
 

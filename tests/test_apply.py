@@ -67,6 +67,16 @@ def aimed_at(target: str) -> Callable[[RecordedRequest], bool]:
     return lambda record: record.target == target
 
 
+def sets(stop: asyncio.Event) -> Callable[[RecordedRequest], bool]:
+    """Strike each request, and ask for the stop."""
+
+    def strikes(_: RecordedRequest) -> bool:
+        stop.set()
+        return True
+
+    return strikes
+
+
 async def planned(secoda: SecodaClient, desired: DesiredState = DESIRED) -> Plan:
     return await secoda.plan(desired, prune=True)
 
@@ -182,6 +192,9 @@ class TestRefused:
         assert (await secoda.apply(plan, approve=plan.digest)).ok
         assert list(emulator.groups) == ["a"]
 
+    async def test_once_it_is_done_an_old_approval_does_no_harm(self, secoda: SecodaClient) -> None:
+        assert (await secoda.apply(Plan(changes=()), approve="0123456789abcdef")).ok
+
     async def test_an_approval_must_fit_a_safe_plan_too(self, secoda: SecodaClient) -> None:
         with pytest.raises(UnsafePlanError, match="is not of this plan"):
             await secoda.apply(await planned(secoda), approve="0")
@@ -204,6 +217,26 @@ class TestRefused:
         with pytest.raises(SecodaError) as caught:
             await connect().plan(DESIRED, prune=True)
         assert isinstance(caught.value, PaginationError) or fault in ("status", "cut")
+        assert writes(emulator) == []
+
+    @pytest.mark.requirement("BS-2", "MD-2")
+    async def test_members_that_are_not_shown_are_not_taken_for_none(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        def hidden(document: dict[str, Any]) -> dict[str, Any]:
+            groups = document.get("results", [document])
+            shown = [{key: value for key, value in group.items() if key != "users"} for group in groups]
+            return document | {"results": shown} if "results" in document else shown[0]
+
+        plan = await planned(secoda)
+        emulator.faults.add(transform=hidden, method="GET", path="/auth/group", times=None)
+        with pytest.raises(ResponseError, match=r"results\[0\]\.users: missing"):
+            await planned(secoda)
+        with pytest.raises(ResponseError, match=r"results\[0\]\.users: missing"):
+            await secoda.apply(plan)
+        with pytest.raises(ResponseError, match="users: missing"):
+            await secoda.groups.add_users("a", ["u-ben"])
+        assert (await secoda.groups.get("a")).users == ()  # reading alone does no harm
         assert writes(emulator) == []
 
     @pytest.mark.requirement("BS-2", "PG-3")
@@ -419,24 +452,42 @@ class TestSecondTry:
 
     @pytest.mark.requirement("BS-5")
     async def test_what_failed_in_passing_is_sent_again(self, emulator: Emulator, secoda: SecodaClient) -> None:
-        emulator.faults.add(status=502, method="POST", times=2)  # sent, looked for, sent once more, looked for
         emulator.faults.add(status=502, method="PATCH", path="group/a", times=5)
         plan = await planned(secoda, state(*DESIRED.groups, DesiredGroup(name="c", icon="x")))
         log, told = io.StringIO(), list[Progress]()
         report = await secoda.apply(plan, log=log, on_progress=told.append)
         assert (report.ok, report.counts) == (True, {"applied": 3})
-        assert [now.done for now in told] == [1, 2, 3, 2, 3]
-        assert (emulator.count("POST"), emulator.count("PATCH"), len(emulator.groups)) == (3, 7, 4)
+        assert [now.done for now in told] == [1, 2, 3, 3]
+        assert (told[2].failed, told[-1].failed) == (1, 0)
+        assert (emulator.count("PATCH"), len(emulator.groups)) == (7, 4)
         ends = [line["status"] for line in map(json.loads, log.getvalue().splitlines()) if line["event"] == "outcome"]
-        assert sorted(ends) == ["applied"] * 3 + ["failed", "unknown"]
-        assert (told[2].failed, told[-1].failed) == (2, 0)
+        assert sorted(ends) == ["applied"] * 3 + ["failed"]
 
-    async def test_there_is_no_third(self, emulator: Emulator, secoda: SecodaClient) -> None:
-        emulator.faults.add(status=502, method="POST", times=None)
+    @pytest.mark.requirement("RT-1")
+    async def test_a_create_that_stays_unknown_is_not_sent_again(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        emulator.visible_after = 1000
+        emulator.faults.add(drop="after", method="POST", times=2)  # sent, looked for, sent once more, looked for
         report = await secoda.apply(await planned(secoda))
         assert [outcome.status for outcome in report.outcomes] == ["unknown", "applied", "not_attempted"]
-        assert emulator.count("POST") == 4
+        assert emulator.count("POST") == 2
         assert "was sent twice, looked for after each, and not found" in str(report.outcomes[0].error)
+        assert "look for it before you repeat it" not in str(report.outcomes[0].error)
+
+    async def test_stopped_before_it_the_first_outcome_stands(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan, stop = await planned(secoda), asyncio.Event()
+        emulator.faults.add(status=502, method="PATCH", times=5)
+
+        def look(_: object) -> bool:
+            if emulator.count("PATCH") == 5:
+                stop.set()
+            return False
+
+        emulator.faults.add(status=500, method="GET", match=look)
+        report = await secoda.apply(plan, stop=stop)
+        assert [outcome.status for outcome in report.outcomes] == ["applied", "failed", "not_attempted"]
+        assert emulator.count("PATCH") == 5
 
     async def test_there_is_none_when_nothing_went_well(self, emulator: Emulator, secoda: SecodaClient) -> None:
         plan = await planned(secoda)
@@ -447,24 +498,65 @@ class TestSecondTry:
 
     async def test_there_is_none_without_a_look(self, emulator: Emulator, secoda: SecodaClient) -> None:
         plan = await planned(secoda)
-        emulator.faults.add(status=502, method="POST", times=2)
-        emulator.faults.add(status=403, path="/auth/group?", match=lambda _: emulator.count("POST") == 2, skip=3)
+        emulator.faults.add(status=502, method="PATCH", times=5)
+        emulator.faults.add(status=403, path="/auth/group?", match=lambda _: emulator.count("PATCH") == 5)
         report = await secoda.apply(plan)
-        assert [outcome.status for outcome in report.outcomes] == ["unknown", "applied", "not_attempted"]
+        assert [outcome.status for outcome in report.outcomes] == ["applied", "failed", "not_attempted"]
+
+
+class TestSomebodyElse:
+    """What others write while a plan is carried out."""
 
     @pytest.mark.requirement("BS-5")
-    async def test_it_takes_no_group_that_somebody_else_has_made_meanwhile(
+    async def test_a_group_that_they_create_is_not_created_again(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
-        def theirs(now: Progress) -> None:
-            if now.done == 2:
-                emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": "d"}
+        plan = await secoda.plan(state(*(DesiredGroup(name=f"n{index:02}") for index in range(70))))
 
-        plan = await planned(secoda)
-        emulator.faults.add(status=502, method="POST", times=2)
+        def theirs(now: Progress) -> None:
+            if now.done == 30:
+                emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": "n69"}
+
         report = await secoda.apply(plan, on_progress=theirs)
-        assert [outcome.status for outcome in report.outcomes] == ["failed", "applied", "not_attempted"]
-        assert "is there already, otherwise than planned" in str(report.outcomes[0].error)
+        last = report.outcomes[-1]
+        assert (report.writes, emulator.count("POST")) == (69, 69)
+        assert last.status == "unchanged"
+        assert last.group is not None
+        assert last.group.id == "x"
+
+    @pytest.mark.requirement("BS-5")
+    async def test_nor_is_one_that_is_otherwise_than_planned(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await secoda.plan(state(*(DesiredGroup(name=f"n{index:02}", icon="i") for index in range(70))))
+
+        def theirs(now: Progress) -> None:
+            if now.done == 30:
+                emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": "n69"}
+
+        report = await secoda.apply(plan, on_progress=theirs)
+        assert report.counts == {"applied": 69, "failed": 1}
+        assert "is there already, otherwise than planned" in str(report.outcomes[-1].error)
+
+    @pytest.mark.requirement("BS-5")
+    async def test_two_applies_of_one_client_go_one_after_the_other(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        plan = await planned(secoda)
+        first, second = await asyncio.gather(secoda.apply(plan), secoda.apply(plan))
+        assert (first.counts, second.counts) == ({"applied": 3}, {"unchanged": 3})
+        assert len(writes(emulator)) == 3
+
+    async def test_a_new_name_that_they_took_meanwhile_is_drift(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await secoda.plan(state(DesiredGroup(name="z", id="a")))
+        emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": "z"}
+        with pytest.raises(StalePlanError, match="'z' is there already, otherwise than planned"):
+            await secoda.apply(plan)
+
+    async def test_a_plan_of_another_workspace_is_refused(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await planned(secoda)
+        assert plan.workspace == "w"
+        with pytest.raises(StalePlanError, match="was made for another workspace"):
+            await secoda.apply(evolve(plan, workspace="v"))
+        assert writes(emulator) == []
 
 
 class TestStopping:
@@ -488,6 +580,60 @@ class TestStopping:
         assert secoda.limiter.state.queued == 0
 
     @pytest.mark.requirement("BS-7")
+    @pytest.mark.parametrize("fault", ["429", "500", "stall"])
+    async def test_once_stopped_no_write_is_tried_again(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock, fault: str
+    ) -> None:
+        groups = [DesiredGroup(name=name, icon="x") for name in ("a", "b", "c")]
+        plan, stop = await secoda.plan(state(*groups)), asyncio.Event()
+        faults: dict[str, dict[str, Any]] = {
+            "429": {"status": 429, "headers": {"Retry-After": "100"}},
+            "500": {"status": 500},
+            "stall": {"stall": "before"},
+        }
+        emulator.faults.add(**faults[fault], method="PATCH", times=None, match=sets(stop))
+        report = await secoda.apply(plan, stop=stop)
+        assert emulator.count("PATCH") == 3
+        assert clock.now() <= 30  # the timeout of one attempt
+        assert report.counts == ({"not_attempted": 3} if fault == "429" else {"failed": 3})
+        assert (report.ok, report.verified) == (False, False)
+
+    @pytest.mark.requirement("BS-7")
+    async def test_the_first_look_can_be_stopped(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        plan, stop = await planned(secoda), asyncio.Event()
+        emulator.faults.add(stall="before", times=None, match=sets(stop))
+        report = await secoda.apply(plan, stop=stop)
+        assert report.counts == {"not_attempted": 3}
+        assert (report.ok, report.verified, clock.now()) == (False, False, 0)
+
+    @pytest.mark.requirement("BS-7")
+    async def test_after_a_stop_the_last_read_has_ten_seconds(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        plan, stop = await planned(secoda), asyncio.Event()
+
+        def last(now: Progress) -> None:
+            if now.done == now.total:
+                stop.set()
+                emulator.faults.add(stall="before", times=None)
+
+        report = await secoda.apply(plan, stop=stop, on_progress=last)
+        assert report.differences == ("the last read took more than 10 s, and was given up",)
+        assert (report.counts, report.verified, clock.now()) == ({"applied": 3}, False, 10)
+
+    @pytest.mark.requirement("BS-1")
+    async def test_a_service_that_is_down_is_given_up(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await secoda.plan(state(*(DesiredGroup(name=f"n{index:03}") for index in range(150))))
+        emulator.faults.add(status=503, method="POST", skip=20, times=None)
+        report = await secoda.apply(plan)
+        assert report.counts["applied"] == 20
+        assert report.counts["unknown"] <= 40
+        assert emulator.count("POST") <= 20 + 2 * 40
+        assert sum(report.counts.values()) == 150
+
+    @pytest.mark.requirement("BS-7")
     async def test_cancelled_the_journal_says_what_is_not_known(self, emulator: Emulator, secoda: SecodaClient) -> None:
         plan = await planned(secoda)
         emulator.faults.add(stall="after", method="PATCH")
@@ -499,7 +645,7 @@ class TestStopping:
             await task
         lines = [json.loads(line) for line in log.getvalue().splitlines()]
         ends = {line["index"]: line["status"] for line in lines if line["event"] == "outcome"}
-        assert ends == {0: "applied", 1: "unknown"}
+        assert ends == {0: "applied", 1: "unknown", 2: "not_attempted"}
         assert (await secoda.apply(await planned(secoda))).ok
 
 

@@ -319,7 +319,7 @@ class TestSources:
         assert done == 10_000
         assert clock.now() == about(333 * 60)  # five and a half hours
         assert max(tasks) <= 20 + 50  # the workers, and the emulator's side of their connections
-        assert blocks[10_000] - blocks[2_000] < 2_000  # a fourth of a block for each operation
+        assert blocks[10_000] - blocks[2_000] < 8_000  # an operation that stays would be a dozen blocks
 
     @pytest.mark.parametrize("concurrency", [0, -1])
     async def test_no_concurrency_is_refused(self, secoda: SecodaClient, concurrency: int) -> None:

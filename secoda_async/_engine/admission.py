@@ -5,7 +5,7 @@ from math import inf
 from typing import Final, TypeVar
 
 from secoda_async._engine import protocol
-from secoda_async._engine.journey import SPENT, Journey, refused
+from secoda_async._engine.journey import SPENT, Journey, StoppedError, refused
 from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
 from secoda_async._engine.limits import Permit, RateLimiter, SlidingWindowLimiter
 from secoda_async._engine.notices import Notices
@@ -88,6 +88,8 @@ class Admission:
             raise journey.too_late(None)
         if method in protocol.LIMITED:
             return await self._permitted(journey)
+        if method != "GET" and (spent := SPENT.get()) is not None and spent.is_stopped:
+            raise StoppedError
         while (delay := self._gates[method].delay(self._clock.now())) > 0:
             if delay > journey.options.retry.max_retry_after:
                 raise refused(delay, "the server asked for a pause")
@@ -106,7 +108,7 @@ class Admission:
         place = self._limiter.acquire(
             priority=options.priority, max_wait=allowed, max_pause=options.retry.max_retry_after
         )
-        if journey.attempts == 0 and (spent := SPENT.get()) is not None:
+        if (spent := SPENT.get()) is not None:
             place = spent.unless_stopped(place)
         # A limiter refuses by itself what takes longer than max_wait; to ask, it may need a moment of its own.
         bound = allowed if allowed is None or is_deadline else allowed + self._asking
@@ -141,8 +143,11 @@ class Admission:
             raise journey.too_late(seconds)
         self._notices.waiting(journey.request, reason, seconds)
         began = self._clock.now()
+        nap = sleep(self._clock, seconds)
+        if journey.request.method != "GET" and (spent := SPENT.get()) is not None:
+            nap = spent.unless_stopped(nap)
         try:
-            await self._lifetime.bounded(sleep(self._clock, seconds), None)
+            await self._lifetime.bounded(nap, None)
         finally:
             journey.waited += self._clock.now() - began
             self._notices.waited(journey.request, reason, self._clock.now() - began)

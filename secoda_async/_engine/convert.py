@@ -288,6 +288,20 @@ def structure_all(
     return items, errors
 
 
+def check_shown(payloads: Sequence[object], names: Sequence[str]) -> None:
+    """Check that each item has these fields, though it could be read without.
+
+    Raises:
+        ResponseError: For the first that lacks one.
+    """
+    for index, payload in enumerate(payloads) if names else ():
+        for name in names:
+            if isinstance(payload, Mapping) and name not in payload:
+                error = ResponseError(f"results[{index}].{name}: missing")
+                error.location = f"results[{index}].{name}"
+                raise error
+
+
 def _explained(payload: object, model: type[Any]) -> ResponseError:
     """Structure once more, slowly, to learn where the fault is."""
     location, reason = "", "not what the API promises"

@@ -27,22 +27,23 @@ class Spent:
     waited: float = 0.0
     may_have_written: bool = False
     """Whether anything but a read may have reached the server."""
-    _is_stopped: bool = False
+    is_stopped: bool = False
+    """Whether nothing more is to be sent for it."""
     _wait: asyncio.Timeout | None = None
 
     def stop(self) -> None:
-        """End its wait for the write limit, now or when it comes to that; what is on the wire goes on."""
-        self._is_stopped = True
+        """Send nothing more for it: a wait to send ends, now or when it comes to that; what is on the wire goes on."""
+        self.is_stopped = True
         if self._wait is not None and not self._wait.expired():
             self._wait.reschedule(asyncio.get_running_loop().time())
 
     async def unless_stopped(self, work: Awaitable[T]) -> T:
-        """Await what comes before anything is sent.
+        """Await what comes before something is sent.
 
         Raises:
             StoppedError: When the operation is stopped.
         """
-        if self._is_stopped:
+        if self.is_stopped:
             if asyncio.iscoroutine(work):
                 work.close()
             raise StoppedError

@@ -62,6 +62,8 @@ class Lister(Generic[T]):
     options: CallOptions
     collection: str
     model: type[T]
+    needed: tuple[str, ...] = ()
+    """Fields that every item of a snapshot must show: what is not shown is not to be taken for empty."""
     _warned: set[str] = field(factory=set[str], init=False)
     """Foreign hosts in links that were logged already."""
 
@@ -71,7 +73,7 @@ class Lister(Generic[T]):
         """Yield the pages in order; see `Groups.pages`."""
         before: deque[set[str]] = deque(maxlen=_NEIGHBOURS)
         so_far, count = 0, None
-        async with aclosing(self._raw_pages(concurrency, on_invalid, max_pages, None)) as raw_pages:
+        async with aclosing(self._raw_pages(concurrency, on_invalid, max_pages)) as raw_pages:
             async for raw in raw_pages:
                 page = raw.page
                 so_far, count = so_far + len(page.items) + len(page.invalid), page.count
@@ -109,7 +111,7 @@ class Lister(Generic[T]):
             items: dict[str, T] = {}
             repeated, counts, first = 0, set[int | None](), None
             try:
-                async with aclosing(self._raw_pages(concurrency, "raise", 1_000_000, began)) as raw_pages:
+                async with aclosing(self._raw_pages(concurrency, "raise", 1_000_000, began, self.needed)) as raw_pages:
                     async for raw in raw_pages:
                         first = first or raw
                         so_far = len(items)
@@ -132,7 +134,12 @@ class Lister(Generic[T]):
         )
 
     async def _raw_pages(
-        self, concurrency: int, on_invalid: OnInvalid, max_pages: int, began: float | None
+        self,
+        concurrency: int,
+        on_invalid: OnInvalid,
+        max_pages: int,
+        began: float | None = None,
+        needed: tuple[str, ...] = (),
     ) -> AsyncGenerator[_Raw[T], None]:
         """Fetch the first page, learn how the list is paged, and go on.
 
@@ -142,7 +149,7 @@ class Lister(Generic[T]):
             raise InvalidArgumentError("concurrency and max_pages must be at least 1")
         if on_invalid not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_invalid must be 'raise' or 'skip', not {on_invalid!r}")
-        fetch = partial(self._fetch, on_invalid=on_invalid, began=began)
+        fetch = partial(self._fetch, on_invalid=on_invalid, began=began, needed=needed)
         walk = _Walk(max_pages)
         raw = await fetch({}, 1)
         walk.note(raw.page, raw.next_query)
@@ -171,12 +178,18 @@ class Lister(Generic[T]):
             await asyncio.gather(*ahead, return_exceptions=True)
 
     async def _fetch(
-        self, query: dict[str, str], number: int, *, on_invalid: OnInvalid, began: float | None
+        self,
+        query: dict[str, str],
+        number: int,
+        *,
+        on_invalid: OnInvalid,
+        began: float | None,
+        needed: tuple[str, ...],
     ) -> _Raw[T]:
         request = protocol.request_to("GET", self.collection, query=urlencode(query))
         try:
             call = self.pipeline.call(request, self.options, began)
-            raw = await self.pipeline.send(call, lambda reply: self._read(reply, number, on_invalid))
+            raw = await self.pipeline.send(call, lambda reply: self._read(reply, number, on_invalid, needed))
         except NotFoundError as error:
             if number == 1:
                 raise
@@ -192,11 +205,12 @@ class Lister(Generic[T]):
             return raw
         raise gone
 
-    def _read(self, reply: Reply, number: int, on_invalid: OnInvalid) -> _Raw[T]:
+    def _read(self, reply: Reply, number: int, on_invalid: OnInvalid, needed: tuple[str, ...]) -> _Raw[T]:
         envelope: convert.Envelope = convert.structure(protocol.json_of(reply), convert.Envelope)
         if envelope.meta.page not in (None, number):
             raise _contradiction(number, f"page {number} was asked for and page {envelope.meta.page} came")
         items, invalid = convert.structure_all(envelope.results, self.model, skip_invalid=on_invalid == "skip")
+        convert.check_shown(envelope.results, needed)
         for error in invalid:
             error.status = reply.status
             _log.warning("%s, page %d: left out what can't be read: %s", self.collection, number, error)

@@ -15,7 +15,7 @@ from attrs import evolve
 from secoda_async._engine import protocol
 from secoda_async._engine.admission import Admission
 from secoda_async._engine.credentials import Credentials
-from secoda_async._engine.journey import SPENT, Call, Journey
+from secoda_async._engine.journey import SPENT, Call, Journey, StoppedError
 from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
 from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.locks import KeyedLocks
@@ -88,6 +88,10 @@ class Pipeline:
             )
         except SecodaError as error:
             final = journey.placed(error)
+        except StoppedError:  # between two attempts
+            if journey.last_failure is None or not journey.is_unclear:
+                raise
+            final = journey.placed(journey.last_failure)
         finally:
             if (spent := SPENT.get()) is not None:
                 spent.attempts += journey.attempts

@@ -1,43 +1,45 @@
 """Carrying a plan out: read again before each write, write only what differs, check the answer, delete last."""
 
+import asyncio
 import logging
 from asyncio import Event as StopEvent
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from attrs import define, evolve, field
 
-from secoda_async.bulk import CreateGroup, Crew, DeleteGroup, Operation, Outcome, UpdateGroup, Work
+from secoda_async.bulk import PASSING, CreateGroup, Crew, DeleteGroup, Operation, Outcome, UpdateGroup, Work
 from secoda_async.clock import Clock, sleep
 from secoda_async.errors import (
     InvalidArgumentError,
     NotFoundError,
-    OutcomeUnknownError,
     ResponseError,
     SecodaError,
-    ServerError,
     StalePlanError,
-    TransportError,
     UnsafePlanError,
 )
 from secoda_async.groups import Groups
 from secoda_async.models import Group
-from secoda_async.reconcile.entry import normal
 from secoda_async.reconcile.journal import Journal
 from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.report import Progress, Report
+from secoda_async.reconcile.standing import View, standing
 
 __all__ = ["Applier"]
 
 _CONCURRENCY: Final = 20
 
-_PASSING: Final = (OutcomeUnknownError, TransportError, ServerError)
-"""Failures of the network and the service: in a run of an hour a few changes meet one even after all their attempts."""
+_LAST_READ: Final = 10.0
+"""Seconds that a last read may take after it was stopped."""
+
+_FRESH: Final = 1.0
+"""Seconds for which a look at all groups serves the creates that are about to be sent."""
 
 _LOOKS: Final = (0.0, 1.0, 3.0)
 """Seconds before each look of the last read: what was written may show late in a list."""
+
+T = TypeVar("T")
 
 _log: Final = logging.getLogger("secoda_async")
 
@@ -58,6 +60,8 @@ class Applier:
     """What is in the way of a change."""
     _made: dict[int, Group | None] = field(factory=dict[int, Group | None], init=False)
     """Changes that are there already."""
+    _seen: View | None = field(default=None, init=False)
+    _looking: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     _announced: set[int] = field(factory=set[int], init=False)
     """Changes that were sent at least once."""
 
@@ -73,21 +77,35 @@ class Applier:
         _check_approval(self.plan, approve)
         began = self.clock.now()
         differences: tuple[str, ...] = ()
+        is_read = True
         if not self.plan.is_empty:
-            await self._look(on_drift)
-            await self._carry_out_all()
-            differences = await self._verify()
+            try:
+                if await self._look(on_drift):
+                    await self._carry_out_all()
+            finally:  # stopped or cut off: the rest is accounted for
+                self._leave(index for index in range(len(self.plan.changes)) if index not in self._outcomes)
+            is_read = any(outcome.ok for outcome in self._outcomes.values())
+            differences = await self._verify() if is_read else ()
         return Report(
             outcomes=tuple(outcome for _, outcome in sorted(self._outcomes.items())),
-            verified=not differences,
-            differences=differences,
+            verified=is_read and not differences,
+            differences=(*differences, *self.journal.problems),
             conflicts=len(self.plan.conflicts),
             seconds=self.clock.now() - began,
         )
 
-    async def _look(self, on_drift: Literal["raise", "skip"]) -> None:
-        """Read everything once, to find out before the first write what has changed since the plan was made."""
-        self._compare(await self.groups.snapshot(), range(len(self.plan.changes)))
+    async def _look(self, on_drift: Literal["raise", "skip"]) -> bool:
+        """Read everything once, to find out before the first write what has changed since the plan was made.
+
+        False when it was stopped meanwhile.
+        """
+        self._seen = view = await self._unless_stopped(self._view())
+        if view is None:
+            return False
+        workspaces = {group.workspace_id for group in view.by_id.values()} - {None}
+        if self.plan.workspace and workspaces and self.plan.workspace not in workspaces:
+            raise StalePlanError("the plan was made for another workspace, and nothing was written: plan again")
+        self._compare(view, range(len(self.plan.changes)))
         if self._drift and on_drift == "raise":
             names = tuple(self.plan.changes[index].name for index in self._drift)
             reasons = (f"{name!r} {why}" for name, why in zip(names, self._drift.values(), strict=True))
@@ -97,28 +115,44 @@ class Applier:
             )
             error.names = names
             raise error
+        return True
 
-    def _compare(self, present: Sequence[Group], indexes: Iterable[int]) -> None:
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T], grace: float = 0.0) -> T | None:
+        """Await a read, for no longer than `grace` after the stop; None when that was too short."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stopped_for(grace))
+        try:
+            await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return await task if task.done() else None
+        finally:
+            for one in (task, stopped):
+                one.cancel()
+            await asyncio.gather(task, stopped, return_exceptions=True)
+
+    async def _stopped_for(self, seconds: float) -> None:
+        await self.stop.wait()
+        await sleep(self.clock, seconds)
+
+    async def _view(self) -> View:
+        """Read all groups."""
+        at = self.clock.now()
+        return View.of(await self.groups.snapshot(), self.plan, at)
+
+    async def _recent_view(self) -> View:
+        """One look for all creates whose turn comes at the same time: what has been made since the first look?"""
+        async with self._looking:
+            if self._seen is None or self.clock.now() - self._seen.at > _FRESH:
+                self._seen = await self._view()
+            return self._seen
+
+    def _compare(self, view: View, indexes: Iterable[int]) -> None:
         """Note which of the changes are there already, and what is in the way of others."""
-        by_id = {group.id: group for group in present}
-        others = self._by_name(present)
         for index in indexes:
-            change = self.plan.changes[index]
-            found = others.get(change.name, []) if change.id is None else [by_id.get(change.id)]
-            standing = _standing(change, found)
-            if standing is None:
-                self._made[index] = found[0]
-            elif standing:
-                self._drift[index] = standing
-
-    def _by_name(self, present: Iterable[Group]) -> Mapping[str, Sequence[Group]]:
-        """The groups by name, without those that the plan itself changes or deletes: they may give up their names."""
-        own = {change.id for change in self.plan.changes}
-        by_name: dict[str, list[Group]] = defaultdict(list)
-        for group in present:
-            if group.id not in own:
-                by_name[normal(group.name)].append(group)
-        return by_name
+            found = view.standing(self.plan.changes[index])
+            if found is None:
+                self._made[index] = view.group_of(self.plan.changes[index])
+            elif found:
+                self._drift[index] = found
 
     async def _carry_out_all(self) -> None:
         indexes = range(len(self.plan.changes))
@@ -128,28 +162,35 @@ class Applier:
         await self._carry_out(await self._unsettled(writes))
         if all(outcome.ok for outcome in self._outcomes.values()):
             await self._carry_out(deletes)
-        else:
-            for index in deletes:
-                self._note(index, Outcome(operation=self._operation(index), index=index, status="not_attempted"))
+
+    def _leave(self, indexes: Iterable[int]) -> None:
+        """Don't attempt these."""
+        for index in tuple(indexes):
+            self._note(index, Outcome(operation=self._operation(index), index=index, status="not_attempted"))
 
     async def _unsettled(self, indexes: Sequence[int]) -> Sequence[int]:
-        """The changes that get a second try, after another look at how they stand."""
+        """The changes that get a second try, after another look at how they stand.
+
+        In a run of an hour a few meet a failure of the network or the service even after all their attempts. A create
+        whose outcome is unknown is not sent again: the look may show that it was carried out.
+        """
         outcomes = {index: self._outcomes[index] for index in indexes}
-        again = [index for index, outcome in outcomes.items() if isinstance(outcome.error, _PASSING)]
+        again = [index for index, outcome in outcomes.items() if isinstance(outcome.error, PASSING)]
         statuses = {outcome.status for outcome in outcomes.values()}
         if not again or self.stop.is_set() or "not_attempted" in statuses or "applied" not in statuses:
             return ()  # stopped, or the service is down: a second try would only take as long again
         try:
-            self._compare(await self.groups.snapshot(), again)
+            view = await self._unless_stopped(self._view())
         except SecodaError:
+            view = None
+        if view is None:
             return ()
-        for index in again:
-            del self._outcomes[index]
-        return again
+        self._compare(view, again)
+        return [index for index in again if index in self._made or outcomes[index].status == "failed"]
 
     async def _carry_out(self, indexes: Sequence[int]) -> None:
         """Make some of the changes, concurrently."""
-        crew = Crew(self._make, self._operation, stop=self.stop)
+        crew = Crew(self._make, self._operation, stop=self.stop, patience=_CONCURRENCY)
         try:
             async with aclosing(crew.run(indexes, _CONCURRENCY)) as outcomes:
                 async for outcome in outcomes:
@@ -174,13 +215,16 @@ class Applier:
             return self._as_it_is(index, self._made[index])
         if index in self._drift:
             raise _stale(change, self._drift[index])
-        if change.id is not None:
+        if change.id is None:
+            view = await self._recent_view()
+            group, stands = view.group_of(change), view.standing(change)
+        else:
             group = await self._read(change.id)
-            standing = _standing(change, [group])
-            if standing is None:
-                return self._as_it_is(index, group)
-            if standing:
-                raise _stale(change, standing)
+            stands = standing(change, group)
+        if stands is None:
+            return self._as_it_is(index, group)
+        if stands:
+            raise _stale(change, stands)
         self.journal.intent(self.plan, index)
         self._announced.add(index)
         group = await self._write(change)
@@ -217,6 +261,8 @@ class Applier:
 
     def _note(self, index: int, outcome: Outcome) -> None:
         outcome = evolve(outcome, index=index)
+        if outcome.status == "not_attempted" and index in self._outcomes:
+            return  # the second try; the first is what is known
         self._outcomes[index] = outcome
         self.journal.outcome(self.plan, outcome)
         if self.on_progress is None:
@@ -240,39 +286,27 @@ class Applier:
     async def _verify(self) -> tuple[str, ...]:
         """Read everything once more, a few times if need be; what is not as it was made, in words."""
         differences: tuple[str, ...] = ()
-        for pause in _LOOKS if any(outcome.ok for outcome in self._outcomes.values()) else ():
+        for pause in _LOOKS:
             await sleep(self.clock, pause)
             try:
-                differences = tuple(self._differences(await self.groups.snapshot()))
+                view = await self._unless_stopped(self._view(), _LAST_READ)
             except SecodaError as error:
                 return (f"the last read failed: {error.message}",)
+            if view is None:
+                return (f"the last read took more than {_LAST_READ:g} s, and was given up",)
+            found = (
+                view.difference(self.plan.changes[index], outcome.group)
+                for index, outcome in sorted(self._outcomes.items())
+                if outcome.ok
+            )
+            differences = tuple(text for text in found if text is not None)
             if not differences:
                 break
         return differences
 
-    def _differences(self, present: Sequence[Group]) -> Iterable[str]:
-        by_id = {group.id: group for group in present}
-        by_name = self._by_name(present)
-        for index, outcome in sorted(self._outcomes.items()):
-            if not outcome.ok:
-                continue
-            change = self.plan.changes[index]
-            group_id = outcome.group.id if change.id is None and outcome.group is not None else change.id
-            group = by_id.get(group_id or "")
-            if change.kind == "delete":
-                if group is not None:
-                    yield f"{change.name!r} is still there"
-            elif group is None:
-                yield f"{change.name!r} is not there"
-            elif not change.after.fit(group):
-                yield f"{change.name!r} is not as it was written"
-            elif change.kind == "create" and len(by_name[change.name]) > 1:
-                ids = ", ".join(sorted(group.id for group in by_name[change.name]))
-                yield f"{change.name!r} is there {len(by_name[change.name])} times ({ids}): somebody else made it too"
-
 
 def _check_approval(plan: Plan, approve: str | None) -> None:
-    if approve == plan.digest or (approve is None and not plan.breaches):
+    if plan.is_empty or approve == plan.digest or (approve is None and not plan.breaches):
         return
     if approve is not None:
         why = f"the approval {approve!r} is not of this plan, whose digest is {plan.digest!r}: look at it again"
@@ -281,23 +315,6 @@ def _check_approval(plan: Plan, approve: str | None) -> None:
     error = UnsafePlanError("\n".join([why, *(breach.message for breach in plan.breaches)]))
     error.breaches, error.digest = tuple(breach.message for breach in plan.breaches), plan.digest
     raise error
-
-
-def _standing(change: Change, found: Sequence[Group | None]) -> str | None:
-    """How a change stands: to be made (empty), made already (None), or what is in the way."""
-    group = found[0] if found else None
-    if change.kind == "create":
-        if not found:
-            return ""
-        return None if len(found) == 1 and group is not None and change.after.fit(group) else _TAKEN
-    if group is None:
-        return None if change.kind == "delete" else "is not there any more"
-    if change.kind == "update" and change.after.fit(group):
-        return None
-    return "" if change.before.fit(group) else "is not as it was"
-
-
-_TAKEN: Final = "is there already, otherwise than planned"
 
 
 def _stale(change: Change, why: str) -> StalePlanError:

@@ -32,7 +32,7 @@ class Journal:
         target = self._target
         if isinstance(target, str | os.PathLike):
             try:
-                self._context = Path(target).open("a", encoding="utf-8")
+                self._context = Path(target).open("a", encoding="utf-8", errors="backslashreplace")
             except OSError as error:
                 why = error.strerror or type(error).__name__
                 raise InvalidArgumentError(f"the log {os.fspath(target)} can't be written: {why}") from None
@@ -65,6 +65,11 @@ class Journal:
         error = None if outcome.error is None else f"{type(outcome.error).__name__}: {outcome.error}"
         fields = {"status": outcome.status, "id": group_id, "attempts": outcome.attempts, "error": error}
         self._write("outcome", plan, outcome.index, fields)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What could not be logged, in words: nothing, as a rule."""
+        return (f"the log could not be written to its end: {self._broken}",) if self._broken else ()
 
     def _write(self, event: str, plan: Plan, index: int, fields: dict[str, Any]) -> None:
         if self._stream is None or self._broken:

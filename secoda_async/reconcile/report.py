@@ -31,9 +31,9 @@ class Report:
     outcomes: tuple[Outcome, ...]
     """One for each change, in the plan's order."""
     verified: bool
-    """Whether a last read of the workspace shows every change that was made."""
+    """Whether a last read of the workspace shows every change that was made; False when none was."""
     differences: tuple[str, ...] = ()
-    """What the last read shows otherwise, in words."""
+    """What the last read shows otherwise, or could not be logged, in words."""
     conflicts: int = 0
     """Groups that could not be planned."""
     seconds: float = 0.0
@@ -52,4 +52,5 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether all is as the plan says, and the last read has shown it."""
-        return self.verified and not self.conflicts and all(outcome.ok for outcome in self.outcomes)
+        is_quiet = self.verified and not self.differences and not self.conflicts
+        return is_quiet and all(outcome.ok for outcome in self.outcomes)
