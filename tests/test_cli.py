@@ -276,7 +276,7 @@ async def test_ctrl_c_is_130(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(app, "_run", interrupted)
     result = await shell.run("doctor")
-    assert (result.code, result.err.strip()) == (Exit.INTERRUPTED, "interrupted")
+    assert (result.code, result.err.strip()) == (Exit.INTERRUPTED, "secoda-async: interrupted")
 
 
 def test_a_reader_that_went_away_is_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import inspect
-import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from cyclopts import App, CycloptsError
@@ -16,6 +16,7 @@ from rich.traceback import Traceback
 
 from secoda_async import SecodaError, __version__
 from secoda_async.cli.exits import CommandError, Exit, as_document, exit_for, told
+from secoda_async.cli.interrupts import until_terminated
 from secoda_async.cli.options import Output
 from secoda_async.cli.screen import Screen
 
@@ -82,7 +83,8 @@ app.command(users)
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
-    output = Output(json="--json" in arguments, debug="--debug" in arguments)
+    _prepare_streams()
+    output = Output(json=_wants_json(arguments), debug="--debug" in arguments)
     screen = Screen(output)
     if output.debug:
         handler = RichHandler(console=screen.err, show_path=False, rich_tracebacks=True)
@@ -90,15 +92,17 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _run(arguments)
     except KeyboardInterrupt:
-        screen.note("interrupted", style="yellow")
-        return Exit.INTERRUPTED
+        failed: Exception = CommandError("interrupted", Exit.INTERRUPTED)
     except CycloptsError as error:
-        failed: Exception = CommandError(f"{' '.join(str(error).split())} (see secoda-async --help)", Exit.USAGE)
+        failed = CommandError(f"{' '.join(str(error).split())} (see secoda-async --help)", Exit.USAGE)
     except (SecodaError, CommandError) as error:
         failed = error
-    except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        screen.note("secoda-async: nobody reads the output any more", style="red")
         return Exit.ERROR
+    except OSError as error:
+        failed = CommandError(f"the output can't be written: {error.strerror or type(error).__name__}", Exit.ERROR)
     except Exception as error:  # noqa: BLE001 - the command line's last line
         failed = error
     _report(screen, failed)
@@ -110,14 +114,35 @@ def _run(arguments: Sequence[str]) -> int:
     command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
     result: Any = command(*bound.args, **bound.kwargs)
     if inspect.iscoroutine(result):
-        result = asyncio.run(result)
+        result = asyncio.run(until_terminated(result))
     return result if isinstance(result, int) else Exit.DONE
+
+
+def _prepare_streams() -> None:
+    """Make them usable: a stream may be closed, or not be able to write every character."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
+        elif mode == "w" and hasattr(stream, "reconfigure") and not stream.isatty():
+            stream.reconfigure(encoding="utf-8", newline="\n")  # files and pipes, on Windows too
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether stdout is to be a document, however the rest of the line turns out."""
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return any(
+        name in ("--json", "--json=true", "--format=json") or (name, value) == ("--format", "json")
+        for name, value in pairs
+    )
 
 
 def _report(screen: Screen, error: Exception) -> None:
     if screen.output.json:
-        json.dump(as_document(error), sys.stdout, ensure_ascii=False, indent=2)
-        sys.stdout.write("\n")
+        with suppress(OSError):
+            screen.document(as_document(error))
     if screen.output.debug:
         screen.err.print(Traceback.from_exception(type(error), error, error.__traceback__, show_locals=False))
     expected = isinstance(error, SecodaError | CommandError)

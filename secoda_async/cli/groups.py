@@ -115,8 +115,7 @@ async def delete_command(
             if not sys.stdin.isatty():
                 raise CommandError("deleting without a terminal needs --yes: nothing was sent", Exit.USAGE)
             group = await secoda.groups.get(group_id)
-            screen.err.print(f"Delete {group.name!r} with {len(group.users)} members? Type yes: ", end="", markup=False)
-            if sys.stdin.readline().strip().lower() not in ("yes", "y"):
+            if not screen.ask(f"Delete {group.name!r} with {len(group.users)} members?"):
                 raise CommandError("not deleted", Exit.ERROR)
         await secoda.groups.delete(group_id)
     if options.json:

@@ -1,12 +1,8 @@
 """`secoda-async plan`, `apply` and `export`: desired state in, the fewest writes out."""
 
-import asyncio
 import json
 import re
-import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -21,6 +17,7 @@ from secoda_async import (
     UnsafePlanError,
 )
 from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.interrupts import stopped_by_signals
 from secoda_async.cli.options import Connection
 from secoda_async.cli.screen import Screen, duration, show_plan
 from secoda_async.reconcile import words
@@ -117,36 +114,38 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     screen = Screen(options)
     seconds = None if deadline is None else _seconds(deadline)
     wanted = _saved_plan(file) or DesiredState.load(file)
-    if not yes and isinstance(wanted, DesiredState) and not sys.stdin.isatty():
+    if isinstance(wanted, Plan) and rules != _RULES:
+        raise CommandError("a saved plan has its rules in it: give --prune and the limits to `plan`", Exit.USAGE)
+    asks = not yes and sys.stdin.isatty()
+    if not yes and not asks and isinstance(wanted, DesiredState):
         raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
     async with options.client() as secoda:
-        with screen.progress("reading the workspace", None):
-            plan = wanted if isinstance(wanted, Plan) else await rules.plan(secoda, wanted)
-        if not options.json:
-            show_plan(screen, plan)
-        if plan.breaches and approve is None:
-            raise _unsafe(plan)
-        if not plan.is_empty and not yes and sys.stdin.isatty():
-            screen.err.print(f"Make these {plan.writes} changes? Type yes: ", end="", markup=False)
-            if (await asyncio.to_thread(sys.stdin.readline)).strip().lower() not in ("yes", "y"):
+        with stopped_by_signals(screen.warn, seconds) as stops:
+            with screen.progress("reading the workspace", None):
+                plan = wanted if isinstance(wanted, Plan) else await rules.plan(secoda, wanted)
+            if asks or not options.json:
+                show_plan(screen, plan, console=screen.err if options.json else screen.out)
+            if plan.breaches and approve is None:
+                raise _unsafe(plan)
+            if asks and not plan.is_empty and not screen.ask(f"Make these {plan.writes} changes?"):
                 raise CommandError("nothing was written", Exit.ERROR)
-        stop = asyncio.Event()
-        with (
-            screen.progress("applying", plan.writes, secoda.time_left) as bar,
-            _stopped_by_signals(screen, stop, seconds),
-        ):
-            report = await secoda.apply(
-                plan,
-                approve=approve,
-                on_drift=on_drift,
-                log=log,
-                on_progress=lambda now: bar.reach(now.done, now.failed),
-                stop=stop,
-            )
-    _tell(screen, plan, report)
+            stops.finishes_writes = True
+            with screen.progress("applying", plan.writes, secoda.time_left) as bar:
+                report = await secoda.apply(
+                    plan,
+                    approve=approve,
+                    on_drift=on_drift,
+                    log=log,
+                    on_progress=lambda now: bar.reach(now.done, now.failed),
+                    stop=stops.event,
+                )
+    try:
+        _tell(screen, plan, report)
+    except OSError:  # nobody reads stdout any more, but it is done
+        screen.note(f"{_ends(report)}; nobody reads the output", style="red")
     if report.ok:
         return Exit.DONE
-    return Exit.INTERRUPTED if stop.is_set() and not report.counts.get("failed") else Exit.SOME_FAILED
+    return Exit.INTERRUPTED if stops.event.is_set() and not report.counts.get("failed") else Exit.SOME_FAILED
 
 
 async def export_command(
@@ -171,10 +170,8 @@ def schema_command() -> None:
 
 def _saved_plan(file: Path) -> Plan | None:
     """The plan in a file, if that is what it holds."""
-    if file.suffix != ".json":
-        return None
     try:
-        document: Any = json.loads(file.read_text("utf-8"))
+        document: Any = json.loads(file.read_bytes()) if file.is_file() else None
     except (OSError, ValueError, RecursionError):
         return None  # DesiredState.load says what is wrong
     is_plan = isinstance(document, dict) and {"changes", "digest"} <= set(cast("dict[str, object]", document))
@@ -219,10 +216,13 @@ def _tell(screen: Screen, plan: Plan, report: Report) -> None:
         screen.say(f"{outcome.status}: {plan.changes[outcome.index].name}: {outcome.error}", style="red")
     for difference in report.differences:
         screen.say(f"not as written: {difference}", style="red")
-    ends = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in sorted(report.counts.items()))
-    said = f"{ends or 'nothing to do'} in {duration(report.seconds)}"
     verified = "verified by a last read" if report.verified else "NOT verified"
-    screen.say(f"{said}; {verified}", style="green" if report.ok else "bold red")
+    said = f"{_ends(report)} in {duration(report.seconds)}; {verified}" if report.outcomes else "nothing to do"
+    screen.say(said, style="green" if report.ok else "bold red")
+
+
+def _ends(report: Report) -> str:
+    return ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in sorted(report.counts.items()))
 
 
 def _seconds(text: str) -> float:
@@ -230,29 +230,3 @@ def _seconds(text: str) -> float:
     if found is None:
         raise CommandError(f"--deadline must be a number with s, m or h, such as 12m, not {text!r}", Exit.USAGE)
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
-
-
-@contextmanager
-def _stopped_by_signals(screen: Screen, stop: asyncio.Event, seconds: float | None) -> Generator[None, None, None]:
-    """Let SIGINT and SIGTERM, or the time, stop it after the writes that are under way."""
-    loop = asyncio.get_running_loop()
-
-    def ask(why: str) -> None:
-        screen.note(f"{why}: finishing what is on the wire", style="yellow")
-        stop.set()
-
-    handled: list[signal.Signals] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, ask, "interrupted")
-        except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
-            continue
-        handled.append(number)
-    timer = None if seconds is None else loop.call_later(seconds, ask, "the deadline has come")
-    try:
-        yield
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
-        if timer is not None:
-            timer.cancel()

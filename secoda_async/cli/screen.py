@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from secoda_async import Plan
+from secoda_async.cli.interrupts import raised_at_once
 from secoda_async.cli.options import Output
 from secoda_async.reconcile import words
 from secoda_async.reconcile.words import printable
@@ -32,9 +33,16 @@ _LEAST_ROOM: Final = 12
 """Columns below which what gives way is left out: three letters and an ellipsis tell nothing."""
 
 
+class _Console(Console):
+    """Leaves it to the caller what it means that nobody reads."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False)
+    return _Console(stderr=stderr, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False)
 
 
 @define
@@ -47,8 +55,14 @@ class Screen:
 
     def document(self, value: object) -> None:
         """Print the one JSON document of a command."""
-        json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
-        sys.stdout.write("\n")
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.flush()
+
+    def ask(self, question: str) -> bool:
+        """Ask a person on the terminal."""
+        with raised_at_once():
+            self.err.print(Text(f"{printable(question)} Type yes: "), end="")
+            return sys.stdin.readline().strip().lower() in ("yes", "y")
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
         """Print a table; what people typed is shown as it is, never read as markup.
@@ -92,6 +106,10 @@ class Screen:
         """Print a line that is not part of the result; when nobody reads stderr, it is lost and nothing else."""
         with suppress(OSError, ValueError):
             self.err.print(Text(printable(text, keep="\n"), style=style))
+
+    def warn(self, text: str) -> None:
+        """Print a line that is not part of the result, and should not be overlooked."""
+        self.note(text, style="yellow")
 
     @contextmanager
     def progress(
@@ -176,14 +194,14 @@ _COLOURS: Final = {
 }
 
 
-def show_plan(screen: Screen, plan: Plan, *, most: int | None = None) -> None:
+def show_plan(screen: Screen, plan: Plan, *, most: int | None = None, console: Console | None = None) -> None:
     """Print what would change, and what it takes; of more than `most` changes, some."""
+    console = console or screen.out
     for line in words.lines(plan, most=most):
-        screen.out.print(
-            Padding(Text(line.text, style=_COLOURS.get(line.kind, "")), (0, 0, 0, line.indent), expand=False)
-        )
+        console.print(Padding(Text(line.text, style=_COLOURS.get(line.kind, "")), (0, 0, 0, line.indent), expand=False))
     if not plan.is_empty:
-        screen.say(f"{plan.writes} writes, {at_least(plan.seconds)}; digest {plan.digest}", style="dim")
+        text = f"{plan.writes} writes, {at_least(plan.seconds)}; digest {plan.digest}"
+        console.print(Text(text, style="dim"))
 
 
 def at_least(seconds: float) -> str:

@@ -1,0 +1,199 @@
+"""Commands as processes of their own that somebody ends, or whose streams are closed."""
+
+import asyncio
+import json
+import logging
+import os
+import pty
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+from conftest import until
+
+from secoda_async.cli import app, interrupts
+from secoda_async.cli.exits import Exit
+from secoda_async.cli.options import Connection, Output
+from secoda_async.cli.screen import Screen
+from secoda_async.emulator import Emulator
+
+pytestmark = pytest.mark.requirement("CL-1", "BS-7")
+
+NEEDS_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+FILE = "groups:\n- name: Analysts\n  description: new\n- name: Stewards\n"
+
+
+@pytest.fixture
+async def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Emulator]:
+    (tmp_path / "groups.yaml").write_text(FILE, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    async with Emulator(groups=[{"name": "Analysts", "description": "old"}]) as workspace:
+        monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
+        monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
+        yield workspace
+
+
+@frozen
+class Ended:
+    code: int | None
+    out: str
+    err: str
+
+
+async def start(*arguments: str, stdin: Any = asyncio.subprocess.DEVNULL) -> Process:  # noqa: ANN401 - as subprocess has it
+    command = (sys.executable, "-m", "secoda_async", *arguments)
+    return await asyncio.create_subprocess_exec(*command, stdin=stdin, stdout=PIPE, stderr=PIPE)
+
+
+async def ended(process: Process) -> Ended:
+    out, err = await asyncio.wait_for(process.communicate(), 15)
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+def written(workspace: Emulator) -> int:
+    return sum(record.applied for record in workspace.requests)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_prompt_ends_at_once(workspace: Emulator, number: signal.Signals) -> None:
+    controller, terminal = pty.openpty()
+    process = await start("apply", "groups.yaml", stdin=terminal)
+    assert process.stderr is not None
+    told = await asyncio.wait_for(process.stderr.readuntil(b"Type yes: "), 15)
+    process.send_signal(number)
+    result = await ended(process)
+    os.close(controller)
+    os.close(terminal)
+    assert b"Make these 2 changes?" in told
+    assert (result.code, written(workspace)) == (130, 0)
+    assert "+ create Stewards" in result.out
+    assert result.err.endswith("interrupted\n")
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", [("apply", "groups.yaml", "--yes"), ("plan", "groups.yaml"), ("groups", "list")])
+async def test_while_it_reads_nothing_was_written_and_json_says_so(
+    workspace: Emulator, command: tuple[str, ...], number: signal.Signals
+) -> None:
+    workspace.faults.add(stall="before", times=None)
+    process = await start(*command, "--json")
+    await until(lambda: workspace.requests)
+    process.send_signal(number)
+    result = await ended(process)
+    assert result.code == 130
+    assert json.loads(result.out)["error"]["exit_code"] == 130
+    assert "interrupted" in result.err
+    assert "Traceback" not in result.err
+
+
+async def test_the_deadline_holds_for_the_reads_too(workspace: Emulator) -> None:
+    workspace.faults.add(stall="before", times=None)
+    result = await ended(await start("apply", "groups.yaml", "--yes", "--deadline", "0.2s"))
+    assert (result.code, result.out) == (130, "")
+    assert "interrupted: nothing was written" in result.err
+
+
+async def test_a_second_signal_cuts_off_what_does_not_end(workspace: Emulator) -> None:
+    workspace.faults.add(stall="after", method="PATCH", times=None)
+    process = await start("apply", "groups.yaml", "--yes", "--log", "log.jsonl")
+    await until(lambda: workspace.count("PATCH") and written(workspace) == 2)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    told = await asyncio.wait_for(process.stderr.readuntil(b"once more to cut it off\n"), 15)
+    process.send_signal(signal.SIGTERM)
+    result = await ended(process)
+    assert b"interrupted: finishing what is on the wire" in told
+    assert result.code == 130
+    assert "cut off: writes may have been carried out. Run it again" in result.err
+    lines = [json.loads(line) for line in Path("log.jsonl").read_text("utf-8").splitlines()]  # noqa: ASYNC240
+    assert {line["name"]: line["status"] for line in lines if line["event"] == "outcome"} == {
+        "Analysts": "unknown",
+        "Stewards": "applied",
+    }
+
+
+@pytest.mark.parametrize(
+    ("redirections", "code"),
+    [
+        ("<&-", 64),
+        ("--yes >&-", 0),
+        ("--yes 2>&-", 0),
+        ("--yes --json >&-", 0),
+        pytest.param("--yes >/dev/full", 1, marks=NEEDS_FULL),
+        pytest.param("--yes --json >/dev/full", 0, marks=NEEDS_FULL),  # it is done before it can't be told
+    ],
+)
+async def test_streams_may_be_closed_or_full(workspace: Emulator, redirections: str, code: int) -> None:
+    line = f"exec {sys.executable} -m secoda_async apply groups.yaml {redirections}"
+    process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
+    result = await ended(process)
+    assert "Traceback" not in result.err
+    assert "a bug" not in result.err
+    assert result.code == code
+    assert written(workspace) == (0 if code else 2)
+
+
+async def test_a_reader_that_goes_away_after_the_writes_changes_no_exit_code(workspace: Emulator) -> None:
+    line = f"{sys.executable} -m secoda_async apply groups.yaml --yes --json | true; echo ${{PIPESTATUS[0]}}"
+    process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
+    result = await ended(process)
+    assert result.out == "0\n"
+    assert "2 applied; nobody reads the output" in result.err
+    assert written(workspace) == 2
+
+
+class Broken:
+    """A stderr that nobody reads."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return False
+
+
+def test_a_stderr_that_nobody_reads_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECODA_API_KEY", "k")
+    monkeypatch.setattr(sys, "stderr", Broken())
+    Connection().client()
+    logging.getLogger("secoda_async").warning("waiting for something")
+    Screen(Output()).note("this is lost")
+
+
+async def test_elsewhere_than_in_the_main_thread_signals_are_left_alone() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def inside() -> None:
+        assert not interrupts.can_be_handled()
+        with interrupts.raised_at_once():
+            assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+    await asyncio.to_thread(inside)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wants"),
+    [
+        (["plan", "f", "--json"], True),
+        (["plan", "f", "--json=true"], True),
+        (["plan", "f", "--format", "json"], True),
+        (["export", "--format=json"], True),
+        (["export", "--format", "yaml"], False),
+        (["plan", "json"], False),
+    ],
+)
+def test_whoever_asks_for_json_gets_it_on_failure_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], *, wants: bool
+) -> None:
+    monkeypatch.delenv("SECODA_API_KEY", raising=False)
+    assert app.main(arguments) != Exit.DONE
+    out = capsys.readouterr().out
+    assert out.startswith("{") is wants
