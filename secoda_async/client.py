@@ -278,7 +278,7 @@ class SecodaClient:
         """Carry a plan out, in the background of other writes; run it again after a crash, and it goes on.
 
         The workspace is read once before the first write and once after the last, and each group again just before
-        it is changed. Deletes come last, and only when all before went well.
+        it is changed. Deletes come last, and only when all before went well. Two at once on one client take turns.
 
         Args:
             plan: What `plan` returned, or `Plan.load`.
@@ -291,7 +291,7 @@ class SecodaClient:
 
         Raises:
             UnsafePlanError: When the plan is beyond the safety limits and not approved; nothing was written.
-            StalePlanError: When the workspace has changed since; nothing was written.
+            StalePlanError: When the workspace has changed since, or is another; nothing was written.
         """
         from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in plan
         from secoda_async.reconcile.journal import Journal  # noqa: PLC0415

@@ -185,6 +185,24 @@ class TestStopping:
         assert 3 <= applied <= 5  # the first outcome's worker may have begun its next
         assert statuses(outcomes).count("not_attempted") == 10 - applied
 
+    @pytest.mark.requirement("BS-7")
+    @pytest.mark.parametrize("status", [401, 503])
+    async def test_a_delete_is_not_sent_again_after_a_stop(
+        self, emulator: Emulator, connect: Connect, status: int
+    ) -> None:
+        async def renewed() -> str:
+            return emulator.api_key
+
+        stop = asyncio.Event()
+        emulator.latency = 1.0
+        emulator.faults.add(status=status, headers={"Retry-After": "0"}, method="DELETE", times=None)
+        secoda = connect(api_key=renewed)
+        work = asyncio.create_task(outcomes_of(secoda, [DeleteGroup(next(iter(emulator.groups)))], stop=stop))
+        await until(lambda: emulator.requests)
+        stop.set()
+        (outcome,) = await work
+        assert (outcome.status, emulator.count("DELETE")) == ("failed", 1)
+
     async def test_an_event_that_is_set_before_attempts_nothing(self, emulator: Emulator, secoda: SecodaClient) -> None:
         stop = asyncio.Event()
         stop.set()

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from conftest import until
 from test_cli import Shell
 from test_cli import shell as shell  # noqa: PLC0414 - a fixture
@@ -189,6 +190,19 @@ class TestApply:
         assert (result.code, "not as written: 'Stewards' is not there" in result.out) == (3, True)
         assert "NOT verified" in result.out
 
+    @pytest.mark.requirement("BS-3", "CL-1")
+    async def test_a_saved_plan_has_its_rules_in_it(
+        self, shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+    ) -> None:
+        saved = tmp_path / "plan.txt"
+        await shell.run("plan", file, "--out", str(saved))
+        read = len(workspace.requests)
+        result = await shell.run("apply", str(saved), "--prune", "--max-delete", "0")
+        assert (result.code, "give --prune and the limits to `plan`" in result.err) == (Exit.USAGE, True)
+        assert len(workspace.requests) == read
+        assert (await shell.run("apply", str(saved))).code == 0  # a plan by what it holds, not by its name
+        assert "Stewards" in names(workspace)
+
     @pytest.mark.parametrize("deadline", ["12", "1d", "soon"])
     async def test_a_deadline_has_a_unit(self, shell: Shell, file: str, deadline: str) -> None:
         result = await shell.run("apply", file, "--yes", "--deadline", deadline)
@@ -243,6 +257,26 @@ class TestExport:
         text = exported([Group(id="g", name="G", users=("1", "3"))], users, "json", "emails")
         assert json.loads(text)["groups"][0]["members"] == ["1", "b@x"]
 
+    @pytest.mark.requirement("BS-4")
+    @pytest.mark.parametrize("file_format", ["yaml", "json", "csv"])
+    async def test_whatever_a_workspace_holds_comes_back_as_it_was(
+        self, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_format: str
+    ) -> None:
+        texts = ["a\x85b", "a\u2028b", "a\r\nb", "a\rb", "no", "1", "null", "a: b", "- a", '"', "'", "#", "a,b", "é\tb"]
+        addresses = ["u-0", "ana", "a@x ", "b@x", "B@x", "'c'@x"]
+        users = [{"id": f"u-{index}", "email": email} for index, email in enumerate(addresses)]
+        members = [user["id"] for user in users]
+        groups = [{"name": text, "description": text, "icon": text, "users": members} for text in texts]
+        async with Emulator(users=users, groups=groups) as workspace:
+            next(iter(workspace.groups.values()))["name"] = " "
+            monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
+            monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
+            exported = await shell.run("export", "--format", file_format)
+            path = tmp_path / f"export.{file_format}"
+            path.write_bytes(exported.out.encode())
+            planned = await shell.run("plan", str(path), "--prune", "--detailed-exitcode")
+        assert (planned.code, planned.out) == (0, f"nothing to do; {len(texts)} unchanged\n")
+
     async def test_json_is_one_document(self, shell: Shell, workspace: Emulator) -> None:
         assert len((await shell.run("export", "--json")).json["groups"]) == 2
         assert workspace.requests
@@ -273,6 +307,12 @@ class TestWords:
             ("warning", "! beyond the safety limits: too many"),
             ("summary", "1 to update; 1 in conflict"),
         ]
+
+    def test_of_many_changes_the_first_are_shown(self) -> None:
+        plan = evolve(self.PLAN, changes=self.PLAN.changes * 5)
+        shown = [line.text for line in lines(plan, most=2)]
+        assert sum(text[:2] in ("+ ", "~ ", "- ") for text in shown) == 2
+        assert f"... and {len(plan.changes) - 2} more changes" in shown
 
     def test_markdown_is_escaped(self) -> None:
         text = markdown(self.PLAN)

@@ -3,10 +3,11 @@
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from secoda_async import UNSET, DesiredStateError, Group
+from secoda_async import UNSET, DesiredStateError, Group, InvalidArgumentError
 from secoda_async.reconcile import DesiredGroup, DesiredState
 
 
@@ -112,6 +113,26 @@ def test_problems_of_a_json_file_come_with_their_path(tmp_path: Path) -> None:
         ("g.yaml", "groups: &a [*a]", ":1: is not YAML: an alias that contains itself"),
         ("g.json", '{"groups": [}', ":1: is not JSON: Expecting value"),
         ("g.json", "[" * 100_000, ": is nested too deeply, or holds a number too long"),
+        ("g.json", '{"groups": [' + "1" * 5000 + "]}", ": is nested too deeply, or holds a number too long"),
+        ("g.yaml", "groups: " + "[" * 50_000, ":1: is not YAML: nested too deeply"),
+        ("g.yaml", "groups:\n- !!python/object:os.system {}", ":2: a group has no name"),
+        (
+            "g.yaml",
+            "groups:\n- name: !!binary eA==",
+            ":2: the name must be text, not of the type tag:yaml.org,2002:binary",
+        ),
+        ("g.yaml", "groups:\n- name: !mine eA", ":2: the name must be text, not of the type !mine"),
+        (
+            "g.json",
+            '{"groups": [{"name": "a\\u0000"}]}',
+            r": groups[0].name: 'a\x00' holds a character that can't be sent",
+        ),
+        (
+            "g.json",
+            '{"groups": [{"name": "a", "members": ["\\ud83c@x"]}]}',
+            r": groups[0].members[0]: '\ud83c@x' holds a character that can't be sent",
+        ),
+        ("G.JSON", "null", ": the file must be a mapping (key: value), not null"),
         ("g.json", "null", ": the file must be a mapping (key: value), not null"),
     ],
 )
@@ -128,6 +149,50 @@ def test_a_file_that_cannot_be_read_is_a_problem_too(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"groups:\n- name: caf\xe9\n")
     with pytest.raises(DesiredStateError, match=r"is not UTF-8 text \(byte 19\)"):
         DesiredState.load(tmp_path / "latin.yaml")
+
+
+def test_a_path_can_be_wrong_in_ways_of_its_own() -> None:
+    with pytest.raises(DesiredStateError, match=r"is no name of a file"):
+        DesiredState.load("a\0b.yaml")
+
+
+def test_standard_input_is_read_as_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("groups: [{name: café}]".encode()), "ascii"))
+    assert DesiredState.load("-").groups[0].name == "café"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"groups: [{name: caf\xe9}]"), "latin-1"))
+    with pytest.raises(DesiredStateError, match=r"standard input: is not UTF-8 text \(byte 19\)"):
+        DesiredState.load("-")
+
+
+def test_aliases_are_read_once(tmp_path: Path) -> None:
+    lines = ["groups:", "- &a0 {name: a, members: [x]}"]
+    lines += [f"- &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 30)]  # 9 ** 29 when expanded
+    problems = problems_of(tmp_path / "g.yaml", "\n".join(lines))
+    assert len(problems) == 29
+    shared = "groups:\n- {name: a, members: &m [x, y]}\n- {name: b, members: *m}\n"
+    a, b = DesiredState.load(written(tmp_path / "g.yaml", shared)).groups
+    assert a.members == b.members == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"name": 5}, "name must be text, not int"),
+        ({"name": "a\0"}, r"name holds a character that can't be sent: 'a\x00'"),
+        ({"name": "a", "members": "ana@example.com"}, "members must be a list of text, not str"),
+        ({"name": "a", "members": 5}, "members must be a list of text, not int"),
+        ({"name": "a", "members": ["x", None]}, "members must be text, not NoneType"),
+        ({"name": "a", "previously": "b"}, "previously must be a list of text, not str"),
+        ({"name": "a", "icon": 5}, "icon must be text, not int"),
+        ({"name": "a", "description": "\ud800"}, r"description holds a character that can't be sent: '\ud800'"),
+        ({"name": " "}, "a group must have a name that is not empty, or an id"),
+        ({"id": "a/b"}, "'a/b' is not a group id"),
+    ],
+)
+def test_an_entry_from_code_is_checked_when_it_is_made(entry: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        DesiredGroup(**entry)
+    assert str(caught.value).startswith(problem)
 
 
 def test_without_pyyaml_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +273,14 @@ class TestIdentity:
             f":7: the id g stands twice, first at {name}:6",
             f":5: previously 'b' is the name of the group at {name}:3",
             f":7: previously 'x' is also said at {name}:6",
+        ]
+
+    def test_twice_on_one_line_is_twice_too(self, tmp_path: Path) -> None:
+        name = f"{tmp_path}/g.yaml"
+        text = "groups: [{name: a, id: g, previously: [x]}, {name: b, id: g, previously: [x]}]"
+        assert problems_of(tmp_path / "g.yaml", text) == [
+            f":1: the id g stands twice, first at {name}:1",
+            f":1: previously 'x' is also said at {name}:1",
         ]
 
     def test_groups_as_they_are_manage_all_their_fields(self) -> None:

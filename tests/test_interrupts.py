@@ -1,6 +1,7 @@
 """Commands as processes of their own that somebody ends, or whose streams are closed."""
 
 import asyncio
+import io
 import json
 import logging
 import os
@@ -160,12 +161,55 @@ class Broken:
         return False
 
 
+def test_a_terminal_of_few_characters_shows_the_others_as_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal(shown := io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert app.main(["plan", "caf\u00e9.yaml", "--api-key-file", "/dev/null"]) != Exit.DONE
+    terminal.flush()
+    assert b"caf\\xe9" in shown.getvalue()
+
+
 def test_a_stderr_that_nobody_reads_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECODA_API_KEY", "k")
     monkeypatch.setattr(sys, "stderr", Broken())
     Connection().client()
     logging.getLogger("secoda_async").warning("waiting for something")
     Screen(Output()).note("this is lost")
+
+
+async def test_cancelled_by_others_it_is_no_interrupt() -> None:
+    """A cancellation that no signal asked for goes on as what it is."""
+
+    async def stopped() -> None:
+        with interrupts.stopped_by_signals(print, None):
+            await asyncio.sleep(3600)
+
+    task = asyncio.create_task(stopped())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_where_there_is_no_task_a_second_signal_changes_nothing() -> None:
+    stops = interrupts.Stops(print, None)
+    stops.ask("interrupted")
+    stops.ask("interrupted")
+    assert stops.event.is_set()
+
+
+async def test_where_the_loop_takes_no_handlers_signals_are_as_python_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise NotImplementedError  # as on Windows
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", none)
+    with interrupts.stopped_by_signals(print, None) as stops:
+        assert signal.getsignal(signal.SIGINT) is not signal.SIG_DFL
+    assert not stops.event.is_set()
 
 
 async def test_elsewhere_than_in_the_main_thread_signals_are_left_alone() -> None:

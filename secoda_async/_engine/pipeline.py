@@ -29,6 +29,7 @@ from secoda_async.clock import Clock
 from secoda_async.config import CallOptions, Secret
 from secoda_async.errors import (
     ClientClosedError,
+    RateLimitError,
     ResponseError,
     SecodaError,
     TransportError,
@@ -89,9 +90,10 @@ class Pipeline:
         except SecodaError as error:
             final = journey.placed(error)
         except StoppedError:  # between two attempts
-            if journey.last_failure is None or not journey.is_unclear:
-                raise
-            final = journey.placed(journey.last_failure)
+            last = journey.last_failure
+            if last is None or (isinstance(last, RateLimitError) and not journey.is_unclear):
+                raise  # nothing was tried
+            final = journey.placed(last)
         finally:
             if (spent := SPENT.get()) is not None:
                 spent.attempts += journey.attempts
