@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 from conftest import Connect, about
+from yarl import URL
 
 from secoda_async import (
     AutojumpClock,
@@ -303,7 +304,8 @@ class TestInUsersTests:
         self, number: int, shared: SecodaClient, emulator: Emulator
     ) -> None:
         emulator.api_key = KEY
-        vars(shared)["_pipeline"].transport.origin = emulator.url
+        transport: dict[str, object] = vars(vars(shared)["_pipeline"].transport)
+        transport |= {"origin": emulator.url, "_url": URL(emulator.url)}
         assert (await shared.groups.create(name=f"{number}")).name == f"{number}"
         assert emulator.requests[0].connection == 1
 

@@ -40,6 +40,7 @@ HOMES = {
     "yarl": {"_engine.transport", "emulator"},
     "tenacity": {"_engine.retry"},
     "cattrs": {"_engine.convert"},
+    "msgspec": {"_engine.convert"},
     "orjson": {"_engine.convert", "emulator"},
     "cyclopts": {"cli"},
     "rich": {"cli"},
@@ -224,7 +225,7 @@ def test_each_library_has_one_home(library: str) -> None:
 
 
 def test_the_core_needs_nothing_that_is_not_declared() -> None:
-    known = {"aiohttp", "attrs", "cattrs", "orjson", "tenacity", "yarl", "secoda_async"}
+    known = {"aiohttp", "attrs", "cattrs", "msgspec", "orjson", "tenacity", "yarl", "secoda_async"}
     for found in IMPORTS:
         if found.at_once and found.at_run_time and not is_in(found.importer, {"cli", "ext", "reconcile.yaml_nodes"}):
             head = found.imported.partition(".")[0]

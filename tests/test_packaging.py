@@ -51,7 +51,7 @@ def test_requirements_have_lower_bounds_only(metadata: Message) -> None:
         assert ">=" in bare or bare.startswith("secoda-async["), requirement
         assert not any(sign in bare for sign in ("<", "==", "~=", "!=")), requirement
     core = sorted(requirement.partition(">")[0] for requirement in requirements if "extra" not in requirement)
-    assert core == ["aiohttp", "attrs", "cattrs", "orjson", "tenacity"]
+    assert core == ["aiohttp", "attrs", "cattrs", "msgspec", "orjson", "tenacity"]
     assert metadata["Requires-Python"] == ">=3.11"
     assert sorted(metadata.get_all("Provides-Extra") or []) == ["all", "cli", "otel", "redis"]
 

@@ -45,13 +45,13 @@ class Admission:
         while True:
             permit = await self._admitted(journey)
             try:
+                if journey.check is None and not slots.is_full(method):
+                    await slots.acquire(method)
+                    return permit  # nothing was awaited: nothing can have changed
                 if journey.check is not None:
                     await journey.check()
                 began = self._clock.now()
-                if slots.is_full(method):
-                    await self.in_time(journey, slots.acquire(method))
-                else:
-                    await slots.acquire(method)
+                await self.in_time(journey, slots.acquire(method))
             except BaseException:
                 if permit is not None:
                     await permit.release(sent=False)

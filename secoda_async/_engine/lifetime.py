@@ -1,11 +1,18 @@
-"""Stretches of a call that end early: when their time is up, or when the client is closed."""
+"""Stretches of a call that end early: when their time is up, or when the client is closed.
+
+A timer for each attempt, and `asyncio.timeout` around it, would cost as much as a tenth of a call; so there is one
+timer for all stretches of an event loop, set to the first that may become due.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable
-from typing import TypeVar
+from math import inf
+from typing import Any, TypeVar, cast
 
-from secoda_async.clock import Clock
+from attrs import define
+
+from secoda_async.clock import Clock, Timer
 from secoda_async.errors import ClientClosedError
 
 T = TypeVar("T")
@@ -15,12 +22,60 @@ class TimeUpError(Exception):
     """A stretch took as long as it may; the pipeline says what that means."""
 
 
+@define(eq=False, repr=False)
+class _Stretch:
+    """Something that a task awaits, and may be made to leave."""
+
+    task: "asyncio.Task[Any]"
+    due: float
+    cancellations: int
+    """How often others had cancelled the task before."""
+    is_over: bool = False
+
+
+class _Watch:
+    """The stretches of one event loop, and the timer that they share."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stretches: set[_Stretch] = set()
+        self._timer: Timer | None = None
+        self._due = inf
+
+    def add(self, stretch: _Stretch) -> None:
+        self._stretches.add(stretch)
+        if stretch.due < self._due:
+            self._set_to(stretch.due)
+
+    def remove(self, stretch: _Stretch) -> None:
+        self._stretches.discard(stretch)
+        if not self._stretches:
+            self._set_to(inf)
+
+    def end(self, *, now: float = inf) -> None:
+        """End those that are due; work that will not be cancelled is left alone afterwards."""
+        for stretch in tuple(self._stretches):
+            if stretch.due <= now and not stretch.is_over:
+                stretch.is_over = True
+                stretch.task.cancel()
+
+    def _set_to(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = None if due == inf else self._clock.call_later(due - self._clock.now(), self._ring)
+
+    def _ring(self) -> None:
+        self.end(now=self._clock.now())
+        self._set_to(min((stretch.due for stretch in self._stretches if not stretch.is_over), default=inf))
+
+
 class Lifetime:
     """What a client has under way, and whether it is still open."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._under_way: dict[asyncio.Timeout, asyncio.AbstractEventLoop] = {}
+        self._watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
         self.is_closed = False
 
     async def bounded(self, work: Awaitable[T], seconds: float | None) -> T:
@@ -34,38 +89,41 @@ class Lifetime:
             if asyncio.iscoroutine(work):
                 work.close()
             raise closed()
-        timeout = asyncio.timeout(None)
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        stretch = _Stretch(task, inf if seconds is None else self._clock.now() + seconds, task.cancelling())
+        watch = self._watch(task.get_loop())
+        watch.add(stretch)
         try:
-            async with timeout:
-                self._under_way[timeout] = asyncio.get_running_loop()
-                timer = None if seconds is None else self._clock.call_later(seconds, lambda: self._end(timeout))
-                try:
-                    return await work
-                finally:
-                    if timer is not None:
-                        timer.cancel()
-                    del self._under_way[timeout]
-        except TimeoutError as error:
-            if type(error) is not TimeoutError or not timeout.expired():
-                raise  # one of ours, from inside
+            return await work
+        except asyncio.CancelledError:
+            if not stretch.is_over or task.cancelling() > stretch.cancellations + 1:
+                raise  # by somebody else
+        finally:
+            watch.remove(stretch)
+            if stretch.is_over:
+                task.uncancel()
         # Raised out here, so that the error has no context: that would hold the frames of what was cancelled.
         if self.is_closed:
             raise closed()
         raise TimeUpError
 
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> _Watch:
+        watch = self._watches.get(loop)
+        if watch is None:
+            for ended in [known for known in self._watches if known.is_closed()]:
+                del self._watches[ended]
+            watch = self._watches[loop] = _Watch(self._clock)
+        return watch
+
     def close(self) -> None:
         """End everything that is under way, on other event loops too."""
         self.is_closed = True
-        for timeout, loop in tuple(self._under_way.items()):
+        for loop, watch in tuple(self._watches.items()):
             if loop is asyncio.get_running_loop():
-                self._end(timeout)
+                watch.end()
             else:
                 with contextlib.suppress(RuntimeError):  # that loop has ended, and all on it
-                    loop.call_soon_threadsafe(self._end, timeout)
-
-    def _end(self, timeout: asyncio.Timeout) -> None:
-        if timeout in self._under_way and not timeout.expired():
-            timeout.reschedule(asyncio.get_running_loop().time())
+                    loop.call_soon_threadsafe(watch.end)
 
 
 def closed() -> ClientClosedError:

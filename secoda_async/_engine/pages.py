@@ -50,8 +50,8 @@ class _Raw(Generic[T]):
 
     page: Page[T]
     next_query: dict[str, str] | None
-    date: datetime | None
-    """When it was made, by the server's clock."""
+    reply: Reply
+    """Where it was read from; without its body."""
 
 
 @frozen(eq=False, repr=False)
@@ -215,7 +215,7 @@ class Lister(Generic[T]):
             error.status = reply.status
             _log.warning("%s, page %d: left out what can't be read: %s", self.collection, number, error)
         page = Page(number, tuple(items), envelope.count, envelope.total_pages, tuple(invalid))
-        return _Raw(page, self._next_query(envelope.next, number), protocol.date_of(reply))
+        return _Raw(page, self._next_query(envelope.next, number), evolve(reply, body=b""))
 
     def _next_query(self, link: str | None, number: int) -> dict[str, str] | None:
         """What to ask for next, out of a link; the rest of the link is looked at only to warn."""
@@ -248,9 +248,10 @@ def _may_hide(items: Mapping[str, T], first: _Raw[T] | None) -> bool:
     """
     if first is None or first.next_query is None:
         return False
-    if first.date is None:
+    date = protocol.date_of(first.reply)
+    if date is None:
         return True  # who knows
-    since = first.date - _CLOCK_STEP
+    since = date - _CLOCK_STEP
     times: Iterable[datetime | None] = (getattr(item, "created_at", None) for item in items.values())
     return any(time is None or time >= since for time in times)
 

@@ -81,7 +81,7 @@ def checked_id(value: object, what: str = "group") -> str:
     if not isinstance(value, str):
         hint = f": pass {what}.id" if hasattr(value, "id") else ""
         raise InvalidArgumentError(f"a {what} id must be a string, not {type(value).__name__}{hint}")
-    if not value or value in (".", "..") or any(c in "/\\ " or not c.isprintable() for c in value):
+    if not value.isprintable() or "/" in value or " " in value or "\\" in value or value in ("", ".", ".."):
         raise InvalidArgumentError(
             f"{value!r} is not a {what} id: it must be one path segment, without slashes, white space or "
             "invisible characters"

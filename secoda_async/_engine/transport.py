@@ -27,6 +27,9 @@ from secoda_async.errors import ClientClosedError, ConfigurationError, RequestTi
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 """The pipeline keeps the time: aiohttp's own total would count the wait for a free connection."""
 
+_JSON: Final = {"Content-Type": "application/json"}
+"""Said for each call: a session that was given may have another for all."""
+
 _READ_BUFFER: Final = 2**18
 """Bytes: a page of a hundred groups in one or two reads."""
 
@@ -191,8 +194,11 @@ class Transport:
             self._sessions = PerLoop(partial(_opened, max_connections, ssl, proxy), _Sessions.close)
         else:
             self._sessions = PerLoop(_Borrowed(session, max_connections).sessions, _left_open)
+        self._url = URL(origin)
         agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
-        self._headers = {"Accept": "application/json", "User-Agent": agent}
+        self._headers: dict[str, str] = {"Accept": "application/json", "User-Agent": agent}
+        self._key: Secret | None = None
+        self._headers_with_key = self._headers
 
     def slots(self) -> Slots:
         """The running event loop's places on the wire."""
@@ -205,11 +211,11 @@ class Transport:
             TransportError: When no whole answer came. It has no cause: aiohttp's exceptions hold the headers.
         """
         sessions = self._sessions.here()
-        headers = {**self._headers, "Authorization": Secret(f"Bearer {key}")}
+        headers = self._headers_for(key)
         body = None
         if request.body is not None:
             body = _Body(request.body, wire)
-            headers["Content-Type"] = "application/json"  # a session that was given may have another for all
+            headers = headers | _JSON
         else:
             wire.maybe_sent = sessions.are_given  # nothing will tell: assume it
         _BODILESS.set(wire if body is None else None)
@@ -219,7 +225,7 @@ class Transport:
         try:
             async with session.request(
                 request.method,
-                URL(f"{self.origin}{request.path}{'?' if request.query else ''}{request.query}", encoded=True),
+                self._url_of(request),
                 data=body,
                 headers=headers,
                 allow_redirects=False,
@@ -234,6 +240,22 @@ class Transport:
         if isinstance(failed, TransportError):
             wire.maybe_sent = failed.maybe_sent  # the failure may know better
         raise failed
+
+    def _headers_for(self, key: Secret) -> dict[str, str]:
+        if key is not self._key:
+            self._headers_with_key = {**self._headers, "Authorization": Secret(f"Bearer {key}")}
+            self._key = key
+        return self._headers_with_key
+
+    def _url_of(self, request: Request) -> URL:
+        url = self._url
+        return URL.build(
+            scheme=url.scheme,
+            authority=url.raw_authority,
+            path=request.path,
+            query_string=request.query,
+            encoded=True,
+        )
 
     async def close(self) -> None:
         """Close the sessions that are ours: the running event loop's now, those of other threads' loops soon."""
