@@ -4,6 +4,7 @@ import ssl as ssl_module
 from asyncio import Event as StopEvent
 from asyncio import sleep as asyncio_sleep
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TextIO, cast
@@ -301,7 +302,7 @@ class SecodaClient:
         async with self._pipeline.in_turn("apply", turn):
             with Journal(log) as journal:
                 applier = Applier(
-                    groups=self.with_options(priority="background").groups,
+                    groups=partial(Groups, self._pipeline, evolve(self._options, priority="background")),
                     plan=plan,
                     journal=journal,
                     clock=self._pipeline.clock,

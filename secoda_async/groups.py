@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Literal
 
 from secoda_async._engine import convert, protocol
-from secoda_async._engine.journey import Call
+from secoda_async._engine.journey import Call, Check
 from secoda_async._engine.pages import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, Request, checked_id, request_to
@@ -26,9 +26,10 @@ class Groups:
     sense, `RateLimitError` and `DeadlineExceededError` when a wait would be too long.
     """
 
-    def __init__(self, pipeline: Pipeline, options: CallOptions) -> None:
+    def __init__(self, pipeline: Pipeline, options: CallOptions, check: Check | None = None) -> None:
         self._pipeline = pipeline
         self._options = options
+        self._check = check
         self._lister = Lister(pipeline, options, _COLLECTION, Group, needed=("users",))
         self._creator = Creator(pipeline, self._lister)
 
@@ -62,7 +63,7 @@ class Groups:
             raise InvalidArgumentError(f"on_unknown must be 'raise' or 'reconcile', not {on_unknown!r}")
         fields = _checked(name, icon, description, users)
         body = convert.dump(convert.to_dict(fields))
-        call = self._call(request_to("POST", _COLLECTION, body=body, name=fields.name or None))
+        call = self._write(request_to("POST", _COLLECTION, body=body, name=fields.name or None))
         return await self._creator.create(call, fields, _group, finds=on_unknown == "reconcile")
 
     async def get(self, group_id: str) -> Group:
@@ -93,13 +94,13 @@ class Groups:
             InvalidArgumentError: When there is nothing to change, or an argument can't be sent.
         """
         fields = _checked(name, icon, description, users)
-        call = self._call(request_to("GET", _COLLECTION, checked_id(group_id)))
         if fields == GroupFields():
             raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
+        call = self._patch(checked_id(group_id), fields)
         if fields.users is UNSET:
-            return await self._patch(call, group_id, fields)
+            return await self._pipeline.send(call, _group)
         async with self._pipeline.in_turn(group_id, call):  # else it could slip into an add_users
-            return await self._patch(call, group_id, fields)
+            return await self._pipeline.send(call, _group)
 
     async def add_users(self, group_id: str, users: Iterable[str]) -> Group:
         """Add members: read the group, and write its whole membership once if any of them is new.
@@ -137,7 +138,7 @@ class Groups:
             NotFoundError: When there is none with this id, unless `missing_ok`.
             InvalidArgumentError: When the id can't be one.
         """
-        call = self._call(request_to("DELETE", _COLLECTION, checked_id(group_id)))
+        call = self._write(request_to("DELETE", _COLLECTION, checked_id(group_id)))
         try:
             return await self._pipeline.send(call, lambda reply: reply.status != 404)  # noqa: PLR2004
         except NotFoundError:
@@ -176,11 +177,12 @@ class Groups:
     def _call(self, request: Request) -> Call:
         return self._pipeline.call(request, self._options)
 
-    async def _patch(self, call: Call, group_id: str, fields: GroupFields) -> Group:
-        body = convert.dump(convert.to_dict(fields))
-        return await self._pipeline.send(
-            call.followed_by(request_to("PATCH", _COLLECTION, group_id, body=body)), _group
-        )
+    def _write(self, request: Request) -> Call:
+        return self._pipeline.call(request, self._options, check=self._check)
+
+    def _patch(self, group_id: str, fields: GroupFields, began: float | None = None) -> Call:
+        request = request_to("PATCH", _COLLECTION, group_id, body=convert.dump(convert.to_dict(fields)))
+        return self._pipeline.call(request, self._options, began, self._check)
 
     async def _change_users(self, group_id: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Group:
         """Read a group and write its membership, if `change` makes another one of it."""
@@ -188,7 +190,9 @@ class Groups:
         async with self._pipeline.in_turn(group_id, call):
             group = await self._pipeline.send(call, _group_with_users)
             users = change(group.users)
-            return group if users == group.users else await self._patch(call, group_id, GroupFields(users=users))
+            if users == group.users:
+                return group
+            return await self._pipeline.send(self._patch(group_id, GroupFields(users=users), call.began), _group)
 
     # Last, because after it `list` means this method to whatever reads the class body.
     def list(

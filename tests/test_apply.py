@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from conftest import Connect, about, until
+from conftest import Connect, about, pass_time, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,6 +103,47 @@ class TestDone:
     async def test_deletes_come_last(self, emulator: Emulator, secoda: SecodaClient) -> None:
         await secoda.apply(await planned(secoda))
         assert [method for method, _ in writes(emulator)][-1] == "DELETE"
+
+    @pytest.mark.requirement("BS-5")
+    async def test_each_group_is_read_again_when_it_has_its_place_in_the_limit(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        """Not when it begins to wait for one: that can be minutes before."""
+        names = [f"n{index:02}" for index in range(40)]
+        for name in names:
+            emulator.groups[name] = emulator.groups["a"] | {"id": name, "name": name}
+        plan = await secoda.plan(state(*(DesiredGroup(name=name, description="new") for name in names)))
+        work = asyncio.create_task(secoda.apply(plan))
+        await until(lambda: emulator.count("PATCH") == 30)
+        await pass_time(clock, 5.0)
+        emulator.groups["n39"]["description"] = "theirs"
+        report = await work
+        assert report.counts == {"applied": 39, "failed": 1}
+        assert [str(outcome.error) for outcome in report.outcomes if not outcome.ok] == [
+            "'n39' is not as it was: left alone, plan again"
+        ]
+        assert (emulator.groups["n39"]["description"], emulator.count("PATCH")) == ("theirs", 39)
+
+    @pytest.mark.requirement("BS-5", "PG-4")
+    async def test_a_look_before_a_create_does_not_mind_that_the_list_moves(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        plan = await secoda.plan(state(DesiredGroup(name="x")))
+        emulator.faults.add(
+            transform=lambda page: page | {"count": 99},
+            match=lambda _: not emulator.count("POST"),
+            skip=2,  # the first look, which is to be whole
+            times=None,
+        )
+        report = await secoda.apply(plan)
+        assert (report.ok, report.counts, report.differences) == (True, {"applied": 1}, ())
+
+    async def test_a_look_that_fails_gets_a_second_try(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        plan = await secoda.plan(state(DesiredGroup(name="x"), DesiredGroup(name="a", description="new")))
+        emulator.latency = 2.0
+        emulator.faults.add(status=404, match=lambda record: "page=2" in record.target, skip=1)  # it shrank
+        report = await secoda.apply(plan)
+        assert (report.ok, report.counts) == (True, {"applied": 2})
 
     async def test_an_empty_plan_sends_nothing(self, emulator: Emulator, secoda: SecodaClient) -> None:
         report = await secoda.apply(Plan(changes=()))

@@ -304,8 +304,8 @@ class TestInUsersTests:
         self, number: int, shared: SecodaClient, emulator: Emulator
     ) -> None:
         emulator.api_key = KEY
-        transport: dict[str, object] = vars(vars(shared)["_pipeline"].transport)
-        transport |= {"origin": emulator.url, "_url": URL(emulator.url)}
+        pipeline: Any = vars(shared)["_pipeline"]
+        pipeline.transport.__dict__ |= {"origin": emulator.url, "_url": URL(emulator.url)}
         assert (await shared.groups.create(name=f"{number}")).name == f"{number}"
         assert emulator.requests[0].connection == 1
 

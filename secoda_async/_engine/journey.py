@@ -63,6 +63,10 @@ SPENT: ContextVar[Spent | None] = ContextVar("secoda_async_spent", default=None)
 """Where calls add up what they took; a bulk sets it for each of its operations."""
 
 
+Check = Callable[[], Awaitable[None]]
+"""Awaited when a request may be sent, just before; keeps it back by raising."""
+
+
 @frozen(eq=False, repr=False)
 class Call:
     """A request, how patiently it is made, and when the operation began that it is part of."""
@@ -70,14 +74,14 @@ class Call:
     request: Request
     options: CallOptions
     began: float
-    check: Callable[[], Awaitable[None]] | None = None
-    """Awaited just before each attempt is sent; keeps it back by raising."""
+    check: Check | None = None
+    """For each attempt."""
 
     def followed_by(self, request: Request) -> "Call":
         """Another request of the same operation: the two share a deadline."""
         return evolve(self, request=request, check=None)
 
-    def checked_by(self, check: Callable[[], Awaitable[None]]) -> "Call":
+    def checked_by(self, check: Check) -> "Call":
         """The same call, sent only when the check does not raise."""
         return evolve(self, check=check)
 
@@ -89,7 +93,7 @@ class Journey:
     request: Request
     options: CallOptions
     began: float
-    check: Callable[[], Awaitable[None]] | None = None
+    check: Check | None = None
     attempts: int = 0
     waited: float = 0.0
     waited_for_limit: float = 0.0

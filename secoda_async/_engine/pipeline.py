@@ -15,7 +15,7 @@ from attrs import evolve
 from secoda_async._engine import protocol
 from secoda_async._engine.admission import Admission
 from secoda_async._engine.credentials import Credentials
-from secoda_async._engine.journey import SPENT, Call, Journey, StoppedError
+from secoda_async._engine.journey import SPENT, Call, Check, Journey, StoppedError
 from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
 from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.locks import KeyedLocks
@@ -68,9 +68,11 @@ class Pipeline:
         self._notices = Notices(clock, on_event)
         self._admission = Admission(limiter, clock=clock, lifetime=self.lifetime, notices=self._notices, window=window)
 
-    def call(self, request: Request, options: CallOptions, began: float | None = None) -> Call:
+    def call(
+        self, request: Request, options: CallOptions, began: float | None = None, check: Check | None = None
+    ) -> Call:
         """A call that begins now, or is part of an operation that began before."""
-        return Call(request, options, self.clock.now() if began is None else began)
+        return Call(request, options, self.clock.now() if began is None else began, check)
 
     async def send(self, call: Call, read: Callable[[Reply], T]) -> T:
         """Send the request, again if that is safe and worth it, and return what `read` makes of the answer.

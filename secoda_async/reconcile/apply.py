@@ -5,15 +5,18 @@ import logging
 from asyncio import Event as StopEvent
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from attrs import define, evolve, field
 
+from secoda_async._engine.journey import Check
 from secoda_async.bulk import PASSING, CreateGroup, Crew, DeleteGroup, Operation, Outcome, UpdateGroup, Work
 from secoda_async.clock import Clock, sleep
 from secoda_async.errors import (
     InvalidArgumentError,
     NotFoundError,
+    PaginationError,
     ResponseError,
     SecodaError,
     StalePlanError,
@@ -41,6 +44,15 @@ _LOOKS: Final = (0.0, 1.0, 3.0)
 
 T = TypeVar("T")
 
+
+class _KeptBackError(Exception):
+    """A look just before a write has shown that it is made already, or why it is not to be made."""
+
+    def __init__(self, found: Group | SecodaError | None) -> None:
+        super().__init__()
+        self.found = found
+
+
 _log: Final = logging.getLogger("secoda_async")
 
 
@@ -48,7 +60,8 @@ _log: Final = logging.getLogger("secoda_async")
 class Applier:
     """Carries one plan out, once; see `SecodaClient.apply`."""
 
-    groups: Groups
+    groups: Callable[[Check | None], Groups]
+    """The calls, each write kept back until a check has let it through."""
     plan: Plan
     journal: Journal
     clock: Clock
@@ -136,13 +149,19 @@ class Applier:
     async def _view(self) -> View:
         """Read all groups."""
         at = self.clock.now()
-        return View.of(await self.groups.snapshot(), self.plan, at)
+        return View.of(await self.groups(None).snapshot(), self.plan, at)
 
     async def _recent_view(self) -> View:
-        """One look for all creates whose turn comes at the same time: what has been made since the first look?"""
+        """One look for all creates whose turn comes at the same time: what has been made since the first look?
+
+        A snapshot would be disturbed by our own creates. A list can miss what moves from a page to another while
+        others delete; but only what is new since the first look, which was whole, could do harm.
+        """
         async with self._looking:
             if self._seen is None or self.clock.now() - self._seen.at > _FRESH:
-                self._seen = await self._view()
+                at = self.clock.now()
+                groups = [group async for group in self.groups(None).list(concurrency=4)]
+                self._seen = View.of(groups, self.plan, at)
             return self._seen
 
     def _compare(self, view: View, indexes: Iterable[int]) -> None:
@@ -175,7 +194,7 @@ class Applier:
         whose outcome is unknown is not sent again: the look may show that it was carried out.
         """
         outcomes = {index: self._outcomes[index] for index in indexes}
-        again = [index for index, outcome in outcomes.items() if isinstance(outcome.error, PASSING)]
+        again = [index for index, outcome in outcomes.items() if isinstance(outcome.error, (*PASSING, PaginationError))]
         statuses = {outcome.status for outcome in outcomes.values()}
         if not again or self.stop.is_set() or "not_attempted" in statuses or "applied" not in statuses:
             return ()  # stopped, or the service is down: a second try would only take as long again
@@ -215,22 +234,38 @@ class Applier:
             return self._as_it_is(index, self._made[index])
         if index in self._drift:
             raise _stale(change, self._drift[index])
-        if change.id is None:
-            view = await self._recent_view()
-            group, stands = view.group_of(change), view.standing(change)
+        try:
+            group = await self._write(change, self.groups(partial(self._check, index)))
+        except _KeptBackError as kept_back:
+            found = kept_back.found
         else:
-            group = await self._read(change.id)
-            stands = standing(change, group)
+            if group is not None and not change.after.fit(group):
+                raise ResponseError(f"the answer shows {change.name!r} otherwise than it was written")
+            return "applied", group
+        if isinstance(found, SecodaError):
+            raise found
+        return self._as_it_is(index, found)
+
+    async def _check(self, index: int) -> None:
+        """Read once more, now that a change has its place in the limit and is about to be sent."""
+        change = self.plan.changes[index]
+        found: Group | SecodaError | None
+        try:
+            if change.id is None:
+                view = await self._recent_view()
+                found, stands = view.group_of(change), view.standing(change)
+            else:
+                found = await self._read(change.id)
+                stands = standing(change, found)
+            if stands:
+                raise _stale(change, stands)
+            if stands is not None and index not in self._announced:
+                self.journal.intent(self.plan, index)
+                self._announced.add(index)
+        except SecodaError as error:  # a read was tried again already: the write is not to do that once more
+            found, stands = error, None
         if stands is None:
-            return self._as_it_is(index, group)
-        if stands:
-            raise _stale(change, stands)
-        self.journal.intent(self.plan, index)
-        self._announced.add(index)
-        group = await self._write(change)
-        if group is not None and not change.after.fit(group):
-            raise ResponseError(f"the answer shows {change.name!r} otherwise than it was written")
-        return "applied", group
+            raise _KeptBackError(found)
 
     def _as_it_is(self, index: int, group: Group | None) -> Work:
         """Nothing is to be written (any more)."""
@@ -238,20 +273,20 @@ class Applier:
 
     async def _read(self, group_id: str) -> Group | None:
         try:
-            return await self.groups.get(group_id)
+            return await self.groups(None).get(group_id)
         except NotFoundError:
             return None
 
-    async def _write(self, change: Change) -> Group | None:
+    async def _write(self, change: Change, groups: Groups) -> Group | None:
         after = change.after
         if change.kind == "delete":
-            await self.groups.delete(change.id or "", missing_ok=True)
+            await groups.delete(change.id or "", missing_ok=True)
             return None
         if change.kind == "update":
-            return await self.groups.update(
+            return await groups.update(
                 change.id or "", name=after.name, icon=after.icon, description=after.description, users=after.users
             )
-        return await self.groups.create(
+        return await groups.create(
             name=after.name,
             icon=after.icon,
             description=after.description,
