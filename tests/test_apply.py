@@ -129,6 +129,7 @@ class TestDone:
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         plan = await secoda.plan(state(DesiredGroup(name="x")))
+        emulator.latency = 2.0
         emulator.faults.add(
             transform=lambda page: page | {"count": 99},
             match=lambda _: not emulator.count("POST"),
