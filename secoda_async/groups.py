@@ -7,7 +7,7 @@ from secoda_async._engine import convert, protocol
 from secoda_async._engine.journey import Call, Check
 from secoda_async._engine.pages import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Reply, Request, checked_id, request_to
+from secoda_async._engine.protocol import Reply, Request, checked_id, checked_ids, request_to
 from secoda_async._engine.recover import Creator
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, NotFoundError
@@ -226,7 +226,7 @@ def _ids(users: Iterable[str]) -> tuple[str, ...]:
     """The ids of members, each once, in the order given."""
     if isinstance(users, str) or not isinstance(users, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: put one id in a list")
-    return tuple(dict.fromkeys(checked_id(user, "user") for user in users))
+    return tuple(dict.fromkeys(checked_ids(users, "user")))
 
 
 def _checked(

@@ -34,6 +34,8 @@ class Admission:
         self._limiter = limiter
         is_own = isinstance(limiter, SlidingWindowLimiter)
         self._freshness, self._asking = (inf, 0.0) if is_own else (_FRESH, _ASKING)
+        self._own = limiter if type(limiter) is SlidingWindowLimiter else None
+        """The limiter, when it can be asked without waiting: a subclass may do something else."""
         self._clock = clock
         self._lifetime = lifetime
         self._notices = notices
@@ -76,7 +78,7 @@ class Admission:
 
     def _is_paused(self, method: str) -> bool:
         if method in protocol.LIMITED:
-            return self._limiter.state.paused > 0
+            return self._limiter.state.paused > 0 if self._own is None else self._own.is_paused
         return self._gates[method].delay(self._clock.now()) > 0
 
     async def _admitted(self, journey: Journey) -> Permit | None:
@@ -86,10 +88,11 @@ class Admission:
             raise closed()
         if (left := journey.left(self._clock.now())) is not None and left <= 0:
             raise journey.too_late(None)
-        if method in protocol.LIMITED:
-            return await self._permitted(journey)
         if method != "GET" and (spent := SPENT.get()) is not None and spent.is_stopped:
             raise StoppedError
+        if method in protocol.LIMITED:
+            permit = None if self._own is None else self._own.at_once()
+            return permit or await self._permitted(journey)
         while (delay := self._gates[method].delay(self._clock.now())) > 0:
             if delay > journey.options.retry.max_retry_after:
                 raise refused(delay, "the server asked for a pause")

@@ -177,6 +177,18 @@ class SlidingWindowLimiter:
             ahead = self._queued("background") + writes - 1
             return self._window.wait_of(ahead, self._clock.now()) if writes > 0 else 0.0
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether a 429 has closed the gate."""
+        return self._window.gate.delay(self._clock.now()) > 0
+
+    def at_once(self) -> Permit | None:
+        """Take a place, if one is free and nobody waits for it."""
+        with self._lock:
+            self._forget_the_dead()
+            is_free = not self._queued("background") and self._window.ready_in(self._clock.now()) <= 0
+            return self._take() if is_free else None
+
     async def acquire(
         self,
         *,
@@ -187,10 +199,9 @@ class SlidingWindowLimiter:
         """Wait for a place and take it; see `RateLimiter.acquire`."""
         most, most_pause = (inf if most is None else most for most in (max_wait, max_pause))
         with self._lock:
-            self._forget_the_dead()
+            if (permit := self.at_once()) is not None:
+                return permit
             now = self._clock.now()
-            if not self._queued("background") and self._window.ready_in(now) <= 0:
-                return self._take()
             if (wait := self._window.wait_of(self._queued(priority), now)) > most:
                 raise too_long(wait)
             if (pause := self._window.gate.delay(now)) > most_pause:
@@ -231,6 +242,8 @@ class SlidingWindowLimiter:
                 queue.clear()
             for _ in range(self._window.in_flight):
                 self._window.give_back(self._clock.now(), sent=True)
+        if not self._loops:  # nobody has ever waited
+            return
         for ended in [loop for loop in self._loops if loop.is_closed()]:
             self._loops.discard(ended)
             for queue in self._queues.values():

@@ -27,13 +27,23 @@ class KeyedLock:
     _holder: _Turn | None = field(default=None, init=False)
     _waiting: deque[_Turn] = field(factory=deque[_Turn], init=False)
 
+    def at_once(self) -> _Turn | None:
+        """Hold it, if it is free; what comes back releases it."""
+        with self._guard:
+            return self._taken()
+
+    def _taken(self) -> _Turn | None:
+        if self._holder is None or self._holder.loop.is_closed():  # thrown away with its event loop
+            self._holder = _Turn()
+            return self._holder
+        return None
+
     async def acquire(self) -> _Turn:
         """Wait until it is free, and hold it; what comes back releases it."""
-        turn = _Turn()
         with self._guard:
-            if self._holder is None or self._holder.loop.is_closed():  # thrown away with its event loop
-                self._holder = turn
-                return turn
+            if (free := self._taken()) is not None:
+                return free
+            turn = _Turn()
             self._waiting.append(turn)
         try:
             await turn.has_come.wait()

@@ -107,12 +107,14 @@ class Pipeline:
     @asynccontextmanager
     async def in_turn(self, key: str, call: Call) -> AsyncGenerator[None, None]:
         """Hold a lock that calls on the same thing share; waiting for it ends at the deadline."""
-        journey = Journey(call.request, call.options, call.began)
         lock = self._locks.of(key)
-        try:
-            turn = await self._admission.in_time(journey, lock.acquire())
-        except SecodaError as error:
-            raise journey.placed(error) from None
+        turn = lock.at_once()
+        if turn is None:
+            journey = Journey(call.request, call.options, call.began)
+            try:
+                turn = await self._admission.in_time(journey, lock.acquire())
+            except SecodaError as error:
+                raise journey.placed(error) from None
         try:
             yield
         finally:

@@ -4,7 +4,7 @@ Follows the API's reference for groups and what is known of its server; plain ca
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
@@ -87,6 +87,20 @@ def checked_id(value: object, what: str = "group") -> str:
             "invisible characters"
         )
     return value
+
+
+def checked_ids(values: Iterable[object], what: str) -> Sequence[str]:
+    """Check many ids: as a rule all of them at once, since a membership may have hundreds.
+
+    Raises:
+        InvalidArgumentError: As `checked_id`.
+    """
+    ids = cast("tuple[str, ...]", tuple(values))
+    try:
+        is_plain = "" not in ids and "".join(ids).replace("-", "").isalnum()
+    except TypeError:
+        is_plain = False
+    return ids if is_plain else [checked_id(value, what) for value in ids]
 
 
 def request_to(
