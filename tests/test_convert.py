@@ -4,7 +4,10 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
+import attrs
+import msgspec
 import orjson
 import pytest
 from hypothesis import example, given
@@ -76,6 +79,86 @@ def group(**fields: Any) -> Group:  # noqa: ANN401
 def user(**fields: Any) -> User:  # noqa: ANN401
     read: User = convert.structure({"id": "u-1", **fields}, User)
     return read
+
+
+odd_values = (
+    st.sampled_from(["None", "True", "False", "", "u-1", "2023-05-10T14:27:23.797657Z", "2023-05-10", [], ["u-1"], {}])
+    | times.map(datetime.isoformat)
+    | json_values
+)
+"""Values that are right in one field and wrong, or right in another sense, in the next."""
+
+
+def payloads(model: type[Any], **needed: object) -> st.SearchStrategy[object]:
+    """JSON that is nearly `model`, and often it."""
+    names = sorted({field.name for field in attrs.fields(model)} | {"new"})
+    near = st.dictionaries(st.sampled_from(names), odd_values, max_size=3).map(lambda odd: needed | odd)
+    return near | near | near | json_values
+
+
+links = st.fixed_dictionaries({}, optional={"next": odd_values, "previous": odd_values})
+metas = st.fixed_dictionaries({}, optional={"page": odd_values, "next_page": odd_values})
+envelopes = st.fixed_dictionaries(
+    {"results": st.lists(json_values, max_size=2) | odd_values},
+    optional={"links": links | odd_values, "meta": metas | odd_values, "count": odd_values, "total_pages": odd_values},
+)
+
+
+def read(payload: object, model: type[Any]) -> str:
+    """What becomes of a payload, types and unknown fields included, or what is said of it."""
+    try:
+        return repr(attrs.asdict(convert.structure(payload, model)))
+    except ResponseError as error:
+        return f"{error} ({error.location}, {error.item_id})"
+
+
+def read_by_the_rule(payload: object, model: type[Any]) -> str:
+    """The same with msgspec taken away (but for times, which it reads in both)."""
+    convert_with_msgspec = msgspec.convert
+
+    def refuse(value: object, wanted: Any) -> object:  # noqa: ANN401 - as in msgspec
+        if wanted is datetime:
+            return convert_with_msgspec(value, datetime)
+        raise msgspec.ValidationError
+
+    with patch("msgspec.convert", refuse):
+        return read(payload, model)
+
+
+@pytest.mark.requirement("MD-1", "MD-2", "MD-4")
+class TestTwoWaysAgree:
+    """msgspec reads what is usual, cattrs the rest: nobody can tell which it was."""
+
+    @given(payloads(Group, id="g-1", name="A"))
+    @example(GROUP)
+    @example(GROUP | {"created_at": "2023-05-10T14:27:23.7976579Z", "updated_at": "2023-05-10t14:27:23z"})
+    @example(GROUP | {"created_at": "2023-05-10T14:27:23"})
+    @example(GROUP | {"updated_at": "2023-05-10 14:27:23+02:00"})
+    @example(GROUP | {"updated_at": "2023-W19-3"})
+    @example(GROUP | {"extra": {"id": 1}, "new": []})
+    def test_on_groups(self, payload: object) -> None:
+        assert read(payload, Group) == read_by_the_rule(payload, Group)
+
+    @given(payloads(User, id="u-1"))
+    def test_on_users(self, payload: object) -> None:
+        assert read(payload, User) == read_by_the_rule(payload, User)
+
+    @given(envelopes | json_values)
+    @example({"results": [GROUP], "links": {"next": "x"}, "meta": {"page": 1}, "count": 1, "total_pages": 1})
+    def test_on_pages(self, payload: object) -> None:
+        assert read(payload, Envelope) == read_by_the_rule(payload, Envelope)
+
+    @given(st.lists(payloads(Group, id="g-1", name="A"), max_size=4))
+    def test_on_one_and_on_many(self, payloads: list[object]) -> None:
+        items, faults = convert.structure_all(payloads, Group, skip_invalid=True)
+        told = iter([repr(attrs.asdict(item)) for item in items])
+        wrong = iter(faults)
+        for index, payload in enumerate(payloads):
+            alone = read_by_the_rule(payload, Group)
+            assert (
+                alone == next(told) if alone.startswith("{") else next(wrong).location.startswith(f"results[{index}]")
+            )
+        assert (next(told, None), next(wrong, None)) == (None, None)
 
 
 class TestRoundTrip:

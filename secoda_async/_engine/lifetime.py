@@ -49,6 +49,8 @@ class _Watch:
 
     def remove(self, stretch: _Stretch) -> None:
         self._stretches.discard(stretch)
+        if stretch.is_over:
+            stretch.task.uncancel()
         if not self._stretches:
             self._set_to(inf)
 
@@ -100,8 +102,6 @@ class Lifetime:
                 raise  # by somebody else
         finally:
             watch.remove(stretch)
-            if stretch.is_over:
-                task.uncancel()
         # Raised out here, so that the error has no context: that would hold the frames of what was cancelled.
         if self.is_closed:
             raise closed()

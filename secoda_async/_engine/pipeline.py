@@ -16,7 +16,7 @@ from secoda_async._engine import protocol
 from secoda_async._engine.admission import Admission
 from secoda_async._engine.credentials import Credentials
 from secoda_async._engine.journey import SPENT, Call, Check, Journey, StoppedError
-from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
+from secoda_async._engine.lifetime import Lifetime, TimeUpError
 from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.locks import KeyedLocks
 from secoda_async._engine.notices import Notices
@@ -166,8 +166,6 @@ class Pipeline:
                 await permit.release(sent=wire.maybe_sent)
 
     async def _exchange(self, journey: Journey, key: Secret, wire: Wire) -> Reply:
-        if self.lifetime.is_closed:  # while this call was being let through
-            raise closed()
         request = self._canonical(journey.request)
         began = self.clock.now()
         left = journey.left(began)
