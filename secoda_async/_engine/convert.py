@@ -7,9 +7,9 @@ and says of the rest where it is wrong.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, partial
+from itertools import chain
 from math import isfinite
 from operator import attrgetter, eq
 from types import GenericAlias
@@ -222,15 +222,21 @@ class _Shape:
     items: Any
     """The type of a list of them."""
     known: frozenset[str]
+    """Its fields."""
+    keeps_unknown: bool
+    """Whether it has an `extra` for others."""
     times: Sequence[Callable[[Any], datetime | None]]
 
 
 def _shape(model: type, *times: str) -> _Shape:
-    known = frozenset(attribute.name for attribute in fields(model)) - {"extra"}
-    return _Shape(GenericAlias(list, model), known, [attrgetter(name) for name in times])
+    names = frozenset(attribute.name for attribute in fields(model))
+    return _Shape(GenericAlias(list, model), names - {"extra"}, "extra" in names, [attrgetter(name) for name in times])
 
+
+_UTC_ALONE: Final = frozenset({UTC})
 
 _SHAPES: Final[Mapping[type, _Shape]] = {
+    Envelope: _shape(Envelope),
     Group: _shape(Group, "created_at", "updated_at"),
     User: _shape(User, "last_login"),
 }
@@ -241,22 +247,32 @@ def _with_extra(item: T, payload: Mapping[str, Any]) -> T:
     return evolve(item, extra={name: payload[name] for name in unknown}) if unknown else item
 
 
-def _usual(payloads: Sequence[object], model: type[T]) -> list[T] | None:
+def _usual(payload: object, model: type[Any], shape: _Shape) -> Any:
+    """The model, when the payload is as usual; None when it is not."""
+    try:
+        item = msgspec.convert(payload, model)
+    except msgspec.ValidationError:
+        return None
+    for time_of in shape.times:
+        if (time := time_of(item)) is not None and time.tzinfo is not UTC:
+            return None
+    fields_of = cast("Mapping[str, Any]", payload)  # it is one: it could be converted
+    return _with_extra(item, fields_of) if shape.keeps_unknown and not shape.known.issuperset(fields_of) else item
+
+
+def _all_usual(payloads: Sequence[object], model: type[T]) -> list[T] | None:
     """The models, when all payloads are as usual; None when they have to be looked at one by one."""
     shape = _SHAPES[model]
     try:
         items: list[T] = msgspec.convert(payloads, shape.items)
     except msgspec.ValidationError:
         return None
-    if not all(_is_utc(time) for time_of in shape.times for time in map(time_of, items)):
+    zones = {time.tzinfo for time_of in shape.times for time in map(time_of, items) if time is not None}
+    if not zones <= _UTC_ALONE:
         return None
-    if set[str]().union(*cast("Sequence[Mapping[str, object]]", payloads)) <= shape.known:
+    if shape.known.issuperset(chain.from_iterable(cast("Sequence[Mapping[str, object]]", payloads))):
         return items
     return list(map(_with_extra, items, cast("Sequence[Mapping[str, Any]]", payloads)))
-
-
-def _is_utc(time: datetime | None) -> bool:
-    return time is None or time.tzinfo is UTC
 
 
 def parse(body: bytes) -> Any:
@@ -298,12 +314,8 @@ def structure(payload: object, model: type[Any]) -> Any:
     Raises:
         ResponseError: When it is not what the API promises; `.location` says where.
     """
-    if model in _SHAPES:
-        if (items := _usual([payload], model)) is not None:
-            return items[0]
-    elif model is Envelope:
-        with suppress(msgspec.ValidationError):
-            return msgspec.convert(payload, model)
+    if (shape := _SHAPES.get(model)) is not None and (item := _usual(payload, model, shape)) is not None:
+        return item
     fault: Exception
     try:
         return _converter().structure(payload, model)
@@ -320,8 +332,7 @@ def structure_all(
     Raises:
         ResponseError: For the first item that is not what the API promises, unless `skip_invalid`.
     """
-    usual = _usual(payloads, model)
-    if usual is not None:
+    if (usual := _all_usual(payloads, model)) is not None:
         return usual, []
     items: list[T] = []
     errors: list[ResponseError] = []

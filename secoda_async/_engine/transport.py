@@ -223,7 +223,7 @@ class Transport:
         if session.closed:
             raise ClientClosedError("the aiohttp session that the client was given is closed")
         try:
-            async with session.request(
+            response = await session.request(
                 request.method,
                 self._url_of(request),
                 data=body,
@@ -232,9 +232,9 @@ class Transport:
                 raise_for_status=False,
                 timeout=_NO_TIMEOUT,
                 middlewares=(_no_hidden_resend,),
-            ) as response:
-                content = await response.read()
-                return Reply(response.status, response.raw_headers, content)
+            )
+            content = await response.read()  # to the end, which gives the connection back; or it closes it
+            return Reply(response.status, response.raw_headers, content)
         except (aiohttp.ClientError, _DroppedError, OSError, RuntimeError, ValueError) as error:
             failed = translated(error, wire)
         if isinstance(failed, TransportError):
