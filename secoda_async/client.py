@@ -299,18 +299,17 @@ class SecodaClient:
 
         turn = self._pipeline.call(Request("GET", "", route=""), evolve(self._options, deadline=None))
         # One after the other: of two at once, each would create what is missing.
-        async with self._pipeline.in_turn("apply", turn):
-            with Journal(log) as journal:
-                applier = Applier(
-                    groups=partial(Groups, self._pipeline, evolve(self._options, priority="background")),
-                    plan=plan,
-                    journal=journal,
-                    clock=self._pipeline.clock,
-                    time_left=self.time_left,
-                    on_progress=on_progress,
-                    stop=stop or StopEvent(),
-                )
-                return await applier.run(approve, on_drift)
+        with await self._pipeline.in_turn("apply", turn), Journal(log) as journal:
+            applier = Applier(
+                groups=partial(Groups, self._pipeline, evolve(self._options, priority="background")),
+                plan=plan,
+                journal=journal,
+                clock=self._pipeline.clock,
+                time_left=self.time_left,
+                on_progress=on_progress,
+                stop=stop or StopEvent(),
+            )
+            return await applier.run(approve, on_drift)
 
     def time_left(self, writes: int) -> float:
         """Seconds until the last of a job's `writes` that have not ended could start, by the write limit.

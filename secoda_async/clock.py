@@ -108,6 +108,7 @@ class AutojumpClock:
 
     def now(self) -> float:
         """Seconds since `start`, all of them skipped over."""
+        self._idle_turns = 0
         return self._now
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:

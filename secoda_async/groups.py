@@ -99,7 +99,7 @@ class Groups:
         call = self._patch(checked_id(group_id), fields)
         if fields.users is UNSET:
             return await self._pipeline.send(call, _group)
-        async with self._pipeline.in_turn(group_id, call):  # else it could slip into an add_users
+        with await self._pipeline.in_turn(group_id, call):  # else it could slip into an add_users
             return await self._pipeline.send(call, _group)
 
     async def add_users(self, group_id: str, users: Iterable[str]) -> Group:
@@ -187,7 +187,7 @@ class Groups:
     async def _change_users(self, group_id: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Group:
         """Read a group and write its membership, if `change` makes another one of it."""
         call = self._call(request_to("GET", _COLLECTION, checked_id(group_id)))
-        async with self._pipeline.in_turn(group_id, call):
+        with await self._pipeline.in_turn(group_id, call):
             group = await self._pipeline.send(call, _group_with_users)
             users = change(group.users)
             if users == group.users:
@@ -236,6 +236,6 @@ def _checked(
     if name is not UNSET and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"name must be a string, not {type(name).__name__}")
     for field, value in (("icon", icon), ("description", description)):
-        if not isinstance(value, str | Unset | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not (value is None or isinstance(value, (str, Unset))):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"{field} must be a string or None, not {type(value).__name__}")
     return GroupFields(name=name, icon=icon, description=description, users=UNSET if users is UNSET else _ids(users))

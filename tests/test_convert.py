@@ -149,6 +149,8 @@ class TestTwoWaysAgree:
         assert read(payload, Envelope) == read_by_the_rule(payload, Envelope)
 
     @given(st.lists(payloads(Group, id="g-1", name="A"), max_size=4))
+    @example([GROUP, GROUP | {"updated_at": "2023-05-10 14:27:23+02:00"}])
+    @example([GROUP | {"new": 1}, GROUP | {"id": 1}, GROUP])
     def test_on_one_and_on_many(self, payloads: list[object]) -> None:
         items, faults = convert.structure_all(payloads, Group, skip_invalid=True)
         told = iter([repr(attrs.asdict(item)) for item in items])

@@ -19,7 +19,24 @@ async def answer() -> str:
 async def test_what_ends_in_time_is_returned_and_leaves_no_timer(seconds: float | None) -> None:
     clock = ManualClock()
     assert await Lifetime(clock).bounded(answer(), seconds) == "done"
+    await settle()
     assert clock.pending == 0
+
+
+async def test_calls_one_after_the_other_share_a_timer() -> None:
+    clock = ManualClock()
+    lifetime = Lifetime(clock)
+    await lifetime.bounded(answer(), 5.0)
+    assert clock.pending == 1
+    clock.jump(1.0)
+    await lifetime.bounded(answer(), 5.0)
+    assert clock.pending == 1
+    late = asyncio.create_task(lifetime.bounded(sleep(clock, 60.0), 5.0))
+    await clock.advance(4.9)
+    assert not late.done()
+    await clock.advance(0.1)
+    with pytest.raises(TimeUpError):
+        await late
 
 
 @pytest.mark.requirement("RT-5")
@@ -49,6 +66,7 @@ async def test_closing_ends_all_that_is_under_way_and_says_so() -> None:
         with pytest.raises(ClientClosedError, match="the client is closed") as caught:
             await call
         assert caught.value.__context__ is None
+    await settle()
     assert clock.pending == 0
 
 

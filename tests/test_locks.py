@@ -19,7 +19,7 @@ async def test_work_on_one_key_is_done_in_turn_and_on_another_at_once() -> None:
     locks, order = KeyedLocks(), list[str]()
 
     async def work(key: str, name: str) -> None:
-        async with locks.of(key).held():
+        with await locks.of(key).acquire():
             order.append(f"{name} begins")
             await settle()
             order.append(f"{name} ends")
@@ -46,7 +46,7 @@ def test_threads_share_a_lock() -> None:
 
     async def work() -> None:
         for _ in range(50):
-            async with locks.of("a").held():
+            with await locks.of("a").acquire():
                 inside.append(1)
                 await asyncio.sleep(0)
                 assert len(inside) == 1

@@ -326,6 +326,7 @@ class TestLine:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await take(limiter, 2)
+        await settle()
         assert (limiter.state.in_flight, clock.pending) == (2, 0)
 
     @pytest.mark.requirement("RT-7")
@@ -340,6 +341,7 @@ class TestLine:
         with pytest.raises(asyncio.CancelledError):
             await task
         await take(limiter)
+        await settle()
         assert (limiter.state.in_flight, clock.pending) == (1, 0)
 
     async def test_closing_tells_what_is_still_to_tell(self, share: Share, redis: WatchedRedis) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secoda_async._engine.retry import RetryBudget, retrying
+from secoda_async._engine.retry import RetryBudget, tried_again
 from secoda_async._engine.retry_table import Step, next_step
 from secoda_async.config import RetryPolicy
 from secoda_async.errors import (
@@ -46,10 +46,19 @@ class Script:
         budget: RetryBudget | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> str:
-        return await retrying(
+        budget = budget or RetryBudget(None)
+        try:
+            result = await self.attempt()
+        except Exception as error:  # noqa: BLE001 - every one of them is raised again
+            first = error
+        else:
+            budget.give()
+            return result
+        return await tried_again(
+            first,
             self.attempt,
             policy=policy or RetryPolicy(),
-            budget=budget or RetryBudget(None),
+            budget=budget,
             decide=partial(decide, "GET"),
             sleep=sleep or self.sleep,
         )
@@ -210,7 +219,10 @@ async def test_concurrent_calls_share_no_state() -> None:
             for _ in range(number % 7):
                 await asyncio.sleep(0)
 
-        await retrying(
+        with pytest.raises(ServerError) as first:
+            await attempt()
+        await tried_again(
+            first.value,
             attempt,
             policy=RetryPolicy(attempts=4),
             budget=RetryBudget(None),

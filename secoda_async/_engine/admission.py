@@ -9,7 +9,7 @@ from secoda_async._engine.journey import SPENT, Journey, StoppedError, refused
 from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
 from secoda_async._engine.limits import Permit, RateLimiter, SlidingWindowLimiter
 from secoda_async._engine.notices import Notices
-from secoda_async._engine.transport import Slots
+from secoda_async._engine.slots import Slots
 from secoda_async._engine.window import Gate
 from secoda_async.clock import Clock, sleep
 from secoda_async.errors import APIError, RateLimitError, SecodaError
@@ -41,15 +41,27 @@ class Admission:
         self._notices = notices
         self._gates = {"GET": Gate(window), "DELETE": Gate(window)}
 
-    async def let_through(self, journey: Journey, slots: Slots) -> Permit | None:
+    def let_through_at_once(self, journey: Journey, slots: Slots) -> bool:
+        """Let the call start if it need not wait for anything; as a rule it need not, and this costs least."""
+        self._check_may_start(journey)
+        method = journey.request.method
+        if journey.check is not None or not slots.take(method):
+            return False
+        if method not in protocol.LIMITED:
+            may_start = self._gates[method].delay(self._clock.now()) <= 0
+        else:
+            journey.permit = None if self._own is None else self._own.at_once()
+            may_start = journey.permit is not None
+        if not may_start:
+            slots.release(method)
+        return may_start
+
+    async def let_through(self, journey: Journey, slots: Slots) -> None:
         """Wait until the call may start and has a place on the wire; both are given back when they come too late."""
         method = journey.request.method
         while True:
-            permit = await self._admitted(journey)
+            journey.permit = permit = await self._admitted(journey)
             try:
-                if journey.check is None and not slots.is_full(method):
-                    await slots.acquire(method)
-                    return permit  # nothing was awaited: nothing can have changed
                 if journey.check is not None:
                     await journey.check()
                 began = self._clock.now()
@@ -60,12 +72,12 @@ class Admission:
                 raise
             is_paused = self._is_paused(method)
             if not is_paused and (permit is None or self._clock.now() - began <= self._freshness):
-                return permit
+                return
             if permit is not None:
                 await permit.release(sent=False)
-                permit = None if is_paused else await self._taken_at_once(journey)
-                if permit is not None:
-                    return permit
+                journey.permit = None if is_paused else await self._taken_at_once(journey)
+                if journey.permit is not None:
+                    return
             slots.release(method)
 
     async def _taken_at_once(self, journey: Journey) -> Permit | None:
@@ -81,15 +93,19 @@ class Admission:
             return self._limiter.state.paused > 0 if self._own is None else self._own.is_paused
         return self._gates[method].delay(self._clock.now()) > 0
 
-    async def _admitted(self, journey: Journey) -> Permit | None:
-        """Wait until the call may start: a place in the limit for a write, an open gate for the rest."""
-        method = journey.request.method
+    def _check_may_start(self, journey: Journey) -> None:
+        """Raise when it is too late for the call: the client is closed, the deadline over, the operation stopped."""
         if self._lifetime.is_closed:
             raise closed()
         if (left := journey.left(self._clock.now())) is not None and left <= 0:
             raise journey.too_late(None)
-        if method != "GET" and (spent := SPENT.get()) is not None and spent.is_stopped:
+        if journey.request.method != "GET" and (spent := SPENT.get()) is not None and spent.is_stopped:
             raise StoppedError
+
+    async def _admitted(self, journey: Journey) -> Permit | None:
+        """Wait until the call may start: a place in the limit for a write, an open gate for the rest."""
+        self._check_may_start(journey)
+        method = journey.request.method
         if method in protocol.LIMITED:
             permit = None if self._own is None else self._own.at_once()
             return permit or await self._permitted(journey)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from attrs import define, evolve, frozen
 
+from secoda_async._engine.limits import Permit
 from secoda_async._engine.protocol import Request
 from secoda_async._engine.retry_table import Step, next_step
 from secoda_async.config import CallOptions
@@ -94,6 +95,8 @@ class Journey:
     options: CallOptions
     began: float
     check: Check | None = None
+    permit: Permit | None = None
+    """The place in the write limit that the attempt at hand has."""
     attempts: int = 0
     waited: float = 0.0
     waited_for_limit: float = 0.0

@@ -41,6 +41,8 @@ class _Watch:
         self._stretches: set[_Stretch] = set()
         self._timer: Timer | None = None
         self._due = inf
+        self._may_rest = False
+        """Whether `_rest` is about to be called."""
 
     def add(self, stretch: _Stretch) -> None:
         self._stretches.add(stretch)
@@ -51,6 +53,14 @@ class _Watch:
         self._stretches.discard(stretch)
         if stretch.is_over:
             stretch.task.uncancel()
+        if not self._stretches and not self._may_rest:
+            with contextlib.suppress(RuntimeError):  # a task that was thrown away, with its event loop
+                stretch.task.get_loop().call_soon(self._rest)
+                self._may_rest = True
+
+    def _rest(self) -> None:
+        """Cancel the timer when nothing has begun meanwhile; one after the other, calls need not set it each time."""
+        self._may_rest = False
         if not self._stretches:
             self._set_to(inf)
 
@@ -93,7 +103,7 @@ class Lifetime:
             raise closed()
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         stretch = _Stretch(task, inf if seconds is None else self._clock.now() + seconds, task.cancelling())
-        watch = self._watch(task.get_loop())
+        watch = self._watches.get(loop := task.get_loop()) or self._new_watch(loop)
         watch.add(stretch)
         try:
             return await work
@@ -107,12 +117,10 @@ class Lifetime:
             raise closed()
         raise TimeUpError
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> _Watch:
-        watch = self._watches.get(loop)
-        if watch is None:
-            for ended in [known for known in self._watches if known.is_closed()]:
-                del self._watches[ended]
-            watch = self._watches[loop] = _Watch(self._clock)
+    def _new_watch(self, loop: asyncio.AbstractEventLoop) -> _Watch:
+        for ended in [known for known in self._watches if known.is_closed()]:
+            del self._watches[ended]
+        watch = self._watches[loop] = _Watch(self._clock)
         return watch
 
     def close(self) -> None:

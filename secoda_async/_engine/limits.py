@@ -274,6 +274,8 @@ class SlidingWindowLimiter:
 
     def _serve(self) -> None:
         """Give places to those who wait, and come back when the next one is free."""
+        if not self._loops:  # nobody has ever waited
+            return
         self._must_serve = True
         if self._is_serving:  # the garbage collector, in the midst of this, threw a task away that held a place
             return

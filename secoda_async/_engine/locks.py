@@ -4,19 +4,24 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from attrs import define, field
 
 
 @define(eq=False, repr=False)
-class _Turn:
-    """Somebody who holds the lock, or waits for it, on an event loop."""
+class Turn:
+    """Somebody who holds a lock, or waits for it, on an event loop; `with` releases it in the end."""
 
+    lock: "KeyedLock"
     loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop)
     has_come: asyncio.Event = field(factory=asyncio.Event)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release(self)
 
 
 @define(eq=False, repr=False, weakref_slot=True)
@@ -24,26 +29,26 @@ class KeyedLock:
     """An asyncio lock that several event loops, in several threads, can share; who asked first is served first."""
 
     _guard: threading.Lock = field(factory=threading.Lock, init=False)
-    _holder: _Turn | None = field(default=None, init=False)
-    _waiting: deque[_Turn] = field(factory=deque[_Turn], init=False)
+    _holder: Turn | None = field(default=None, init=False)
+    _waiting: deque[Turn] = field(factory=deque[Turn], init=False)
 
-    def at_once(self) -> _Turn | None:
+    def at_once(self) -> Turn | None:
         """Hold it, if it is free; what comes back releases it."""
         with self._guard:
             return self._taken()
 
-    def _taken(self) -> _Turn | None:
+    def _taken(self) -> Turn | None:
         if self._holder is None or self._holder.loop.is_closed():  # thrown away with its event loop
-            self._holder = _Turn()
+            self._holder = Turn(self)
             return self._holder
         return None
 
-    async def acquire(self) -> _Turn:
-        """Wait until it is free, and hold it; what comes back releases it."""
+    async def acquire(self) -> Turn:
+        """Wait until it is free, and hold it: `with await lock.acquire():`."""
         with self._guard:
             if (free := self._taken()) is not None:
                 return free
-            turn = _Turn()
+            turn = Turn(self)
             self._waiting.append(turn)
         try:
             await turn.has_come.wait()
@@ -54,7 +59,7 @@ class KeyedLock:
             raise
         return turn
 
-    def release(self, turn: _Turn) -> None:
+    def release(self, turn: Turn) -> None:
         """Hand it to the next who waits, if any; does nothing when it is not held by this one."""
         with self._guard:
             if self._holder is not turn:
@@ -65,15 +70,6 @@ class KeyedLock:
                 with contextlib.suppress(RuntimeError):  # its event loop has ended: the one after it
                     following.loop.call_soon_threadsafe(following.has_come.set)
                     self._holder = following
-
-    @asynccontextmanager
-    async def held(self) -> AsyncGenerator[None, None]:
-        """Hold it for a while."""
-        turn = await self.acquire()
-        try:
-            yield
-        finally:
-            self.release(turn)
 
 
 class KeyedLocks:

@@ -66,6 +66,8 @@ class Lister(Generic[T]):
     """Fields that every item of a snapshot must show: what is not shown is not to be taken for empty."""
     _warned: set[str] = field(factory=set[str], init=False)
     """Foreign hosts in links that were logged already."""
+    _places: set[str] = field(factory=set[str], init=False)
+    """Links without their query, of those that were looked at already: to take each apart would cost a tenth."""
 
     async def pages(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
@@ -215,12 +217,15 @@ class Lister(Generic[T]):
             error.status = reply.status
             _log.warning("%s, page %d: left out what can't be read: %s", self.collection, number, error)
         page = Page(number, tuple(items), envelope.count, envelope.total_pages, tuple(invalid))
-        return _Raw(page, self._next_query(envelope.next, number), evolve(reply, body=b""))
+        return _Raw(page, self._next_query(envelope.next, number), Reply(reply.status, reply.raw_headers, b""))
 
     def _next_query(self, link: str | None, number: int) -> dict[str, str] | None:
         """What to ask for next, out of a link; the rest of the link is looked at only to warn."""
         if link is None:
             return None
+        place, _, query_string = link.partition("?")
+        if place in self._places and query_string == f"page={number + 1}":  # as a rule
+            return {"page": str(number + 1)}
         try:
             parts = urlsplit(link)
             host = parts.hostname
@@ -236,6 +241,7 @@ class Lister(Generic[T]):
         page = (query.get("page") or [""])[0]
         if page != str(number + 1):
             raise _contradiction(number, f"links.next leads to page {page!r}, not to page {number + 1}")
+        self._places.add(place)
         return {"page": page}
 
 

@@ -4,8 +4,7 @@ Nothing is held while a call sleeps: no connection, no place in the limit.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -18,11 +17,11 @@ from secoda_async._engine.credentials import Credentials
 from secoda_async._engine.journey import SPENT, Call, Check, Journey, StoppedError
 from secoda_async._engine.lifetime import Lifetime, TimeUpError
 from secoda_async._engine.limits import RateLimiter
-from secoda_async._engine.locks import KeyedLocks
+from secoda_async._engine.locks import KeyedLocks, Turn
 from secoda_async._engine.notices import Notices
 from secoda_async._engine.protocol import Reply, Request
 from secoda_async._engine.recent import RecentIds, UnderWay
-from secoda_async._engine.retry import RetryBudget, retrying
+from secoda_async._engine.retry import RetryBudget, tried_again
 from secoda_async._engine.retry_table import Step, next_step, outcome_unknown
 from secoda_async._engine.transport import Transport, Wire
 from secoda_async.clock import Clock
@@ -82,7 +81,15 @@ class Pipeline:
         """
         journey = Journey(call.request, call.options, call.began, call.check)
         try:
-            return await retrying(
+            try:
+                result = await self._attempt(journey, read)
+            except Exception as error:  # noqa: BLE001 - every one of them is raised again
+                first = error
+            else:
+                self._budget.give()
+                return result
+            return await tried_again(
+                first,
                 partial(self._attempt, journey, read),
                 policy=call.options.retry,
                 budget=self._budget,
@@ -104,21 +111,16 @@ class Pipeline:
             final = journey.placed(outcome_unknown(call.request, final))
         raise final
 
-    @asynccontextmanager
-    async def in_turn(self, key: str, call: Call) -> AsyncGenerator[None, None]:
-        """Hold a lock that calls on the same thing share; waiting for it ends at the deadline."""
+    async def in_turn(self, key: str, call: Call) -> Turn:
+        """Take a lock that calls on the same thing share, to hold in a `with`; waiting for it ends at the deadline."""
         lock = self._locks.of(key)
-        turn = lock.at_once()
-        if turn is None:
-            journey = Journey(call.request, call.options, call.began)
-            try:
-                turn = await self._admission.in_time(journey, lock.acquire())
-            except SecodaError as error:
-                raise journey.placed(error) from None
+        if (turn := lock.at_once()) is not None:
+            return turn
+        journey = Journey(call.request, call.options, call.began)
         try:
-            yield
-        finally:
-            lock.release(turn)
+            return await self._admission.in_time(journey, lock.acquire())
+        except SecodaError as error:
+            raise journey.placed(error) from None
 
     async def pause(self, call: Call, seconds: float) -> None:
         """Sleep between two requests of an operation, unless the deadline comes first."""
@@ -154,7 +156,8 @@ class Pipeline:
     async def _send(self, journey: Journey, key: Secret) -> Reply:
         method = journey.request.method
         slots = self.transport.slots()
-        permit = await self._admission.let_through(journey, slots)
+        if not self._admission.let_through_at_once(journey, slots):
+            await self._admission.let_through(journey, slots)
         wire = Wire()
         try:
             return await self._exchange(journey, key, wire)
@@ -162,7 +165,7 @@ class Pipeline:
             slots.release(method)
             if method != "GET" and (spent := SPENT.get()) is not None:
                 spent.may_have_written |= wire.maybe_sent
-            if permit is not None:
+            if (permit := journey.permit) is not None:
                 await permit.release(sent=wire.maybe_sent)
 
     async def _exchange(self, journey: Journey, key: Secret, wire: Wire) -> Reply:

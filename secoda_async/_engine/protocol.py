@@ -4,9 +4,11 @@ Follows the API's reference for groups and what is known of its server; plain ca
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from string import ascii_letters, digits
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
@@ -35,6 +37,11 @@ METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """The methods that `request` sends."""
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
+_PLAIN: Final = f"{ascii_letters}{digits}-".encode()
+"""What ids are made of, as a rule: they are UUIDs (documented)."""
+
+_PLAIN_ID: Final = re.compile("[a-zA-Z0-9-]+")
 
 _REQUEST_IDS: Final = ("x-request-id", "x-amzn-requestid", "x-amzn-trace-id", "cf-ray")
 
@@ -78,6 +85,8 @@ def checked_id(value: object, what: str = "group") -> str:
     Raises:
         InvalidArgumentError: When it is not a string that can stand between two slashes.
     """
+    if type(value) is str and _PLAIN_ID.fullmatch(value):  # as a rule
+        return value
     if not isinstance(value, str):
         hint = f": pass {what}.id" if hasattr(value, "id") else ""
         raise InvalidArgumentError(f"a {what} id must be a string, not {type(value).__name__}{hint}")
@@ -97,8 +106,8 @@ def checked_ids(values: Iterable[object], what: str) -> Sequence[str]:
     """
     ids = cast("tuple[str, ...]", tuple(values))
     try:
-        is_plain = "" not in ids and "".join(ids).replace("-", "").isalnum()
-    except TypeError:
+        is_plain = "" not in ids and not "".join(ids).encode().translate(None, _PLAIN)
+    except (TypeError, UnicodeEncodeError):
         is_plain = False
     return ids if is_plain else [checked_id(value, what) for value in ids]
 

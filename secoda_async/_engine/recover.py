@@ -47,9 +47,8 @@ class Creator:
         if not finds:
             with self.pipeline.creating.one(name):
                 return self._noted(await self.pipeline.send(call, read))
-        async with self.pipeline.in_turn(f"create {name}", call):
-            with self.pipeline.creating.one(name):
-                return self._noted(await self._create(call, fields, read))
+        with await self.pipeline.in_turn(f"create {name}", call), self.pipeline.creating.one(name):
+            return self._noted(await self._create(call, fields, read))
 
     async def _create(self, call: Call, fields: GroupFields, read: Callable[[Reply], Group]) -> Group:
         try:

@@ -4,7 +4,6 @@ Sessions are made when first needed, one set for each event loop, and closed onl
 failure of aiohttp leaves as a `TransportError` that says whether the server may have received the request.
 """
 
-import asyncio
 import platform
 import ssl as ssl_module
 import urllib.request
@@ -19,7 +18,8 @@ from attrs import define, field
 from yarl import URL
 
 from secoda_async._engine.loops import Home, PerLoop
-from secoda_async._engine.protocol import LIMITED, Reply, Request
+from secoda_async._engine.protocol import Reply, Request
+from secoda_async._engine.slots import Slots
 from secoda_async._version import __version__
 from secoda_async.config import Secret
 from secoda_async.errors import ClientClosedError, ConfigurationError, RequestTimeoutError, TransportError
@@ -76,38 +76,6 @@ async def _no_hidden_resend(
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         dropped = _DroppedError(error)
     raise dropped
-
-
-class Slots:
-    """Places on the wire: aiohttp's own queue would be counted as time on the wire.
-
-    Writes have three in four at most, so that reads need not wait for slow writes.
-    """
-
-    def __init__(self, places: int) -> None:
-        self._all = asyncio.Semaphore(places)
-        self._writes = asyncio.Semaphore(max(1, places * 3 // 4))
-
-    def is_full(self, method: str) -> bool:
-        """Whether `acquire` would wait."""
-        return self._all.locked() or (method in LIMITED and self._writes.locked())
-
-    async def acquire(self, method: str) -> None:
-        """Wait for a place and take it; who came first is served first."""
-        if method in LIMITED:
-            await self._writes.acquire()
-        try:
-            await self._all.acquire()
-        except BaseException:
-            if method in LIMITED:
-                self._writes.release()
-            raise
-
-    def release(self, method: str) -> None:
-        """Give it back."""
-        self._all.release()
-        if method in LIMITED:
-            self._writes.release()
 
 
 class _Connector(aiohttp.TCPConnector):
