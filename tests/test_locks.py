@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import threading
-import weakref
 
 import pytest
 from clocks import settle
@@ -19,7 +18,7 @@ async def test_work_on_one_key_is_done_in_turn_and_on_another_at_once() -> None:
     locks, order = KeyedLocks(), list[str]()
 
     async def work(key: str, name: str) -> None:
-        with await locks.of(key).acquire():
+        with await locks.acquire(key):
             order.append(f"{name} begins")
             await settle()
             order.append(f"{name} ends")
@@ -32,12 +31,10 @@ async def test_work_on_one_key_is_done_in_turn_and_on_another_at_once() -> None:
 
 async def test_a_lock_is_kept_while_somebody_wants_it_and_no_longer() -> None:
     locks = KeyedLocks()
-    lock = locks.of("a")
-    assert locks.of("a") is lock
-    kept = weakref.ref(lock)
-    del lock
-    gc.collect()
-    assert kept() is None
+    with await locks.acquire("a"):
+        assert locks.take("a") is None
+        assert list(locks._turns) == ["a"]
+    assert locks._turns == {}
 
 
 @pytest.mark.requirement("BS-6", "SL-1")
@@ -46,7 +43,7 @@ def test_threads_share_a_lock() -> None:
 
     async def work() -> None:
         for _ in range(50):
-            with await locks.of("a").acquire():
+            with await locks.acquire("a"):
                 inside.append(1)
                 await asyncio.sleep(0)
                 assert len(inside) == 1
@@ -62,23 +59,22 @@ def test_threads_share_a_lock() -> None:
 
 def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
     locks = KeyedLocks()
-    lock = locks.of("a")
     abandoned = asyncio.new_event_loop()
-    turn = abandoned.run_until_complete(lock.acquire())
-    waiting = abandoned.create_task(lock.acquire())
+    turn = abandoned.run_until_complete(locks.acquire("a"))
+    waiting = abandoned.create_task(locks.acquire("a"))
     abandoned.run_until_complete(settle())
     abandoned.close()
 
     async def take() -> None:
         async with asyncio.timeout(1):
-            mine = await lock.acquire()
-        lock.release(turn)  # not any more
-        other = asyncio.create_task(lock.acquire())
+            mine = await locks.acquire("a")
+        locks.release(turn)  # not any more
+        other = asyncio.create_task(locks.acquire("a"))
         await settle()
         assert not other.done()
-        lock.release(mine)
+        locks.release(mine)
         await settle()
-        lock.release(other.result())
+        locks.release(other.result())
 
     asyncio.run(take())
     del waiting
@@ -86,17 +82,17 @@ def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
 
 
 async def test_who_gives_up_waiting_for_a_lock_passes_it_on() -> None:
-    lock = KeyedLocks().of("a")
-    turn = await lock.acquire()
-    tasks = [asyncio.create_task(lock.acquire()) for _ in range(3)]
+    locks = KeyedLocks()
+    turn = await locks.acquire("a")
+    tasks = [asyncio.create_task(locks.acquire("a")) for _ in range(3)]
     await settle()
     tasks[0].cancel()
     await settle()
-    lock.release(turn)
+    locks.release(turn)
     tasks[1].cancel()  # in the moment it is handed over
     await settle()
     assert [task.cancelled() for task in tasks] == [True, True, False]
-    lock.release(tasks[2].result())
+    locks.release(tasks[2].result())
 
 
 def test_ids_are_new_once() -> None:

@@ -9,7 +9,6 @@ and says of the rest where it is wrong.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
-from itertools import chain
 from math import isfinite
 from operator import attrgetter, eq
 from types import GenericAlias
@@ -270,9 +269,8 @@ def _all_usual(payloads: Sequence[object], model: type[T]) -> list[T] | None:
     zones = {time.tzinfo for time_of in shape.times for time in map(time_of, items) if time is not None}
     if not zones <= _UTC_ALONE:
         return None
-    if shape.known.issuperset(chain.from_iterable(cast("Sequence[Mapping[str, object]]", payloads))):
-        return items
-    return list(map(_with_extra, items, cast("Sequence[Mapping[str, Any]]", payloads)))
+    fields_of = cast("Sequence[Mapping[str, Any]]", payloads)
+    return items if shape.known.issuperset(set[str]().union(*fields_of)) else list(map(_with_extra, items, fields_of))
 
 
 def parse(body: bytes) -> Any:

@@ -23,7 +23,7 @@ class Credentials:
         Raises:
             ConfigurationError: When the callable fails, or returns what is no key.
         """
-        with await self._locks.of("key").acquire():  # many calls may want it at once; it is asked for once
+        with await self._locks.acquire("key"):  # many calls may want it at once; it is asked for once
             return self.known or await self._ask()
 
     async def renew(self, refused: Secret) -> bool:

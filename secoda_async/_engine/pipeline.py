@@ -113,12 +113,11 @@ class Pipeline:
 
     async def in_turn(self, key: str, call: Call) -> Turn:
         """Take a lock that calls on the same thing share, to hold in a `with`; waiting for it ends at the deadline."""
-        lock = self._locks.of(key)
-        if (turn := lock.at_once()) is not None:
+        if (turn := self._locks.take(key)) is not None:
             return turn
         journey = Journey(call.request, call.options, call.began)
         try:
-            return await self._admission.in_time(journey, lock.acquire())
+            return await self._admission.in_time(journey, self._locks.acquire(key))
         except SecodaError as error:
             raise journey.placed(error) from None
 
