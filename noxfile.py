@@ -104,6 +104,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what a call costs, beside other clients; arguments (`--jobs a,c`, `--write`) go to the benchmark."""
+    session.install("-e", WHOLE, *group("bench"))
+    session.run("python", "-m", "bench", *session.posargs, env={"PYTHONPATH": str(HERE / "tests")})
+
+
+@nox.session
 def limit(session: nox.Session) -> None:
     """Measure how much of the write limit is used, alone and by three processes with one Redis; in real time."""
     session.install("-e", WHOLE, *group("tests"))

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from secoda_async._engine.convert import to_dict
 from secoda_async._engine.limits import LimitState, Permit, RateLimiter, SlidingWindowLimiter
 from secoda_async._version import __version__
-from secoda_async.bulk import Bulk, CreateGroup, DeleteGroup, Operation, Outcome, Status, UpdateGroup
 from secoda_async.client import SecodaClient
 from secoda_async.clock import AutojumpClock, Clock, ScaledClock, SystemClock
 from secoda_async.config import RateLimit, Region, RetryPolicy
@@ -37,6 +36,7 @@ from secoda_async.events import AttemptEvent, Event, WaitEvent
 from secoda_async.models import UNSET, Group, Page, Unset, User
 
 if TYPE_CHECKING:
+    from secoda_async.bulk import Bulk, CreateGroup, DeleteGroup, Operation, Outcome, Status, UpdateGroup
     from secoda_async.reconcile import (
         Breach,
         Change,
@@ -112,9 +112,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the module's names
-    """Load `secoda_async.reconcile` when one of its names is asked for: who only makes calls need not wait for it."""
+    """Load the modules for many operations when one of their names is asked for: single calls need none of them."""
     if name in __all__:
-        from secoda_async import reconcile  # noqa: PLC0415
+        from secoda_async import bulk, reconcile  # noqa: PLC0415
 
-        return getattr(reconcile, name)
+        return getattr(bulk if hasattr(bulk, name) else reconcile, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

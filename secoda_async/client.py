@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 
 from attrs import evolve
 
-from secoda_async import bulk as bulk_module
 from secoda_async._engine import convert, protocol
 from secoda_async._engine.credentials import Credentials
 from secoda_async._engine.limits import RateLimiter
@@ -20,7 +19,6 @@ from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import METHODS, Reply, Request
 from secoda_async._engine.sharing import shared_limiter
 from secoda_async._engine.transport import Transport
-from secoda_async.bulk import Bulk, Operation
 from secoda_async.clock import SYSTEM_CLOCK, Clock
 from secoda_async.config import (
     API_PREFIX,
@@ -43,6 +41,7 @@ from secoda_async.users import Users
 if TYPE_CHECKING:
     import aiohttp
 
+    from secoda_async.bulk import Bulk, Operation
     from secoda_async.reconcile import DesiredState, Limit, Plan, Progress, Report, UnknownMembers
 
 __all__ = ["SecodaClient"]
@@ -211,12 +210,12 @@ class SecodaClient:
 
     def bulk(
         self,
-        operations: Iterable[Operation] | AsyncIterable[Operation],
+        operations: "Iterable[Operation] | AsyncIterable[Operation]",
         *,
         concurrency: int = 20,
         fail_fast: bool = False,
         stop: StopEvent | None = None,
-    ) -> Bulk:
+    ) -> "Bulk":
         """Carry out many operations concurrently, and yield one outcome for each, as they end.
 
         They run in the background: interactive writes of the same client go first. A failure does not stop the
@@ -231,8 +230,10 @@ class SecodaClient:
         Raises:
             InvalidArgumentError: When `concurrency` is below 1.
         """
+        from secoda_async import bulk  # noqa: PLC0415 - who only makes calls needs none of it
+
         background = self.with_options(priority="background")
-        return bulk_module.run(background.groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop)
+        return bulk.run(background.groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop)
 
     async def plan(
         self,
@@ -259,7 +260,7 @@ class SecodaClient:
             DesiredStateError: When members are unknown: each of them, with its place.
             PaginationError: When the workspace could not be read whole: no part of it is ever taken for all.
         """
-        from secoda_async.reconcile.planner import Rules, make_plan  # noqa: PLC0415 - who only calls needs none of it
+        from secoda_async.reconcile.planner import Rules, make_plan  # noqa: PLC0415 - as in bulk
 
         rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)
         groups = await self.groups.snapshot()
@@ -294,7 +295,7 @@ class SecodaClient:
             UnsafePlanError: When the plan is beyond the safety limits and not approved; nothing was written.
             StalePlanError: When the workspace has changed since, or is another; nothing was written.
         """
-        from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in plan
+        from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in bulk
         from secoda_async.reconcile.journal import Journal  # noqa: PLC0415
 
         turn = self._pipeline.call(Request("GET", "", route=""), evolve(self._options, deadline=None))

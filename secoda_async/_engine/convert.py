@@ -11,15 +11,13 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from math import isfinite
 from operator import attrgetter, eq
-from types import GenericAlias
+from types import GenericAlias, ModuleType
 from typing import Any, Final, TypeGuard, TypeVar, cast
 
-import msgspec
 import orjson
 from attrs import evolve, field, fields, frozen
 from cattrs import AttributeValidationNote, BaseValidationError, Converter, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
-from cattrs.preconf.orjson import make_converter
 
 from secoda_async.errors import InvalidArgumentError, ResponseError
 from secoda_async.models import Group, GroupFields, Unset, User
@@ -63,6 +61,14 @@ class Envelope:
     def next(self) -> str | None:
         """The link to the next page, or None on the last one."""
         return None if self.links.next in _NO_MORE else self.links.next
+
+
+@cache
+def _msgspec() -> ModuleType:
+    """Imported with the first answer: it takes as long as a third of this package, and many programs make no call."""
+    import msgspec  # noqa: PLC0415
+
+    return msgspec
 
 
 def _wrong(expected: str, value: object) -> _WrongTypeError:
@@ -141,8 +147,8 @@ def _time_or_null(value: object, _: object) -> datetime | None:
 
 def _time(text: str) -> datetime:
     try:
-        return msgspec.convert(text, datetime)
-    except msgspec.ValidationError:  # it knows RFC 3339; ISO 8601 has more
+        return cast("datetime", _msgspec().convert(text, datetime))
+    except _msgspec().ValidationError:  # it knows RFC 3339; ISO 8601 has more
         return datetime.fromisoformat(text)
 
 
@@ -157,6 +163,8 @@ def _time_to_json(value: datetime) -> str:
 @cache
 def _converter() -> Converter:
     """The rule; made when it is first needed, so that importing is cheap."""
+    from cattrs.preconf.orjson import make_converter  # noqa: PLC0415
+
     converter = make_converter()
     converter.register_structure_hook(str, _string)  # by name, or the preset's own hook would win
     strict: list[tuple[object, Callable[[object, object], object]]] = [
@@ -249,8 +257,8 @@ def _with_extra(item: T, payload: Mapping[str, Any]) -> T:
 def _usual(payload: object, model: type[Any], shape: _Shape) -> Any:
     """The model, when the payload is as usual; None when it is not."""
     try:
-        item = msgspec.convert(payload, model)
-    except msgspec.ValidationError:
+        item = _msgspec().convert(payload, model)
+    except _msgspec().ValidationError:
         return None
     for time_of in shape.times:
         if (time := time_of(item)) is not None and time.tzinfo is not UTC:
@@ -263,8 +271,8 @@ def _all_usual(payloads: Sequence[object], model: type[T]) -> list[T] | None:
     """The models, when all payloads are as usual; None when they have to be looked at one by one."""
     shape = _SHAPES[model]
     try:
-        items: list[T] = msgspec.convert(payloads, shape.items)
-    except msgspec.ValidationError:
+        items: list[T] = _msgspec().convert(payloads, shape.items)
+    except _msgspec().ValidationError:
         return None
     zones = {time.tzinfo for time_of in shape.times for time in map(time_of, items) if time is not None}
     if not zones <= _UTC_ALONE:

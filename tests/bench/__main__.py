@@ -1,0 +1,56 @@
+"""Measures, and shows what came out.
+
+python -m bench [--jobs a,b] [--contenders httpx,openai] [--rounds 5] [--scale 1.0] [--json FILE] [--write]
+python -m bench --render FILE [--write]
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import cattrs
+
+from bench import report, runner
+from bench.contenders import CONTENDERS
+from bench.results import JOBS, Results
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=_listed, default=list(JOBS), help="letters, by default all")
+    parser.add_argument("--contenders", type=_listed, default=list(CONTENDERS), help="names, by default all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0, help="which part of the calls to make")
+    parser.add_argument("--json", type=Path, help="where to write what was measured")
+    parser.add_argument("--render", type=Path, help="show what was written there, and measure nothing")
+    parser.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
+    arguments = parser.parse_args()
+    for given, known in ((arguments.jobs, JOBS), (arguments.contenders, CONTENDERS)):
+        if unknown := set(given) - set(known):
+            parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if arguments.render is None:
+        results = runner.run(arguments.jobs, arguments.contenders, arguments.rounds, arguments.scale, _say)
+    else:
+        results = cattrs.structure(json.loads(arguments.render.read_text("utf-8")), Results)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(cattrs.unstructure(results), indent=1), "utf-8")
+    if arguments.write:
+        report.write(DOCS / "performance.md", DOCS / "performance.svg", results)
+    print(report.markdown(results))
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

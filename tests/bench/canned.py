@@ -1,0 +1,96 @@
+"""The data: groups as the API shows them, made up, the same in each run."""
+
+import json
+import random
+from typing import Any, Final
+
+COLLECTION: Final = "/api/v1/auth/group"
+
+PAGE_SIZE: Final = 100
+"""Groups a page (documented)."""
+
+TOKEN: Final = "bench-" + "x" * 34
+
+_DESCRIPTION: Final = "People who own the quality, the lineage and the documentation of the certified tables."
+
+_PLACEHOLDER: Final = "00000000-aaaa-4000-a000-000000000000"
+"""Stands where an id goes."""
+
+
+def group_id(number: int) -> str:
+    """The id of a group, by its place in the list."""
+    return f"{number:08x}-0f1e-4d2c-a3b4-{number * 2_654_435_761 % 2**48:012x}"
+
+
+def user_ids(number: int) -> list[str]:
+    """Ids of so many users."""
+    return [f"{user:08x}-7a6b-4c5d-9e8f-0123456789ab" for user in range(number)]
+
+
+CHANGE: Final[dict[str, Any]] = {
+    "name": "Data Stewards (renamed)",
+    "icon": "🧪",
+    "description": _DESCRIPTION,
+    "users": user_ids(25),
+}
+"""What a PATCH sends."""
+
+
+def _group(chance: random.Random, members: int) -> dict[str, Any]:
+    return {
+        "id": _PLACEHOLDER,
+        "created_at": f"2023-05-{chance.randint(1, 28):02d}T14:27:23.{chance.randint(0, 999_999):06d}Z",
+        "updated_at": f"2023-10-{chance.randint(1, 28):02d}T13:53:06.{chance.randint(0, 999_999):06d}Z",
+        "users": [f"{chance.getrandbits(32):08x}-7a6b-4c5d-9e8f-0123456789ab" for _ in range(members)],
+        "name": chance.choice(["Data Stewards", "Finance Analysts", "Платформа", "Growth — EMEA", "Ops"]),
+        "icon": chance.choice(["🧪", "💼", "📊", "🚀", None]),
+        "description": _DESCRIPTION,
+        "workspace_id": "b3f0b1a4-8a1e-4a53-9b55-6f0f3d1f6a11",
+        "snowflake_role": None,
+    }
+
+
+def _split(value: object) -> list[bytes]:
+    """JSON as the server's framework writes it, in pieces between the ids."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode().split(_PLACEHOLDER.encode())
+
+
+_CHANCE: Final = random.Random(1)  # noqa: S311 - the same each time
+_ONE: Final = _split(_group(_CHANCE, 25))
+_PAGES: Final = [_split([_group(_CHANCE, _CHANCE.randint(10, 50)) for _ in range(PAGE_SIZE)]) for _ in range(4)]
+
+
+def one_group(identity: str) -> bytes:
+    """A group with 25 members, as JSON."""
+    before, after = _ONE
+    return before + identity.encode() + after
+
+
+def page_of_groups(number: int, pages: int, base: str) -> bytes:
+    """A page of the list as JSON: no two pages have an id in common.
+
+    Args:
+        number: Which page, from 1.
+        pages: How many there are.
+        base: What comes before the path in links to other pages.
+    """
+    head = {
+        "links": {
+            "next": f"{base}/auth/group?page={number + 1}" if number < pages else None,
+            "previous": f"{base}/auth/group?page={number - 1}" if number > 1 else None,
+        },
+        "meta": {
+            "page": number,
+            "previous_page": number - 1 or None,
+            "next_page": number + 1 if number < pages else None,
+        },
+        "count": pages * PAGE_SIZE,
+        "total_pages": pages,
+    }
+    pieces = _PAGES[number % len(_PAGES)]
+    parts = [json.dumps(head, separators=(",", ":")).encode()[:-1], b',"results":', pieces[0]]
+    first = number * PAGE_SIZE
+    for index, piece in enumerate(pieces[1:]):
+        parts += (group_id(first + index).encode(), piece)
+    return b"".join((*parts, b"}"))

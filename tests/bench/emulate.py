@@ -1,0 +1,33 @@
+"""The emulator in a process of its own, with a limit of thirty writes a second.
+
+    python -m bench.emulate [--core 1]
+
+It prints `{"url": ..., "key": ...}`, and when its standard input ends how many writes it has taken and refused.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+
+from bench.cores import pin
+from secoda_async.emulator import Emulator
+
+
+async def serve() -> None:
+    async with Emulator(window=1.0) as emulator:
+        print(json.dumps({"url": emulator.url, "key": emulator.api_key}), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        statuses = [request.status for request in emulator.requests]
+        print(json.dumps({"taken": statuses.count(201), "refused": statuses.count(429)}), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--core", type=int, default=None)
+    pin(parser.parse_args().core)
+    asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()
