@@ -223,6 +223,8 @@ class _Directory:
         """The ids of the members, sorted (None: not managed), and those who are not known."""
         if wanted.members is UNSET:
             return None, []
+        if (given := set(wanted.members)) <= self.ids:  # as a rule
+            return tuple(sorted(given)), []
         found = {member: self._id_of(member) for member in wanted.members}
         return tuple(sorted({user for user in found.values() if user})), [
             name for name, user in found.items() if not user
@@ -258,17 +260,17 @@ def _creation(wanted: DesiredGroup, members: tuple[str, ...] | None) -> Change:
 
 def _update(wanted: DesiredGroup, present: Group, members: tuple[str, ...] | None) -> Change | None:
     """The fields that differ; None when none does."""
-    before: dict[str, object] = {}
-    after: dict[str, object] = {}
     name = UNSET if normal(present.name) == wanted.name else wanted.name
     users = UNSET if members is None else members
+    if GroupFields(name=name, icon=wanted.icon, description=wanted.description, users=users).fit(present):  # as a rule
+        return None
+    before: dict[str, object] = {}
+    after: dict[str, object] = {}
     for key, value in (("name", name), ("icon", wanted.icon), ("description", wanted.description), ("users", users)):
         if not GroupFields(**{key: value}).fit(present):  # type: ignore[arg-type]
             is_now = getattr(present, key)
             before[key] = tuple(sorted(is_now)) if key == "users" else is_now
             after[key] = value
-    if not after:
-        return None
     return Change(
         kind="update",
         name=wanted.name,

@@ -89,7 +89,7 @@ class Aiohttp(Contender):
 
 
 class AiohttpAgain(Aiohttp):
-    name = "aiohttp, again"
+    name = "aiohttp again"
     note = "the very same, as a control: how far it is from 1.00 is how far to trust the rest"
 
 

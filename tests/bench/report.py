@@ -105,13 +105,15 @@ def svg(results: Results) -> str:
     ratios = [ratio for ratio in results.ratios if ratio.allocator == "pinned"]
     left, width, bar, gap, top = 118, 640, 17, 30, 46
     lines = list[str]()
+    one = _place(1, width)
     y = top
     for job in [job for job in CALLS if any(ratio.job == job for ratio in ratios)]:
         lines.append(f'<text class="job" x="8" y="{y + 4}">{job}: {escape(JOBS[job].what)}</text>')
         y += 14
+        start_of_bars = y
         for ratio in sorted((each for each in ratios if each.job == job), key=lambda each: median(each.rounds)):
             value = median(ratio.rounds)
-            end, one = _place(value, width), _place(1, width)
+            end = _place(value, width)
             kind = "ours" if ratio.contender == OURS else "peer"
             start = min(end, one)
             box = f'width="{max(1.5, abs(end - one)):.1f}" height="{bar - 4}"'
@@ -121,8 +123,8 @@ def svg(results: Results) -> str:
                 f'<text class="value" x="{left + max(end, one) + 6:.1f}" y="{y + 12}">{value:.2f}</text>',
             ]
             y += bar
+        lines.append(f'<line x1="{left + one:.1f}" x2="{left + one:.1f}" y1="{start_of_bars - 2}" y2="{y}"/>')
         y += gap
-    one = left + _place(1, width)
     height = y - gap + 16
     alternative = "; ".join(
         f"{job}: " + ", ".join(f"{each.contender} {median(each.rounds):.2f}" for each in ratios if each.job == job)
@@ -148,7 +150,6 @@ line {{ stroke: #ff7b72; }}
 }}
 </style>
 <text class="head" x="8" y="18">CPU over bare aiohttp (1.00, the dashed line); less is better; logarithmic</text>
-<line x1="{one:.1f}" x2="{one:.1f}" y1="28" y2="{height - 8}"/>
 {chr(10).join(lines)}
 </svg>
 """
