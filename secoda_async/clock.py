@@ -93,7 +93,7 @@ class _Pending:
 class AutojumpClock:
     """A clock for tests: it stands still while anything runs and jumps to the next timer when nothing does.
 
-    "Nothing runs" means that the event loop turned `patience` times while this clock was left alone. Sockets
+    "Nothing runs" means that the event loop turned `patience` times while nobody asked this clock for anything. Sockets
     between a client and a server on the same event loop make progress at every turn, so a call that is under
     way is not overtaken; work in other threads or processes is not seen.
     """

@@ -114,7 +114,8 @@ def test_problems_of_a_json_file_come_with_their_path(tmp_path: Path) -> None:
         ("g.json", '{"groups": [}', ":1: is not JSON: Expecting value"),
         ("g.json", "[" * 100_000, ": is nested too deeply, or holds a number too long"),
         ("g.json", '{"groups": [' + "1" * 5000 + "]}", ": is nested too deeply, or holds a number too long"),
-        ("g.yaml", "groups: " + "[" * 50_000, ":1: is not YAML: nested too deeply"),
+        ("g.yaml", "groups: " + "[" * 30, ":1: is not YAML: nested too deeply"),
+        ("g.yaml", "groups: " + "[" * 50_000, ":1: is not YAML: "),  # PyYAML's own words, from 6.0.4 on
         ("g.yaml", "groups:\n- !!python/object:os.system {}", ":2: a group has no name"),
         (
             "g.yaml",
