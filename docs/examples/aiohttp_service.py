@@ -2,41 +2,22 @@
 
     SECODA_API_KEY=... python aiohttp_service.py --port 8081
 
-Nobody waits long: a read or a create that can't end within five seconds is answered with 504, and a create that
-would wait longer than two for the write limit with 429, at once and before anything is sent.
+Nobody waits long: a call that can't end within five seconds is answered with 504, and a create that would wait
+longer than two for the write limit with 429, at once and before anything is sent.
 """
 
 import argparse
 import logging
-import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from secoda_async import (
-    BadRequestError,
-    DeadlineExceededError,
-    InvalidArgumentError,
-    NotFoundError,
-    OutcomeUnknownError,
-    RateLimitError,
-    SecodaClient,
-    SecodaError,
-    to_dict,
-)
+from secoda_async import SecodaClient, SecodaError, to_dict
+from secoda_async.ext.web import answer_to
 
 SECODA: Final = web.AppKey("SECODA", SecodaClient)
-
-STATUSES: Final[Mapping[type[SecodaError], int]] = {
-    InvalidArgumentError: 422,
-    BadRequestError: 422,
-    NotFoundError: 404,
-    RateLimitError: 429,
-    DeadlineExceededError: 504,
-}
-"""How an error is answered; any other means that Secoda can't be asked just now: 502."""
 
 routes = web.RouteTableDef()
 
@@ -51,9 +32,15 @@ async def show(request: web.Request) -> web.Response:
 @routes.post("/groups")
 async def create(request: web.Request) -> web.Response:
     """Create a group."""
-    name = (await request.post()).get("name")
-    if not isinstance(name, str) or not name.strip():
-        raise web.HTTPUnprocessableEntity(text="a group needs a name")  # not worth one of thirty writes a minute
+    try:
+        new: object = await request.json()
+    except ValueError:
+        new = None
+    match new:
+        case {"name": str(name)} if name.strip():
+            pass
+        case _:  # not worth one of thirty writes a minute
+            raise web.HTTPUnprocessableEntity(text='a group is made from a document such as {"name": "Analysts"}')
     group = await request.app[SECODA].groups.create(name=name)
     return web.json_response(to_dict(group), status=201)
 
@@ -64,27 +51,26 @@ async def errors_as_answers(request: web.Request, handler: Handler) -> web.Strea
     try:
         return await handler(request)
     except SecodaError as error:
-        failed = error
-    status = next((status for kind, status in STATUSES.items() if isinstance(failed, kind)), 502)
-    answer = {"error": failed.message}
-    if isinstance(failed, OutcomeUnknownError):
-        answer["advice"] = "The group may have been created: look for it before you ask again."
-    wait = getattr(failed, "retry_after", None)
-    headers = {} if wait is None else {"Retry-After": str(math.ceil(wait))}
-    return web.json_response(answer, status=status, headers=headers)
+        logging.getLogger("service").warning("%s %s: %s", request.method, request.path, error)
+        answer = answer_to(error)
+        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
 
 
-async def with_secoda(app: web.Application) -> AsyncIterator[None]:
+def with_secoda(deadline: float, max_wait: float) -> Callable[[web.Application], AsyncIterator[None]]:
     """Open the client when the service starts, and close it when it ends."""
-    async with SecodaClient(deadline=5, max_wait=2) as secoda:
-        app[SECODA] = secoda
-        yield
+
+    async def opened(app: web.Application) -> AsyncIterator[None]:
+        async with SecodaClient(deadline=deadline, max_wait=max_wait) as secoda:
+            app[SECODA] = secoda
+            yield
+
+    return opened
 
 
-def service() -> web.Application:
-    """Put the service together."""
+def service(deadline: float = 5, max_wait: float = 2) -> web.Application:
+    """Put the service together; both arguments are seconds."""
     app = web.Application(middlewares=[errors_as_answers])
-    app.cleanup_ctx.append(with_secoda)
+    app.cleanup_ctx.append(with_secoda(deadline, max_wait))
     app.add_routes(routes)
     return app
 
@@ -93,10 +79,14 @@ def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=8081)
+    parser.add_argument("--deadline", type=float, default=5, help="seconds for a call to Secoda")
+    parser.add_argument("--max-wait", type=float, default=2, help="seconds that a create may wait for the write limit")
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # handler_cancellation: who hangs up leaves the queue. A create that was on the wire by then is logged as a
     # create whose outcome is not known.
-    web.run_app(service(), host="127.0.0.1", port=parser.parse_args().port, handler_cancellation=True)
+    app = service(options.deadline, options.max_wait)
+    web.run_app(app, host="127.0.0.1", port=options.port, handler_cancellation=True)
 
 
 if __name__ == "__main__":

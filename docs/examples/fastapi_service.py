@@ -1,0 +1,114 @@
+"""A web service on FastAPI that reads and creates groups, with one client for all of its requests.
+
+    SECODA_API_KEY=... python fastapi_service.py --port 8082
+
+Nobody waits long: a call that can't end within five seconds is answered with 504, and a create that would wait
+longer than two for the write limit with 429, at once and before anything is sent. A caller who has less time says
+so: `X-Deadline: 0.5`.
+"""
+
+import argparse
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, TypeVar
+
+import uvicorn
+from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
+
+from secoda_async import SecodaClient, SecodaError, to_dict
+from secoda_async.ext.web import answer_to
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+    """Open the client when the service starts, and close it when it ends."""
+    async with SecodaClient(deadline=app.state.deadline, max_wait=app.state.max_wait) as secoda:
+        app.state.secoda = secoda
+        yield
+
+
+async def secoda_for(request: Request, x_deadline: Annotated[float | None, Header(gt=0)] = None) -> SecodaClient:
+    """Give a request the client, which has no more time than the request."""
+    secoda: SecodaClient = request.app.state.secoda
+    longest: float = request.app.state.deadline
+    return secoda if x_deadline is None else secoda.with_options(deadline=min(x_deadline, longest))
+
+
+Secoda = Annotated[SecodaClient, Depends(secoda_for)]
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await the work, and cancel it when the caller hangs up: a create leaves the queue before it costs a write.
+
+    To be used when the body was read: all that a client still sends is that it is gone.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return await task
+    finally:
+        task.cancel()
+        gone.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+class NewGroup(BaseModel):
+    """What a group is made from: pydantic refuses what is not worth one of thirty writes a minute."""
+
+    name: str = Field(min_length=1, pattern=r"\S")
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/groups/{group_id:path}")
+async def show(group_id: str, secoda: Secoda) -> JSONResponse:
+    """Show one group."""
+    return JSONResponse(to_dict(await secoda.groups.get(group_id)))
+
+
+@app.post("/groups")
+async def create(new: NewGroup, request: Request, secoda: Secoda) -> JSONResponse:
+    """Create a group."""
+    group = await while_connected(request, secoda.groups.create(name=new.name))
+    return JSONResponse(to_dict(group), status_code=201)
+
+
+@app.exception_handler(SecodaError)
+async def answer_errors(request: Request, error: SecodaError) -> JSONResponse:
+    """Answer with what the caller can do about an error."""
+    logging.getLogger("service").warning("%s %s: %s", request.method, request.url.path, error)
+    answer = answer_to(error)
+    return JSONResponse(answer.body, answer.status, answer.headers)
+
+
+@app.exception_handler(ClientDisconnect)
+async def answer_nobody(_request: Request, _gone: ClientDisconnect) -> Response:
+    """Answer a caller who has hung up: for the access log."""
+    return Response(status_code=499)
+
+
+def main() -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=8082)
+    parser.add_argument("--deadline", type=float, default=5, help="seconds for a call to Secoda")
+    parser.add_argument("--max-wait", type=float, default=2, help="seconds that a create may wait for the write limit")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    app.state.deadline, app.state.max_wait = options.deadline, options.max_wait
+    uvicorn.run(app, host="127.0.0.1", port=options.port)
+
+
+if __name__ == "__main__":
+    main()
