@@ -21,7 +21,8 @@
     ├── RedirectError               a redirect that is not followed, because the key or the write would be lost
     ├── DesiredStateError           a file of groups that can't be used; every problem at once
     ├── UnsafePlanError             a plan beyond the safety limits
-    └── StalePlanError              a plan that the workspace has moved away from
+    ├── StalePlanError              a plan that the workspace has moved away from
+    └── LockedError                 another run is writing there; `.holder` says which
 
 An error holds no key, no request body and no exception of another library, and survives pickle and copy.
 """
@@ -39,6 +40,7 @@ __all__ = [
     "DeadlineExceededError",
     "DesiredStateError",
     "InvalidArgumentError",
+    "LockedError",
     "NotFoundError",
     "OutcomeUnknownError",
     "PaginationError",
@@ -230,6 +232,13 @@ class StalePlanError(SecodaError):
 
     names: tuple[str, ...] = ()
     """The groups that are not as the plan found them."""
+
+
+class LockedError(SecodaError):
+    """Another run holds the lock of the workspace; nothing was written."""
+
+    holder: str = ""
+    """Which: its process, its machine and since when."""
 
 
 STATUS_ERRORS: Final[Mapping[int, type[APIError]]] = {

@@ -26,7 +26,8 @@ from secoda_async import (
 )
 from secoda_async._engine.limits import Permit
 from secoda_async.emulator import Emulator
-from secoda_async.ext.redis import AWAY_FOR, LEASE, MOST_OWED, PATIENCE, RedisRateLimiter
+from secoda_async.ext.redis import AWAY_FOR, LEASE, MOST_OWED, RedisRateLimiter
+from secoda_async.ext.redis_connection import PATIENCE
 
 pytestmark = pytest.mark.requirement("RL-4")
 
@@ -566,7 +567,8 @@ class TestSettings:
 
     def test_without_redis_py_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "redis.asyncio", None)
-        monkeypatch.delitem(sys.modules, "secoda_async.ext.redis")
+        for name in ("redis", "redis_lock", "redis_connection"):
+            monkeypatch.delitem(sys.modules, f"secoda_async.ext.{name}")
         with pytest.raises(ModuleNotFoundError, match=r"pip install 'secoda-async\[redis\]'"):
             __import__("secoda_async.ext.redis")
 

@@ -12,6 +12,7 @@ from secoda_async import (
     DeadlineExceededError,
     DesiredStateError,
     InvalidArgumentError,
+    LockedError,
     OutcomeUnknownError,
     PermissionDeniedError,
     RateLimitError,
@@ -34,6 +35,7 @@ class Exit(enum.IntEnum):
     SOME_FAILED = 3
     UNSAFE = 4
     STALE = 5
+    LOCKED = 7
     USAGE = 64
     BAD_INPUT = 65
     UNAVAILABLE = 69
@@ -55,6 +57,7 @@ _CODES: Final[tuple[tuple[type[SecodaError], Exit], ...]] = (
     (DesiredStateError, Exit.BAD_INPUT),
     (UnsafePlanError, Exit.UNSAFE),
     (StalePlanError, Exit.STALE),
+    (LockedError, Exit.LOCKED),
     (AuthenticationError, Exit.REFUSED),
     (PermissionDeniedError, Exit.REFUSED),
     (TransportError, Exit.UNAVAILABLE),
@@ -108,6 +111,8 @@ def as_document(error: Exception) -> Mapping[str, Any]:
         fields |= {"breaches": list(error.breaches), "digest": error.digest}
     if isinstance(error, StalePlanError):
         fields["names"] = list(error.names)
+    if isinstance(error, LockedError):
+        fields["holder"] = error.holder
     if isinstance(error, DesiredStateError):
         fields["problems"] = list(error.problems)
     return {"error": fields}

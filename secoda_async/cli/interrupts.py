@@ -52,10 +52,15 @@ class Stops:
     """Set when nothing more is to be written."""
     finishes_writes: bool = field(default=False, init=False)
     """Whether writes may be under way: then the first signal lets them end."""
+    why: str = field(default="interrupted", init=False)
+    code: Exit = field(default=Exit.INTERRUPTED, init=False)
+    """What the command exits with when it was stopped."""
 
-    def ask(self, why: str) -> None:
+    def ask(self, why: str, code: Exit = Exit.INTERRUPTED) -> None:
         """Stop; asked again, cut off what is under way."""
         is_first = not self.event.is_set()
+        if is_first:
+            self.why, self.code = why, code
         self.event.set()
         if is_first and self.finishes_writes:
             self.note(f"{why}: finishing what is on the wire; once more to cut it off")
@@ -86,8 +91,8 @@ def stopped_by_signals(note: Callable[[str], None], seconds: float | None) -> Ge
         if timer is not None:
             timer.cancel()
     if stops.finishes_writes:
-        raise CommandError("cut off: writes may have been carried out. Run it again: it looks first", Exit.INTERRUPTED)
-    raise CommandError("interrupted: nothing was written", Exit.INTERRUPTED)
+        raise CommandError("cut off: writes may have been carried out. Run it again: it looks first", stops.code)
+    raise CommandError(f"{stops.why}: nothing was written", stops.code)
 
 
 @contextmanager

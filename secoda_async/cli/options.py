@@ -1,9 +1,13 @@
 """The options that commands share, and the client that they lead to."""
 
+import asyncio
 import logging
 import sys
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Literal
 
 from attrs import define
@@ -11,6 +15,7 @@ from cyclopts import Group, Parameter
 
 from secoda_async import SecodaClient
 from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.interrupts import Stops
 from secoda_async.reconcile.words import printable
 
 
@@ -40,11 +45,24 @@ class Connection(Output):
         Path | None, Parameter(allow_leading_hyphen=True, help="A file that holds the key; - is standard input.")
     ] = None
 
-    def client(self) -> SecodaClient:
+    redis: Annotated[
+        str | None,
+        Parameter(
+            env_var="SECODA_REDIS_URL",
+            help="Redis, for several machines: they share the write limit there, and one at a time applies.",
+        ),
+    ] = None
+    workspace: Annotated[
+        str | None,
+        Parameter(env_var="SECODA_WORKSPACE", help="The workspace's name in Redis, the same for all who write to it."),
+    ] = None
+
+    @asynccontextmanager
+    async def client(self) -> AsyncGenerator[SecodaClient, None]:
         """A client of that workspace.
 
         Raises:
-            CommandError: When the key's file can't be read.
+            CommandError: When the key's file can't be read, or there is no name for what is in Redis.
             ConfigurationError: When a setting can't work.
         """
         log = logging.getLogger("secoda_async")
@@ -54,7 +72,38 @@ class Connection(Output):
         key = None
         if self.api_key_file is not None:
             key = _read_key(self.api_key_file)
-        return SecodaClient(key, base_url=self.base_url, region=self.region)
+        async with AsyncExitStack() as opened:
+            limiter = None
+            if self.redis is not None:
+                limiter = _redis().RedisRateLimiter(self.redis, name=self._name())
+                await opened.enter_async_context(limiter)
+            client = SecodaClient(key, base_url=self.base_url, region=self.region, limiter=limiter)
+            yield await opened.enter_async_context(client)
+
+    @asynccontextmanager
+    async def alone(self, stops: Stops) -> AsyncGenerator[None, None]:
+        """Hold the workspace, when there is a Redis to ask for it, and stop when it can't be held any longer.
+
+        Raises:
+            LockedError: When another run holds it.
+        """
+        if self.redis is None:
+            yield
+            return
+        async with _redis().RedisLock(self.redis, name=self._name()) as lock:
+            watching = asyncio.create_task(lock.lost.wait())
+            watching.add_done_callback(
+                lambda _: stops.ask("the lock is lost", Exit.LOCKED) if lock.lost.is_set() else None
+            )
+            try:
+                yield
+            finally:
+                watching.cancel()
+
+    def _name(self) -> str:
+        if self.workspace is None:
+            raise CommandError("--redis needs --workspace: a name that all who write there use", Exit.USAGE)
+        return self.workspace
 
 
 class _Waits(logging.Handler):
@@ -65,6 +114,13 @@ class _Waits(logging.Handler):
         if record.levelno >= logging.WARNING or str(record.msg).startswith("waiting"):
             with suppress(OSError, ValueError):  # nobody reads stderr: the call that waits goes on
                 sys.stderr.write(f"{printable(record.getMessage())}\n")
+
+
+def _redis() -> ModuleType:
+    try:
+        return import_module("secoda_async.ext.redis")
+    except ModuleNotFoundError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
 
 
 def _read_key(path: Path) -> str:

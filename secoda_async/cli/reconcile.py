@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -119,16 +120,16 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     asks = not yes and sys.stdin.isatty()
     if not yes and not asks and isinstance(wanted, DesiredState):
         raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
-    async with options.client() as secoda:
+    async with AsyncExitStack() as held:
+        secoda = await held.enter_async_context(options.client())
         with stopped_by_signals(screen.warn, seconds) as stops:
+            if not asks:
+                await held.enter_async_context(options.alone(stops))
             with screen.progress("reading the workspace", None):
                 plan = wanted if isinstance(wanted, Plan) else await rules.plan(secoda, wanted)
-            if asks or not options.json:
-                show_plan(screen, plan, console=screen.err if options.json else screen.out)
-            if plan.breaches and approve is None:
-                raise _unsafe(plan)
-            if asks and not plan.is_empty and not screen.ask(f"Make these {plan.writes} changes?"):
-                raise CommandError("nothing was written", Exit.ERROR)
+            _get_leave(screen, plan, approve, asks=asks)
+            if asks:  # not before: a person may take their time, and apply looks again before it writes
+                await held.enter_async_context(options.alone(stops))
             stops.finishes_writes = True
             with screen.progress("applying", plan.writes, secoda.time_left) as bar:
                 report = await secoda.apply(
@@ -145,7 +146,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
         screen.note(f"{_ends(report)}; nobody reads the output", style="red")
     if report.ok:
         return Exit.DONE
-    return Exit.INTERRUPTED if stops.event.is_set() and not report.counts.get("failed") else Exit.SOME_FAILED
+    return stops.code if stops.event.is_set() and not report.counts.get("failed") else Exit.SOME_FAILED
 
 
 async def export_command(
@@ -176,6 +177,17 @@ def _saved_plan(file: Path) -> Plan | None:
         return None  # DesiredState.load says what is wrong
     is_plan = isinstance(document, dict) and {"changes", "digest"} <= set(cast("dict[str, object]", document))
     return Plan.from_document(cast("object", document), str(file)) if is_plan else None
+
+
+def _get_leave(screen: Screen, plan: Plan, approve: str | None, *, asks: bool) -> None:
+    """Show the plan, and go on only if it may be carried out."""
+    is_json = screen.output.json
+    if asks or not is_json:
+        show_plan(screen, plan, console=screen.err if is_json else screen.out)
+    if plan.breaches and approve is None:
+        raise _unsafe(plan)
+    if asks and not plan.is_empty and not screen.ask(f"Make these {plan.writes} changes?"):
+        raise CommandError("nothing was written", Exit.ERROR)
 
 
 def _unsafe(plan: Plan) -> UnsafePlanError:

@@ -1,4 +1,4 @@
-"""The write limit in Redis (or Valkey), for several processes and machines that use one key."""
+"""The write limit in Redis (or Valkey), for several processes and machines that use one key; and a lock for `apply`."""
 
 import asyncio
 import contextlib
@@ -20,24 +20,21 @@ from secoda_async._engine.window import Window
 from secoda_async.clock import SYSTEM_CLOCK, Clock, sleep
 from secoda_async.config import Priority, RateLimit
 from secoda_async.errors import ConfigurationError, SecodaError, TransportError
+from secoda_async.ext.redis_connection import (
+    PATIENCE,
+    REFUSALS,
+    Redis,
+    RedisError,
+    check_address,
+    check_name,
+    check_seconds,
+    own_connection,
+)
+from secoda_async.ext.redis_lock import RedisLock
 
-try:
-    from redis.asyncio import Redis
-    from redis.asyncio.connection import parse_url
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-    from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"{error.name} is missing: pip install 'secoda-async[redis]' for the shared write limit", name=error.name
-    ) from error
-
-__all__ = ["RedisRateLimiter"]
+__all__ = ["RedisLock", "RedisRateLimiter"]
 
 _log: Final = logging.getLogger("secoda_async")
-
-PATIENCE: Final = 1.0
-"""Seconds that Redis may take for an answer."""
 
 LOOK_EVERY: Final = 1.0
 """Seconds: who is first in the line asks at least so often, for places that came free sooner than was known."""
@@ -131,7 +128,12 @@ class RedisRateLimiter:
             ConfigurationError: When a setting can't work.
         """
         self.limit = limit or RateLimit()
-        _check(url_or_client, name, on_unavailable, lease_seconds)
+        check_address(url_or_client)
+        check_name(name)
+        if on_unavailable not in ("raise", "local"):
+            raise ConfigurationError(f"on_unavailable must be 'raise' or 'local', not {on_unavailable!r}")
+        if lease_seconds is not None:
+            check_seconds("lease_seconds", lease_seconds)
         self._name = name
         self._goes_on_alone = on_unavailable == "local"
         self._lease = LEASE if lease_seconds is None else lease_seconds
@@ -337,7 +339,7 @@ class RedisRateLimiter:
     def _note_absence(self, error: Exception) -> None:
         """Remember that Redis is away, and say so once."""
         self._why = "no answer in time" if isinstance(error, TimeUpError) else str(error) or type(error).__name__
-        self._is_refused = isinstance(error, (AuthenticationError, NoPermissionError))
+        self._is_refused = isinstance(error, REFUSALS)
         if self._away_until == -inf:
             what = "this process keeps the limit by itself" if self._goes_on_alone else "writes fail"
             _log.warning("the shared write limit %r is away: %s; until it is back, %s", self._name, self._why, what)
@@ -355,31 +357,12 @@ class RedisRateLimiter:
 def _line(url_or_client: "str | Redis", home: Home) -> _Line:
     """The line of the running event loop, and the connections to ask with."""
     if isinstance(url_or_client, str):
-        ours = Redis.from_url(url_or_client, retry=Retry(NoBackoff(), 1))  # pyright: ignore[reportUnknownMemberType]
-        return _Line(ours, is_ours=True)
+        return _Line(own_connection(url_or_client), is_ours=True)
     if not home.is_here():
         raise ConfigurationError(
             "the Redis client belongs to another event loop: give a URL, and the limiter makes one for each loop"
         )
     return _Line(url_or_client, is_ours=False)
-
-
-def _check(url_or_client: object, name: object, on_unavailable: object, lease_seconds: object) -> None:
-    if isinstance(url_or_client, str):
-        try:
-            parse_url(url_or_client)
-        except ValueError:  # its text may show the password
-            raise ConfigurationError("the URL of Redis must be redis://host, rediss://host or unix:///path") from None
-    elif not isinstance(url_or_client, Redis):
-        kind = type(url_or_client).__name__
-        raise ConfigurationError(f"give the URL of Redis or a redis.asyncio.Redis, not {kind}")
-    if not isinstance(name, str) or not name or set(name) & set("{}"):
-        raise ConfigurationError(f"name must be text without braces, such as 'acme', not {name!r}")
-    if on_unavailable not in ("raise", "local"):
-        raise ConfigurationError(f"on_unavailable must be 'raise' or 'local', not {on_unavailable!r}")
-    is_number = isinstance(lease_seconds, (int, float)) and not isinstance(lease_seconds, bool)
-    if lease_seconds is not None and not (is_number and 0 < cast("float", lease_seconds) < inf):
-        raise ConfigurationError(f"lease_seconds must be a number greater than 0, not {lease_seconds!r}")
 
 
 def _micro(seconds: float) -> int:

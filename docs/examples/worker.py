@@ -1,0 +1,101 @@
+"""Bring many workspaces to their files of groups, every hour, with as many workers on as many machines as you like.
+
+    export REDIS_URL=redis://... WORKSPACES=workspaces.json
+    python worker.py          # a worker: start as many as you like
+    python worker.py --now    # ask for all of them now, and end
+
+Each workspace has a name, a file of groups and a key of its own:
+
+    {"acme": {"base_url": "https://api.secoda.co", "api_key_file": "/run/secrets/acme", "groups": "acme.yaml"}}
+
+The queue is streaQ's, in the same Redis as the write limit and the lock. The tasks of a worker that is killed are
+another's as soon as their lease is over.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from streaq import Worker
+
+from secoda_async import DesiredState, LockedError, RateLimit, SecodaClient
+from secoda_async.ext.redis import RedisLock, RedisRateLimiter
+
+REDIS_URL: Final = os.environ["REDIS_URL"]
+FILE: Final = os.environ["WORKSPACES"]
+LEASE: Final = int(os.environ.get("LEASE_SECONDS", "30"))
+"""Seconds: how long a worker that is killed holds its workspaces."""
+
+log = logging.getLogger("worker")
+worker = Worker(
+    REDIS_URL,
+    queue_name="secoda-groups",
+    concurrency=4,
+    idle_timeout=LEASE,
+    grace_period=30,  # what is on the wire may end
+    serializer=partial(json.dumps, default=str),  # and not pickle: who can write to Redis can't run code here
+    deserializer=json.loads,
+)
+
+
+def workspaces() -> Mapping[str, Mapping[str, Any]]:
+    """Read the settings of all workspaces: each time anew, so that no worker has to be started again."""
+    settings: dict[str, dict[str, Any]] = json.loads(Path(FILE).read_text("utf-8"))
+    for each in settings.values():
+        each["api_key"] = Path(each["api_key_file"]).read_text("utf-8")
+    return settings
+
+
+@worker.task(max_tries=5)
+async def sync(name: str) -> str:
+    """Plan and apply one workspace."""
+    settings = workspaces()[name]
+    limit = RateLimit(settings.get("writes", 30), per_seconds=settings.get("per_seconds", 60))
+    try:
+        async with (
+            RedisLock(REDIS_URL, name=name, lease_seconds=LEASE, max_wait=2 * LEASE) as lock,  # outwait the dead
+            RedisRateLimiter(REDIS_URL, limit, name=name) as limiter,
+            SecodaClient(settings["api_key"], base_url=settings["base_url"], limiter=limiter) as secoda,
+        ):
+            plan = await secoda.plan(DesiredState.load(settings["groups"]))
+            report = await secoda.apply(plan, stop=lock.lost)
+    except LockedError as error:  # an operator, perhaps; in an hour it is looked at again
+        return str(error)
+    said = f"{name}: {report.writes} writes, {dict(report.counts)}, verified: {report.verified}"
+    if not report.ok:
+        raise RuntimeError(said)  # and the queue tries it again
+    log.info("%s", said)
+    return said
+
+
+@worker.cron("0 * * * *")
+async def ask_for_all() -> None:
+    """Put each workspace into the queue."""
+    await worker.enqueue_many([sync.enqueue(name) for name in workspaces()])
+
+
+async def ask_now() -> None:
+    """Put each workspace into the queue, from outside of a worker."""
+    async with worker:
+        await worker.enqueue_many([sync.enqueue(name) for name in workspaces()])
+
+
+def main() -> None:
+    """Run a worker, or ask for work."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--now", action="store_true", help="ask for all workspaces now, and end")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if parser.parse_args().now:
+        asyncio.run(ask_now())
+    else:
+        worker.run_sync()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""A lock in Redis: one run of `apply` at a time in a workspace, on however many machines."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self, TypeVar
+from uuid import uuid4
+
+from secoda_async._engine.lifetime import Lifetime, TimeUpError
+from secoda_async.clock import SYSTEM_CLOCK, Clock, sleep
+from secoda_async.errors import ConfigurationError, LockedError, TransportError
+from secoda_async.ext.redis_connection import (
+    PATIENCE,
+    REFUSALS,
+    Lock,
+    LockNotOwnedError,
+    Redis,
+    RedisError,
+    check_address,
+    check_name,
+    check_seconds,
+    own_connection,
+)
+
+__all__ = ["RedisLock"]
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger("secoda_async")
+
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks whether the lock is free."""
+
+LEASE: Final = 30.0
+"""Seconds: as long as an attempt of a write may take by default."""
+
+
+class RedisLock:
+    """Hold a workspace, so that no other run that asks for the same `name` writes there meanwhile.
+
+        async with RedisLock(url, name="acme") as lock:
+            plan = await secoda.plan(desired)
+            report = await secoda.apply(plan, stop=lock.lost)
+
+    It is redis-py's own lock, with a lease that is renewed three times while it lasts: a run that is killed holds it
+    for a lease at most. When it can't be renewed, or somebody has taken it, `lost` is set, a third of the lease
+    before it could be another's: `apply(stop=lock.lost)` then ends what is on the wire and writes nothing more.
+    """
+
+    def __init__(
+        self,
+        url_or_client: "str | Redis",
+        *,
+        name: str,
+        max_wait: float = 0.0,
+        lease_seconds: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Check the settings; nothing is sent.
+
+        Args:
+            url_or_client: Where Redis is (`redis://`, `rediss://` or `unix://`), or a client of redis-py's asyncio
+                kind, which stays yours to close.
+            name: What is locked: one for each workspace.
+            max_wait: Seconds to wait for a lock that another run holds; with as many as the lease, one that was
+                killed is waited for.
+            lease_seconds: How long the lock outlives a run that died; None: 30 s. At least the longest `timeout` of
+                an attempt, or a write may still be on the wire when another run begins.
+            clock: Where time comes from; for tests.
+
+        Raises:
+            ConfigurationError: When a setting can't work.
+        """
+        check_address(url_or_client)
+        check_name(name)
+        check_seconds("max_wait", max_wait, or_none=True)
+        lease = LEASE if lease_seconds is None else lease_seconds
+        check_seconds("lease_seconds", lease)
+        self.name = name
+        self.lost = asyncio.Event()
+        """Set when the lock is, or may soon be, another run's."""
+        self._address = url_or_client
+        self._max_wait = max_wait
+        self._lease = lease
+        self._clock = clock or SYSTEM_CLOCK
+        self._lifetime = Lifetime(self._clock)
+        self._until = 0.0
+        """When the lease ends, if it is not renewed."""
+        self._held = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Take the lock.
+
+        Raises:
+            LockedError: When another run holds it; `holder` says which.
+            TransportError: When Redis does not answer.
+            ConfigurationError: When Redis refuses the user or the command.
+        """
+        self.lost.clear()
+        async with AsyncExitStack() as held:
+            redis = self._address
+            if isinstance(redis, str):
+                redis = own_connection(redis)
+                held.push_async_callback(redis.aclose)
+            key = f"secoda-async:{{{self.name}}}:lock"
+            lock = redis.lock(key, timeout=self._lease, thread_local=False)
+            await self._take(redis, lock, key)
+            held.push_async_callback(self._release, lock)
+            renewing = asyncio.create_task(self._renew(lock))
+            held.push_async_callback(_cancelled, renewing)
+            self._held = held.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let the next one in."""
+        await self._held.aclose()
+
+    async def _take(self, redis: Redis, lock: Lock, key: str) -> None:
+        began = self._clock.now()
+        token = f"{_this_run()}#{uuid4().hex}"
+        while True:
+            asked = self._clock.now()
+            if await self._asked(lock.acquire(blocking=False, token=token)):
+                self._until = asked + self._lease
+                return
+            holder = await self._asked(redis.get(key))
+            left = began + self._max_wait - self._clock.now()
+            if left <= 0:
+                raise self._locked(holder)
+            await sleep(self._clock, min(LOOK_EVERY, left))
+
+    async def _renew(self, lock: Lock) -> None:
+        """Keep it, for as long as that can be known; then say that it is lost."""
+        third = self._lease / 3
+        why = "Redis does not answer"
+        while self._clock.now() < self._until - third:
+            await sleep(self._clock, third)
+            asked = self._clock.now()
+            try:
+                await self._asked(lock.reacquire())
+            except (TransportError, ConfigurationError):
+                continue  # Redis may be back in time
+            except LockNotOwnedError:
+                why = "another run has it, or Redis has forgotten it"
+                break
+            self._until = asked + self._lease
+        _log.error("the lock of %r is lost (%s): nothing more is to be written", self.name, why)
+        self.lost.set()
+
+    async def _release(self, lock: Lock) -> None:
+        with suppress(LockNotOwnedError, TransportError, ConfigurationError):  # then the lease lets it go
+            await self._asked(lock.release())
+
+    async def _asked(self, question: Awaitable[T]) -> T:
+        """Redis's answer, in time."""
+        try:
+            return await self._lifetime.bounded(question, PATIENCE)
+        except LockNotOwnedError:
+            raise
+        except (RedisError, OSError, TimeUpError) as error:
+            why = "no answer in time" if isinstance(error, TimeUpError) else str(error) or type(error).__name__
+            if isinstance(error, REFUSALS):
+                raise ConfigurationError(f"Redis refuses to keep the lock of {self.name!r}: {why}") from None
+            failed = TransportError(f"the lock of {self.name!r} can't be reached in Redis: {why}")
+        failed.maybe_sent = False
+        raise failed
+
+    def _locked(self, holder: bytes | str | None) -> LockedError:
+        text = holder.decode(errors="replace") if isinstance(holder, bytes) else holder
+        who = "one that has just ended" if text is None else text.rpartition("#")[0] or "another program's"
+        error = LockedError(
+            f"another run holds {self.name!r}: {who}. Try again when it has ended; one that was killed holds it for "
+            f"{self._lease:g} s at most"
+        )
+        error.holder = who
+        return error
+
+
+def _this_run() -> str:
+    """How another run names this one to its operator."""
+    return f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,251 @@
+"""The lock in Redis, on a real server; time is the tests' own except where it says so."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from clocks import ManualClock
+from conftest import until
+from redis_server import RedisServer, running
+from test_cli import Shell
+from test_cli import shell as shell  # noqa: PLC0414 - a fixture
+from test_cli import workspace as workspace  # noqa: PLC0414 - a fixture
+from test_redis import WatchedRedis
+from test_redis import clock as clock  # noqa: PLC0414 - a fixture
+from test_redis import redis as redis  # noqa: PLC0414 - a fixture
+from test_redis import server as server  # noqa: PLC0414 - a fixture
+
+from secoda_async import ConfigurationError, LockedError, SecodaError, TransportError
+from secoda_async.cli.exits import Exit, as_document
+from secoda_async.emulator import Emulator
+from secoda_async.ext.redis import RedisLock
+
+pytestmark = pytest.mark.requirement("RL-5")
+
+KEY = "secoda-async:{acme}:lock"
+
+
+class Lock(Protocol):
+    def __call__(self, **settings: Any) -> RedisLock: ...  # noqa: ANN401
+
+
+def rest_of(redis: WatchedRedis) -> Callable[[], Awaitable[None]]:
+    async def come_to_rest() -> None:
+        for _ in range(10):
+            await until(lambda: not redis.waiting)
+            await asyncio.sleep(0)
+
+    return come_to_rest
+
+
+@pytest.fixture
+def lock(redis: WatchedRedis, clock: ManualClock) -> Lock:
+    def lock(**settings: Any) -> RedisLock:  # noqa: ANN401
+        return RedisLock(redis, name="acme", clock=clock, **settings)
+
+    return lock
+
+
+class TestHolding:
+    async def test_one_holds_it_and_the_next_is_told_who(self, lock: Lock) -> None:
+        async with lock():
+            with pytest.raises(
+                LockedError, match=r"another run holds 'acme': process \d+ on .* since 20.* UTC\."
+            ) as told:
+                await lock().__aenter__()
+            assert told.value.holder.startswith("process ")
+        async with lock() as again:
+            assert not again.lost.is_set()
+
+    async def test_another_workspace_is_free(self, lock: Lock, redis: WatchedRedis) -> None:
+        async with lock(), RedisLock(redis, name="other"):
+            pass
+
+    async def test_who_may_wait_waits(self, lock: Lock, clock: ManualClock) -> None:
+        held = lock()
+        await held.__aenter__()
+        next_one = lock(max_wait=10)
+        waiting = asyncio.create_task(next_one.__aenter__())
+        await clock.advance(2)
+        assert not waiting.done()
+        await held.__aexit__(None, None, None)
+        await clock.advance(1)
+        assert await waiting is next_one
+        late = asyncio.create_task(lock(max_wait=1).__aenter__())
+        await clock.advance(1.5)
+        with pytest.raises(LockedError):
+            await late
+        await next_one.__aexit__(None, None, None)
+
+    async def test_what_holds_it_may_be_another_program(self, lock: Lock, redis: WatchedRedis) -> None:
+        await redis.set(KEY, "by hand")
+        with pytest.raises(LockedError, match="another program"):
+            await lock().__aenter__()
+
+    async def test_the_lease_is_renewed_for_as_long_as_it_is_held(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        async with lock(lease_seconds=30) as held:
+            for _ in range(3):
+                await redis.pexpire(KEY, 1000)
+                await clock.advance(10)
+                assert await redis.pttl(KEY) > 20_000
+            assert not held.lost.is_set()
+        assert not await redis.exists(KEY)
+
+
+class TestLosing:
+    async def test_one_that_another_has_taken_is_lost_and_stays_theirs(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with lock() as held:
+            await redis.set(KEY, "another's")
+            await clock.advance(10)
+            assert held.lost.is_set()
+        assert await redis.get(KEY) == b"another's"
+        assert "the lock of 'acme' is lost (another run has it" in caplog.text
+
+    async def test_without_redis_it_is_lost_before_it_could_be_anothers(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with running(tmp_path) as own:
+            async with WatchedRedis.at(own) as redis:
+                clock = ManualClock(come_to_rest=rest_of(redis))
+                async with RedisLock(redis, name="acme", lease_seconds=30, clock=clock) as held:
+                    own.stop()
+                    await clock.advance(19)
+                    assert not held.lost.is_set()
+                    await clock.advance(1)
+                    assert held.lost.is_set()
+                with pytest.raises(TransportError, match="the lock of 'acme' can't be reached in Redis") as failed:
+                    await RedisLock(redis, name="acme").__aenter__()
+                assert failed.value.maybe_sent is False
+            own.start()
+        assert "is lost (Redis does not answer): nothing more is to be written" in caplog.text
+
+    async def test_a_redis_that_is_back_in_time_loses_nothing(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        async with lock(lease_seconds=30) as held:
+            await redis.execute_command("ACL", "SETUSER", "default", "-@scripting")
+            await clock.advance(10)
+            await redis.execute_command("ACL", "SETUSER", "default", "+@all")
+            await redis.pexpire(KEY, 1000)
+            await clock.advance(10)
+            assert await redis.pttl(KEY) > 20_000
+            await clock.advance(30)
+            assert not held.lost.is_set()
+
+    @pytest.mark.requirement("ER-3")
+    async def test_a_redis_that_refuses_us_is_a_matter_of_settings(self, server: RedisServer) -> None:
+        url = server.url.replace("//", "//someone:hidden@")
+        with pytest.raises(ConfigurationError, match="Redis refuses to keep the lock of 'acme'") as refused:
+            await RedisLock(url, name="acme").__aenter__()
+        assert "hidden" not in repr(refused.value)
+        assert refused.value.__cause__ is None
+
+    async def test_a_redis_that_says_nothing_is_away(self, lock: Lock, clock: ManualClock) -> None:
+        async def never(_: object) -> None:
+            await asyncio.Event().wait()
+
+        asking = asyncio.create_task(lock()._asked(never(None)))
+        await clock.advance(1)
+        with pytest.raises(TransportError, match="no answer in time"):
+            await asking
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"name": ""}, "name must be text"),
+        ({"max_wait": -1}, "max_wait must be a number 0 or more"),
+        ({"max_wait": True}, "max_wait must be"),
+        ({"lease_seconds": 0}, "lease_seconds must be a number greater than 0"),
+        ({"lease_seconds": "30"}, "lease_seconds must be"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], said: str) -> None:
+    usual: dict[str, Any] = {"name": "acme"}
+    with pytest.raises(ConfigurationError, match=said):
+        RedisLock("redis://127.0.0.1", **usual | settings)
+
+
+class TestCommand:
+    @pytest.fixture
+    def file(self, tmp_path: Path, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setenv("SECODA_REDIS_URL", server.url)
+        monkeypatch.setenv("SECODA_WORKSPACE", "acme")
+        (tmp_path / "groups.yaml").write_text("groups:\n- name: A\n- name: B\n", "utf-8")
+        return str(tmp_path / "groups.yaml")
+
+    @pytest.mark.requirement("CL-1")
+    async def test_a_second_apply_says_who_is_at_it_and_exits_with_7(
+        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis
+    ) -> None:
+        async with RedisLock(redis, name="acme"):
+            told = await shell.run("apply", file, "--yes")
+            as_json = await shell.run("apply", file, "--yes", "--json")
+        assert (told.code, as_json.code) == (Exit.LOCKED, 7)
+        assert "another run holds 'acme': process " in told.err
+        assert as_json.json["error"]["holder"].startswith("process ")
+        assert not workspace.writes
+        assert (await shell.run("apply", file, "--yes")).code == Exit.DONE
+        assert len(workspace.writes) == 2
+        assert await redis.exists("secoda-async:{acme}:places")  # the limit was shared, too
+        assert not await redis.exists(KEY)
+
+    async def test_one_that_is_lost_ends_the_run(
+        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("secoda_async.ext.redis_lock.LEASE", 0.09)
+        Path(file).write_text(  # noqa: ASYNC240 - a test's
+            json.dumps({"groups": [{"name": f"Team {number}"} for number in range(40)]}), "utf-8"
+        )
+        running_command = asyncio.create_task(shell.run("apply", file, "--yes"))
+        await until(lambda: workspace.count("POST") == 30)
+        await redis.set(KEY, "another's", keepttl=False)
+        told = await running_command
+        assert told.code == Exit.LOCKED
+        assert "the lock is lost" in told.err
+        assert "10 not attempted" in told.out
+
+    async def test_on_a_terminal_it_is_taken_after_the_question(
+        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("secoda_async.cli.screen.Screen.ask", lambda *_: True)
+        async with RedisLock(redis, name="acme"):
+            assert (await shell.run("apply", file)).code == Exit.LOCKED
+        assert not workspace.writes
+        assert workspace.count("GET") > 0
+
+    async def test_redis_needs_a_name(
+        self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("SECODA_WORKSPACE")
+        told = await shell.run("apply", file, "--yes")
+        assert told.code == Exit.USAGE
+        assert "--redis needs --workspace" in told.err
+        assert not workspace.requests
+
+    async def test_without_the_extra_it_says_what_to_install(
+        self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("redis", "redis_lock", "redis_connection"):
+            monkeypatch.delitem(sys.modules, f"secoda_async.ext.{name}")
+        monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+        told = await shell.run("plan", file)
+        assert told.code == Exit.USAGE
+        assert "pip install 'secoda-async[redis]'" in told.err
+        assert not workspace.requests
+
+
+def test_the_error_has_a_document() -> None:
+    error = LockedError("x")
+    error.holder = "process 1"
+    assert as_document(error)["error"]["holder"] == "process 1"
+    assert isinstance(error, SecodaError)
