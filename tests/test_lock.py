@@ -201,7 +201,7 @@ class TestCommand:
     async def test_one_that_is_lost_ends_the_run(
         self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("secoda_async.ext.redis_lock.LEASE", 0.09)
+        monkeypatch.setattr("secoda_async.ext.redis_lock.LEASE", 0.9)
         Path(file).write_text(  # noqa: ASYNC240 - a test's
             json.dumps({"groups": [{"name": f"Team {number}"} for number in range(40)]}), "utf-8"
         )
