@@ -12,7 +12,7 @@ nox.options.sessions = ["tests", "lint", "typing", "minimum", "docs", "demo", "s
 
 HERE = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
-EXTRAS = ("cli", "redis")
+EXTRAS = ("cli", "otel", "redis")
 WHOLE = f".[{','.join(EXTRAS)}]"
 PARALLEL = ("-n", "auto")
 GROUPS_FILE = HERE.parent / "shared" / "data" / "kubernetes-teams"

@@ -109,7 +109,8 @@ class SecodaClient:
                 timeouts and middlewares do not apply, and creates share its kept connections.
             ssl: Which certificates to trust, such as a company's own CA.
             trust_env: Use the proxy that the environment names (read once, now).
-            on_event: Called with an `AttemptEvent` or `WaitEvent` after each attempt and wait.
+            on_event: Called with an `AttemptEvent` or `WaitEvent` after each attempt and wait. An
+                `events.CallHook`, such as `ext.opentelemetry.Telemetry`, is told of whole calls too.
             clock: Where time comes from; tests pass one that jumps.
 
         Raises:

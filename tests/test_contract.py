@@ -45,8 +45,8 @@ HOMES = {
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "yaml": {"reconcile"},
-    "redis": {"ext"},
-    "opentelemetry": {"ext"},
+    "redis": {"ext.redis_connection"},
+    "opentelemetry": {"ext.opentelemetry"},
     "pytest": {"ext"},
     "pytest_asyncio": {"ext"},
 }

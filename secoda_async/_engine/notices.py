@@ -1,13 +1,18 @@
 """Telling what happens: events for the hook, one log line for each long wait. Neither can break a call."""
 
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, cast
+from urllib.parse import urlsplit
 
+from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.protocol import Request
 from secoda_async.clock import Clock
+from secoda_async.config import API_PREFIX
 from secoda_async.errors import SecodaError
-from secoda_async.events import AttemptEvent, Event, WaitEvent
+from secoda_async.events import AttemptEvent, CallHook, CallStart, Event, WaitEvent
 
 _log: Final = logging.getLogger("secoda_async")
 
@@ -21,7 +26,37 @@ class Notices:
     def __init__(self, clock: Clock, hook: Callable[[Event], object] | None) -> None:
         self._clock = clock
         self._hook = hook
+        self._whole = hook if isinstance(hook, CallHook) else None
         self._said_until: dict[str, float] = {}
+
+    @property
+    def is_told_of_calls(self) -> bool:
+        """Whether anybody wants to know of whole calls."""
+        return self._whole is not None
+
+    @contextmanager
+    def call(self, request: Request, origin: str, limiter: RateLimiter) -> Generator[None, None, None]:
+        """Tell that a call begins, and how it ends."""
+        hook = cast("CallHook", self._whole)
+        host = urlsplit(origin)
+        start = CallStart(
+            method=request.method,
+            template=_template(request),
+            address=host.hostname or "",
+            port=host.port or (443 if host.scheme == "https" else 80),
+            limiter=limiter,
+        )
+        began: list[object] = []
+        _tell(lambda: began.append(hook.call_begins(start)))
+        failed: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            if began:
+                _tell(lambda: hook.call_ends(began[0], failed))
 
     def attempt(
         self, request: Request, attempt: int, status: int | None, seconds: float, failed: SecodaError | None
@@ -33,7 +68,7 @@ class Notices:
         event = AttemptEvent(
             method=request.method, path=request.path, attempt=attempt, status=status, seconds=seconds, error=error
         )
-        _tell(self._hook, event)
+        _tell(partial(self._hook, event))
 
     def cut_off(self, request: Request, attempt: int, seconds: float, *, maybe_sent: bool) -> str | None:
         """The caller gave up while a request was on the wire. Returns what they should know of it, if anything."""
@@ -46,7 +81,7 @@ class Notices:
             error="CancelledError",
         )
         if self._hook is not None:
-            _tell(self._hook, event)
+            _tell(partial(self._hook, event))
         if not maybe_sent or request.method == "GET":
             return None
         name = "" if request.name is None else f" of {request.name!r}"
@@ -67,12 +102,21 @@ class Notices:
     def waited(self, request: Request, reason: str, seconds: float) -> None:
         """A call has waited."""
         if self._hook is not None and seconds > 0:
-            _tell(self._hook, WaitEvent(method=request.method, path=request.path, reason=reason, seconds=seconds))
+            event = WaitEvent(method=request.method, path=request.path, reason=reason, seconds=seconds)
+            _tell(partial(self._hook, event))
 
 
-def _tell(hook: Callable[[Event], object], event: Event) -> None:
+def _template(request: Request) -> str:
+    """The path without what is in it of a person or a thing: a raw request's is cut after the collection."""
+    if not request.route.startswith("/"):
+        return request.route
+    first, _, rest = request.route.removeprefix(API_PREFIX).strip("/").partition("/")
+    return f"{first}/..." if rest else first
+
+
+def _tell(tell: Callable[[], object]) -> None:
     try:
-        hook(event)
+        tell()
     except Exception:  # noqa: BLE001 - the caller's code; their call goes on
         _log.exception("the on_event hook failed; the call goes on")
 

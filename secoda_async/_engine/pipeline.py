@@ -79,6 +79,12 @@ class Pipeline:
         Raises:
             SecodaError: One of its kinds, with the call's method, path, attempts and seconds waited.
         """
+        if not self._notices.is_told_of_calls:
+            return await self._travel(call, read)
+        with self._notices.call(call.request, self.transport.origin, self.limiter):
+            return await self._travel(call, read)
+
+    async def _travel(self, call: Call, read: Callable[[Reply], T]) -> T:
         journey = Journey(call.request, call.options, call.began, call.check)
         try:
             try:

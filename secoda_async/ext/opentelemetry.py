@@ -1,0 +1,186 @@
+"""Spans and metrics for OpenTelemetry.
+
+    async with SecodaClient(on_event=Telemetry()) as secoda:
+        ...
+
+A span for each call, and in it one for each request, with the names of OpenTelemetry's conventions for HTTP clients
+(https://opentelemetry.io/docs/specs/semconv/http/). What is never in either: the key, a query, a body, an id, an
+address of a person, the text of an error.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
+
+from attrs import define, field
+
+from secoda_async._engine.limits import LimitState, RateLimiter
+from secoda_async._version import __version__
+from secoda_async.errors import OutcomeUnknownError
+from secoda_async.events import AttemptEvent, CallStart, Event
+
+try:
+    from opentelemetry import context, metrics, trace
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+    from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"{error.name} is missing: pip install 'secoda-async[otel]' for telemetry", name=error.name
+    ) from error
+
+__all__ = ["Telemetry"]
+
+_CLIENT_ERROR: Final = 400
+"""The first status that is a failure for a client."""
+
+Attributes = dict[str, str | int]
+
+
+@define(eq=False)
+class _Call:
+    """A call under way."""
+
+    span: Span
+    attributes: Attributes
+    token: Any
+    outer: "_Call | None"
+    began_ns: int = field(factory=time.time_ns)
+    attempts: int = 0
+
+
+_CALL: ContextVar[_Call | None] = ContextVar("secoda_async_call", default=None)
+
+
+class Telemetry:
+    """The `on_event` of a client that is watched with OpenTelemetry; one can serve several clients.
+
+    Spans: `POST auth/group` for a call (internal), and below it `POST` for each request (client), with
+    `http.request.method`, `http.response.status_code`, `http.request.resend_count`, `server.address`, `server.port`,
+    `url.template` and `error.type`. A wait is an event of the call's span. Spans of what happens inside a call, such as
+    those of an instrumented aiohttp, are below it too.
+
+    Metrics: `http.client.request.duration`; `secoda.client.calls` by outcome (`ok`, `failed`, `refused` before
+    anything was sent, `unknown` for a create that may have happened, `cancelled`); `secoda.client.retries`;
+    `secoda.client.wait.duration` by reason (`limit`, `gate`, `backoff`); and for each client's host the write limit
+    as it is now, `secoda.client.limit.free` and `secoda.client.limit.queued`.
+    """
+
+    def __init__(
+        self, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+    ) -> None:
+        """Make the instruments.
+
+        Args:
+            tracer_provider: Where spans go; None: the program's own.
+            meter_provider: Where metrics go; None: the program's own.
+        """
+        self._tracer = trace.get_tracer("secoda_async", __version__, tracer_provider)
+        meter = metrics.get_meter("secoda_async", __version__, meter_provider)
+        self._requests = meter.create_histogram(
+            "http.client.request.duration", "s", "Duration of HTTP client requests."
+        )
+        self._calls = meter.create_counter("secoda.client.calls", "{call}", "Calls that have ended, by outcome.")
+        self._retries = meter.create_counter("secoda.client.retries", "{retry}", "Requests after a call's first.")
+        self._waits = meter.create_histogram(
+            "secoda.client.wait.duration", "s", "What calls wait before they are sent, by reason."
+        )
+        self._limits: WeakKeyDictionary[RateLimiter, str] = WeakKeyDictionary()
+        for name, unit, about in (
+            ("free", "{place}", "Writes that could start now."),
+            ("queued", "{call}", "Writes that wait for a place."),
+        ):
+            meter.create_observable_gauge(f"secoda.client.limit.{name}", [_Gauge(self._limits, name)], unit, about)
+
+    def call_begins(self, start: CallStart) -> object:
+        """Begin its span."""
+        with suppress(TypeError):  # somebody's own that can't be kept weakly
+            self._limits[cast("RateLimiter", start.limiter)] = start.address
+        attributes: Attributes = {
+            "http.request.method": start.method,
+            "url.template": start.template,
+            "server.address": start.address,
+            "server.port": start.port,
+        }
+        span = self._tracer.start_span(f"{start.method} {start.template}", attributes=attributes)
+        token = context.attach(trace.set_span_in_context(span))
+        call = _Call(span, attributes, token, _CALL.get())
+        _CALL.set(call)
+        return call
+
+    def call_ends(self, began: object, error: BaseException | None) -> None:
+        """End its span, and count it."""
+        call = cast("_Call", began)
+        _CALL.set(call.outer)
+        context.detach(call.token)
+        counted = call.attributes | {"secoda.outcome": _outcome(call, error)}
+        if error is not None:
+            counted["error.type"] = type(error).__name__
+            call.span.set_attribute("error.type", type(error).__name__)
+            call.span.set_status(Status(StatusCode.ERROR))
+        call.span.end()
+        self._calls.add(1, counted)
+
+    def __call__(self, event: Event) -> None:
+        """Tell of a request or a wait."""
+        call = _CALL.get()
+        shared: Mapping[str, str | int] = {"http.request.method": event.method} if call is None else call.attributes
+        if isinstance(event, AttemptEvent):
+            self._tell_attempt(event, call, dict(shared))
+            return
+        self._waits.record(event.seconds, {**shared, "secoda.wait.reason": event.reason})
+        if call is not None:
+            call.span.add_event("wait", {"secoda.wait.reason": event.reason, "secoda.wait.seconds": event.seconds})
+
+    def _tell_attempt(self, event: AttemptEvent, call: _Call | None, attributes: Attributes) -> None:
+        if event.status is not None:
+            attributes["http.response.status_code"] = event.status
+        if event.error is not None:
+            attributes["error.type"] = event.error
+        elif event.status is not None and event.status >= _CLIENT_ERROR:
+            attributes["error.type"] = str(event.status)
+        self._requests.record(event.seconds, attributes)
+        if event.attempt > 1:
+            self._retries.add(1, attributes)
+        if call is None:
+            return
+        call.attempts = event.attempt
+        if event.attempt > 1:
+            attributes["http.request.resend_count"] = event.attempt - 1
+        ended = time.time_ns()
+        span = self._tracer.start_span(
+            event.method,
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            start_time=max(call.began_ns, ended - round(event.seconds * 1e9)),
+        )
+        if "error.type" in attributes:
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(ended)
+
+
+def _outcome(call: _Call, error: BaseException | None) -> str:
+    if error is None:
+        return "ok"
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    if isinstance(error, OutcomeUnknownError):
+        return "unknown"
+    return "failed" if call.attempts else "refused"
+
+
+@define(eq=False)
+class _Gauge:
+    """What the limits of all clients say when it is asked."""
+
+    limits: WeakKeyDictionary[RateLimiter, str]
+    name: str
+
+    def __call__(self, _: CallbackOptions) -> Iterable[Observation]:
+        """One observation for each limit."""
+        for limiter, address in list(self.limits.items()):
+            state: LimitState = limiter.state
+            yield Observation(getattr(state, self.name), {"server.address": address})

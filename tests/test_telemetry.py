@@ -1,0 +1,246 @@
+"""Spans and metrics, as OpenTelemetry's own in-memory exporters have them."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import define
+from clocks import ManualClock
+from conftest import Connect, about, until
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from secoda_async import (
+    AttemptEvent,
+    OutcomeUnknownError,
+    RateLimitError,
+    RetryPolicy,
+    SecodaError,
+    ServerError,
+    SlidingWindowLimiter,
+    WaitEvent,
+)
+from secoda_async._engine.notices import Notices
+from secoda_async._engine.protocol import Request
+from secoda_async.emulator import Emulator
+from secoda_async.events import CallStart
+from secoda_async.ext.opentelemetry import Telemetry
+
+pytestmark = pytest.mark.requirement("OB-1")
+
+
+@define
+class Watched:
+    """What has been told."""
+
+    telemetry: Telemetry
+    tracer_provider: TracerProvider
+    exporter: InMemorySpanExporter
+    reader: InMemoryMetricReader
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        return sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
+
+    def points(self, name: str) -> list[Any]:
+        data: Any = self.reader.get_metrics_data()
+        return [
+            point
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+        ]
+
+    def shown(self) -> str:
+        data = self.reader.get_metrics_data()
+        return "".join(span.to_json() for span in self.spans) + (data.to_json() if data else "")
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    tracer_provider, meter_provider = TracerProvider(), MeterProvider([reader])
+    tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
+    telemetry = Telemetry(tracer_provider=tracer_provider, meter_provider=meter_provider)
+    yield Watched(telemetry, tracer_provider, exporter, reader)
+    meter_provider.shutdown()
+    tracer_provider.shutdown()
+
+
+async def test_a_call_is_a_span_and_each_request_one_below_it(
+    connect: Connect, emulator: Emulator, watched: Watched, group_id: str
+) -> None:
+    secoda = connect(on_event=watched.telemetry)
+    emulator.faults.add(status=503, times=1)
+    await secoda.groups.get(group_id)
+    call, first, second = watched.spans
+    shared = {
+        "http.request.method": "GET",
+        "url.template": "auth/group/{id}",
+        "server.address": "127.0.0.1",
+        "server.port": emulator.port or int(emulator.url.rpartition(":")[2]),
+    }
+    assert (call.name, call.kind, dict(call.attributes or {})) == (
+        "GET auth/group/{id}",
+        trace.SpanKind.INTERNAL,
+        shared,
+    )
+    assert call.status.status_code is trace.StatusCode.UNSET
+    assert dict(first.attributes or {}) == {**shared, "http.response.status_code": 503, "error.type": "503"}
+    assert dict(second.attributes or {}) == {
+        **shared,
+        "http.response.status_code": 200,
+        "http.request.resend_count": 1,
+    }
+    for span in (first, second):
+        assert (span.name, span.kind) == ("GET", trace.SpanKind.CLIENT)
+        assert span.parent is not None
+        assert call.context is not None
+        assert span.parent.span_id == call.context.span_id
+        assert span.start_time is not None
+        assert call.start_time is not None
+        assert span.start_time >= call.start_time
+    assert first.status.status_code is trace.StatusCode.ERROR
+    assert second.status.status_code is trace.StatusCode.UNSET
+    (waited,) = call.events
+    assert (waited.name, (waited.attributes or {})["secoda.wait.reason"]) == ("wait", "backoff")
+
+
+async def test_a_call_is_below_the_span_it_is_made_in_and_that_is_current_again(
+    connect: Connect, watched: Watched, group_id: str
+) -> None:
+    secoda = connect(on_event=watched.telemetry)
+    tracer = watched.tracer_provider.get_tracer("the caller's")
+    with tracer.start_as_current_span("request handler") as outer:
+        await asyncio.gather(secoda.groups.get(group_id), secoda.groups.get(group_id))
+        assert trace.get_current_span() is outer
+    calls = [span for span in watched.spans if span.name.startswith("GET auth")]
+    assert [span.parent and span.parent.span_id for span in calls] == [outer.get_span_context().span_id] * 2
+    requests = [span for span in watched.spans if span.name == "GET"]
+    assert {span.parent and span.parent.span_id for span in requests} == {
+        span.context and span.context.span_id for span in calls
+    }
+
+
+async def test_metrics_say_what_was_called_retried_and_waited_for_and_what_is_left(
+    connect: Connect, emulator: Emulator, watched: Watched
+) -> None:
+    secoda = connect(on_event=watched.telemetry, retry=RetryPolicy(attempts=2))
+    for number in range(31):
+        await secoda.groups.create(name=f"Team {number}")
+    emulator.faults.add(status=500, times=2)
+    with pytest.raises(ServerError):
+        await secoda.users.get("u1")
+    emulator.faults.add(drop="after", method="POST")
+    with pytest.raises(OutcomeUnknownError):
+        await secoda.groups.create(name="Unknown")
+    with pytest.raises(RateLimitError):
+        await asyncio.gather(
+            *(secoda.with_options(max_wait=0).groups.create(name=f"Late {number}") for number in range(30))
+        )
+    calls = {
+        (point.attributes["url.template"], point.attributes["secoda.outcome"]): point.value
+        for point in watched.points("secoda.client.calls")
+    }
+    assert calls["auth/group", "ok"] >= 31
+    assert calls["user/{id}", "failed"] == 1
+    assert calls["auth/group", "unknown"] == 1
+    assert calls["auth/group", "refused"] >= 1
+    (retried,) = watched.points("secoda.client.retries")
+    assert (retried.value, retried.attributes["url.template"]) == (1, "user/{id}")
+    waits = {
+        point.attributes["secoda.wait.reason"]: point.sum for point in watched.points("secoda.client.wait.duration")
+    }
+    assert waits["limit"] == about(60)
+    assert waits["backoff"] > 0
+    requests = watched.points("http.client.request.duration")
+    assert sum(point.count for point in requests) == len(emulator.requests)
+    (free,), (queued,) = (watched.points(f"secoda.client.limit.{name}") for name in ("free", "queued"))
+    assert (free.value, queued.value) == (secoda.limiter.state.free, 0)
+
+
+async def test_a_call_that_is_cancelled_is_counted_as_such(
+    connect: Connect, emulator: Emulator, watched: Watched
+) -> None:
+    secoda = connect(on_event=watched.telemetry)
+    emulator.faults.add(stall="before")
+    call = asyncio.create_task(secoda.groups.create(name="A"))
+    await until(lambda: emulator.requests)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    (point,) = watched.points("secoda.client.calls")
+    assert (point.attributes["secoda.outcome"], point.attributes["error.type"]) == ("cancelled", "CancelledError")
+    whole, request = watched.spans
+    assert (request.attributes or {})["error.type"] == "CancelledError"
+    assert whole.status.status_code is trace.StatusCode.ERROR
+
+
+@pytest.mark.requirement("ER-3")
+async def test_neither_the_key_nor_a_person_nor_what_they_wrote_is_told(
+    connect: Connect, emulator: Emulator, watched: Watched
+) -> None:
+    secoda = connect(on_event=watched.telemetry)
+    await secoda.groups.create(name="Canary group")
+    for method, path in (("GET", "user/canary@example.com"), ("GET", "tag")):
+        with pytest.raises(SecodaError):
+            await secoda.request(method, path, params={"q": "canary"})
+    shown = watched.shown()
+    assert emulator.api_key not in shown
+    assert "anary" not in shown
+    assert {span.name for span in watched.spans} == {"POST auth/group", "POST", "GET user/...", "GET", "GET tag"}
+
+
+def test_events_outside_of_calls_and_limits_of_any_kind_do_no_harm(watched: Watched) -> None:
+    watched.telemetry(WaitEvent(method="GET", path="/", reason="backoff", seconds=1.0))
+    watched.telemetry(AttemptEvent(method="GET", path="/", attempt=1, status=200, seconds=0.1))
+    assert not watched.spans
+
+    class Own(SlidingWindowLimiter):
+        __hash__ = None  # type: ignore[assignment]
+
+    start = CallStart(method="GET", template="user", address="127.0.0.1", port=80, limiter=Own())
+    watched.telemetry.call_ends(watched.telemetry.call_begins(start), None)
+    assert not watched.points("secoda.client.limit.free")
+
+
+def test_a_hook_that_cannot_begin_is_not_told_of_an_end(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def __call__(self, _event: object, /) -> None: ...
+
+        def call_begins(self, _start: object, /) -> None:
+            raise LookupError
+
+        def call_ends(self, _began: object, _error: BaseException | None, /) -> None:
+            raise AssertionError
+
+    notices = Notices(ManualClock(), Broken())
+    with notices.call(Request("GET", "/x"), "https://secoda.example", SlidingWindowLimiter()):
+        pass
+    assert caplog.messages == ["the on_event hook failed; the call goes on"]
+
+
+def test_a_line_of_a_log_is_easy_to_find() -> None:
+    assert str(AttemptEvent(method="GET", path="/api/v1/user", attempt=2, status=503, seconds=0.25)) == (
+        "attempt method=GET path=/api/v1/user attempt=2 status=503 seconds=0.250"
+    )
+    failed = AttemptEvent(method="GET", path="/u", attempt=1, status=None, seconds=30, error="RequestTimeoutError")
+    assert str(failed) == "attempt method=GET path=/u attempt=1 error=RequestTimeoutError seconds=30.000"
+    assert str(WaitEvent(method="POST", path="/g", reason="limit", seconds=12)) == (
+        "wait method=POST path=/g reason=limit seconds=12.000"
+    )
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    monkeypatch.delitem(sys.modules, "secoda_async.ext.opentelemetry")
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'secoda-async\[otel\]'"):
+        __import__("secoda_async.ext.opentelemetry")
