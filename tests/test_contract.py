@@ -44,6 +44,7 @@ HOMES = {
     "orjson": {"_engine.convert", "emulator"},
     "cyclopts": {"cli"},
     "rich": {"cli"},
+    "jinja2": {"cli.html"},
     "yaml": {"reconcile"},
     "redis": {"ext.redis_connection"},
     "opentelemetry": {"ext.opentelemetry"},

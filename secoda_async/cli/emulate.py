@@ -51,6 +51,7 @@ async def emulator(  # noqa: PLR0913 - one for each switch
             trailing_slash=trailing_slash,
             cursor_lists=cursor_lists,
             docs_literals=docs_literals,
+            page=True,
         )
         await server.start()
     except OSError as error:
@@ -66,7 +67,8 @@ async def emulator(  # noqa: PLR0913 - one for each switch
         else:
             screen.say(f"export SECODA_BASE_URL={server.url}")
             screen.say(f"export SECODA_API_KEY={server.api_key}")
-            screen.note(f"{len(server.groups)} groups, {len(server.users)} users; Ctrl-C ends it")
+            what = f"{len(server.groups)} groups, {len(server.users)} users"
+            screen.note(f"# {what}; look at {server.url}/ in a browser; Ctrl-C ends it")
         await asyncio.Event().wait()
     finally:
         await server.close()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from attrs import define
 from cyclopts import Group, Parameter
 
-from secoda_async import SecodaClient
+from secoda_async import Event, SecodaClient
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.cli.interrupts import Stops
 from secoda_async.reconcile.words import printable
@@ -58,7 +58,7 @@ class Connection(Output):
     ] = None
 
     @asynccontextmanager
-    async def client(self) -> AsyncGenerator[SecodaClient, None]:
+    async def client(self, on_event: Callable[[Event], object] | None = None) -> AsyncGenerator[SecodaClient, None]:
         """A client of that workspace.
 
         Raises:
@@ -77,7 +77,7 @@ class Connection(Output):
             if self.redis is not None:
                 limiter = _redis().RedisRateLimiter(self.redis, name=self._name())
                 await opened.enter_async_context(limiter)
-            client = SecodaClient(key, base_url=self.base_url, region=self.region, limiter=limiter)
+            client = SecodaClient(key, base_url=self.base_url, region=self.region, limiter=limiter, on_event=on_event)
             yield await opened.enter_async_context(client)
 
     @asynccontextmanager

@@ -13,14 +13,17 @@ from cyclopts import Group, Parameter
 from secoda_async import (
     DesiredState,
     Plan,
+    RateLimit,
     Report,
     SecodaClient,
     UnsafePlanError,
 )
 from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.html import Recorder, begun_page, plan_page, report_page
 from secoda_async.cli.interrupts import stopped_by_signals
 from secoda_async.cli.options import Connection
 from secoda_async.cli.screen import Screen, duration, show_plan
+from secoda_async.clock import SYSTEM_CLOCK
 from secoda_async.reconcile import words
 from secoda_async.reconcile.export import exported
 from secoda_async.reconcile.reader import SCHEMA
@@ -64,7 +67,7 @@ async def plan_command(
     *,
     out: Annotated[Path | None, Parameter(help="Save the plan here, for apply.")] = None,
     format: Annotated[  # noqa: A002 - the option's name
-        Literal["text", "json", "markdown"], Parameter(help="How to print it.")
+        Literal["text", "json", "markdown", "html"], Parameter(help="How to print it; html is a page.")
     ] = "text",
     detailed_exitcode: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Exit with 2 when there is something to do.")
@@ -79,14 +82,13 @@ async def plan_command(
         with screen.progress("reading the workspace", None):
             plan = await rules.plan(secoda, desired)
     if out is not None:
-        try:
-            out.write_text(plan.to_json(), "utf-8")
-        except OSError as error:
-            raise CommandError(f"{out}: can't be written: {error.strerror}", Exit.USAGE) from None
+        _write(out, plan.to_json())
     if options.json or format == "json":
         screen.document(json.loads(plan.to_json()))
     elif format == "markdown":
         sys.stdout.write(words.markdown(plan))
+    elif format == "html":
+        sys.stdout.write(plan_page(plan, file.name))
     else:
         show_plan(screen, plan)
     return Exit.CHANGES if detailed_exitcode and not plan.is_empty else Exit.DONE
@@ -105,6 +107,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     ] = "raise",
     deadline: Annotated[str | None, Parameter(help="Stop after so long, such as 90s, 12m or 1h.")] = None,
     log: Annotated[Path | None, Parameter(help="Append a line of JSON before and after each write.")] = None,
+    report: Annotated[Path | None, Parameter(help="Write a page (HTML) of what became of it.")] = None,
     rules: Rules = _RULES,
     options: Connection = _DEFAULT,
 ) -> int:
@@ -120,8 +123,11 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     asks = not yes and sys.stdin.isatty()
     if not yes and not asks and isinstance(wanted, DesiredState):
         raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
+    recorder = Recorder(SYSTEM_CLOCK)
+    if report is not None:
+        _write(report, begun_page())  # if that is not possible, nothing else is written either
     async with AsyncExitStack() as held:
-        secoda = await held.enter_async_context(options.client())
+        secoda = await held.enter_async_context(options.client(recorder if report is not None else None))
         with stopped_by_signals(screen.warn, seconds) as stops:
             if not asks:
                 await held.enter_async_context(options.alone(stops))
@@ -132,7 +138,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
                 await held.enter_async_context(options.alone(stops))
             stops.finishes_writes = True
             with screen.progress("applying", plan.writes, secoda.time_left) as bar:
-                report = await secoda.apply(
+                result = await secoda.apply(
                     plan,
                     approve=approve,
                     on_drift=on_drift,
@@ -140,13 +146,15 @@ async def apply_command(  # noqa: PLR0913 - each is an option
                     on_progress=lambda now: bar.reach(now.done, now.failed),
                     stop=stops.event,
                 )
+    if report is not None:
+        _write(report, report_page(plan, result, recorder, getattr(secoda.limiter, "limit", RateLimit())))
     try:
-        _tell(screen, plan, report)
+        _tell(screen, plan, result)
     except OSError:  # nobody reads stdout any more, but it is done
-        screen.note(f"{_ends(report)}; nobody reads the output", style="red")
-    if report.ok:
+        screen.note(f"{_ends(result)}; nobody reads the output", style="red")
+    if result.ok:
         return Exit.DONE
-    return stops.code if stops.event.is_set() and not report.counts.get("failed") else Exit.SOME_FAILED
+    return stops.code if stops.event.is_set() and not result.counts.get("failed") else Exit.SOME_FAILED
 
 
 async def export_command(
@@ -167,6 +175,13 @@ async def export_command(
 def schema_command() -> None:
     """Print the JSON Schema of a file of groups."""
     sys.stdout.write(SCHEMA.read_text("utf-8"))
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise CommandError(f"{file}: can't be written: {error.strerror}", Exit.USAGE) from None
 
 
 def _saved_plan(file: Path) -> Plan | None:

@@ -13,6 +13,7 @@ from secoda_async.emulator.application import Application, Sent
 from secoda_async.emulator.clock import Calendar, Clock, ScaledClock, Waits
 from secoda_async.emulator.faults import Fault, Faults
 from secoda_async.emulator.log import RecordedRequest
+from secoda_async.emulator.page import Page
 from secoda_async.emulator.seed import Maker
 from secoda_async.emulator.settings import Switches, loopback, port_number, positive
 from secoda_async.emulator.workspace import Workspace
@@ -55,6 +56,8 @@ class Emulator(Switches):
     """How fast its clock runs: at 60 a minute lasts a second."""
     seed: int = attrs.field(default=0, on_setattr=attrs.setters.frozen)
     """What ids, and made-up groups and people, follow from."""
+    page: bool = attrs.field(default=False, on_setattr=attrs.setters.frozen)
+    """Serve a page at `/` that shows what goes on, and switches faults on."""
     requests: list[RecordedRequest] = attrs.field(init=False, factory=list[RecordedRequest], repr=False)
     """All requests, in order of arrival."""
     faults: Faults = attrs.field(init=False, factory=Faults, repr=False)
@@ -106,6 +109,8 @@ class Emulator(Switches):
         if self._runner is not None:
             raise RuntimeError("the emulator runs already")
         application = web.Application(client_max_size=LARGEST_BODY)
+        if self.page:
+            application.add_routes(Page(self).routes())
         application.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(
             application,
@@ -201,6 +206,13 @@ class Emulator(Switches):
         Counted by their arrival at the application, so without those that a fault kept from it.
         """
         return self._application.throttle.busiest(self.window)
+
+    def limit_state(self) -> dict[str, float | None]:
+        """Return the limit now: `used` places `of` so many (None: any) in `window` seconds; seconds to the `next`."""
+        used, wait = self._application.throttle.used(self.clock.now(), self.window)
+        limit = self.writes_per_window
+        is_full = limit is not None and used >= limit
+        return {"of": limit, "window": self.window, "used": used, "next": wait if is_full else 0.0}
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         """Take a request through its fault, if it has one, to an answer."""

@@ -39,6 +39,11 @@ class Throttle:
         self._accepted.append(now)
         return None
 
+    def used(self, now: float, window: float) -> tuple[int, float]:
+        """Return how many places are taken, and the seconds until the first of them is free again."""
+        taken = [at for at in self._accepted if now - at < window]
+        return len(taken), taken[0] + window - now if taken else 0.0
+
     def busiest(self, window: float) -> int:
         """Return the most writes, accepted or refused, that came within any `window` seconds."""
         most = first = 0
