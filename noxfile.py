@@ -78,8 +78,10 @@ def pinned(requirement: str) -> str:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run every program in the README and the docs, and check their links."""
+    """Build the docs, where a warning is an error, and run every program and command in them and in the README."""
     session.install("-e", WHOLE, *group("docs"))
+    site = Path(session.create_tmp()) / "site"
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "--fresh-env", "docs", str(site))
     session.run("pytest", "tests/test_docs.py", *session.posargs)
 
 

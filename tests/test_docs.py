@@ -1,8 +1,10 @@
 """The README and the docs: their programs run, their links lead somewhere, their tables are what the code does."""
 
 import ast
+import asyncio
 import inspect
 import os
+import pty
 import re
 import shlex
 import subprocess
@@ -35,6 +37,7 @@ from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredState
 
 HERE = Path(__file__).parent.parent
+MODULES_SHOWN_WHOLE = ("secoda_async.errors", "secoda_async.events")
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").glob("*.md"))]
 
 
@@ -129,6 +132,51 @@ def commands() -> Iterator[tuple[str, str]]:
             if found := re.search(r"(?:^|run: |&& |^ +)(secoda-async .*)", line):
                 text = re.sub(r"\$\{APPROVE:\+(.*)\}", r"\1", found[1])  # as when it is set
                 yield str(block), text.replace("$APPROVE", "0123456789abcdef")
+
+
+OUR_COMMANDS = [block for block in blocks("sh") if block.text.startswith(("secoda-async", "export"))]
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in OUR_COMMANDS}), ids=lambda page: page.name)
+async def test_every_command_line_in_the_docs_runs(page: Path, tmp_path: Path) -> None:
+    """One after the other, in a folder with a file of groups, on a terminal where a person says yes."""
+    (tmp_path / "groups.yaml").write_text("groups:\n- name: Stewards\n- name: Analysts\n", "utf-8")
+    async with Emulator(groups=20, users=[{"email": "ana@example.com"}]) as workspace:
+        environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "SECODA_BASE_URL": workspace.url,
+            "SECODA_API_KEY": workspace.api_key,
+        }
+        for number, block in enumerate(block for block in OUR_COMMANDS if block.page == page):
+            async with SecodaClient(workspace.api_key, base_url=workspace.url) as secoda:
+                await secoda.groups.create(name=f"By hand {number}")
+            for line in block.text.splitlines():
+                if line.startswith("export "):
+                    continue  # the key: it is there
+                ours, theirs = pty.openpty()
+                os.write(ours, b"yes\n")
+                process = await asyncio.create_subprocess_exec(
+                    "bash", "-c", line, cwd=tmp_path, env=environment,
+                    stdin=theirs, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+                )  # fmt: skip
+                said, _ = await process.communicate()
+                os.close(ours)
+                os.close(theirs)
+                promised = re.search(r"# (\d+):", line)
+                assert process.returncode == int(promised[1] if promised else 0), (line, said.decode())
+                if "# nothing to do" in line:
+                    assert b"nothing to do" in said
+
+
+def test_every_public_name_is_in_the_api_reference() -> None:
+    text = (HERE / "docs" / "api.md").read_text("utf-8")
+    of_modules = {
+        name
+        for name in secoda_async.__all__
+        if getattr(getattr(secoda_async, name), "__module__", None) in MODULES_SHOWN_WHOLE
+    }
+    named = set(re.findall(r"secoda_async\.(?:\w+\.)*(\w+)$", text, re.MULTILINE))
+    assert set(secoda_async.__all__) - {"__version__", "Event"} <= named | of_modules
 
 
 @pytest.mark.parametrize(("place", "line"), sorted(set(commands())))

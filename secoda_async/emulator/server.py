@@ -32,11 +32,10 @@ NO_FAULT = Fault()
 class Emulator(Switches):
     """A Secoda workspace on 127.0.0.1 (the other switches: `Switches`).
 
-    Example:
-        ```python
+    Example::
+
         async with Emulator(groups=315, users=500) as emulator:
             client = SecodaClient(api_key=emulator.api_key, base_url=emulator.url)
-        ```
 
     Args:
         groups: How many groups to make up, or the groups themselves: mappings with any of `name`, `icon`,
@@ -145,7 +144,7 @@ class Emulator(Switches):
 
     @property
     def url(self) -> str:
-        """The origin, `http://127.0.0.1:PORT`; the API is below `/api/v1`.
+        """The origin, on this machine and with its port, below which the API is (`/api/v1`).
 
         Raises:
             RuntimeError: The emulator does not run.

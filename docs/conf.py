@@ -1,0 +1,35 @@
+"""How the docs are built: `nox -s docs`, or `sphinx-build -W docs site`. Nothing is fetched."""
+
+from secoda_async import __version__
+
+project = "secoda_async"
+author = "The secoda_async authors"
+copyright = "The secoda_async authors"  # noqa: A001 - Sphinx's name
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "cyclopts.ext.sphinx"]
+exclude_patterns = ["examples"]
+source_suffix = {".md": "markdown"}
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "separated"
+autodoc_default_options = {"members": True, "undoc-members": False}
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+default_role = "code"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
+
+html_theme = "furo"
+html_title = f"secoda_async {__version__}"
+html_theme_options = {"navigation_with_keys": True}
+html_show_sphinx = False
+html_copy_source = False
+suppress_warnings = ["misc.highlighting_failure"]  # Pygments knows no CSV
+highlight_language = "none"
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
