@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["tests", "lint", "typing", "minimum", "docs", "demo", "soak"]
+nox.options.sessions = ["tests", "lint", "typing", "package", "minimum", "docs", "demo", "soak"]
 
 HERE = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -55,6 +55,13 @@ def typing(session: nox.Session) -> None:
     with session.chdir(session.create_tmp()):  # away from the checkout
         session.run("mypy", "--strict", str(program))
         session.run("pyright", str(program))
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel and the sdist, install each, each extra alone, and run every command for the first time."""
+    session.install("hatchling", "twine")
+    session.run("python", "tests/package_check.py", session.create_tmp())
 
 
 @nox.session
