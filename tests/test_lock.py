@@ -86,6 +86,31 @@ class TestHolding:
         with pytest.raises(LockedError, match="another program"):
             await lock().__aenter__()
 
+    async def test_the_same_object_holds_it_once_at_a_time(self, lock: Lock, redis: WatchedRedis) -> None:
+        held = lock()
+        async with held:
+            held.lost.set()
+            with pytest.raises(LockedError):
+                await held.__aenter__()
+            assert held.lost.is_set()
+            assert await redis.exists(KEY)
+        async with held:
+            assert not held.lost.is_set()
+
+    async def test_one_that_is_cancelled_while_it_asks_leaves_nothing_locked(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        for turns in range(12):
+            taking = asyncio.create_task(lock().__aenter__())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            if not taking.cancelled():
+                await taking.result().__aexit__(None, None, None)
+            await clock.advance(0)
+            assert not await redis.exists(KEY), turns
+
     async def test_the_lease_is_renewed_for_as_long_as_it_is_held(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock
     ) -> None:

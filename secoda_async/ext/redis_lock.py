@@ -101,7 +101,6 @@ class RedisLock:
             TransportError: When Redis does not answer.
             ConfigurationError: When Redis refuses the user or the command.
         """
-        self.lost.clear()
         async with AsyncExitStack() as held:
             redis = self._address
             if isinstance(redis, str):
@@ -109,8 +108,10 @@ class RedisLock:
                 held.push_async_callback(redis.aclose)
             key = f"secoda-async:{{{self.name}}}:lock"
             lock = redis.lock(key, timeout=self._lease, thread_local=False)
-            await self._take(redis, lock, key)
-            held.push_async_callback(self._release, lock)
+            token = f"{_this_run()}#{uuid4().hex}"
+            held.push_async_callback(self._release, lock, token)  # though taking fails: it may have been given
+            await self._take(redis, lock, key, token)
+            self.lost.clear()
             renewing = asyncio.create_task(self._renew(lock))
             held.push_async_callback(_cancelled, renewing)
             self._held = held.pop_all()
@@ -122,9 +123,8 @@ class RedisLock:
         """Let the next one in."""
         await self._held.aclose()
 
-    async def _take(self, redis: Redis, lock: Lock, key: str) -> None:
+    async def _take(self, redis: Redis, lock: Lock, key: str, token: str) -> None:
         began = self._clock.now()
-        token = f"{_this_run()}#{uuid4().hex}"
         while True:
             asked = self._clock.now()
             if await self._asked(lock.acquire(blocking=False, token=token)):
@@ -154,9 +154,9 @@ class RedisLock:
         _log.error("the lock of %r is lost (%s): nothing more is to be written", self.name, why)
         self.lost.set()
 
-    async def _release(self, lock: Lock) -> None:
+    async def _release(self, lock: Lock, token: str) -> None:
         with suppress(LockNotOwnedError, TransportError, ConfigurationError):  # then the lease lets it go
-            await self._asked(lock.release())
+            await self._asked(lock.do_release(token.encode()))
 
     async def _asked(self, question: Awaitable[T]) -> T:
         """Redis's answer, in time."""
@@ -189,6 +189,7 @@ def _this_run() -> str:
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    """Cancel it until it is: redis-py may overhear it, before Python 3.12."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=PATIENCE)
