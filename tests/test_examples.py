@@ -21,6 +21,7 @@ from secoda_async.ext.web import answer_to
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 CALLERS = 200
+JSON = {"Content-Type": "application/json"}
 LATENCY = 0.02
 """Seconds for an answer of the emulator: time enough to hang up before it comes."""
 
@@ -164,8 +165,9 @@ async def test_what_goes_wrong_is_answered_with_what_to_do(program: str) -> None
             async with session.get(f"{service.url}/groups/missing") as answer:
                 assert answer.status == 404
             for body in (b"", b"{}", b'{"name": " "}'):
-                async with session.post(f"{service.url}/groups", data=body) as answer:
+                async with session.post(f"{service.url}/groups", data=body, headers=JSON) as answer:
                     assert answer.status == 422
+                    assert (await answer.json())["error"]
             async with session.get(URL(service.url + "/groups/a%2Fb", encoded=True)) as answer:
                 assert answer.status == 422  # an id that can't be one: not sent
             workspace.faults.add(drop="after", method="POST")
@@ -181,22 +183,27 @@ async def test_what_goes_wrong_is_answered_with_what_to_do(program: str) -> None
     assert clean(service.said), service.said
 
 
-async def test_a_caller_of_the_fastapi_service_who_has_less_time_says_so() -> None:
-    async with Emulator(users=1, latency=1) as workspace, running("fastapi_service.py", workspace) as service:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"{service.url}/groups/any", headers={"X-Deadline": "0.005"}) as answer,
-        ):
-            assert answer.status == 504
-            assert "deadline of 0.005 s" in (await answer.json())["error"]
+@SERVICES
+async def test_a_caller_who_has_less_time_says_so(program: str) -> None:
+    async with Emulator(users=1, latency=1) as workspace, running(program, workspace) as service:
+        async with aiohttp.ClientSession() as session:
+            url = f"{service.url}/groups/any"
+            async with session.get(url, headers={"X-Deadline": "0.005"}) as answer:
+                assert answer.status == 504
+                assert "deadline of 0.005 s" in (await answer.json())["error"]
+            for wrong in ("0", "-1", "soon", "nan"):
+                async with session.get(url, headers={"X-Deadline": wrong}) as answer:
+                    assert answer.status == 422, wrong
+                    assert "deadline" in (await answer.json())["error"].lower()
         await service.ended()
 
 
 @pytest.mark.requirement("RL-6", "ER-3")
 def test_an_answer_says_what_the_caller_can_mend_and_nothing_of_the_rest() -> None:
-    limited = RateLimitError("the write limit is spent")
+    limited = RateLimitError("longer than max_wait")
     limited.retry_after = 1.2
     assert (answer_to(limited).status, answer_to(limited).headers) == (429, {"Retry-After": "2"})
+    assert answer_to(limited).body == {"error": "too many writes just now"}  # max_wait is not the caller's
     assert answer_to(ConflictError("there is one already")).body == {"error": "there is one already"}
     rest = answer_to(SecodaError("the key of https://inner.example is refused"))
     assert (rest.status, rest.body, rest.headers) == (502, {"error": "Secoda can't be asked just now"}, {})

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,13 +90,44 @@ class TestHolding:
     async def test_the_same_object_holds_it_once_at_a_time(self, lock: Lock, redis: WatchedRedis) -> None:
         held = lock()
         async with held:
-            held.lost.set()
-            with pytest.raises(LockedError):
+            await redis.delete(KEY)
+            with pytest.raises(ConfigurationError, match="make one for each run"):
                 await held.__aenter__()
-            assert held.lost.is_set()
-            assert await redis.exists(KEY)
         async with held:
             assert not held.lost.is_set()
+            assert await redis.exists(KEY)
+
+    async def test_it_says_who_holds_it(self, lock: Lock, server: RedisServer) -> None:
+        assert await lock().holder() is None
+        async with lock():
+            other = RedisLock(server.url, name="acme")
+            assert (await other.holder() or "").startswith("process ")
+
+    async def test_one_whose_answer_was_lost_is_ours(
+        self, lock: Lock, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
+    ) -> None:
+        given = redis.set
+
+        async def twice(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py sends it again by itself
+            await given(*args, **options)
+            return await given(*args, **options)
+
+        monkeypatch.setattr(redis, "set", twice)
+        async with lock() as held:
+            await clock.advance(60)
+            assert not held.lost.is_set()
+        assert not await redis.exists(KEY)
+
+    def test_it_can_be_used_on_another_event_loop(self, server: RedisServer) -> None:
+        lock = RedisLock(server.url, name="loops")
+
+        async def use() -> None:
+            async with lock:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(lock.lost.wait(), 0.001)
+
+        for _ in range(2):
+            asyncio.run(use())
 
     async def test_one_that_is_cancelled_while_it_asks_leaves_nothing_locked(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock
@@ -142,9 +174,9 @@ class TestLosing:
                 clock = ManualClock(come_to_rest=rest_of(redis))
                 async with RedisLock(redis, name="acme", lease_seconds=30, clock=clock) as held:
                     own.stop()
-                    await clock.advance(19)
+                    await clock.advance(19.9)
                     assert not held.lost.is_set()
-                    await clock.advance(1)
+                    await clock.advance(0.1)
                     assert held.lost.is_set()
                 with pytest.raises(TransportError, match="the lock of 'acme' can't be reached in Redis") as failed:
                     await RedisLock(redis, name="acme").__aenter__()
@@ -157,7 +189,7 @@ class TestLosing:
     ) -> None:
         async with lock(lease_seconds=30) as held:
             await redis.execute_command("ACL", "SETUSER", "default", "-@scripting")
-            await clock.advance(10)
+            await clock.advance(8)
             await redis.execute_command("ACL", "SETUSER", "default", "+@all")
             await redis.pexpire(KEY, 1000)
             await clock.advance(10)
@@ -187,16 +219,19 @@ class TestLosing:
     ("settings", "said"),
     [
         ({"name": ""}, "name must be text"),
-        ({"max_wait": -1}, "max_wait must be a number 0 or more"),
+        ({"max_wait": -1}, "max_wait must be a number of at least 0"),
         ({"max_wait": True}, "max_wait must be"),
-        ({"lease_seconds": 0}, "lease_seconds must be a number greater than 0"),
+        ({"lease_seconds": 0.5}, "lease_seconds must be a number of at least 1"),
+        ({"url_or_client": "redis://127.0.0.1?canary=1"}, "options that redis-py knows"),
+        ({"url_or_client": "rediss://127.0.0.1?ssl_cert_reqs=canary"}, "options that redis-py knows"),
         ({"lease_seconds": "30"}, "lease_seconds must be"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], said: str) -> None:
-    usual: dict[str, Any] = {"name": "acme"}
-    with pytest.raises(ConfigurationError, match=said):
-        RedisLock("redis://127.0.0.1", **usual | settings)
+    usual: dict[str, Any] = {"url_or_client": "redis://127.0.0.1", "name": "acme"}
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        RedisLock(**usual | settings)
+    assert "canary" not in str(refused.value)
 
 
 class TestCommand:
@@ -226,7 +261,7 @@ class TestCommand:
     async def test_one_that_is_lost_ends_the_run(
         self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("secoda_async.ext.redis_lock.LEASE", 0.9)
+        monkeypatch.setattr("secoda_async.ext.redis_lock.LEASE", 1)
         Path(file).write_text(  # noqa: ASYNC240 - a test's
             json.dumps({"groups": [{"name": f"Team {number}"} for number in range(40)]}), "utf-8"
         )
@@ -255,7 +290,21 @@ class TestCommand:
         told = await shell.run("apply", file, "--yes")
         assert told.code == Exit.USAGE
         assert "--redis needs --workspace" in told.err
+        monkeypatch.setenv("SECODA_WORKSPACE", "acme")
+        monkeypatch.delenv("SECODA_REDIS_URL")
+        told = await shell.run("apply", file, "--yes")
+        assert told.code == Exit.USAGE
+        assert "say where that is with --redis" in told.err
         assert not workspace.requests
+
+    async def test_a_redis_that_is_away_is_69_and_called_that(
+        self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SECODA_REDIS_URL", "redis://127.0.0.1:1")
+        told = await shell.run("apply", file, "--yes")
+        assert told.code == Exit.UNAVAILABLE
+        assert "where Redis is (--redis, SECODA_REDIS_URL); nothing was written" in told.err
+        assert not workspace.writes
 
     async def test_without_the_extra_it_says_what_to_install(
         self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch

@@ -3,10 +3,12 @@
     SECODA_API_KEY=... python aiohttp_service.py --port 8081
 
 Nobody waits long: a call that can't end within five seconds is answered with 504, and a create that would wait
-longer than two for the write limit with 429, at once and before anything is sent.
+longer than two for the write limit with 429, at once and before anything is sent. A caller who has less time says
+so: `X-Deadline: 0.5`.
 """
 
 import argparse
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -18,14 +20,32 @@ from secoda_async import SecodaClient, SecodaError, to_dict
 from secoda_async.ext.web import answer_to
 
 SECODA: Final = web.AppKey("SECODA", SecodaClient)
+DEADLINE: Final = web.AppKey("DEADLINE", float)
 
 routes = web.RouteTableDef()
+
+
+def unprocessable(why: str) -> web.HTTPUnprocessableEntity:
+    """Tell the caller what is wrong with the request."""
+    return web.HTTPUnprocessableEntity(text=json.dumps({"error": why}), content_type="application/json")
+
+
+def secoda_for(request: web.Request) -> SecodaClient:
+    """Give a request the client, which has no more time than the request."""
+    secoda = request.app[SECODA]
+    try:
+        seconds = float(request.headers.get("X-Deadline", "inf"))
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise unprocessable("X-Deadline must be a number of seconds greater than 0")
+    return secoda if seconds >= request.app[DEADLINE] else secoda.with_options(deadline=seconds)
 
 
 @routes.get("/groups/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one group."""
-    group = await request.app[SECODA].groups.get(request.match_info["id"])
+    group = await secoda_for(request).groups.get(request.match_info["id"])
     return web.json_response(to_dict(group))
 
 
@@ -40,8 +60,8 @@ async def create(request: web.Request) -> web.Response:
         case {"name": str(name)} if name.strip():
             pass
         case _:  # not worth one of thirty writes a minute
-            raise web.HTTPUnprocessableEntity(text='a group is made from a document such as {"name": "Analysts"}')
-    group = await request.app[SECODA].groups.create(name=name)
+            raise unprocessable('a group is made from a document such as {"name": "Analysts"}')
+    group = await secoda_for(request).groups.create(name=name)
     return web.json_response(to_dict(group), status=201)
 
 
@@ -70,6 +90,7 @@ def with_secoda(deadline: float, max_wait: float) -> Callable[[web.Application],
 def service(deadline: float = 5, max_wait: float = 2) -> web.Application:
     """Put the service together; both arguments are seconds."""
     app = web.Application(middlewares=[errors_as_answers])
+    app[DEADLINE] = deadline
     app.cleanup_ctx.append(with_secoda(deadline, max_wait))
     app.add_routes(routes)
     return app

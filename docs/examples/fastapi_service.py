@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 import uvicorn
 from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
@@ -90,6 +91,13 @@ async def answer_errors(request: Request, error: SecodaError) -> JSONResponse:
     logging.getLogger("service").warning("%s %s: %s", request.method, request.url.path, error)
     answer = answer_to(error)
     return JSONResponse(answer.body, answer.status, answer.headers)
+
+
+@app.exception_handler(RequestValidationError)
+async def answer_bad_requests(_request: Request, error: RequestValidationError) -> JSONResponse:
+    """Answer in the shape that all errors have."""
+    why = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return JSONResponse({"error": why}, 422)
 
 
 @app.exception_handler(ClientDisconnect)

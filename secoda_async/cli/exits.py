@@ -87,6 +87,8 @@ _ADVICE: Final[tuple[tuple[type[SecodaError], str], ...]] = (
 
 def advice_for(error: Exception) -> str | None:
     """What to do about an error, where its own text does not say."""
+    if isinstance(error, TransportError) and error.method is None:
+        return "Check the network, and where Redis is (--redis, SECODA_REDIS_URL); nothing was written."
     return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), None)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from attrs import define
 from cyclopts import Group, Parameter
 
-from secoda_async import Event, SecodaClient
+from secoda_async import Event, SecodaClient, TransportError
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.cli.interrupts import Stops
 from secoda_async.reconcile.words import printable
@@ -72,11 +72,15 @@ class Connection(Output):
         key = None
         if self.api_key_file is not None:
             key = _read_key(self.api_key_file)
+        if self.workspace is not None and self.redis is None:
+            raise CommandError("--workspace is a name in Redis: say where that is with --redis", Exit.USAGE)
         async with AsyncExitStack() as opened:
             limiter = None
             if self.redis is not None:
                 limiter = _redis().RedisRateLimiter(self.redis, name=self._name())
                 await opened.enter_async_context(limiter)
+                with suppress(TransportError):  # it is logged; and said again to who would write
+                    await limiter.look()
             client = SecodaClient(key, base_url=self.base_url, region=self.region, limiter=limiter, on_event=on_event)
             yield await opened.enter_async_context(client)
 

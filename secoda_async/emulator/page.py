@@ -98,6 +98,7 @@ class Page:
         return _json(
             {
                 "url": emulator.url,
+                "key": emulator.api_key,
                 "numbers": {
                     "groups-count": len(emulator.groups),
                     "users-count": len(emulator.users),

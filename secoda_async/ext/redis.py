@@ -197,6 +197,17 @@ class RedisRateLimiter:
             raise
         return _Place(self, token, mine)
 
+    async def look(self) -> LimitState:
+        """Ask Redis how the limit is now, and take no place.
+
+        Raises:
+            TransportError: When Redis does not answer, unless `on_unavailable="local"`.
+            ConfigurationError: When Redis refuses the user or the command.
+        """
+        if not self._is_alone():
+            await self._ask("")
+        return self.state
+
     async def pause(self, seconds: float | None) -> None:
         """Let nobody start for so many seconds (None: for one window), and space what comes after it."""
         await self._own.pause(seconds)

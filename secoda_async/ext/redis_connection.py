@@ -1,13 +1,13 @@
 """Where redis-py is imported, and what its users here share: the checks of their arguments, a connection."""
 
 from math import inf
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from secoda_async.errors import ConfigurationError
 
 try:
     from redis.asyncio import Redis
-    from redis.asyncio.connection import parse_url
+    from redis.asyncio.connection import Connection, parse_url
     from redis.asyncio.lock import Lock
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
@@ -46,9 +46,12 @@ def check_address(url_or_client: object) -> None:
     """Refuse what leads to no Redis, without showing it: it may hold a password."""
     if isinstance(url_or_client, str):
         try:
-            parse_url(url_or_client)
-        except ValueError:  # its text may show the password
-            raise ConfigurationError("the URL of Redis must be redis://host, rediss://host or unix:///path") from None
+            settings: dict[str, Any] = {**parse_url(url_or_client)}
+            settings.pop("connection_class", Connection)(**settings)  # as it is made later; nothing is opened
+        except (ValueError, TypeError, RedisError):  # its text may show the password
+            raise ConfigurationError(
+                "the URL of Redis must be redis://host, rediss://host or unix:///path, with options that redis-py knows"
+            ) from None
     elif not isinstance(url_or_client, Redis):
         kind = type(url_or_client).__name__
         raise ConfigurationError(f"give the URL of Redis or a redis.asyncio.Redis, not {kind}")
@@ -60,9 +63,10 @@ def check_name(name: object) -> None:
         raise ConfigurationError(f"name must be text without braces, such as 'acme', not {name!r}")
 
 
-def check_seconds(setting: str, seconds: object, *, or_none: bool = False) -> None:
-    """Refuse what is no time."""
+def check_seconds(setting: str, seconds: object, *, least: float | None = None) -> None:
+    """Refuse what is no time: a number from `least` up, or without it any greater than 0."""
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not (is_number and 0 <= cast("float", seconds) < inf and (or_none or seconds)):
-        least = "0 or more" if or_none else "greater than 0"
-        raise ConfigurationError(f"{setting} must be a number {least}, not {seconds!r}")
+    fits = is_number and cast("float", seconds) < inf and (seconds > 0 if least is None else seconds >= least)  # type: ignore[operator]
+    if not fits:
+        bound = "greater than 0" if least is None else f"of at least {least:g}"
+        raise ConfigurationError(f"{setting} must be a number {bound}, not {seconds!r}")

@@ -39,6 +39,9 @@ LOOK_EVERY: Final = 0.5
 LEASE: Final = 30.0
 """Seconds: as long as an attempt of a write may take by default."""
 
+SHORTEST: Final = 1.0
+"""Seconds: a shorter lease could not be renewed in time over a network."""
+
 
 class RedisLock:
     """Hold a workspace, so that no other run that asks for the same `name` writes there meanwhile.
@@ -47,7 +50,7 @@ class RedisLock:
             plan = await secoda.plan(desired)
             report = await secoda.apply(plan, stop=lock.lost)
 
-    It is redis-py's own lock, with a lease that is renewed three times while it lasts: a run that is killed holds it
+    It is redis-py's own lock, with a lease that is renewed all along: a run that is killed holds it
     for a lease at most. When it can't be renewed, or somebody has taken it, `lost` is set, a third of the lease
     before it could be another's: `apply(stop=lock.lost)` then ends what is on the wire and writes nothing more.
     """
@@ -78,9 +81,9 @@ class RedisLock:
         """
         check_address(url_or_client)
         check_name(name)
-        check_seconds("max_wait", max_wait, or_none=True)
+        check_seconds("max_wait", max_wait, least=0)
         lease = LEASE if lease_seconds is None else lease_seconds
-        check_seconds("lease_seconds", lease)
+        check_seconds("lease_seconds", lease, least=SHORTEST)
         self.name = name
         self.lost = asyncio.Event()
         """Set when the lock is, or may soon be, another run's."""
@@ -89,8 +92,10 @@ class RedisLock:
         self._lease = lease
         self._clock = clock or SYSTEM_CLOCK
         self._lifetime = Lifetime(self._clock)
+        self._key = f"secoda-async:{{{name}}}:lock"
         self._until = 0.0
         """When the lease ends, if it is not renewed."""
+        self._is_taken = False
         self._held = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -99,21 +104,20 @@ class RedisLock:
         Raises:
             LockedError: When another run holds it; `holder` says which.
             TransportError: When Redis does not answer.
-            ConfigurationError: When Redis refuses the user or the command.
+            ConfigurationError: When Redis refuses the user or the command, or this object holds the lock already.
         """
+        if self._is_taken:
+            raise ConfigurationError(f"this lock of {self.name!r} is held or being taken: make one for each run")
+        self._is_taken = True
         async with AsyncExitStack() as held:
-            redis = self._address
-            if isinstance(redis, str):
-                redis = own_connection(redis)
-                held.push_async_callback(redis.aclose)
-            key = f"secoda-async:{{{self.name}}}:lock"
-            lock = redis.lock(key, timeout=self._lease, thread_local=False)
+            held.callback(setattr, self, "_is_taken", False)  # noqa: FBT003 - setattr's value
+            self.lost = asyncio.Event()  # of this event loop
+            redis = await self._connected(held)
+            lock = redis.lock(self._key, timeout=self._lease, thread_local=False)
             token = f"{_this_run()}#{uuid4().hex}"
             held.push_async_callback(self._release, lock, token)  # though taking fails: it may have been given
-            await self._take(redis, lock, key, token)
-            self.lost.clear()
-            renewing = asyncio.create_task(self._renew(lock))
-            held.push_async_callback(_cancelled, renewing)
+            await self._take(redis, lock, token)
+            held.push_async_callback(_cancelled, asyncio.create_task(self._renew(lock)))
             self._held = held.pop_all()
         return self
 
@@ -123,28 +127,48 @@ class RedisLock:
         """Let the next one in."""
         await self._held.aclose()
 
-    async def _take(self, redis: Redis, lock: Lock, key: str, token: str) -> None:
+    async def holder(self) -> str | None:
+        """Who holds it just now: its process, its machine and since when; None when it is free.
+
+        Raises:
+            TransportError: When Redis does not answer.
+            ConfigurationError: When Redis refuses the user or the command.
+        """
+        async with AsyncExitStack() as opened:
+            redis = await self._connected(opened)
+            return _named(await self._asked(redis.get(self._key)))
+
+    async def _connected(self, opened: AsyncExitStack) -> Redis:
+        """The client to ask with; closed with the stack when it is ours."""
+        if not isinstance(self._address, str):
+            return self._address
+        redis = own_connection(self._address)
+        opened.push_async_callback(redis.aclose)
+        return redis
+
+    async def _take(self, redis: Redis, lock: Lock, token: str) -> None:
         began = self._clock.now()
         while True:
             asked = self._clock.now()
-            if await self._asked(lock.acquire(blocking=False, token=token)):
+            given = await self._asked(lock.acquire(blocking=False, token=token))
+            holder = token.encode() if given else await self._asked(redis.get(self._key))
+            if holder in (token, token.encode()):  # not given, and ours: the first answer was lost on the way
+                lock.local.token = token.encode()
                 self._until = asked + self._lease
                 return
-            holder = await self._asked(redis.get(key))
             left = began + self._max_wait - self._clock.now()
             if left <= 0:
-                raise self._locked(holder)
+                raise self._locked(_named(holder))
             await sleep(self._clock, min(LOOK_EVERY, left))
 
     async def _renew(self, lock: Lock) -> None:
         """Keep it, for as long as that can be known; then say that it is lost."""
-        third = self._lease / 3
         why = "Redis does not answer"
-        while self._clock.now() < self._until - third:
-            await sleep(self._clock, third)
+        while (left := self._left()) > 0:
+            await sleep(self._clock, min(self._lease / 4, left))
             asked = self._clock.now()
             try:
-                await self._asked(lock.reacquire())
+                await self._asked(lock.reacquire(), min(PATIENCE, self._left()))
             except (TransportError, ConfigurationError):
                 continue  # Redis may be back in time
             except LockNotOwnedError:
@@ -154,14 +178,18 @@ class RedisLock:
         _log.error("the lock of %r is lost (%s): nothing more is to be written", self.name, why)
         self.lost.set()
 
+    def _left(self) -> float:
+        """Seconds until a third of the lease is left: from then on nothing more is begun."""
+        return self._until - self._lease / 3 - self._clock.now()
+
     async def _release(self, lock: Lock, token: str) -> None:
         with suppress(LockNotOwnedError, TransportError, ConfigurationError):  # then the lease lets it go
             await self._asked(lock.do_release(token.encode()))
 
-    async def _asked(self, question: Awaitable[T]) -> T:
+    async def _asked(self, question: Awaitable[T], patience: float = PATIENCE) -> T:
         """Redis's answer, in time."""
         try:
-            return await self._lifetime.bounded(question, PATIENCE)
+            return await self._lifetime.bounded(question, patience)
         except LockNotOwnedError:
             raise
         except (RedisError, OSError, TimeUpError) as error:
@@ -172,15 +200,20 @@ class RedisLock:
         failed.maybe_sent = False
         raise failed
 
-    def _locked(self, holder: bytes | str | None) -> LockedError:
-        text = holder.decode(errors="replace") if isinstance(holder, bytes) else holder
-        who = "one that has just ended" if text is None else text.rpartition("#")[0] or "another program's"
+    def _locked(self, holder: str | None) -> LockedError:
+        who = holder or "one that has just ended"
         error = LockedError(
             f"another run holds {self.name!r}: {who}. Try again when it has ended; one that was killed holds it for "
             f"{self._lease:g} s at most"
         )
         error.holder = who
         return error
+
+
+def _named(holder: bytes | str | None) -> str | None:
+    """Who a token is of."""
+    text = holder.decode(errors="replace") if isinstance(holder, bytes) else holder
+    return None if text is None else text.rpartition("#")[0] or "another program's"
 
 
 def _this_run() -> str:

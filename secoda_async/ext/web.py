@@ -47,6 +47,7 @@ _STATUSES: Final[tuple[tuple[type[SecodaError], int], ...]] = (
 )
 
 _ADVICE: Final = "It may have been carried out: look before you ask again."
+_BUSY: Final = "too many writes just now"
 _UNAVAILABLE: Final = "Secoda can't be asked just now"
 
 
@@ -54,11 +55,12 @@ def answer_to(error: SecodaError) -> Answer:
     """The answer to a request whose call to Secoda has failed.
 
     422, 404 and 409 for what the caller can mend; 429 and 504, with `Retry-After` (RFC 9110, whole seconds) when
-    it is known, for what was not sent or took too long; 502 for the rest. The rest says nothing of why: a refused
-    key or a wrong host are for your log, not for strangers.
+    it is known, for what was not sent, was refused by the limit or took too long; 502 for the rest. The rest says
+    nothing of why: a refused key or a wrong host are for your log, not for strangers.
     """
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), None)
-    body = {"error": _UNAVAILABLE if status is None else error.message}
+    told = _BUSY if isinstance(error, RateLimitError) else error.message
+    body = {"error": _UNAVAILABLE if status is None else told}
     if isinstance(error, OutcomeUnknownError):
         body["advice"] = _ADVICE
     wait: float | None = getattr(error, "retry_after", None)
