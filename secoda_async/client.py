@@ -153,7 +153,12 @@ class SecodaClient:
     def __repr__(self) -> str:
         if not hasattr(self, "_pipeline"):  # a traceback with locals shows it half made
             return f"<{type(self).__name__}>"
-        return f"<{type(self).__name__} of {self._pipeline.transport.origin}>"
+        return f"<{type(self).__name__} of {self.origin}>"
+
+    @property
+    def origin(self) -> str:
+        """Where the API is, without its path."""
+        return self._pipeline.transport.origin
 
     async def __aenter__(self) -> Self:
         return self

@@ -28,7 +28,8 @@ LAYERS = [
     {"reconcile"},
     {"client"},
     {""},
-    {"cli", "ext"},
+    {"ext"},
+    {"cli"},
     {"__main__"},
 ]
 """Lower ones know nothing of higher ones; "" is the package itself, with the public names."""

@@ -73,7 +73,7 @@ async def test_a_prompt_ends_at_once(workspace: Emulator, number: signal.Signals
     assert b"Make these 2 changes?" in told
     assert (result.code, written(workspace)) == (130, 0)
     assert "+ create Stewards" in result.out
-    assert result.err.endswith("interrupted\n")
+    assert result.err.endswith("interrupted: nothing was written\n")
     assert "Traceback" not in result.err
 
 
@@ -241,3 +241,23 @@ def test_whoever_asks_for_json_gets_it_on_failure_too(
     assert app.main(arguments) != Exit.DONE
     out = capsys.readouterr().out
     assert out.startswith("{") is wants
+
+
+async def test_only_a_signal_cuts_off_what_was_asked_to_stop() -> None:
+    said: list[str] = []
+    task = asyncio.create_task(asyncio.Event().wait())
+    stops = interrupts.Stops(said.append, task)
+    stops.finishes_writes = True
+    stops.signalled()
+    stops.ask("the deadline has come")
+    stops.ask("the lock is lost", Exit.LOCKED)
+    await asyncio.sleep(0)
+    assert not task.cancelling()
+    assert (stops.why, stops.code, len(said)) == ("interrupted", Exit.INTERRUPTED, 1)
+    stops.is_over = True
+    stops.signalled()
+    assert not task.cancelling()
+    stops.is_over = False
+    stops.signalled()
+    assert task.cancelling()
+    await asyncio.gather(task, return_exceptions=True)

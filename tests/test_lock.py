@@ -154,17 +154,68 @@ class TestHolding:
             assert not held.lost.is_set()
         assert not await redis.exists(KEY)
 
+    async def test_leaving_ends_though_redis_overhears_that_it_is_cancelled(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        async with lock(lease_seconds=30):
+            redis.is_deaf = True
+            clock.fire(7.5)  # and while it asks, the block ends
+            await asyncio.sleep(0)
+        redis.is_deaf = False
+        assert not await redis.exists(KEY)
+
+    async def test_a_cancellation_that_redis_overhears_while_the_lock_is_let_go_is_not_lost(
+        self, lock: Lock, redis: WatchedRedis
+    ) -> None:
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def use() -> None:
+            async with lock():
+                entered.set()
+                await leave.wait()
+
+        task = asyncio.create_task(use())
+        await entered.wait()
+        redis.is_deaf = True
+        leave.set()
+        await until(lambda: redis.waiting)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not await redis.exists(KEY)
+
 
 class TestLosing:
     async def test_one_that_another_has_taken_is_lost_and_stays_theirs(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock, caplog: pytest.LogCaptureFixture
     ) -> None:
-        async with lock() as held:
+        async with lock(lease_seconds=30) as held:
             await redis.set(KEY, "another's")
             await clock.advance(10)
             assert held.lost.is_set()
         assert await redis.get(KEY) == b"another's"
         assert "the lock of 'acme' is lost (another run has it" in caplog.text
+
+    async def test_one_that_has_slept_is_lost_before_anything_is_asked(self, lock: Lock, clock: ManualClock) -> None:
+        held = lock(lease_seconds=30)
+        lost = held.lost  # looked up before it is held
+        async with held:
+            clock.jump(25)
+            await clock.advance(0)
+            assert lost.is_set()
+
+    async def test_whatever_goes_wrong_with_redis_it_is_lost_in_time(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def broken(*_: object, **__: object) -> None:
+            raise LookupError
+
+        async with lock(lease_seconds=30) as held:
+            monkeypatch.setattr(redis, "execute_command", broken)
+            await clock.advance(20)
+            assert held.lost.is_set()
+            monkeypatch.undo()
+        assert not await redis.exists(KEY)
 
     async def test_without_redis_it_is_lost_before_it_could_be_anothers(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -272,6 +323,20 @@ class TestCommand:
         assert told.code == Exit.LOCKED
         assert "the lock is lost" in told.err
         assert "10 not attempted" in told.out
+
+    async def test_doctor_looks_at_redis_too(
+        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert workspace.groups, file
+        checks = (await shell.run("doctor", "--json")).json["checks"]
+        assert checks["limit in Redis"]["detail"] == "30 writes could start now, for all who share it"
+        assert checks["lock in Redis"]["detail"] == "free"
+        await redis.set(KEY, "somebody#1")
+        assert (await shell.run("doctor", "--json")).json["checks"]["lock in Redis"]["detail"] == "held by somebody"
+        monkeypatch.setenv("SECODA_REDIS_URL", "redis://127.0.0.1:1")
+        away = await shell.run("doctor")
+        assert away.code == Exit.UNAVAILABLE
+        assert "where Redis is (--redis, SECODA_REDIS_URL)" in away.out
 
     async def test_on_a_terminal_it_is_taken_after_the_question(
         self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -87,6 +88,8 @@ async def test_a_plan_is_a_page_that_can_be_searched_and_folded(
     names = await tab.run("[...document.querySelectorAll('summary strong')].map(each => each.textContent)")
     assert names == ['<b>Stewards</b> & "friends"', "Evil\\u202egroup", "Analysts", "Others"]
     assert await tab.run(SHOWN) == 4
+    assert await tab.run(OPEN) == 4  # so few are shown at once
+    await tab.run("document.querySelector('#fold').click()")
     assert await tab.run(OPEN) == 0
     await tab.press("/")
     assert await tab.run("document.activeElement.id") == "search"
@@ -146,7 +149,51 @@ async def test_until_apply_has_ended_its_report_says_that_it_has_not(
     workspace.faults.add(status=403, times=None)
     result = await shell.run("apply", file, "--yes", "--report", str(tmp_path / "report.html"))
     assert result.code == Exit.REFUSED
+    assert (tmp_path / "report.html").read_text("utf-8") == ""  # it has not come to a plan
+    drifted = tmp_path / "plan.json"
+    workspace.faults.clear()
+    assert (await shell.run("plan", file, "--out", str(drifted))).code == Exit.DONE
+    async with SecodaClient(workspace.api_key, base_url=workspace.url) as secoda:
+        (analysts,) = [group for group in await secoda.groups.snapshot() if group.name == "Analysts"]
+        await secoda.groups.update(analysts.id, description="by hand")
+    assert (await shell.run("apply", str(drifted), "--report", str(tmp_path / "report.html"))).code == Exit.STALE
     assert "apply has begun, and has not ended" in (tmp_path / "report.html").read_text("utf-8")
+
+
+async def test_a_report_is_not_written_over_what_is_read(shell: Shell, workspace: Emulator, file: str) -> None:
+    result = await shell.run("apply", file, "--yes", "--report", file)
+    assert result.code == Exit.USAGE
+    assert "would overwrite it" in result.err
+    assert not workspace.requests
+
+
+async def test_a_report_that_cannot_be_written_at_the_end_does_not_hide_the_result(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "here" / "report.html"
+    page.parent.mkdir()
+    workspace.faults.add(delay=0.3, method="POST")
+    running = asyncio.create_task(shell.run("apply", file, "--yes", "--report", str(page)))
+    await until(lambda: workspace.count("POST"))
+    shutil.rmtree(page.parent)
+    result = await running
+    assert result.code == Exit.DONE
+    assert "3 applied" in result.out
+    assert "the report was not written" in result.err
+
+
+async def test_a_report_of_what_was_refused_is_the_plan_and_how_to_approve_it(
+    shell: Shell, workspace: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.json").write_text('{"groups": []}', "utf-8")
+    page = tmp_path / "report.html"
+    options = ("--prune", "--yes", "--report", str(page))
+    assert (await shell.run("apply", str(tmp_path / "empty.json"), *options)).code == Exit.UNSAFE
+    text = page.read_text("utf-8")
+    assert "Nothing has been written" in text
+    assert "secoda-async apply empty.json --approve" in text
+    assert workspace.url in text
+    assert not workspace.writes
 
 
 async def test_a_report_of_nothing_has_no_timeline(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
@@ -173,7 +220,15 @@ def test_a_timeline_counts_what_was_sent_in_the_window_before() -> None:
         (90.0, AttemptEvent(method="GET", path="/g", attempt=1, status=200, seconds=0.5)),
     ]
     recorder(AttemptEvent(method="DELETE", path="/g", attempt=1, status=204, seconds=0.5))
-    page = report_page(Plan(changes=()), Report(outcomes=(), verified=True), recorder, RateLimit(2, per_seconds=60))
+    page = report_page(
+        Plan(changes=()),
+        Report(outcomes=(), verified=True),
+        recorder,
+        RateLimit(2, per_seconds=60),
+        source="groups.yaml",
+        host="https://api.secoda.co",
+        stopped=None,
+    )
     assert "2 at most, and the limit is 2" in page
     assert page.count("<circle") == 2
     assert page.count("waiting, ") == 2  # those that overlap are one
@@ -215,6 +270,16 @@ async def test_the_emulator_has_a_page_that_shows_what_comes_in_and_lets_things_
     await tab.until("!document.querySelector('#lost').hidden")
 
 
+async def test_the_page_is_there_on_any_address_of_this_machine_and_in_no_frame() -> None:
+    async with (
+        Emulator(page=True, host="127.0.0.2") as paged,
+        aiohttp.ClientSession() as session,
+        session.get(f"{paged.url}/") as answer,
+    ):
+        assert answer.status == 200
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
 async def test_only_the_page_itself_can_switch_faults_on(emulator: Emulator) -> None:
     async with Emulator(page=True) as paged, aiohttp.ClientSession() as session:
         faults = f"{paged.url}/_emulator/faults"
@@ -228,6 +293,10 @@ async def test_only_the_page_itself_can_switch_faults_on(emulator: Emulator) -> 
             ("POST", faults, ours, ["lost"], 400),
             ("POST", faults, ours, {"name": "lost"}, 200),
             ("GET", f"{paged.url}/_emulator/state?after=x", {}, None, 200),
+            ("GET", f"{paged.url}/_emulator/state?after={'9' * 5000}", {}, None, 200),
+            ("GET", f"{paged.url}/_emulator/elsewhere", {}, None, 404),
+            ("PUT", faults, ours, None, 404),
+            ("GET", f"{paged.url}/favicon.ico", {}, None, 404),
         ):
             async with session.request(
                 method, url, headers=headers, data=None if body is None else json.dumps(body)

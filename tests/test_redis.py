@@ -72,8 +72,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture
 async def redis(server: RedisServer) -> AsyncIterator[WatchedRedis]:
     async with WatchedRedis.at(server) as redis:
+        await redis.execute_command("FLUSHALL")  # not every test on this server asks for this fixture
         yield redis
-        await redis.execute_command("FLUSHALL")
 
 
 @pytest.fixture
@@ -571,6 +571,16 @@ class TestSettings:
             monkeypatch.delitem(sys.modules, f"secoda_async.ext.{name}")
         with pytest.raises(ModuleNotFoundError, match=r"pip install 'secoda-async\[redis\]'"):
             __import__("secoda_async.ext.redis")
+
+    async def test_one_who_looks_takes_no_place(self, share: Share, clock: ManualClock) -> None:
+        await use(share(), 10)
+        assert (await share().look()).free == 20
+        assert (await share().look()).free == 20
+        alone = RedisRateLimiter("redis://127.0.0.1:1", name="acme", on_unavailable="local", clock=clock)
+        for _ in range(2):
+            assert (await alone.look()).free == 30
+        with pytest.raises(TransportError):
+            await RedisRateLimiter("redis://127.0.0.1:1", name="acme", clock=clock).look()
 
     def test_before_it_was_used_all_is_free(self) -> None:
         limiter = RedisRateLimiter("redis://localhost", name="acme")

@@ -1,9 +1,10 @@
 """Spans and metrics, as OpenTelemetry's own in-memory exporters have them."""
 
 import asyncio
+import contextvars
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Coroutine, Iterator
+from typing import Any, cast
 
 import pytest
 from attrs import define
@@ -18,7 +19,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from secoda_async import (
     AttemptEvent,
+    CreateGroup,
+    LimitState,
     OutcomeUnknownError,
+    RateLimit,
     RateLimitError,
     RetryPolicy,
     SecodaError,
@@ -190,13 +194,20 @@ async def test_neither_the_key_nor_a_person_nor_what_they_wrote_is_told(
 ) -> None:
     secoda = connect(on_event=watched.telemetry)
     await secoda.groups.create(name="Canary group")
-    for method, path in (("GET", "user/canary@example.com"), ("GET", "tag")):
+    for method, path in (("GET", "user/canary@example.com"), ("GET", "tag"), ("GET", "canary@example.com")):
         with pytest.raises(SecodaError):
             await secoda.request(method, path, params={"q": "canary"})
     shown = watched.shown()
     assert emulator.api_key not in shown
     assert "anary" not in shown
-    assert {span.name for span in watched.spans} == {"POST auth/group", "POST", "GET user/...", "GET", "GET tag"}
+    assert {span.name for span in watched.spans} == {
+        "POST auth/group",
+        "POST",
+        "GET user/...",
+        "GET",
+        "GET tag",
+        "GET ...",
+    }
 
 
 def test_events_outside_of_calls_and_limits_of_any_kind_do_no_harm(watched: Watched) -> None:
@@ -210,6 +221,54 @@ def test_events_outside_of_calls_and_limits_of_any_kind_do_no_harm(watched: Watc
     start = CallStart(method="GET", template="user", address="127.0.0.1", port=80, limiter=Own())
     watched.telemetry.call_ends(watched.telemetry.call_begins(start), None)
     assert not watched.points("secoda.client.limit.free")
+
+
+async def test_what_is_there_already_or_was_stopped_is_no_error(
+    connect: Connect, emulator: Emulator, watched: Watched
+) -> None:
+    secoda = connect(on_event=watched.telemetry)
+    stop = asyncio.Event()
+    bulk = secoda.bulk((CreateGroup(name=f"Team {number}") for number in range(40)), stop=stop)
+    async for _ in bulk:
+        if len(emulator.groups) >= 30:
+            stop.set()
+    outcomes = {point.attributes["secoda.outcome"] for point in watched.points("secoda.client.calls")}
+    assert outcomes == {"ok", "not_sent"}
+    assert not [point for point in watched.points("secoda.client.calls") if "error.type" in point.attributes]
+
+
+async def test_a_call_that_is_thrown_away_ends_nobody_elses(
+    connect: Connect, watched: Watched, group_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    secoda = connect(on_event=watched.telemetry)
+    thrown_away = cast("Coroutine[Any, Any, object]", secoda.groups.get(group_id))
+    contextvars.copy_context().run(thrown_away.send, None)  # as far as its first wait
+    thrown_away.close()
+    await secoda.groups.get(group_id)
+    assert [span.name for span in watched.spans if span.name == "GET"]
+    assert not [record for record in caplog.records if "detach" in record.message]
+
+
+def test_limits_of_one_host_are_summed_and_a_workspace_can_be_told_apart() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    telemetry = Telemetry(workspace="acme", meter_provider=provider)
+
+    class Broken(SlidingWindowLimiter):
+        @property
+        def state(self) -> LimitState:
+            raise LookupError
+
+    limits = [SlidingWindowLimiter(RateLimit(7)), SlidingWindowLimiter(RateLimit(30)), Broken()]
+    for limiter in limits:
+        start = CallStart(method="GET", template="user", address="api.secoda.co", port=443, limiter=limiter)
+        telemetry.call_ends(telemetry.call_begins(start), None)
+    watched = Watched(telemetry, TracerProvider(), InMemorySpanExporter(), reader)
+    (free,) = watched.points("secoda.client.limit.free")
+    assert (free.value, dict(free.attributes)) == (37, {"server.address": "api.secoda.co", "secoda.workspace": "acme"})
+    (calls,) = watched.points("secoda.client.calls")
+    assert calls.attributes["secoda.workspace"] == "acme"
+    provider.shutdown()
 
 
 def test_a_hook_that_cannot_begin_is_not_told_of_an_end(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,12 @@ from streaq import Worker
 from secoda_async import DesiredState, LockedError, RateLimit, SecodaClient
 from secoda_async.ext.redis import RedisLock, RedisRateLimiter
 
+if not {"REDIS_URL", "WORKSPACES"} <= set(os.environ):
+    sys.exit(f"REDIS_URL and WORKSPACES must say where Redis and the settings are\n\n{__doc__}")
+
 REDIS_URL: Final = os.environ["REDIS_URL"]
 FILE: Final = os.environ["WORKSPACES"]
-LEASE: Final = int(os.environ.get("LEASE_SECONDS", "30"))
+LEASE: Final = int(os.environ.get("LEASE_SECONDS", "90"))
 """Seconds: how long a worker that is killed holds its workspaces."""
 
 log = logging.getLogger("worker")

@@ -139,6 +139,9 @@ class Admission:
             wait = longer = error.retry_after or 0.0
         except TimeUpError:
             wait, longer = self._limiter.time_for(1), inf
+        except BaseException:
+            self._notices.waited(journey.request, "limit", self._clock.now() - began)
+            raise
         finally:
             waited = self._clock.now() - began
             journey.waited += waited

@@ -16,7 +16,11 @@ from secoda_async.errors import APIError, DeadlineExceededError, RateLimitError,
 T = TypeVar("T")
 
 
-class StoppedError(Exception):
+class NotSentError(Exception):
+    """A call ends before it is sent, and nothing has gone wrong."""
+
+
+class StoppedError(NotSentError):
     """An operation was stopped while it waited to be sent; whoever stopped it says what that means."""
 
 

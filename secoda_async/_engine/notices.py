@@ -1,12 +1,14 @@
 """Telling what happens: events for the hook, one log line for each long wait. Neither can break a call."""
 
 import logging
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Final, cast
 from urllib.parse import urlsplit
 
+from secoda_async._engine.journey import NotSentError
 from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.protocol import Request
 from secoda_async.clock import Clock
@@ -52,7 +54,7 @@ class Notices:
         try:
             yield
         except BaseException as error:
-            failed = error
+            failed = None if isinstance(error, NotSentError) else error
             raise
         finally:
             if began:
@@ -106,11 +108,16 @@ class Notices:
             _tell(partial(self._hook, event))
 
 
+_COLLECTION: Final = re.compile(r"[a-z][a-z_-]*")
+
+
 def _template(request: Request) -> str:
-    """The path without what is in it of a person or a thing: a raw request's is cut after the collection."""
+    """The path without what is in it of a person or a thing: of a raw request's, the collection at most."""
     if not request.route.startswith("/"):
         return request.route
     first, _, rest = request.route.removeprefix(API_PREFIX).strip("/").partition("/")
+    if not _COLLECTION.fullmatch(first):
+        return "..."
     return f"{first}/..." if rest else first
 
 

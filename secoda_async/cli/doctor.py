@@ -2,13 +2,13 @@
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from attrs import frozen
 from rich.text import Text
 
-from secoda_async import RetryPolicy, SecodaClient, SecodaError
+from secoda_async import LimitState, RetryPolicy, SecodaClient, SecodaError
 from secoda_async.cli.exits import Exit, advice_for, exit_for
 from secoda_async.cli.options import Connection
 from secoda_async.cli.screen import Screen, duration
@@ -33,10 +33,10 @@ async def doctor(*, options: Connection = _DEFAULT) -> int:
     """
     screen = Screen(options)
     async with options.client() as client:
-        host = repr(client).removesuffix(">").rpartition(" ")[2]
+        host = client.origin
         patience = client.with_options(retry=RetryPolicy(attempts=2), timeout=10)
         with screen.progress(f"asking {host}", None):
-            findings = [await _found(check, ask, patience) for check, ask in _CHECKS]
+            findings = [await _found(check, ask, patience) for check, ask in (*_CHECKS, *_shared(options))]
         hundred = client.limiter.time_for(100)
     # Where the health check lives is not documented: one that is missing says little, and decides nothing.
     failures = [finding.error for finding in findings if finding.error is not None and finding.check != "service"]
@@ -90,6 +90,24 @@ async def _groups(secoda: SecodaClient) -> str:
 
 async def _users(secoda: SecodaClient) -> str:
     return f"{len(await secoda.users.snapshot())} users, all read"
+
+
+async def _limit(secoda: SecodaClient) -> str:
+    look: Callable[[], Awaitable[LimitState]] = getattr(secoda.limiter, "look")  # noqa: B009 - of the one in Redis
+    state = await look()
+    return f"{state.free} writes could start now, for all who share it"
+
+
+def _shared(options: Connection) -> Sequence[tuple[str, Callable[[SecodaClient], Awaitable[str]]]]:
+    """What is asked of Redis, when there is one."""
+    if options.redis is None:
+        return ()
+
+    async def lock(_: SecodaClient) -> str:
+        holder = await options.lock().holder()
+        return "free" if holder is None else f"held by {holder}"
+
+    return (("limit in Redis", _limit), ("lock in Redis", lock))
 
 
 _CHECKS: Final = (("service", _service), ("key", _key), ("groups", _groups), ("users", _users))

@@ -79,7 +79,14 @@ def exit_for(error: Exception) -> Exit:
 _ADVICE: Final[tuple[tuple[type[SecodaError], str], ...]] = (
     (AuthenticationError, "Check the key: SECODA_API_KEY, or --api-key-file (Settings > API in Secoda)."),
     (PermissionDeniedError, "The key acts with its creator's rights: use one made by an admin."),
-    (TransportError, "Check the network, the host (SECODA_BASE_URL, SECODA_REGION) and any proxy in between."),
+    (
+        TransportError,
+        (
+            "Check the network, the host (SECODA_BASE_URL, SECODA_REGION), any proxy in between (--trust-env), and "
+            "whose certificates are trusted (SSL_CERT_FILE)."
+        ),
+    ),
+    (ServerError, "The service is down or overloaded: try again later."),
     (ResponseError, "Check the host: is it the API's, or the web page's?"),
     (OutcomeUnknownError, "Look with `secoda-async groups list` before you try again."),
 )

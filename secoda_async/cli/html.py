@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, Final, TypeGuard
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from secoda_async import AttemptEvent, Change, Clock, Event, Outcome, Plan, RateLimit, Report, WaitEvent, __version__
 from secoda_async.cli.screen import at_least, duration
@@ -18,6 +18,9 @@ _LIMITED: Final = ("POST", "PUT", "PATCH")
 """What the write limit counts."""
 
 _CLIENT_ERROR: Final = 400
+
+_UNFOLDED: Final = 10
+"""Changes that are all shown at once; of more, each is to be unfolded."""
 
 
 @frozen
@@ -57,14 +60,16 @@ class Recorder:
         self.events.append((self.clock.now() - self.began, event))
 
 
-def plan_page(plan: Plan, source: str) -> str:
-    """The plan as a page; `source` says what it was made from."""
-    rows = [_row(change, plan.people) for change in plan.changes]
+def plan_page(plan: Plan, source: str, host: str) -> str:
+    """The plan as a page; `source` says what it was made from, `host` where it would be carried out."""
+    is_short = len(plan.changes) <= _UNFOLDED
+    rows = [evolve(_row(change, plan.people), open=is_short) for change in plan.changes]
     kinds = Counter(row.kind for row in rows)
     gained, lost = (sum(len(getattr(change, what)) for change in plan.changes) for what in ("added", "removed"))
     return _rendered(
         "plan.html",
-        source=source,
+        source=printable(source),
+        host=host,
         summary=plan.summary(),
         numbers=[
             ("to create", kinds["create"], "create"),
@@ -78,14 +83,27 @@ def plan_page(plan: Plan, source: str) -> str:
         takes="" if plan.is_empty else f"{plan.writes} writes, {at_least(plan.seconds)}.",
         digest="" if plan.is_empty else plan.digest,
         breaches=[printable(breach.message) for breach in plan.breaches],
+        approve=f"--approve {plan.digest}",
         conflicts=[printable(conflict.message) for conflict in plan.conflicts],
         kinds=list(kinds.items()),
         rows=rows,
     )
 
 
-def report_page(plan: Plan, report: Report, recorder: Recorder, limit: RateLimit) -> str:
-    """What became of a plan, as a page: the failures first, and when each write was sent."""
+def report_page(
+    plan: Plan, report: Report, recorder: Recorder, limit: RateLimit, *, source: str, host: str, stopped: str | None
+) -> str:
+    """What became of a plan, as a page: the failures first, and when each write was sent.
+
+    Args:
+        plan: What was to be done.
+        report: What was.
+        recorder: What the client told meanwhile.
+        limit: The write limit.
+        source: The file that the plan was made from.
+        host: Where it was carried out.
+        stopped: Why it was stopped before its end, if it was.
+    """
     rows = [_with_outcome(_row(plan.changes[each.index], plan.people), each) for each in report.outcomes]
     rows.sort(key=lambda row: row.ok)
     statuses = Counter(row.filter for row in rows)
@@ -95,6 +113,9 @@ def report_page(plan: Plan, report: Report, recorder: Recorder, limit: RateLimit
     return _rendered(
         "report.html",
         headline=f"{'Done' if report.ok else 'Not all is done'}: {ends}",
+        source=printable(source),
+        host=host,
+        stopped=stopped,
         ok=report.ok,
         numbers=[
             *(
@@ -104,6 +125,7 @@ def report_page(plan: Plan, report: Report, recorder: Recorder, limit: RateLimit
             ("requests", len(attempts), ""),
             ("retries", sum(event.attempt > 1 for event in attempts), ""),
             ("429 answers", sum(event.status == 429 for event in attempts), ""),  # noqa: PLR2004 - the status of a limit
+            ("without an answer", sum(event.status is None for event in attempts), ""),
             ("took", duration(report.seconds), ""),
         ],
         takes=f"{report.writes} writes in {duration(report.seconds)}; {verified}.",
@@ -168,7 +190,8 @@ def _row(change: Change, people: Mapping[str, str]) -> _Row:
 def _short(change: Change, added: Sequence[str], removed: Sequence[str], fields: Iterable[tuple[str, str, str]]) -> str:
     parts = [f"{sign}{len(users)}" for sign, users in (("+", added), ("−", removed)) if users]  # noqa: RUF001 - a minus
     members = [f"{' '.join(parts)} member{'s' if len(added) + len(removed) > 1 else ''}"] if parts else []
-    return ", ".join(members + ([name for name, _, _ in fields] if change.kind == "update" else []))
+    changed = [f"renamed from {before}" if name == "name" else name for name, before, _ in fields]
+    return ", ".join(members + (changed if change.kind == "update" else []))
 
 
 def _shown(value: object) -> str:
@@ -179,14 +202,9 @@ def _with_outcome(row: _Row, outcome: Outcome) -> _Row:
     status = outcome.status.replace("_", " ")
     error = "" if outcome.error is None else printable(str(outcome.error))
     spent = f"{outcome.attempts} request{'s' if outcome.attempts != 1 else ''}"
-    return _Row(
-        kind=row.kind,
+    return evolve(
+        row,
         filter=status,
-        name=row.name,
-        short=row.short,
-        fields=row.fields,
-        added=row.added,
-        removed=row.removed,
         id=row.id or (outcome.group.id if outcome.group else None),
         text=f"{row.text} {status} {error.lower()}",
         status=status,
@@ -201,6 +219,9 @@ def _with_outcome(row: _Row, outcome: Outcome) -> _Row:
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BASE = 960, 220, 40, 945, 18, 190
 
+
+_SHORTEST: Final = 12.0
+"""Seconds that the axis of time shows, at least."""
 
 _MARKS: Final = 6
 """Parts of the axis of time."""
@@ -231,7 +252,7 @@ def _chart(events: Sequence[tuple[float, Event]], limit: RateLimit) -> Mapping[s
     last = max(at for at, _ in events)
     starts = [start for start, _ in sent]
     counts = [index + 1 - bisect_right(starts, start - window) for index, start in enumerate(starts)]
-    scale = _Scale(max(last, 1.0), max(limit.places, *counts) + 2)
+    scale = _Scale(max(last, _SHORTEST), max(limit.places, *counts) + 2)
     steps = sorted(
         [(start, 1) for start, _ in sent] + [(start + window, -1) for start, _ in sent if start + window < last]
     )
@@ -250,7 +271,7 @@ def _chart(events: Sequence[tuple[float, Event]], limit: RateLimit) -> Mapping[s
         "limit": limit.places,
         "limit_y": scale.y(limit.places),
         "path": f"{path}H{scale.x(last)}",
-        "times": [_mark(scale, last, part) for part in range(_MARKS + 1)],
+        "times": [_mark(scale, part) for part in range(_MARKS + 1)],
         "waits": [
             {
                 "x": scale.x(start),
@@ -270,16 +291,16 @@ def _chart(events: Sequence[tuple[float, Event]], limit: RateLimit) -> Mapping[s
             for (start, event), count in zip(sent, counts, strict=True)
         ],
         "text": (
-            f"The line is how many POST, PUT and PATCH were sent in the {window:g} s before each moment: "
+            f"The line is how many POST, PUT and PATCH this run has sent in the {window:g} s before each moment: "
             f"{max(counts)} at most, and the limit is {limit.places}. Dots are requests: green was answered well, red "
             "was not, a large one is a retry. The bar above is when something waited."
         ),
     }
 
 
-def _mark(scale: _Scale, last: float, part: int) -> Mapping[str, object]:
+def _mark(scale: _Scale, part: int) -> Mapping[str, object]:
     """A mark on the axis of time."""
-    seconds = last * part / _MARKS
+    seconds = scale.seconds * part / _MARKS
     anchor = "end" if part == _MARKS else "middle"
     return {"x": scale.x(seconds), "text": duration(seconds), "anchor": anchor}
 

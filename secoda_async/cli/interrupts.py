@@ -52,19 +52,32 @@ class Stops:
     """Set when nothing more is to be written."""
     finishes_writes: bool = field(default=False, init=False)
     """Whether writes may be under way: then the first signal lets them end."""
+    is_over: bool = field(default=False, init=False)
+    """Whether all is written: then there is nothing to cut off."""
     why: str = field(default="interrupted", init=False)
     code: Exit = field(default=Exit.INTERRUPTED, init=False)
     """What the command exits with when it was stopped."""
 
     def ask(self, why: str, code: Exit = Exit.INTERRUPTED) -> None:
-        """Stop; asked again, cut off what is under way."""
-        is_first = not self.event.is_set()
-        if is_first:
-            self.why, self.code = why, code
+        """Stop: what is on the wire may end. Asked again, for whatever reason, nothing more happens."""
+        if self.is_over or self.event.is_set():
+            return
+        self.why, self.code = why, code
         self.event.set()
-        if is_first and self.finishes_writes:
-            self.note(f"{why}: finishing what is on the wire; once more to cut it off")
-        elif self.task is not None:
+        if self.finishes_writes:
+            self.note(f"{why}: finishing what is on the wire; Ctrl-C once more to cut it off")
+        else:
+            self._cut_off()
+
+    def signalled(self) -> None:
+        """Stop; when it has been asked to stop before, cut off what is under way."""
+        if self.event.is_set() and not self.is_over:
+            self._cut_off()
+        else:
+            self.ask("interrupted")
+
+    def _cut_off(self) -> None:
+        if self.task is not None:
             self.task.cancel()
 
 
@@ -80,7 +93,7 @@ def stopped_by_signals(note: Callable[[str], None], seconds: float | None) -> Ge
     if seconds is not None:
         timer = asyncio.get_running_loop().call_later(seconds, stops.ask, "the deadline has come")
     try:
-        with _handled({number: lambda: stops.ask("interrupted") for number in _SIGNALS}):
+        with _handled(dict.fromkeys(_SIGNALS, stops.signalled)):
             yield stops
     except asyncio.CancelledError:
         if not stops.event.is_set():

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from attrs import define
 from cyclopts import Group, Parameter
@@ -17,6 +17,9 @@ from secoda_async import Event, SecodaClient, TransportError
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.cli.interrupts import Stops
 from secoda_async.reconcile.words import printable
+
+if TYPE_CHECKING:
+    from secoda_async.ext.redis import RedisLock
 
 
 @Parameter(name="*", group=Group("Output", sort_key=9))
@@ -45,6 +48,9 @@ class Connection(Output):
         Path | None, Parameter(allow_leading_hyphen=True, help="A file that holds the key; - is standard input.")
     ] = None
 
+    trust_env: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Use the proxy that HTTPS_PROXY and NO_PROXY name.")
+    ] = False
     redis: Annotated[
         str | None,
         Parameter(
@@ -81,7 +87,14 @@ class Connection(Output):
                 await opened.enter_async_context(limiter)
                 with suppress(TransportError):  # it is logged; and said again to who would write
                     await limiter.look()
-            client = SecodaClient(key, base_url=self.base_url, region=self.region, limiter=limiter, on_event=on_event)
+            client = SecodaClient(
+                key,
+                base_url=self.base_url,
+                region=self.region,
+                limiter=limiter,
+                on_event=on_event,
+                trust_env=self.trust_env,
+            )
             yield await opened.enter_async_context(client)
 
     @asynccontextmanager
@@ -94,7 +107,7 @@ class Connection(Output):
         if self.redis is None:
             yield
             return
-        async with _redis().RedisLock(self.redis, name=self._name()) as lock:
+        async with self.lock() as lock:
             watching = asyncio.create_task(lock.lost.wait())
             watching.add_done_callback(
                 lambda _: stops.ask("the lock is lost", Exit.LOCKED) if lock.lost.is_set() else None
@@ -103,6 +116,11 @@ class Connection(Output):
                 yield
             finally:
                 watching.cancel()
+
+    def lock(self) -> "RedisLock":
+        """The workspace's lock in Redis, not taken."""
+        lock: RedisLock = _redis().RedisLock(self.redis, name=self._name())
+        return lock
 
     def _name(self) -> str:
         if self.workspace is None:

@@ -3,7 +3,9 @@
 import json
 import re
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -88,7 +90,7 @@ async def plan_command(
     elif format == "markdown":
         sys.stdout.write(words.markdown(plan))
     elif format == "html":
-        sys.stdout.write(plan_page(plan, file.name))
+        sys.stdout.write(plan_page(plan, file.name, secoda.origin))
     else:
         show_plan(screen, plan)
     return Exit.CHANGES if detailed_exitcode and not plan.is_empty else Exit.DONE
@@ -123,19 +125,20 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     asks = not yes and sys.stdin.isatty()
     if not yes and not asks and isinstance(wanted, DesiredState):
         raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
+    _check_report(report, file, log)
     recorder = Recorder(SYSTEM_CLOCK)
-    if report is not None:
-        _write(report, begun_page())  # if that is not possible, nothing else is written either
-    async with AsyncExitStack() as held:
-        secoda = await held.enter_async_context(options.client(recorder if report is not None else None))
-        with stopped_by_signals(screen.warn, seconds) as stops:
+    with stopped_by_signals(screen.warn, seconds) as stops:
+        async with AsyncExitStack() as held:
+            secoda = await held.enter_async_context(options.client(recorder if report is not None else None))
             if not asks:
                 await held.enter_async_context(options.alone(stops))
             with screen.progress("reading the workspace", None):
                 plan = wanted if isinstance(wanted, Plan) else await rules.plan(secoda, wanted)
+            _publish(report, lambda: plan_page(plan, file.name, secoda.origin))  # if it comes to no more than that
             _get_leave(screen, plan, approve, asks=asks)
             if asks:  # not before: a person may take their time, and apply looks again before it writes
                 await held.enter_async_context(options.alone(stops))
+            _publish(report, begun_page)
             stops.finishes_writes = True
             with screen.progress("applying", plan.writes, secoda.time_left) as bar:
                 result = await secoda.apply(
@@ -146,12 +149,18 @@ async def apply_command(  # noqa: PLR0913 - each is an option
                     on_progress=lambda now: bar.reach(now.done, now.failed),
                     stop=stops.event,
                 )
-    if report is not None:
-        _write(report, report_page(plan, result, recorder, getattr(secoda.limiter, "limit", RateLimit())))
-    try:
-        _tell(screen, plan, result)
-    except OSError:  # nobody reads stdout any more, but it is done
-        screen.note(f"{_ends(result)}; nobody reads the output", style="red")
+            stops.is_over = True  # what is left is to say so, and to let the lock go
+            limit = getattr(secoda.limiter, "limit", RateLimit())
+            why = stops.why if stops.event.is_set() else None
+            page = partial(report_page, source=file.name, host=secoda.origin, stopped=why)
+            try:
+                _tell(screen, plan, result)
+            except OSError:  # nobody reads stdout any more, but it is done
+                screen.note(f"{_ends(result)}; nobody reads the output", style="red")
+            try:
+                _publish(report, lambda: page(plan, result, recorder, limit))
+            except CommandError as error:
+                screen.note(f"the report was not written: {error}", style="red")
     if result.ok:
         return Exit.DONE
     return stops.code if stops.event.is_set() and not result.counts.get("failed") else Exit.SOME_FAILED
@@ -182,6 +191,23 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text, "utf-8")
     except OSError as error:
         raise CommandError(f"{file}: can't be written: {error.strerror}", Exit.USAGE) from None
+
+
+def _check_report(report: Path | None, *others: Path | None) -> None:
+    """Refuse a report that can't be written, or would be written over what is read or logged."""
+    if report is None:
+        return
+    if any(other is not None and other.resolve() == report.resolve() for other in others):
+        raise CommandError(f"{report}: the report would overwrite it; name another file", Exit.USAGE)
+    try:
+        report.open("a").close()
+    except OSError as error:
+        raise CommandError(f"{report}: can't be written: {error.strerror}", Exit.USAGE) from None
+
+
+def _publish(report: Path | None, page: Callable[[], str]) -> None:
+    if report is not None:
+        _write(report, page())
 
 
 def _saved_plan(file: Path) -> Plan | None:

@@ -138,7 +138,7 @@ class _EtaColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         left = int((task.total or 0) - task.completed)
-        return Text(f"about {duration(self._seconds_for(left))} left", style="cyan") if left else Text("")
+        return Text(_left(self._seconds_for(left)), style="cyan") if left else Text("")
 
 
 @define
@@ -160,7 +160,7 @@ class Bar:
         if self._progress.disable and self._seconds_for and time.monotonic() - self._told >= _SILENCE:
             self._told = time.monotonic()
             left = int(task.total or 0) - done
-            self._screen.note(f"{what}: {done} of {task.total:.0f}, about {duration(self._seconds_for(left))} left")
+            self._screen.note(f"{what}: {done} of {task.total:.0f}, {_left(self._seconds_for(left))}")
 
     def show(self, text: str) -> None:
         """Say something else beside it."""
@@ -207,6 +207,10 @@ def show_plan(screen: Screen, plan: Plan, *, most: int | None = None, console: C
 def at_least(seconds: float) -> str:
     """How long a job takes at least: `at once`, `at least 2 min 00 s`."""
     return f"at least {duration(seconds)}" if seconds else "at once"
+
+
+def _left(seconds: float) -> str:
+    return f"about {duration(seconds)} left" if seconds >= 1 else "nearly done"
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from secoda_async.emulator.faults import Fault
+from secoda_async.emulator.settings import loopback
 
 if TYPE_CHECKING:
     from secoda_async.emulator.log import RecordedRequest
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 _MOST: Final = 200
 """Requests in one answer: a page that was away for longer misses some."""
 
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
+    "frame-ancestors 'none'"
+)
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_MOST_DIGITS: Final = 12
 
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -64,7 +68,7 @@ class Page:
 
     emulator: "Emulator"
     _began: float = attrs.field(init=False)
-    _added: dict[str, Fault] = attrs.field(init=False, factory=dict[str, Fault])
+    _added: list[tuple[str, Fault]] = attrs.field(init=False, factory=list[tuple[str, Fault]])
 
     def __attrs_post_init__(self) -> None:
         self._began = self.emulator.clock.now()
@@ -76,6 +80,8 @@ class Page:
             web.get("/_emulator/state", self.state),
             web.post("/_emulator/faults", self.add),
             web.delete("/_emulator/faults", self.clear),
+            web.route("*", "/_emulator/{rest:.*}", self.nothing),
+            web.get("/favicon.ico", self.nothing),
         ]
 
     async def show(self, request: web.Request) -> web.Response:
@@ -88,13 +94,18 @@ class Page:
             text=text.replace("of FAULTS)", f"of {presets})"), content_type="text/html", headers=headers
         )
 
+    async def nothing(self, request: web.Request) -> web.Response:
+        """What a browser asks for beside the page, and is not there."""
+        _check(request)
+        raise web.HTTPNotFound
+
     async def state(self, request: web.Request) -> web.Response:
         """All that the page shows; requests only from `after` on."""
         _check(request)
         after = request.query.get("after", "0")
         emulator = self.emulator
         groups = emulator.groups.values()
-        requests = emulator.requests[int(after) if after.isdecimal() else 0 :][-_MOST:]
+        requests = emulator.requests[int(after) if after.isdecimal() and len(after) < _MOST_DIGITS else 0 :][-_MOST:]
         return _json(
             {
                 "url": emulator.url,
@@ -121,7 +132,7 @@ class Page:
             preset = next(preset for preset in PRESETS if preset.name == name)
         except (orjson.JSONDecodeError, KeyError, TypeError, StopIteration):
             raise web.HTTPBadRequest(text="there is no such fault") from None
-        self._added[preset.name] = self.emulator.faults.add(**preset.fault)
+        self._added.append((preset.name, self.emulator.faults.add(**preset.fault)))
         return _json(self._switch(preset.name))
 
     async def clear(self, request: web.Request) -> web.Response:
@@ -132,9 +143,9 @@ class Page:
         return _json({})
 
     def _switch(self, name: str) -> Mapping[str, Any]:
-        fault = self._added.get(name)
-        left = 0 if fault is None else max(0, (fault.times or 0) - fault.used)
-        return {"name": name, "left": left, "used": 0 if fault is None else fault.used}
+        faults = [fault for added, fault in self._added if added == name]
+        left = sum((fault.times or 0) - fault.used for fault in faults)
+        return {"name": name, "left": left, "used": sum(fault.used for fault in faults)}
 
     def _shown(self, record: "RecordedRequest") -> Mapping[str, Any]:
         ended = record.answered_at
@@ -152,7 +163,12 @@ class Page:
 
 def _check(request: web.Request, *, changes: bool = False) -> None:
     """Refuse what another site's page sends: by a name that leads here, or without a header only our page can set."""
-    is_ours = request.url.host in _LOOPBACK and (not changes or "X-Emulator" in request.headers)
+    try:
+        loopback(None, None, request.url.host or "")
+    except ValueError:
+        is_ours = False
+    else:
+        is_ours = not changes or "X-Emulator" in request.headers
     if not is_ours:
         raise web.HTTPForbidden(text="only for the page of this emulator")
 

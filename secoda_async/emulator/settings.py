@@ -26,7 +26,7 @@ def not_negative(_instance: object, attribute: "attrs.Attribute[float]", value: 
         raise ValueError(f"{attribute.name} must be finite and not below 0, not {value}")
 
 
-def loopback(_instance: object, _attribute: "attrs.Attribute[str]", host: str) -> None:
+def loopback(_instance: object, _attribute: "attrs.Attribute[str] | None", host: str) -> None:
     """Refuse a host that others could reach: the emulator is no server for a network."""
     with contextlib.suppress(ValueError):
         if host == "localhost" or ipaddress.ip_address(host).is_loopback:

@@ -10,7 +10,8 @@ address of a person, the text of an error.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final, cast
@@ -18,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 from attrs import define, field
 
-from secoda_async._engine.limits import LimitState, RateLimiter
+from secoda_async._engine.limits import RateLimiter
 from secoda_async._version import __version__
 from secoda_async.errors import OutcomeUnknownError
 from secoda_async.events import AttemptEvent, CallStart, Event
@@ -64,17 +65,23 @@ class Telemetry:
     those of an instrumented aiohttp, are below it too.
 
     Metrics: `http.client.request.duration`; `secoda.client.calls` by outcome (`ok`, `failed`, `refused` before
-    anything was sent, `unknown` for a create that may have happened, `cancelled`); `secoda.client.retries`;
+    anything was sent, `not_sent` when that was not needed or wanted any more, `unknown` for a create that may have
+    happened, `cancelled`); `secoda.client.retries`;
     `secoda.client.wait.duration` by reason (`limit`, `gate`, `backoff`); and for each client's host the write limit
     as it is now, `secoda.client.limit.free` and `secoda.client.limit.queued`.
     """
 
     def __init__(
-        self, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+        self,
+        *,
+        workspace: str | None = None,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
     ) -> None:
         """Make the instruments.
 
         Args:
+            workspace: A name that all of it carries as `secoda.workspace`, to tell several apart: they share a host.
             tracer_provider: Where spans go; None: the program's own.
             meter_provider: Where metrics go; None: the program's own.
         """
@@ -88,18 +95,22 @@ class Telemetry:
         self._waits = meter.create_histogram(
             "secoda.client.wait.duration", "s", "What calls wait before they are sent, by reason."
         )
+        self._shared: Attributes = {} if workspace is None else {"secoda.workspace": workspace}
         self._limits: WeakKeyDictionary[RateLimiter, str] = WeakKeyDictionary()
         for name, unit, about in (
             ("free", "{place}", "Writes that could start now."),
             ("queued", "{call}", "Writes that wait for a place."),
         ):
-            meter.create_observable_gauge(f"secoda.client.limit.{name}", [_Gauge(self._limits, name)], unit, about)
+            meter.create_observable_gauge(
+                f"secoda.client.limit.{name}", [_Gauge(self._limits, name, self._shared)], unit, about
+            )
 
     def call_begins(self, start: CallStart) -> object:
         """Begin its span."""
         with suppress(TypeError):  # somebody's own that can't be kept weakly
             self._limits[cast("RateLimiter", start.limiter)] = start.address
         attributes: Attributes = {
+            **self._shared,
             "http.request.method": start.method,
             "url.template": start.template,
             "server.address": start.address,
@@ -114,8 +125,9 @@ class Telemetry:
     def call_ends(self, began: object, error: BaseException | None) -> None:
         """End its span, and count it."""
         call = cast("_Call", began)
-        _CALL.set(call.outer)
-        context.detach(call.token)
+        if _CALL.get() is call:  # not when a coroutine is thrown away: its end comes in somebody else's context
+            _CALL.set(call.outer)
+            context.detach(call.token)
         counted = call.attributes | {"secoda.outcome": _outcome(call, error)}
         if error is not None:
             counted["error.type"] = type(error).__name__
@@ -127,7 +139,7 @@ class Telemetry:
     def __call__(self, event: Event) -> None:
         """Tell of a request or a wait."""
         call = _CALL.get()
-        shared: Mapping[str, str | int] = {"http.request.method": event.method} if call is None else call.attributes
+        shared = {**self._shared, "http.request.method": event.method} if call is None else call.attributes
         if isinstance(event, AttemptEvent):
             self._tell_attempt(event, call, dict(shared))
             return
@@ -164,7 +176,7 @@ class Telemetry:
 
 def _outcome(call: _Call, error: BaseException | None) -> str:
     if error is None:
-        return "ok"
+        return "ok" if call.attempts else "not_sent"
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     if isinstance(error, OutcomeUnknownError):
@@ -174,13 +186,17 @@ def _outcome(call: _Call, error: BaseException | None) -> str:
 
 @define(eq=False)
 class _Gauge:
-    """What the limits of all clients say when it is asked."""
+    """What the limits of all clients say when they are asked."""
 
     limits: WeakKeyDictionary[RateLimiter, str]
     name: str
+    shared: Attributes
 
     def __call__(self, _: CallbackOptions) -> Iterable[Observation]:
-        """One observation for each limit."""
+        """One observation for each host: the sum over the limits that are kept there."""
+        sums: Counter[str] = Counter()
         for limiter, address in list(self.limits.items()):
-            state: LimitState = limiter.state
-            yield Observation(getattr(state, self.name), {"server.address": address})
+            with suppress(Exception):  # somebody's own limit may fail, and the others are told all the same
+                sums[address] += getattr(limiter.state, self.name)
+        for address, number in sums.items():
+            yield Observation(number, {**self.shared, "server.address": address})

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self, TypeVar, cast
 from uuid import uuid4
 
 from secoda_async._engine.lifetime import Lifetime, TimeUpError
@@ -36,8 +36,11 @@ _log: Final = logging.getLogger("secoda_async")
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks whether the lock is free."""
 
-LEASE: Final = 30.0
-"""Seconds: as long as an attempt of a write may take by default."""
+LEASE: Final = 90.0
+"""Seconds: three times what an attempt of a write may take by default."""
+
+_OVERHEARD: Final = 0.1
+"""Seconds after which a cancellation that had no effect is repeated."""
 
 SHORTEST: Final = 1.0
 """Seconds: a shorter lease could not be renewed in time over a network."""
@@ -72,8 +75,9 @@ class RedisLock:
             name: What is locked: one for each workspace.
             max_wait: Seconds to wait for a lock that another run holds; with as many as the lease, one that was
                 killed is waited for.
-            lease_seconds: How long the lock outlives a run that died; None: 30 s. At least the longest `timeout` of
-                an attempt, or a write may still be on the wire when another run begins.
+            lease_seconds: How long the lock outlives a run that died; None: 90 s. At least three times the longest
+                `timeout` of an attempt: a write that is on the wire when `lost` is set may take so long, and is to
+                have ended when another run begins.
             clock: Where time comes from; for tests.
 
         Raises:
@@ -96,6 +100,7 @@ class RedisLock:
         self._until = 0.0
         """When the lease ends, if it is not renewed."""
         self._is_taken = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._held = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -111,7 +116,7 @@ class RedisLock:
         self._is_taken = True
         async with AsyncExitStack() as held:
             held.callback(setattr, self, "_is_taken", False)  # noqa: FBT003 - setattr's value
-            self.lost = asyncio.Event()  # of this event loop
+            self._renew_event()
             redis = await self._connected(held)
             lock = redis.lock(self._key, timeout=self._lease, thread_local=False)
             token = f"{_this_run()}#{uuid4().hex}"
@@ -125,7 +130,11 @@ class RedisLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Let the next one in."""
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        cancelled = task.cancelling()
         await self._held.aclose()
+        if task.cancelling() > cancelled:  # redis-py's wait_for may swallow it, before Python 3.12
+            raise asyncio.CancelledError
 
     async def holder(self) -> str | None:
         """Who holds it just now: its process, its machine and since when; None when it is free.
@@ -137,6 +146,14 @@ class RedisLock:
         async with AsyncExitStack() as opened:
             redis = await self._connected(opened)
             return _named(await self._asked(redis.get(self._key)))
+
+    def _renew_event(self) -> None:
+        """Unset `lost`; on another event loop than before it must be another one."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            self.lost = asyncio.Event()
+        self._loop = loop
+        self.lost.clear()
 
     async def _connected(self, opened: AsyncExitStack) -> Redis:
         """The client to ask with; closed with the stack when it is ours."""
@@ -166,15 +183,18 @@ class RedisLock:
         why = "Redis does not answer"
         while (left := self._left()) > 0:
             await sleep(self._clock, min(self._lease / 4, left))
-            asked = self._clock.now()
+            asked, left = self._clock.now(), self._left()
+            if left <= 0:  # at once: the machine may have slept
+                break
             try:
-                await self._asked(lock.reacquire(), min(PATIENCE, self._left()))
-            except (TransportError, ConfigurationError):
-                continue  # Redis may be back in time
+                await self._asked(lock.reacquire(), min(PATIENCE, left))
             except LockNotOwnedError:
                 why = "another run has it, or Redis has forgotten it"
                 break
-            self._until = asked + self._lease
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is no answer; Redis may be back in time
+                _log.warning("the lock of %r could not be renewed just now: %s", self.name, error)
+            else:
+                self._until = asked + self._lease
         _log.error("the lock of %r is lost (%s): nothing more is to be written", self.name, why)
         self.lost.set()
 
@@ -225,4 +245,4 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
     """Cancel it until it is: redis-py may overhear it, before Python 3.12."""
     while not task.done():
         task.cancel()
-        await asyncio.wait((task,), timeout=PATIENCE)
+        await asyncio.wait((task,), timeout=_OVERHEARD)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from attrs import define, evolve, field
 
-from secoda_async._engine.journey import Check
+from secoda_async._engine.journey import Check, NotSentError
 from secoda_async.bulk import PASSING, CreateGroup, Crew, DeleteGroup, Operation, Outcome, UpdateGroup, Work
 from secoda_async.clock import Clock, sleep
 from secoda_async.errors import (
@@ -45,7 +45,7 @@ _LOOKS: Final = (0.0, 1.0, 3.0)
 T = TypeVar("T")
 
 
-class _KeptBackError(Exception):
+class _KeptBackError(NotSentError):
     """A look just before a write has shown that it is made already, or why it is not to be made."""
 
     def __init__(self, found: Group | SecodaError | None) -> None:
