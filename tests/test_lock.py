@@ -178,7 +178,7 @@ class TestHolding:
         await entered.wait()
         redis.is_deaf = True
         leave.set()
-        await until(lambda: redis.waiting)
+        await until(lambda: redis.waiting or task.done())
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -312,12 +312,12 @@ class TestCommand:
     async def test_one_that_is_lost_ends_the_run(
         self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("secoda_async.ext.redis_lock.LEASE", 1)
+        monkeypatch.setattr("secoda_async.ext.redis_lock.LEASE", 3)
         Path(file).write_text(  # noqa: ASYNC240 - a test's
             json.dumps({"groups": [{"name": f"Team {number}"} for number in range(40)]}), "utf-8"
         )
         running_command = asyncio.create_task(shell.run("apply", file, "--yes"))
-        await until(lambda: workspace.count("POST") == 30)
+        await until(lambda: workspace.count("POST") == 30 or running_command.done())
         await redis.set(KEY, "another's", keepttl=False)
         told = await running_command
         assert told.code == Exit.LOCKED
