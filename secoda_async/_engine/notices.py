@@ -29,12 +29,9 @@ class Notices:
         self._clock = clock
         self._hook = hook
         self._whole = hook if isinstance(hook, CallHook) else None
-        self._said_until: dict[str, float] = {}
-
-    @property
-    def is_told_of_calls(self) -> bool:
+        self.is_told_of_calls = self._whole is not None
         """Whether anybody wants to know of whole calls."""
-        return self._whole is not None
+        self._said_until: dict[str, float] = {}
 
     @contextmanager
     def call(self, request: Request, origin: str, limiter: RateLimiter) -> Generator[None, None, None]:

@@ -4,10 +4,10 @@ Nothing is held while a call sleeps: no connection, no place in the limit.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import evolve
 
@@ -73,14 +73,15 @@ class Pipeline:
         """A call that begins now, or is part of an operation that began before."""
         return Call(request, options, self.clock.now() if began is None else began, check)
 
-    async def send(self, call: Call, read: Callable[[Reply], T]) -> T:
+    def send(self, call: Call, read: Callable[[Reply], T]) -> Coroutine[Any, Any, T]:
         """Send the request, again if that is safe and worth it, and return what `read` makes of the answer.
 
         Raises:
             SecodaError: One of its kinds, with the call's method, path, attempts and seconds waited.
         """
-        if not self._notices.is_told_of_calls:
-            return await self._travel(call, read)
+        return self._watched(call, read) if self._notices.is_told_of_calls else self._travel(call, read)
+
+    async def _watched(self, call: Call, read: Callable[[Reply], T]) -> T:
         with self._notices.call(call.request, self.transport.origin, self.limiter):
             return await self._travel(call, read)
 

@@ -115,7 +115,6 @@ class Page:
                     "users-count": len(emulator.users),
                     "requests-count": len(emulator.requests),
                     "refused": emulator.refused,
-                    "connections": emulator.open_connections,
                 },
                 "limit": emulator.limit_state(),
                 "groups": [{"name": group["name"], "members": len(group["users"])} for group in groups],
