@@ -212,7 +212,8 @@ class TestTables:
         assert (b.icon, b.description, b.members) == ("", "", ())
 
     def test_a_column_that_is_not_there_is_not_managed(self, tmp_path: Path) -> None:
-        (a,) = DesiredState.load(written(tmp_path / "g.csv", "group\na\n")).groups
+        for header in ("group", "Group", " GROUP "):
+            (a,) = DesiredState.load(written(tmp_path / "g.csv", f"{header}\na\n")).groups
         assert (a.icon, a.description, a.members, a.id) == (UNSET, UNSET, UNSET, None)
 
     def test_ids_tell_groups_of_one_name_apart(self, tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def _parse_csv(text: str, reader: _Reader) -> Located | None:
     table = csv.reader(io.StringIO(text, newline=""), strict=True)
     nothing: list[str] = []
     try:
-        header = [column.strip() for column in next(table, nothing)]
+        header = [column.strip().lower() for column in next(table, nothing)]  # an export may say Group
         rows = [(table.line_num, [cell.strip() for cell in row]) for row in table if row]
     except csv.Error as error:
         reader.problem(f":{table.line_num}", f"is not CSV: {error}")
