@@ -211,9 +211,13 @@ class TestTables:
         assert (a.name, a.icon, a.description, a.members) == ("a", "i", "d", ("x@example.com", "y"))
         assert (b.icon, b.description, b.members) == ("", "", ())
 
+    @pytest.mark.parametrize("header", ["Group,Member", " GROUP , member "])
+    def test_columns_may_be_in_capitals(self, tmp_path: Path, header: str) -> None:
+        (a,) = DesiredState.load(written(tmp_path / "g.csv", f"{header}\na,x\n")).groups
+        assert (a.name, a.members) == ("a", ("x",))
+
     def test_a_column_that_is_not_there_is_not_managed(self, tmp_path: Path) -> None:
-        for header in ("group", "Group", " GROUP "):
-            (a,) = DesiredState.load(written(tmp_path / "g.csv", f"{header}\na\n")).groups
+        (a,) = DesiredState.load(written(tmp_path / "g.csv", "group\na\n")).groups
         assert (a.icon, a.description, a.members, a.id) == (UNSET, UNSET, UNSET, None)
 
     def test_ids_tell_groups_of_one_name_apart(self, tmp_path: Path) -> None:
