@@ -3,11 +3,14 @@
 As text an event is one line of `key=value`, made to be found again: `grep 'wait .*reason=limit'`.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from attrs import frozen
 
 __all__ = ["AttemptEvent", "CallHook", "CallStart", "Event", "WaitEvent"]
+
+_CLIENT_ERROR: Final = 400
+"""The first status that is a failure."""
 
 
 @frozen(kw_only=True)
@@ -26,6 +29,11 @@ class AttemptEvent:
     """Seconds on the wire."""
     error: str | None = None
     """The class of the error, when there was no answer."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there was an answer, and its status is below 400."""
+        return self.status is not None and self.status < _CLIENT_ERROR
 
     def __str__(self) -> str:
         end = f"status={self.status}" if self.error is None else f"error={self.error}"

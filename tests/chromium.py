@@ -2,16 +2,14 @@
 
 import asyncio
 import itertools
-import os
 import re
-import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
+from installed import found
 
 SWITCHES = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
@@ -24,16 +22,6 @@ ROLES = frozenset(("button", "searchbox", "checkbox", "link", "image", "progress
 
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text("utf-8")
 """Texts whose contrast is below 4.5 (WCAG 2.2, AA)."""
-
-
-def program() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        reason = "there is no Chromium: install it, on Debian with `apt-get install chromium`"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 class Tab:
@@ -97,20 +85,20 @@ class Tab:
 @asynccontextmanager
 async def opened(directory: Path) -> AsyncGenerator[Tab, None]:
     """A browser with one tab."""
+    program = found("chromium", "chromium", "chromium-browser", "google-chrome")
     process = await asyncio.create_subprocess_exec(
-        program(), *SWITCHES, f"--user-data-dir={directory / 'chromium'}", "about:blank",
+        program, *SWITCHES, f"--user-data-dir={directory / 'chromium'}", "about:blank",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
         assert process.stderr is not None
-        found = None
-        while found is None:
+        address = None
+        while address is None:
             line = await process.stderr.readline()
             assert line, "Chromium ended at once"
-            found = re.search(rb"DevTools listening on ws://([^/]+)/", line)
-        address = found[1].decode()
+            address = re.search(rb"DevTools listening on ws://([^/]+)/", line)
         async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://{address}/json") as answer:
+            async with session.get(f"http://{address[1].decode()}/json") as answer:
                 (page,) = [each for each in await answer.json() if each["type"] == "page"]
             async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
                 tab = Tab(socket)

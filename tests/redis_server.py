@@ -1,7 +1,5 @@
 """A real Redis of the tests' own."""
 
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -9,8 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from attrs import define, field
+from installed import found
 
 WITHOUT_TRACE = ("--save", "", "--appendonly", "no", "--daemonize", "no", "--bind", "127.0.0.1")
 
@@ -29,7 +27,15 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [program(), "--port", str(self.port), "--dir", str(self.directory), *WITHOUT_TRACE, *self.options]
+        command = [
+            found("redis-server", "redis-server", "valkey-server"),
+            "--port",
+            str(self.port),
+            "--dir",
+            str(self.directory),
+            *WITHOUT_TRACE,
+            *self.options,
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
         while True:
             try:
@@ -44,17 +50,6 @@ class RedisServer:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
-
-
-def program() -> str:
-    """The server to start; without one the test is skipped, but not in CI."""
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found is None:
-        reason = "there is no redis-server: install it, on Debian with `apt-get install redis-server`"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 @contextmanager

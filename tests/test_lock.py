@@ -129,6 +129,17 @@ class TestHolding:
         for _ in range(2):
             asyncio.run(use())
 
+    async def test_a_client_stays_on_its_event_loop(self, lock: Lock) -> None:
+        held = lock()
+        async with held:
+            pass
+
+        async def elsewhere() -> None:
+            with pytest.raises(ConfigurationError, match="belongs to another event loop"):
+                await held.__aenter__()
+
+        await asyncio.to_thread(asyncio.run, elsewhere())
+
     async def test_one_that_is_cancelled_while_it_asks_leaves_nothing_locked(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock
     ) -> None:

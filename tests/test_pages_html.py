@@ -26,7 +26,8 @@ from secoda_async import (
     WaitEvent,
 )
 from secoda_async.cli.exits import Exit
-from secoda_async.cli.html import Recorder, report_page
+from secoda_async.cli.html import report_page
+from secoda_async.cli.timeline import Recorder
 from secoda_async.emulator import Emulator
 
 WIDTHS = (390, 1280)

@@ -281,8 +281,10 @@ def test_a_hook_that_cannot_begin_is_not_told_of_an_end(caplog: pytest.LogCaptur
         def call_ends(self, _began: object, _error: BaseException | None, /) -> None:
             raise AssertionError
 
-    notices = Notices(ManualClock(), Broken())
-    with notices.call(Request("GET", "/x"), "https://secoda.example", SlidingWindowLimiter()):
+    hook = Broken()
+    with Notices(ManualClock(), hook).call(
+        hook, Request("GET", "/x"), "https://secoda.example", SlidingWindowLimiter()
+    ):
         pass
     assert caplog.messages == ["the on_event hook failed; the call goes on"]
 

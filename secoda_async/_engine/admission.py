@@ -139,19 +139,16 @@ class Admission:
             wait = longer = error.retry_after or 0.0
         except TimeUpError:
             wait, longer = self._limiter.time_for(1), inf
-        except BaseException:
-            self._notices.waited(journey.request, "limit", self._clock.now() - began)
-            raise
         finally:
             waited = self._clock.now() - began
             journey.waited += waited
             journey.waited_for_limit += waited
-        try:
-            self._notices.waited(journey.request, "limit", waited)
-        except BaseException:  # the hook's
-            if permit is not None:
-                await permit.release(sent=False)
-            raise
+            try:
+                self._notices.waited(journey.request, "limit", waited)
+            except BaseException:  # the hook's
+                if permit is not None:
+                    await permit.release(sent=False)
+                raise
         if permit is not None:
             return permit
         if is_deadline and left is not None and longer > left:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlsplit
 
 from secoda_async._engine.journey import NotSentError
@@ -28,15 +28,13 @@ class Notices:
     def __init__(self, clock: Clock, hook: Callable[[Event], object] | None) -> None:
         self._clock = clock
         self._hook = hook
-        self._whole = hook if isinstance(hook, CallHook) else None
-        self.is_told_of_calls = self._whole is not None
-        """Whether anybody wants to know of whole calls."""
+        self.call_hook = hook if isinstance(hook, CallHook) else None
+        """Who wants to know of whole calls, if anybody does."""
         self._said_until: dict[str, float] = {}
 
     @contextmanager
-    def call(self, request: Request, origin: str, limiter: RateLimiter) -> Generator[None, None, None]:
-        """Tell that a call begins, and how it ends."""
-        hook = cast("CallHook", self._whole)
+    def call(self, hook: CallHook, request: Request, origin: str, limiter: RateLimiter) -> Generator[None, None, None]:
+        """Tell a hook that a call begins, and how it ends."""
         host = urlsplit(origin)
         start = CallStart(
             method=request.method,

@@ -33,7 +33,7 @@ from secoda_async.errors import (
     SecodaError,
     TransportError,
 )
-from secoda_async.events import Event
+from secoda_async.events import CallHook, Event
 
 T = TypeVar("T")
 
@@ -79,10 +79,11 @@ class Pipeline:
         Raises:
             SecodaError: One of its kinds, with the call's method, path, attempts and seconds waited.
         """
-        return self._watched(call, read) if self._notices.is_told_of_calls else self._travel(call, read)
+        hook = self._notices.call_hook
+        return self._travel(call, read) if hook is None else self._watched(hook, call, read)
 
-    async def _watched(self, call: Call, read: Callable[[Reply], T]) -> T:
-        with self._notices.call(call.request, self.transport.origin, self.limiter):
+    async def _watched(self, hook: CallHook, call: Call, read: Callable[[Reply], T]) -> T:
+        with self._notices.call(hook, call.request, self.transport.origin, self.limiter):
             return await self._travel(call, read)
 
     async def _travel(self, call: Call, read: Callable[[Reply], T]) -> T:

@@ -3,15 +3,18 @@
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from attrs import frozen
 from rich.text import Text
 
-from secoda_async import LimitState, RetryPolicy, SecodaClient, SecodaError
+from secoda_async import RetryPolicy, SecodaClient, SecodaError
 from secoda_async.cli.exits import Exit, advice_for, exit_for
 from secoda_async.cli.options import Connection
 from secoda_async.cli.screen import Screen, duration
+
+if TYPE_CHECKING:
+    from secoda_async.ext.redis import RedisRateLimiter
 
 _DEFAULT = Connection()
 
@@ -93,8 +96,7 @@ async def _users(secoda: SecodaClient) -> str:
 
 
 async def _limit(secoda: SecodaClient) -> str:
-    look: Callable[[], Awaitable[LimitState]] = getattr(secoda.limiter, "look")  # noqa: B009 - of the one in Redis
-    state = await look()
+    state = await cast("RedisRateLimiter", secoda.limiter).look()
     return f"{state.free} writes could start now, for all who share it"
 
 

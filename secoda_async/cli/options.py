@@ -108,10 +108,12 @@ class Connection(Output):
             yield
             return
         async with self.lock() as lock:
-            watching = asyncio.create_task(lock.lost.wait())
-            watching.add_done_callback(
-                lambda _: stops.ask("the lock is lost", Exit.LOCKED) if lock.lost.is_set() else None
-            )
+
+            async def stop_when_lost() -> None:
+                await lock.lost.wait()
+                stops.ask("the lock is lost", Exit.LOCKED)
+
+            watching = asyncio.create_task(stop_when_lost())
             try:
                 yield
             finally:

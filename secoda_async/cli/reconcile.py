@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -21,10 +20,11 @@ from secoda_async import (
     UnsafePlanError,
 )
 from secoda_async.cli.exits import CommandError, Exit
-from secoda_async.cli.html import Recorder, begun_page, plan_page, report_page
+from secoda_async.cli.html import begun_page, plan_page, report_page
 from secoda_async.cli.interrupts import stopped_by_signals
 from secoda_async.cli.options import Connection
 from secoda_async.cli.screen import Screen, duration, show_plan
+from secoda_async.cli.timeline import Recorder
 from secoda_async.clock import SYSTEM_CLOCK
 from secoda_async.reconcile import words
 from secoda_async.reconcile.export import exported
@@ -152,13 +152,17 @@ async def apply_command(  # noqa: PLR0913 - each is an option
             stops.is_over = True  # what is left is to say so, and to let the lock go
             limit = getattr(secoda.limiter, "limit", RateLimit())
             why = stops.why if stops.event.is_set() else None
-            page = partial(report_page, source=file.name, host=secoda.origin, stopped=why)
             try:
                 _tell(screen, plan, result)
             except OSError:  # nobody reads stdout any more, but it is done
                 screen.note(f"{_ends(result)}; nobody reads the output", style="red")
             try:
-                _publish(report, lambda: page(plan, result, recorder, limit))
+                _publish(
+                    report,
+                    lambda: report_page(
+                        plan, result, recorder, limit, source=file.name, host=secoda.origin, stopped=why
+                    ),
+                )
             except CommandError as error:
                 screen.note(f"the report was not written: {error}", style="red")
     if result.ok:
@@ -186,9 +190,10 @@ def schema_command() -> None:
     sys.stdout.write(SCHEMA.read_text("utf-8"))
 
 
-def _write(file: Path, text: str) -> None:
+def _write(file: Path, text: str, mode: Literal["w", "a"] = "w") -> None:
     try:
-        file.write_text(text, "utf-8")
+        with file.open(mode, encoding="utf-8") as stream:
+            stream.write(text)
     except OSError as error:
         raise CommandError(f"{file}: can't be written: {error.strerror}", Exit.USAGE) from None
 
@@ -199,10 +204,7 @@ def _check_report(report: Path | None, *others: Path | None) -> None:
         return
     if any(other is not None and other.resolve() == report.resolve() for other in others):
         raise CommandError(f"{report}: the report would overwrite it; name another file", Exit.USAGE)
-    try:
-        report.open("a").close()
-    except OSError as error:
-        raise CommandError(f"{report}: can't be written: {error.strerror}", Exit.USAGE) from None
+    _write(report, "", "a")
 
 
 def _publish(report: Path | None, page: Callable[[], str]) -> None:

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from secoda_async.emulator.faults import Fault
-from secoda_async.emulator.settings import loopback
+from secoda_async.emulator.settings import is_loopback
 
 if TYPE_CHECKING:
     from secoda_async.emulator.log import RecordedRequest
@@ -162,13 +162,7 @@ class Page:
 
 def _check(request: web.Request, *, changes: bool = False) -> None:
     """Refuse what another site's page sends: by a name that leads here, or without a header only our page can set."""
-    try:
-        loopback(None, None, request.url.host or "")
-    except ValueError:
-        is_ours = False
-    else:
-        is_ours = not changes or "X-Emulator" in request.headers
-    if not is_ours:
+    if not is_loopback(request.url.host or "") or (changes and "X-Emulator" not in request.headers):
         raise web.HTTPForbidden(text="only for the page of this emulator")
 
 

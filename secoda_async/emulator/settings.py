@@ -26,12 +26,17 @@ def not_negative(_instance: object, attribute: "attrs.Attribute[float]", value: 
         raise ValueError(f"{attribute.name} must be finite and not below 0, not {value}")
 
 
-def loopback(_instance: object, _attribute: "attrs.Attribute[str] | None", host: str) -> None:
-    """Refuse a host that others could reach: the emulator is no server for a network."""
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, and nobody else can reach it."""
     with contextlib.suppress(ValueError):
-        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
-            return
-    raise ValueError(f"host must be a loopback address, not {host!r}")
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def loopback(_instance: object, _attribute: "attrs.Attribute[str]", host: str) -> None:
+    """Refuse a host that others could reach: the emulator is no server for a network."""
+    if not is_loopback(host):
+        raise ValueError(f"host must be a loopback address, not {host!r}")
 
 
 def port_number(_instance: object, _attribute: "attrs.Attribute[int]", port: int) -> None:

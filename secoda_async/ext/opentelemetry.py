@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, Final, cast
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from attrs import define, field
@@ -34,9 +34,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 __all__ = ["Telemetry"]
-
-_CLIENT_ERROR: Final = 400
-"""The first status that is a failure for a client."""
 
 Attributes = dict[str, str | int]
 
@@ -152,7 +149,7 @@ class Telemetry:
             attributes["http.response.status_code"] = event.status
         if event.error is not None:
             attributes["error.type"] = event.error
-        elif event.status is not None and event.status >= _CLIENT_ERROR:
+        elif not event.ok:
             attributes["error.type"] = str(event.status)
         self._requests.record(event.seconds, attributes)
         if event.attempt > 1:

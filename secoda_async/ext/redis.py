@@ -28,7 +28,9 @@ from secoda_async.ext.redis_connection import (
     check_address,
     check_name,
     check_seconds,
-    own_connection,
+    connected,
+    heeded,
+    reason,
 )
 from secoda_async.ext.redis_lock import RedisLock
 
@@ -324,13 +326,8 @@ class RedisRateLimiter:
         return False
 
     async def _run(self, arguments: list[str | int]) -> list[int]:
-        task = cast("asyncio.Task[object]", asyncio.current_task())
-        cancelled = task.cancelling()
         script = self._lines.here().redis.register_script(self._script)
-        answer = await script(self._keys, arguments)
-        if task.cancelling() > cancelled:  # redis-py's wait_for may swallow it, before Python 3.12
-            raise asyncio.CancelledError
-        return cast("list[int]", answer)
+        return cast("list[int]", await heeded(script(self._keys, arguments)))
 
     def _learn(self, answer: list[int]) -> None:
         opens, spaced, since_start, *free_in = (number / 1e6 for number in (*answer[1:4], *answer[5:]))
@@ -349,7 +346,7 @@ class RedisRateLimiter:
 
     def _note_absence(self, error: Exception) -> None:
         """Remember that Redis is away, and say so once."""
-        self._why = "no answer in time" if isinstance(error, TimeUpError) else str(error) or type(error).__name__
+        self._why = reason(error)
         self._is_refused = isinstance(error, REFUSALS)
         if self._away_until == -inf:
             what = "this process keeps the limit by itself" if self._goes_on_alone else "writes fail"
@@ -367,13 +364,8 @@ class RedisRateLimiter:
 
 def _line(url_or_client: "str | Redis", home: Home) -> _Line:
     """The line of the running event loop, and the connections to ask with."""
-    if isinstance(url_or_client, str):
-        return _Line(own_connection(url_or_client), is_ours=True)
-    if not home.is_here():
-        raise ConfigurationError(
-            "the Redis client belongs to another event loop: give a URL, and the limiter makes one for each loop"
-        )
-    return _Line(url_or_client, is_ours=False)
+    redis, is_ours = connected(url_or_client, home)
+    return _Line(redis, is_ours=is_ours)
 
 
 def _micro(seconds: float) -> int:

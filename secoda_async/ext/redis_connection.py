@@ -1,8 +1,12 @@
-"""Where redis-py is imported, and what its users here share: the checks of their arguments, a connection."""
+"""Where redis-py is imported, and what its users here share: checks of their arguments, connections, its answers."""
 
-from math import inf
-from typing import Any, Final, cast
+import asyncio
+from collections.abc import Awaitable
+from math import inf, nan
+from typing import Any, Final, TypeVar, cast
 
+from secoda_async._engine.lifetime import TimeUpError
+from secoda_async._engine.loops import Home
 from secoda_async.errors import ConfigurationError
 
 try:
@@ -27,8 +31,12 @@ __all__ = [
     "check_address",
     "check_name",
     "check_seconds",
-    "own_connection",
+    "connected",
+    "heeded",
+    "reason",
 ]
+
+T = TypeVar("T")
 
 PATIENCE: Final = 1.0
 """Seconds that Redis may take for an answer."""
@@ -37,9 +45,38 @@ REFUSALS: Final = (AuthenticationError, NoPermissionError)
 """What no waiting mends."""
 
 
-def own_connection(url: str) -> Redis:
-    """A client that is ours to close, with one more try for a connection that has gone stale."""
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 1))  # pyright: ignore[reportUnknownMemberType]
+def connected(url_or_client: "str | Redis", home: Home) -> tuple[Redis, bool]:
+    """The client to ask with on the running event loop, and whether it is ours to close.
+
+    Ours tries once more when a connection has gone stale.
+
+    Raises:
+        ConfigurationError: When it is the caller's, and was used on another event loop before.
+    """
+    if isinstance(url_or_client, str):
+        ours = Redis.from_url(url_or_client, retry=Retry(NoBackoff(), 1))  # pyright: ignore[reportUnknownMemberType]
+        return ours, True
+    if not home.is_here():
+        raise ConfigurationError(
+            "the Redis client belongs to another event loop: give a URL, and there is one for each loop"
+        )
+    return url_or_client, False
+
+
+async def heeded(work: Awaitable[T]) -> T:
+    """What redis-py answers; and a cancellation, which its `wait_for` may swallow before Python 3.12."""
+    task = cast("asyncio.Task[object]", asyncio.current_task())
+    cancelled = task.cancelling()
+    try:
+        return await work
+    finally:
+        if task.cancelling() > cancelled:
+            raise asyncio.CancelledError
+
+
+def reason(error: Exception) -> str:
+    """Why there was no answer, in words."""
+    return "no answer in time" if isinstance(error, TimeUpError) else str(error) or type(error).__name__
 
 
 def check_address(url_or_client: object) -> None:
@@ -65,8 +102,7 @@ def check_name(name: object) -> None:
 
 def check_seconds(setting: str, seconds: object, *, least: float | None = None) -> None:
     """Refuse what is no time: a number from `least` up, or without it any greater than 0."""
-    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    fits = is_number and cast("float", seconds) < inf and (seconds > 0 if least is None else seconds >= least)  # type: ignore[operator]
-    if not fits:
+    number = seconds if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) else nan
+    if not (number < inf and (number > 0 if least is None else number >= least)):
         bound = "greater than 0" if least is None else f"of at least {least:g}"
         raise ConfigurationError(f"{setting} must be a number {bound}, not {seconds!r}")

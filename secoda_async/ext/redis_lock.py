@@ -8,10 +8,11 @@ from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Self, TypeVar, cast
+from typing import Final, Self, TypeVar
 from uuid import uuid4
 
 from secoda_async._engine.lifetime import Lifetime, TimeUpError
+from secoda_async._engine.loops import Home
 from secoda_async.clock import SYSTEM_CLOCK, Clock, sleep
 from secoda_async.errors import ConfigurationError, LockedError, TransportError
 from secoda_async.ext.redis_connection import (
@@ -24,7 +25,9 @@ from secoda_async.ext.redis_connection import (
     check_address,
     check_name,
     check_seconds,
-    own_connection,
+    connected,
+    heeded,
+    reason,
 )
 
 __all__ = ["RedisLock"]
@@ -38,9 +41,6 @@ LOOK_EVERY: Final = 0.5
 
 LEASE: Final = 90.0
 """Seconds: three times what an attempt of a write may take by default."""
-
-_OVERHEARD: Final = 0.1
-"""Seconds after which a cancellation that had no effect is repeated."""
 
 SHORTEST: Final = 1.0
 """Seconds: a shorter lease could not be renewed in time over a network."""
@@ -91,7 +91,7 @@ class RedisLock:
         self.name = name
         self.lost = asyncio.Event()
         """Set when the lock is, or may soon be, another run's."""
-        self._address = url_or_client
+        self._address, self._home = url_or_client, Home()
         self._max_wait = max_wait
         self._lease = lease
         self._clock = clock or SYSTEM_CLOCK
@@ -130,11 +130,7 @@ class RedisLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Let the next one in."""
-        task = cast("asyncio.Task[object]", asyncio.current_task())
-        cancelled = task.cancelling()
-        await self._held.aclose()
-        if task.cancelling() > cancelled:  # redis-py's wait_for may swallow it, before Python 3.12
-            raise asyncio.CancelledError
+        await heeded(self._held.aclose())
 
     async def holder(self) -> str | None:
         """Who holds it just now: its process, its machine and since when; None when it is free.
@@ -157,10 +153,9 @@ class RedisLock:
 
     async def _connected(self, opened: AsyncExitStack) -> Redis:
         """The client to ask with; closed with the stack when it is ours."""
-        if not isinstance(self._address, str):
-            return self._address
-        redis = own_connection(self._address)
-        opened.push_async_callback(redis.aclose)
+        redis, is_ours = connected(self._address, self._home)
+        if is_ours:
+            opened.push_async_callback(redis.aclose)
         return redis
 
     async def _take(self, redis: Redis, lock: Lock, token: str) -> None:
@@ -209,11 +204,11 @@ class RedisLock:
     async def _asked(self, question: Awaitable[T], patience: float = PATIENCE) -> T:
         """Redis's answer, in time."""
         try:
-            return await self._lifetime.bounded(question, patience)
+            return await self._lifetime.bounded(heeded(question), patience)
         except LockNotOwnedError:
             raise
         except (RedisError, OSError, TimeUpError) as error:
-            why = "no answer in time" if isinstance(error, TimeUpError) else str(error) or type(error).__name__
+            why = reason(error)
             if isinstance(error, REFUSALS):
                 raise ConfigurationError(f"Redis refuses to keep the lock of {self.name!r}: {why}") from None
             failed = TransportError(f"the lock of {self.name!r} can't be reached in Redis: {why}")
@@ -242,7 +237,5 @@ def _this_run() -> str:
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:
-    """Cancel it until it is: redis-py may overhear it, before Python 3.12."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait((task,), timeout=_OVERHEARD)
+    task.cancel()
+    await asyncio.wait((task,))

@@ -1,7 +1,9 @@
 """How a web service answers its own caller when a call fails, for any framework.
 
-answer = answer_to(error)
-return JSONResponse(answer.body, answer.status, answer.headers)
+For FastAPI:
+
+    answer = answer_to(error)
+    return JSONResponse(answer.body, answer.status, answer.headers)
 """
 
 import math

@@ -13,7 +13,7 @@ from attrs import frozen
 from secoda_async.models import UNSET
 from secoda_async.reconcile.plan import Change, Plan
 
-__all__ = ["Line", "lines", "markdown", "printable"]
+__all__ = ["Line", "lines", "markdown", "named", "printable", "texts"]
 
 _SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
 
@@ -74,16 +74,29 @@ def markdown(plan: Plan) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _details(change: Change, people: Mapping[str, str]) -> Iterable[Line]:
+def texts(change: Change) -> Iterable[tuple[str, object, object]]:
+    """The texts of a group that a change speaks of, before and after; of one that is created, not its name."""
     for field in ("name", "icon", "description"):
         before, after = getattr(change.before, field), getattr(change.after, field)
-        if change.kind == "update" and after is not UNSET:
+        is_set = before is not UNSET or after is not UNSET
+        if is_set and not (change.kind == "create" and field == "name"):
+            yield field, before, after
+
+
+def named(members: Iterable[str], people: Mapping[str, str]) -> Sequence[str]:
+    """Members by their addresses, where these are known, in order."""
+    return sorted(printable(people.get(member, member)) for member in members)
+
+
+def _details(change: Change, people: Mapping[str, str]) -> Iterable[Line]:
+    for field, before, after in texts(change):
+        if change.kind == "update":
             yield Line(f"{field}: {_shown(before)} -> {_shown(after)}", "", _INDENT)
-        elif change.kind == "create" and after is not UNSET and field != "name":
+        elif change.kind == "create":
             yield Line(f"{field}: {_shown(after)}", "", _INDENT)
     for kind, sign, members in (("added", "+", change.added), ("removed", "-", change.removed)):
         if members:
-            yield Line(f"members {sign}{len(members)}: {_names(members, people)}", kind, _INDENT)
+            yield Line(f"members {sign}{len(members)}: {_some(named(members, people))}", kind, _INDENT)
 
 
 def _shown(value: object) -> str:
@@ -92,10 +105,9 @@ def _shown(value: object) -> str:
     return '"' + printable(str(value)).replace('"', '\\"') + '"'
 
 
-def _names(members: Sequence[str], people: Mapping[str, str]) -> str:
-    named = sorted(printable(people.get(member, member)) for member in members)
-    more = len(named) - _MOST_MEMBERS
-    return ", ".join(named[:_MOST_MEMBERS]) + (f" and {more} more" if more > 0 else "")
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_MEMBERS
+    return ", ".join(names[:_MOST_MEMBERS]) + (f" and {more} more" if more > 0 else "")
 
 
 _JOINERS: Final = "\u200c\u200d"
