@@ -8,14 +8,17 @@ import sys
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import aiohttp
 import pytest
+from aiohttp import web
 from conftest import until
 from yarl import URL
 
-from secoda_async import ConflictError, RateLimitError, SecodaError
+from secoda_async import ClientClosedError, ConflictError, RateLimitError, SecodaClient, SecodaError
 from secoda_async.emulator import Emulator
 from secoda_async.ext.web import answer_to
 
@@ -181,6 +184,41 @@ async def test_what_goes_wrong_is_answered_with_what_to_do(program: str) -> None
         await service.ended()
         assert workspace.count(method="POST") == 1
     assert clean(service.said), service.said
+
+
+def program_of(name: str) -> ModuleType:
+    """An example as a module, not run."""
+    spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.requirement("SL-2")
+async def test_the_client_of_a_service_is_open_while_it_runs_and_closed_when_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Emulator() as workspace:
+        monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
+        monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
+        on_aiohttp = program_of("aiohttp_service")
+        runner = web.AppRunner(on_aiohttp.service())
+        await runner.setup()
+        secoda: SecodaClient = runner.app[on_aiohttp.SECODA]
+        assert await secoda.groups.snapshot() == []
+        await runner.cleanup()
+        with pytest.raises(ClientClosedError):
+            await secoda.groups.snapshot()
+
+        app = program_of("fastapi_service").app
+        app.state.deadline, app.state.max_wait = 5, 2
+        async with app.router.lifespan_context(app):
+            secoda = app.state.secoda
+            assert await secoda.groups.snapshot() == []
+        with pytest.raises(ClientClosedError):
+            await secoda.groups.snapshot()
 
 
 @SERVICES
