@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from attrs import evolve, field, frozen
 
 from secoda_async._engine import convert, protocol
+from secoda_async._engine.journey import Scope
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply
 from secoda_async._engine.recent import RecentIds
@@ -64,6 +65,8 @@ class Lister(Generic[T]):
     model: type[T]
     needed: tuple[str, ...] = ()
     """Fields that every item of a snapshot must show: what is not shown is not to be taken for empty."""
+    scope: Scope = Scope()  # noqa: RUF009 - immutable
+    """The operation that the reads are part of, and when it began."""
     _warned: set[str] = field(factory=set[str], init=False)
     """Foreign hosts in links that were logged already."""
     _places: set[str] = field(factory=set[str], init=False)
@@ -107,6 +110,7 @@ class Lister(Generic[T]):
     async def snapshot(self, *, concurrency: int = 4, began: float | None = None) -> list[T]:
         """Return everything, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now."""
         reason = ""
+        began = self.scope.began if began is None else began
         began = self.pipeline.clock.now() if began is None else began
         before: dict[str, T] = {}
         for _ in range(_SNAPSHOTS):
@@ -190,7 +194,7 @@ class Lister(Generic[T]):
     ) -> _Raw[T]:
         request = protocol.request_to("GET", self.collection, query=urlencode(query))
         try:
-            call = self.pipeline.call(request, self.options, began)
+            call = self.pipeline.call(request, self.options, began=began, operation=self.scope.operation)
             raw = await self.pipeline.send(call, lambda reply: self._read(reply, number, on_invalid, needed))
         except NotFoundError as error:
             if number == 1:
