@@ -110,8 +110,8 @@ class Lister(Generic[T]):
                 return list(items.values())
             seen |= items.keys()
         raise PaginationError(
-            f"{self.collection}: none of {_SNAPSHOT_READS} reads was complete, and a part is not returned; try again when "
-            f"fewer changes are made (the last read: {reason or 'items were created or deleted'})"
+            f"{self.collection}: none of {_SNAPSHOT_READS} reads was complete, and a part is not returned: try again "
+            f"when fewer changes are made (the last read: {reason or 'items were created or deleted'})"
         )
 
     async def _read_into(self, items: dict[str, T], walk: Walk[T], concurrency: int, began: float) -> str:
