@@ -222,9 +222,8 @@ class Groups:
         return self._pipeline.ledger.corrected(await self._lister.snapshot())
 
     async def sightings(self) -> list[Group]:
-        """Return the groups that one read of the pages shows; some can be missed while others change the list."""
-        groups = [group async for group in self.list(concurrency=4)]
-        return self._pipeline.ledger.corrected(groups)
+        """Return the groups that a few reads show, with this client's own writes; see `Lister.sightings`."""
+        return self._pipeline.ledger.corrected(await self._lister.sightings())
 
     def _call(self, request: Request) -> Call:
         return self._pipeline.call(request, self._options, began=self._scope.began, operation=self._scope.operation)
