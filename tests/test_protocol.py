@@ -450,9 +450,10 @@ class TestNextStep:
             (status_error(503, 9), Step.PAUSE, Step.PAUSE),
             *(
                 (status_error(status), Step.RAISE, Step.RAISE)
-                for status in (304, 400, 401, 403, 404, 405, 408, 409, 413, 422, 425, 501, 505, 528)
+                for status in (304, 400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 528)
             ),
             (status_error(302), Step.RAISE, Step.RAISE),
+            (status_error(408), Step.RETRY, Step.RAISE),
             (ResponseError("not JSON"), Step.RAISE, Step.UNKNOWN),
             (errors.PaginationError("moved"), Step.RAISE, Step.UNKNOWN),
             (errors.RateLimitError("no place"), Step.RAISE, Step.RAISE),

@@ -9,7 +9,7 @@ from attrs import define, evolve, frozen
 
 from secoda_async._engine.limits import Permit
 from secoda_async._engine.protocol import Request
-from secoda_async._engine.retry_table import Step, next_step
+from secoda_async._engine.retry_table import Step, may_have_run, next_step
 from secoda_async.config import CallOptions
 from secoda_async.errors import APIError, DeadlineExceededError, RateLimitError, RequestTimeoutError, SecodaError
 
@@ -132,7 +132,7 @@ class Journey:
         if asked is not None and asked > self.options.retry.max_retry_after:
             return Step.RAISE
         self.last_failure = error
-        self.is_unclear |= step is Step.RETRY and getattr(error, "maybe_sent", True)
+        self.is_unclear |= step is Step.RETRY and may_have_run(error)
         return step
 
     def timed_out(self, *, maybe_sent: bool, is_deadline: bool) -> SecodaError:

@@ -235,5 +235,8 @@ def _read(reply: Reply, read: Callable[[Reply], T]) -> T:
     try:
         return read(reply)
     except ResponseError as error:
-        error.status, error.body = reply.status, protocol.shown(reply.body)
-        raise
+        if not protocol.is_cut_short(reply):
+            error.status, error.body = reply.status, protocol.shown(reply.body)
+            raise
+        reason = error.message
+    raise TransportError(f"the answer ended early: {reason}")

@@ -193,6 +193,23 @@ def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
     raise ResponseError(f"the answer is not JSON, got {kind}: is base_url the API's, not the web page's?")
 
 
+def is_cut_short(reply: Reply) -> bool:
+    """Whether a body that can't be used is empty, or JSON that stops before its end: the connection broke on the way.
+
+    The length that was announced proves nothing: there may be none, and a proxy counts what it has received.
+    """
+    if reply.status in (204, 205):
+        return False
+    try:
+        reply.body.decode()
+        convert.parse(reply.body)
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    except ValueError as error:
+        return not reply.body.strip() or "end of data" in str(error)
+    return False
+
+
 def scrubbed(reply: Reply, key: Secret) -> Reply:
     """The reply without the key, should the server (or a proxy's error page) have echoed it."""
     quoted = convert.dump(str(key))[1:-1]

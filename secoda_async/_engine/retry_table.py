@@ -32,12 +32,23 @@ def next_step(method: str, error: SecodaError) -> Step:
     elif isinstance(error, APIError):
         if error.status == 429 or (error.status == 503 and error.retry_after is not None):  # noqa: PLR2004
             return Step.PAUSE
+        if error.status == NOT_RECEIVED:
+            return Step.RAISE if method == "POST" else Step.RETRY
         if error.status not in UNCLEAR_STATUSES:
             return Step.RAISE
     elif not (isinstance(error, ResponseError) and method == "POST"):
         return Step.RAISE
     return Step.UNKNOWN if method == "POST" else Step.RETRY
 
+
+def may_have_run(error: SecodaError) -> bool:
+    """Whether the server may have executed the request of a failed attempt."""
+    return getattr(error, "maybe_sent", True) and getattr(error, "status", None) != NOT_RECEIVED
+
+
+NOT_RECEIVED: Final = 408
+"""The server got no whole request (RFC 9110, 15.5.9). Some servers write it on an idle connection that was kept, where
+the next request finds it. A POST has a connection of its own, so that a 408 is about the POST itself."""
 
 UNCLEAR_STATUSES: Final = frozenset({500, 502, 503, 504, *range(520, 528), 530})
 """Statuses after which a write may or may not have been carried out: the framework's own failure, the gateway's

@@ -4,6 +4,8 @@ Sessions are made when first needed, one set for each event loop, and closed onl
 failure of aiohttp leaves as a `TransportError` that says whether the server may have received the request.
 """
 
+import asyncio
+import codecs
 import platform
 import ssl as ssl_module
 import urllib.request
@@ -17,18 +19,34 @@ from aiohttp.abc import AbstractStreamWriter
 from attrs import define, field
 from yarl import URL
 
+from secoda_async._engine.decoding import CutShortError, Decoder, UnusableBodyError
 from secoda_async._engine.loops import Home, PerLoop
 from secoda_async._engine.protocol import Reply, Request
 from secoda_async._engine.slots import Slots
 from secoda_async._version import __version__
 from secoda_async.config import Secret
-from secoda_async.errors import ClientClosedError, ConfigurationError, RequestTimeoutError, TransportError
+from secoda_async.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    RequestTimeoutError,
+    ResponseError,
+    TransportError,
+)
 
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 """The pipeline keeps the time: aiohttp's own total would count the wait for a free connection."""
 
 _JSON: Final = {"Content-Type": "application/json"}
 """Said for each call: a session that was given may have another for all."""
+
+_UNCACHED: Final = {"Cache-Control": "no-cache"}
+"""Asks caches on the way to check with the server: a read often follows a write."""
+
+_HEADER_LIMIT: Final = 2**16
+"""Bytes of one header: aiohttp's own 8 KiB are less than some gateways send in a policy or cookie."""
+
+_SMALL: Final = 2**20
+"""Bytes of a body that needs no check while it is read."""
 
 _READ_BUFFER: Final = 2**18
 """Bytes: a page of a hundred groups in one or two reads."""
@@ -79,10 +97,17 @@ async def _no_hidden_resend(
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells a request without a body when it has a connection: from then on it may have been sent."""
+    """Notes when a request without a body has a connection: from then on it may have been sent.
+
+    A kept connection that has received bytes while it was idle, such as a 408, is closed: those bytes would be taken
+    for the answer to the next request.
+    """
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
         connection = await super().connect(*arguments, **options)
+        while connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            connection = await super().connect(*arguments, **options)
         if (wire := _BODILESS.get()) is not None:
             wire.maybe_sent = True
         return connection
@@ -164,9 +189,9 @@ class Transport:
             self._sessions = PerLoop(_Borrowed(session, max_connections).sessions, _left_open)
         self._url = URL(origin)
         agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
-        self._headers: dict[str, str] = {"Accept": "application/json", "User-Agent": agent}
+        self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": agent}
         self._key: Secret | None = None
-        self._headers_with_key = self._headers
+        self._headers_with_key: dict[str, str] = self._headers
 
     def slots(self) -> Slots:
         """The running event loop's places on the wire."""
@@ -186,6 +211,8 @@ class Transport:
             headers = headers | _JSON
         else:
             wire.maybe_sent = sessions.are_given  # nothing will tell: assume it
+            if request.method == "GET":
+                headers = headers | _UNCACHED
         _BODILESS.set(wire if body is None else None)
         session = sessions.fresh if request.method == "POST" else sessions.reused
         if session.closed:
@@ -200,10 +227,21 @@ class Transport:
                 raise_for_status=False,
                 timeout=_NO_TIMEOUT,
                 middlewares=(_no_hidden_resend,),
+                auto_decompress=False,
+                max_line_size=_HEADER_LIMIT,
+                max_field_size=_HEADER_LIMIT,
             )
-            content = await response.read()  # to the end, which gives the connection back; or it closes it
-            return Reply(response.status, response.raw_headers, content)
-        except (aiohttp.ClientError, _DroppedError, OSError, RuntimeError, ValueError) as error:
+            content = await _body_of(response)  # read to the end, which releases the connection, or closes it
+            return Reply(response.status, response.raw_headers, content.removeprefix(codecs.BOM_UTF8))
+        except (
+            aiohttp.ClientError,
+            _DroppedError,
+            OSError,
+            RuntimeError,
+            ValueError,
+            CutShortError,
+            UnusableBodyError,
+        ) as error:
             failed = translated(error, wire)
         if isinstance(failed, TransportError):
             wire.maybe_sent = failed.maybe_sent  # the failure may know better
@@ -230,8 +268,50 @@ class Transport:
         await self._sessions.close()
 
 
-def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedError | ConfigurationError:
+_FAILURES: Final = (
+    aiohttp.ClientError,
+    _DroppedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    CutShortError,
+    UnusableBodyError,
+)
+"""Everything that `translated` knows."""
+
+
+async def _body_of(response: aiohttp.ClientResponse) -> bytes:
+    """Read and decode a body, within bounds of memory and of time between two turns of the event loop.
+
+    Raises:
+        CutShortError, UnusableBodyError: When a success can't be decoded. A failure is known by its status alone.
+    """
+    encodings = response.headers.getall("Content-Encoding", ())
+    length = response.content_length
+    if not encodings and length is not None and length <= _SMALL:  # as most are
+        return await response.read()
+    try:
+        decoder = Decoder(", ".join(encodings), length)
+        async for chunk in response.content.iter_any():
+            for _ in decoder.feed(chunk):
+                await asyncio.sleep(0)
+        content = decoder.finish()
+    except (CutShortError, UnusableBodyError):
+        response.close()
+        if response.status < 300:  # noqa: PLR2004
+            raise
+        return b""
+    except BaseException:
+        response.close()
+        raise
+    await response.read()  # waits until the connection is released
+    return content
+
+
+def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedError | ConfigurationError | ResponseError:
     """Our error for one of aiohttp's: what happened, in words, and whether the request may have been sent."""
+    if isinstance(error, UnusableBodyError):
+        return ResponseError(f"the answer can't be read: {error}")
     if isinstance(error, RuntimeError):
         return _elsewhere()
     if isinstance(error, UnicodeError):
@@ -247,7 +327,7 @@ def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedErr
     kind = RequestTimeoutError if isinstance(error, TimeoutError) else TransportError
     failed = kind(error.reason if isinstance(error, _DroppedError) else _reason(error))
     # Headers that can't be read and bodies that end early are an answer: the request did arrive.
-    failed.maybe_sent = wire.maybe_sent or isinstance(error, (aiohttp.ClientResponseError, aiohttp.ClientPayloadError))
+    failed.maybe_sent = wire.maybe_sent or isinstance(error, _ANSWERS)
     return failed
 
 
@@ -261,12 +341,16 @@ def _elsewhere() -> ConfigurationError:
 
 def _reason(error: Exception) -> str:
     """What happened, without a URL, a header or another exception in it."""
+    if isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Got more than"):
+        return f"a header of the answer is too long: more than {_HEADER_LIMIT // 1024} KiB"
     for kind, words in _REASONS:
         if isinstance(error, kind):
             where = f"{error.host}:{error.port}" if isinstance(error, aiohttp.ClientConnectorError) else ""
             return words.format(where=where, why=_system_reason(error))
     return f"the connection broke: {_system_reason(error)}"
 
+
+_ANSWERS: Final = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, CutShortError)
 
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (aiohttp.ClientConnectorDNSError, "the name of {where} could not be looked up: check base_url and the network"),
@@ -276,6 +360,7 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (aiohttp.ClientHttpProxyError, "the proxy refused to connect"),
     (aiohttp.ClientResponseError, "the answer is not valid HTTP"),
     (aiohttp.ClientPayloadError, "the answer ended early or is corrupt"),
+    (CutShortError, "the answer ended early or is corrupt"),
     (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer"),
     (TimeoutError, "no answer in time"),
 )
