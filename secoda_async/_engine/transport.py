@@ -20,6 +20,7 @@ from attrs import define, field
 from yarl import URL
 
 from secoda_async._engine.decoding import CutShortError, Decoder, UnusableBodyError
+from secoda_async._engine.lifetime import closed
 from secoda_async._engine.loops import Home, PerLoop
 from secoda_async._engine.protocol import Reply, Request
 from secoda_async._engine.slots import Slots
@@ -129,6 +130,12 @@ class _Sessions:
     are_given: bool = False
     """Whether they are somebody else's."""
 
+    def closed(self) -> ClientClosedError:
+        """The error for a call on sessions that are closed."""
+        return (
+            ClientClosedError("the aiohttp session that the client was given is closed") if self.are_given else closed()
+        )
+
     async def close(self) -> None:
         """Close them both, even if the event loop ends meanwhile and cancels this."""
         try:
@@ -184,9 +191,9 @@ class Transport:
         self.origin = origin
         if session is None:
             proxy = _environment_proxy(origin) if trust_env else None  # may hold a password, which aiohttp sends
-            self._sessions = PerLoop(partial(_opened, max_connections, ssl, proxy), _Sessions.close)
+            self._sessions = PerLoop(partial(_opened, max_connections, ssl, proxy), _Sessions.close, closed)
         else:
-            self._sessions = PerLoop(_Borrowed(session, max_connections).sessions, _left_open)
+            self._sessions = PerLoop(_Borrowed(session, max_connections).sessions, _left_open, closed)
         self._url = URL(origin)
         agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
         self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": agent}
@@ -216,7 +223,7 @@ class Transport:
         _BODILESS.set(wire if body is None else None)
         session = sessions.fresh if request.method == "POST" else sessions.reused
         if session.closed:
-            raise ClientClosedError("the aiohttp session that the client was given is closed")
+            raise sessions.closed()
         try:
             response = await session.request(
                 request.method,
@@ -233,16 +240,9 @@ class Transport:
             )
             content = await _body_of(response)  # read to the end, which releases the connection, or closes it
             return Reply(response.status, response.raw_headers, content.removeprefix(codecs.BOM_UTF8))
-        except (
-            aiohttp.ClientError,
-            _DroppedError,
-            OSError,
-            RuntimeError,
-            ValueError,
-            CutShortError,
-            UnusableBodyError,
-        ) as error:
-            failed = translated(error, wire)
+        except _FAILURES as error:
+            was_closed = isinstance(error, RuntimeError) and session.closed
+            failed = sessions.closed() if was_closed else translated(error, wire)
         if isinstance(failed, TransportError):
             wire.maybe_sent = failed.maybe_sent  # the failure may know better
         raise failed
