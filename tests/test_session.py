@@ -275,7 +275,7 @@ class TestSeveralLoops:
     async def test_a_session_of_ours_that_is_closed_means_that_the_client_is(
         self, emulator: Emulator, secoda: SecodaClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        looks = iter([True, False])
+        looks = iter([True, False, False])
         for _ in range(2):  # before the request, and while it begins
             monkeypatch.setattr(aiohttp.ClientSession, "closed", property(lambda _: next(looks, True)))
             with pytest.raises(ClientClosedError, match="the client is closed"):

@@ -130,6 +130,10 @@ class _Sessions:
     are_given: bool = False
     """Whether they are somebody else's."""
 
+    def are_closed(self) -> bool:
+        """Whether no request can be sent any more."""
+        return self.reused.closed or self.fresh.closed
+
     def closed(self) -> ClientClosedError:
         """The error for a call on sessions that are closed."""
         return (
@@ -222,7 +226,7 @@ class Transport:
                 headers = headers | _UNCACHED
         _BODILESS.set(wire if body is None else None)
         session = sessions.fresh if request.method == "POST" else sessions.reused
-        if session.closed:
+        if sessions.are_closed():
             raise sessions.closed()
         try:
             response = await session.request(
@@ -241,7 +245,7 @@ class Transport:
             content = await _body_of(response)  # read to the end, which releases the connection, or closes it
             return Reply(response.status, response.raw_headers, content.removeprefix(codecs.BOM_UTF8))
         except _FAILURES as error:
-            was_closed = isinstance(error, RuntimeError) and session.closed
+            was_closed = isinstance(error, RuntimeError) and sessions.are_closed()
             failed = sessions.closed() if was_closed else translated(error, wire)
         if isinstance(failed, TransportError):
             wire.maybe_sent = failed.maybe_sent  # the failure may know better
