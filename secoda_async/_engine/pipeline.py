@@ -4,7 +4,7 @@ Nothing is held while a call sleeps: no connection, no place in the limit.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from secoda_async.config import CallOptions, Secret
 from secoda_async.errors import (
     ClientClosedError,
     RateLimitError,
+    RequestTimeoutError,
     ResponseError,
     SecodaError,
     TransportError,
@@ -139,7 +140,7 @@ class Pipeline:
         while True:
             key = self._credentials.known
             if key is None:
-                key = await self._admission.in_time(journey, self._credentials.key())
+                key = await self._asked(journey, self._credentials.key())
             reply = await self._send(journey, key)
             if reply.status < 300:  # noqa: PLR2004
                 try:
@@ -223,7 +224,20 @@ class Pipeline:
         if reply.status != 401 or journey.has_renewed:  # noqa: PLR2004
             return False
         journey.has_renewed = True
-        return await self._admission.in_time(journey, self._credentials.renew(key))
+        return await self._asked(journey, self._credentials.renew(key))
+
+    async def _asked(self, journey: Journey, question: Awaitable[T]) -> T:
+        """Await an answer of the api_key callable for `timeout` at most, as an attempt."""
+        left = journey.left(self.clock.now())
+        timeout = journey.options.timeout
+        if left is not None and left <= timeout:
+            return await self._admission.in_time(journey, question)
+        try:
+            return await self.lifetime.bounded(question, timeout)
+        except TimeUpError:
+            failed = RequestTimeoutError(f"the api_key callable gave no key within {timeout:g} s (timeout)")
+        failed.maybe_sent = False
+        raise failed
 
     async def _back_off(self, journey: Journey, seconds: float) -> None:
         if seconds > 0:
