@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secoda_async._engine import decoding
@@ -37,6 +37,7 @@ def decoded(encoding: str, *chunks: bytes) -> bytes:
 
 
 @pytest.mark.requirement("RT-14")
+@settings(deadline=None)
 @given(
     encoding=st.sampled_from(sorted(ENCODINGS)),
     body=st.one_of(st.binary(), st.builds(bytes.__mul__, st.binary(min_size=1, max_size=3), st.integers(0, 4_000))),
