@@ -223,7 +223,7 @@ def _checked_origin(base_url: object) -> str:
     origin = f"{parts.scheme}://{netloc}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")
     if parts.path.rstrip("/") not in ("", API_PREFIX) or parts.query or parts.fragment:
         raise ConfigurationError(f"base_url must be an origin, or one ending in {API_PREFIX}: {origin} and no more")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             f"base_url {origin} would send the key in clear text: use https (http is for loopback addresses only)"
         )
@@ -237,7 +237,8 @@ _PORTS: Final = {"http": 80, "https": 443}
 """Left out of an origin, so that it is the same however it is written."""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address alone."""
     if host == "localhost":
         return True
     try:

@@ -441,62 +441,6 @@ class TestNoHiddenResend:
         assert caught.value.attempts == len(emulator.requests) == 5
 
 
-class TestProxy:
-    @pytest.fixture(autouse=True)
-    def environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-            monkeypatch.delenv(name, raising=False)
-            monkeypatch.delenv(name.upper(), raising=False)
-
-    @pytest.mark.requirement("SL-5")
-    @pytest.mark.parametrize("scheme", ["http://", ""])
-    async def test_the_environments_proxy_is_used_if_asked_to(
-        self, monkeypatch: pytest.MonkeyPatch, scheme: str
-    ) -> None:
-        async with server(sized(b'{"id": "g", "name": "G"}')) as (port, heard):
-            monkeypatch.setenv("http_proxy", f"{scheme}user:p%40ss@127.0.0.1:{port}")
-            async with SecodaClient("key", base_url="http://127.0.0.1:9", trust_env=True) as secoda:
-                assert (await secoda.groups.get("g")).name == "G"
-                assert (await secoda.groups.create(name="G")).name == "G"
-        assert heard[0].startswith(b"GET http://127.0.0.1:9/api/v1/auth/group/g HTTP/1.1")
-        assert heard[1].startswith(b"POST http://127.0.0.1:9/api/v1/auth/group HTTP/1.1")
-        assert all(b"Proxy-Authorization: Basic dXNlcjpwQHNz" in head for head in heard)
-
-    @pytest.mark.requirement("SL-5")
-    @pytest.mark.parametrize("how", ["not asked to", "no_proxy", "another scheme"])
-    async def test_it_is_not_used_otherwise(
-        self, emulator: Emulator, connect: Connect, closed_port: int, monkeypatch: pytest.MonkeyPatch, how: str
-    ) -> None:
-        scheme = "https" if how == "another scheme" else "http"
-        monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{closed_port}")
-        if how == "no_proxy":
-            monkeypatch.setenv("no_proxy", "127.0.0.1")
-        await connect(trust_env=how != "not asked to").groups.snapshot()
-        assert len(emulator.requests) == 3
-
-    @pytest.mark.requirement("SL-5", "ER-1")
-    async def test_a_proxy_that_refuses_a_tunnel_is_told_of_and_sees_no_key(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async with server(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as (port, heard):
-            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
-            async with SecodaClient("key-9", region="eu", trust_env=True, retry=ONCE) as secoda:
-                with pytest.raises(TransportError, match="the proxy refused") as caught:
-                    await secoda.groups.create(name="G")
-        assert_ours(caught.value)
-        assert caught.value.maybe_sent is False
-        assert heard[0].startswith(b"CONNECT eapi.secoda.co:443")
-        assert b"key-9" not in heard[0]
-
-    @pytest.mark.parametrize("proxy", ["socks5://p:1", "http://", "http://u:pw@h:99999", "http://[::1", "http://:80"])
-    def test_a_proxy_that_cannot_be_used_is_told_of_at_once(self, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
-        monkeypatch.setenv("https_proxy", proxy)
-        with pytest.raises(ConfigurationError, match="proxy for https") as caught:
-            SecodaClient("key", trust_env=True)
-        assert_ours(caught.value)
-        assert "pw" not in str(caught.value)
-
-
 @pytest.mark.requirement("SL-5")
 async def test_a_context_of_ones_own_decides_whom_to_trust() -> None:
     context = ssl.create_default_context()

@@ -28,6 +28,7 @@ from secoda_async.clock import Clock
 from secoda_async.config import CallOptions, Secret
 from secoda_async.errors import (
     ClientClosedError,
+    ConfigurationError,
     RateLimitError,
     RequestTimeoutError,
     ResponseError,
@@ -190,7 +191,7 @@ class Pipeline:
             )
         except TimeUpError:
             failed = journey.timed_out(maybe_sent=wire.maybe_sent, is_deadline=left is not None and left <= timeout)
-        except (TransportError, ClientClosedError) as error:
+        except (TransportError, ClientClosedError, ConfigurationError, ResponseError) as error:
             failed = error
         except asyncio.CancelledError as cancelled:
             seconds = self.clock.now() - began

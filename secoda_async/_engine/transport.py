@@ -8,11 +8,9 @@ import asyncio
 import codecs
 import platform
 import ssl as ssl_module
-import urllib.request
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -23,6 +21,7 @@ from secoda_async._engine.decoding import CutShortError, Decoder, UnusableBodyEr
 from secoda_async._engine.lifetime import closed
 from secoda_async._engine.loops import Home, PerLoop
 from secoda_async._engine.protocol import Reply, Request
+from secoda_async._engine.proxies import environment_proxy
 from secoda_async._engine.slots import Slots
 from secoda_async._version import __version__
 from secoda_async.config import Secret
@@ -171,7 +170,7 @@ class _Borrowed:
 
     def sessions(self) -> _Sessions:
         if not self.home.is_here():  # its connections would be used from two threads
-            raise _elsewhere()
+            raise ConfigurationError(_ELSEWHERE)
         limit = (self.session.connector.limit if self.session.connector else 0) or self.max_connections
         return _Sessions(self.session, self.session, Slots(min(limit, self.max_connections)), are_given=True)
 
@@ -194,7 +193,9 @@ class Transport:
     ) -> None:
         self.origin = origin
         if session is None:
-            proxy = _environment_proxy(origin) if trust_env else None  # may hold a password, which aiohttp sends
+            # With `trust_env` on its sessions aiohttp would read it, and `.netrc`, in a thread for every call.
+            named = environment_proxy(origin) if trust_env else None
+            proxy = None if named is None else URL(named)  # may hold a password, which aiohttp sends
             self._sessions = PerLoop(partial(_opened, max_connections, ssl, proxy), _Sessions.close, closed)
         else:
             self._sessions = PerLoop(_Borrowed(session, max_connections).sessions, _left_open, closed)
@@ -316,14 +317,8 @@ def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedErr
     """Our error for one of aiohttp's: what happened, in words, and whether the request may have been sent."""
     if isinstance(error, UnusableBodyError):
         return ResponseError(f"the answer can't be read: {error}")
-    if isinstance(error, RuntimeError):
-        return _elsewhere()
-    if isinstance(error, UnicodeError):
-        return ConfigurationError("the host in base_url is not a name that can be looked up")
-    if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
-        return ConfigurationError(
-            "the session has credentials of its own (auth=, or trust_env and a .netrc), and they exclude the API key"
-        )
+    if (problem := _problem_with_settings(error)) is not None:
+        return ConfigurationError(problem)
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
         failed = TransportError(_reason(error))
         failed.maybe_sent = False
@@ -335,12 +330,23 @@ def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedErr
     return failed
 
 
-def _elsewhere() -> ConfigurationError:
-    """The error for a session that is used on an event loop it was not made on."""
-    return ConfigurationError(
-        "the aiohttp session that the client was given belongs to another event loop: "
-        "leave session= out, and the client makes one for each loop"
-    )
+def _problem_with_settings(error: Exception) -> str | None:
+    """Name the setting at fault, when another attempt would fail alike."""
+    if isinstance(error, RuntimeError):
+        return _ELSEWHERE
+    if isinstance(error, UnicodeError):
+        return "the host in base_url is not a name that can be looked up"
+    if isinstance(error, aiohttp.ClientHttpProxyError) and error.status in _PROXY_REFUSALS:
+        return f"the proxy answered {error.status}: {_PROXY_REFUSALS[error.status]}"
+    if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
+        return "the session has credentials of its own (auth=, or trust_env and a .netrc), and they exclude the API key"
+    return None
+
+
+_ELSEWHERE: Final = (
+    "the aiohttp session that the client was given belongs to another event loop: "
+    "leave session= out, and the client makes one for each loop"
+)
 
 
 def _reason(error: Exception) -> str:
@@ -350,7 +356,7 @@ def _reason(error: Exception) -> str:
     for kind, words in _REASONS:
         if isinstance(error, kind):
             where = f"{error.host}:{error.port}" if isinstance(error, aiohttp.ClientConnectorError) else ""
-            return words.format(where=where, why=_system_reason(error))
+            return words.format(where=where, why=_system_reason(error), status=getattr(error, "status", None))
     return f"the connection broke: {_system_reason(error)}"
 
 
@@ -358,10 +364,10 @@ _ANSWERS: Final = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, CutS
 
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (aiohttp.ClientConnectorDNSError, "the name of {where} could not be looked up: check base_url and the network"),
-    (aiohttp.ClientConnectorCertificateError, "the certificate of {where} is not trusted"),
+    (aiohttp.ClientConnectorCertificateError, "the certificate of {where} is not trusted: {why}"),
     (aiohttp.ClientConnectorSSLError, "no TLS connection to {where}: {why}"),
     (aiohttp.ClientConnectorError, "could not connect to {where}: {why}"),
-    (aiohttp.ClientHttpProxyError, "the proxy refused to connect"),
+    (aiohttp.ClientHttpProxyError, "the proxy could not connect: it answered {status}"),
     (aiohttp.ClientResponseError, "the answer is not valid HTTP"),
     (aiohttp.ClientPayloadError, "the answer ended early or is corrupt"),
     (CutShortError, "the answer ended early or is corrupt"),
@@ -371,23 +377,14 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 """In words: the first that fits, the narrower before the wider."""
 
 
+_PROXY_REFUSALS: Final = {
+    403: "it does not allow connections to this host or port",
+    407: "it wants a user and password in HTTPS_PROXY (http://user:password@host:port), or those there are wrong",
+}
+"""What does not change when it is tried again; a wrong password tried often may lock an account."""
+
+
 def _system_reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return getattr(error.certificate_error, "verify_message", None) or type(error.certificate_error).__name__
     return getattr(error, "strerror", None) or type(error).__name__
-
-
-def _environment_proxy(origin: str) -> URL | None:
-    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this origin, read once.
-
-    With `trust_env` on its sessions aiohttp would read them, and `.netrc`, in a thread for every call.
-    """
-    parts = urlsplit(origin)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or urllib.request.proxy_bypass(parts.netloc):
-        return None
-    try:
-        url = URL(proxy if "://" in proxy else f"http://{proxy}")
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigurationError(f"the environment's proxy for {parts.scheme} is not an http(s) URL")
-    return url
