@@ -24,6 +24,11 @@ _ASKING: Final = 1.5
 """Seconds that a limiter may take to answer whether it has a place: one that many processes share is asked over a
 network."""
 
+_LONGEST_COOLDOWN: Final = 300.0
+"""Seconds: five windows of the API's limit. If the server asks for more, the call that got the 429 raises, all others
+wait or raise for so long, and then one call probes: an absurd `Retry-After` must not stop a process for a day. It is
+twice `RetryPolicy.max_retry_after` if that is more, so that no call that waits for its turn is sent too early."""
+
 
 class Admission:
     """Lets calls through, and lets them wait."""
@@ -48,7 +53,7 @@ class Admission:
         if journey.check is not None or not slots.take(method):
             return False
         if method not in protocol.LIMITED:
-            may_start = self._gates[method].delay(self._clock.now()) <= 0
+            may_start = self._gates[method].try_pass(self._clock.now())
         else:
             journey.permit = None if self._own is None else self._own.at_once()
             may_start = journey.permit is not None
@@ -70,7 +75,7 @@ class Admission:
                 if permit is not None:
                     await permit.release(sent=False)
                 raise
-            is_paused = self._is_paused(method)
+            is_paused = self._is_paused(method)  # last: a probe is sent when it has passed
             if not is_paused and (permit is None or self._clock.now() - began <= self._freshness):
                 return
             if permit is not None:
@@ -91,7 +96,7 @@ class Admission:
     def _is_paused(self, method: str) -> bool:
         if method in protocol.LIMITED:
             return self._limiter.state.paused > 0 if self._own is None else self._own.is_paused
-        return self._gates[method].delay(self._clock.now()) > 0
+        return not self._gates[method].try_pass(self._clock.now())
 
     def _check_may_start(self, journey: Journey) -> None:
         """Raise when it is too late for the call: the client is closed, the deadline over, the operation stopped."""
@@ -179,10 +184,15 @@ class Admission:
             pass
         raise journey.too_late(None)
 
-    async def close_gate(self, method: str, failed: SecodaError) -> None:
-        """Let everybody of the class wait, not only the call that was told to."""
+    async def close_gate(self, journey: Journey, failed: SecodaError) -> None:
+        """Let every call of the class wait, not only the one that got the 429."""
         seconds = failed.retry_after if isinstance(failed, APIError) else None
+        method = journey.request.method
+        longest = max(_LONGEST_COOLDOWN, 2 * journey.options.retry.max_retry_after)
+        is_capped = seconds is not None and seconds > longest
+        if is_capped:
+            seconds = longest
         if method in protocol.LIMITED:
             await self._limiter.pause(seconds)
         else:
-            self._gates[method].pause(seconds, self._clock.now())
+            self._gates[method].pause(seconds, self._clock.now(), is_capped=is_capped)

@@ -155,7 +155,7 @@ class Pipeline:
                 return read(Reply(404, reply.raw_headers, b""))  # an attempt before this one did it
             failed = protocol.failure(journey.request, reply, datetime.now(UTC))
             if next_step(journey.request.method, failed) is Step.PAUSE:
-                await self._admission.close_gate(journey.request.method, failed)
+                await self._admission.close_gate(journey, failed)
             raise failed
 
     # --- on the wire -------------------------------------------------------------------------------------------
