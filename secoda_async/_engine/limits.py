@@ -124,8 +124,8 @@ class SlidingWindowLimiter:
     It can be used on several event loops, in several threads, at a time.
 
     It starts slowly, because it can't know what other processes used in the last window: until one window has passed
-    since its first call, an eighth of `RateLimit.places`, or four calls if that is more, are in flight at a time. So few
-    calls get a 429 when the window is used up. `max_wait=0` is exempt.
+    since its first call, four calls (an eighth of a larger `RateLimit.places`) are in flight at a time. So few calls
+    get a 429 when the window is used up. `max_wait=0` is exempt.
     """
 
     def __init__(self, limit: RateLimit | None = None, *, clock: Clock | None = None) -> None:

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from secoda_async.config import RateLimit
 
 _LONGEST_PAUSE: Final = 86_400.0
-"""Seconds: a safety net. The caller caps an absurd `Retry-After` far earlier, see `_LONGEST_COOLDOWN` in admission.py."""
+"""Seconds: a safety net. `_LONGEST_COOLDOWN` in admission.py caps an absurd `Retry-After` far earlier."""
 
 _PROBE: Final = 1.0
 """Seconds that other calls wait for the first one after a cooldown that was shorter than the server asked."""
@@ -144,7 +144,7 @@ class Window:
         self._free_at = deque(sorted([*self._free_at, *others]))
         self._others = self._others.union(others)
         if usage.opens_in > 0:
-            self.gate.pause(usage.opens_in, now)
+            self.pause(usage.opens_in, now)
         if usage.spaced_for > 0:
             self._spaced_until = max(self._spaced_until, now + usage.spaced_for)
 

@@ -1,8 +1,8 @@
 """The permits that this user's processes on this machine have used in the last window, kept in small files.
 
 Commands run one after the other, and the server counts all their writes in one window. Each process writes a file of
-its own and reads those of the others when it starts: no lock is needed. A file says nothing but times, under a name made
-from a hash of the origin and the key. Nothing here ever fails a command: a file that can't be used is ignored.
+its own and reads those of the others when it starts: no lock is needed. A file holds nothing but times, and its name is
+a hash of the origin and the key. No command fails because of them: a file that can't be used is ignored.
 """
 
 import contextlib
