@@ -184,7 +184,7 @@ class Pipeline:
                 return read(Reply(404, reply.raw_headers, b""))  # an earlier attempt deleted it
             journey.note_failure(failed)
             if starts_cooldown(failed):
-                await self._admission.close_gate(journey.request.method, failed)
+                await self._admission.close_gate(journey, failed)
             raise failed
 
     # --- on the wire -------------------------------------------------------------------------------------------
