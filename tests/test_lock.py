@@ -24,6 +24,7 @@ from secoda_async import ConfigurationError, LockedError, SecodaError, Transport
 from secoda_async.cli.exits import Exit, as_document
 from secoda_async.emulator import Emulator
 from secoda_async.ext.redis import RedisLock
+from secoda_async.ext.redis_connection import REPLY_TIMEOUT
 
 pytestmark = pytest.mark.requirement("RL-5")
 
@@ -169,10 +170,10 @@ class TestHolding:
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         async with lock(lease_seconds=30):
-            redis.is_deaf = True
+            redis.watch.is_deaf = True
             clock.fire(7.5)  # and while it asks, the block ends
             await asyncio.sleep(0)
-        redis.is_deaf = False
+        redis.watch.is_deaf = False
         assert not await redis.exists(KEY)
 
     async def test_a_cancellation_that_redis_overhears_while_the_lock_is_let_go_is_not_lost(
@@ -187,7 +188,7 @@ class TestHolding:
 
         task = asyncio.create_task(use())
         await entered.wait()
-        redis.is_deaf = True
+        redis.watch.is_deaf = True
         leave.set()
         await until(lambda: redis.waiting or task.done())
         task.cancel()
@@ -222,7 +223,7 @@ class TestLosing:
             raise LookupError
 
         async with lock(lease_seconds=30) as held:
-            monkeypatch.setattr(redis, "execute_command", broken)
+            monkeypatch.setattr(WatchedRedis, "execute_command", broken)
             await clock.advance(20)
             assert held.lost.is_set()
             monkeypatch.undo()
@@ -267,13 +268,16 @@ class TestLosing:
         assert "hidden" not in repr(refused.value)
         assert refused.value.__cause__ is None
 
-    async def test_a_redis_that_says_nothing_is_away(self, lock: Lock, clock: ManualClock) -> None:
-        async def never(_: object) -> None:
-            await asyncio.Event().wait()
-
-        asking = asyncio.create_task(lock()._asked(never(None)))
-        await clock.advance(1)
-        with pytest.raises(TransportError, match="no answer in time"):
+    async def test_a_missing_reply_is_a_transport_error(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        await redis.execute_command("CLIENT", "PAUSE", 200)
+        asking = asyncio.create_task(lock().holder())
+        await until(lambda: redis.waiting)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        clock.fire(REPLY_TIMEOUT)
+        with pytest.raises(TransportError, match="the lock of 'acme' can't be reached in Redis: no answer in time"):
             await asking
 
 
