@@ -32,7 +32,7 @@ if window + lease > span then
 end
 
 -- A server clock that is set back must not prolong anything: no time is further away than when it was stored.
-opens = math.min(opens, now + (tonumber(state[4]) or opens))
+opens = math.min(opens, now + (tonumber(state[4]) or window))
 spaced = math.min(spaced, math.max(opens, now) + window)
 last = last and math.min(last, now)
 
@@ -62,7 +62,9 @@ if pause then
   spaced = opens + window
   redis.call('HSET', gate, 'pause', exact(opens - now))
 end
-redis.call('HSET', gate, 'opens', exact(opens), 'spaced', exact(spaced))
+if spaced > now then
+  redis.call('HSET', gate, 'opens', exact(opens), 'spaced', exact(spaced))
+end
 
 local is_given = 0
 if token ~= '' then
