@@ -170,10 +170,10 @@ class TestHolding:
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         async with lock(lease_seconds=30):
-            redis.watch.is_deaf = True
+            redis.calls.is_deaf = True
             clock.fire(7.5)  # and while it asks, the block ends
             await asyncio.sleep(0)
-        redis.watch.is_deaf = False
+        redis.calls.is_deaf = False
         assert not await redis.exists(KEY)
 
     async def test_a_cancellation_that_redis_overhears_while_the_lock_is_let_go_is_not_lost(
@@ -188,7 +188,7 @@ class TestHolding:
 
         task = asyncio.create_task(use())
         await entered.wait()
-        redis.watch.is_deaf = True
+        redis.calls.is_deaf = True
         leave.set()
         await until(lambda: redis.waiting or task.done())
         task.cancel()

@@ -46,41 +46,41 @@ class Watch:
 class WatchedRedis(Redis):
     """Knows when it waits for a connection or a reply."""
 
-    watch: Watch
+    calls: Watch
 
     @classmethod
     def at(cls, server: RedisServer) -> "WatchedRedis":
         redis = cls(port=server.port, retry=Retry(NoBackoff(), 0))
-        redis.watch = Watch()
+        redis.calls = Watch()
         return redis
 
     def client(self) -> "WatchedRedis":
         reserved = cast("WatchedRedis", super().client())
-        reserved.watch = self.watch
+        reserved.calls = self.calls
         return reserved
 
     @property
     def waiting(self) -> int:
-        return self.watch.waiting
+        return self.calls.waiting
 
     async def initialize(self) -> "WatchedRedis":
-        self.watch.waiting += 1
+        self.calls.waiting += 1
         try:
             return await super().initialize()
         finally:
-            self.watch.waiting -= 1
+            self.calls.waiting -= 1
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
-        self.watch.waiting += 1
+        self.calls.waiting += 1
         run = cast("Callable[..., Awaitable[Any]]", super().execute_command)  # pyright: ignore[reportUnknownMemberType]
         try:
             return await run(*args, **options)
         except asyncio.CancelledError:
-            if not self.watch.is_deaf:
+            if not self.calls.is_deaf:
                 raise
             return await run(*args, **options)
         finally:
-            self.watch.waiting -= 1
+            self.calls.waiting -= 1
 
 
 class Share(Protocol):
@@ -260,6 +260,18 @@ class TestGate:
         assert two.state.paused == about(60)
         assert two.time_for(2) == about(62)
 
+    @pytest.mark.requirement("RL-2")
+    async def test_a_cooldown_that_starts_during_a_report_is_reported_next(
+        self, share: Share, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        one, two = share(), share()
+        await one.pause(5)
+        await until(lambda: redis.waiting)
+        await settle()
+        await one.pause(9)
+        await clock.advance(0)
+        assert (await two.look()).paused == about(9)
+
     async def test_after_a_window_without_another_it_is_open(self, share: Share, clock: ManualClock) -> None:
         one, two = share(), share()
         await one.pause(5)
@@ -357,7 +369,7 @@ class TestLine:
     @pytest.mark.requirement("RT-7")
     async def test_no_cancellation_is_lost(self, share: Share, redis: WatchedRedis, clock: ManualClock) -> None:
         limiter = share(RateLimit(1))
-        redis.watch.is_deaf = True
+        redis.calls.is_deaf = True
         await redis.execute_command("CLIENT", "PAUSE", 20)
         task = asyncio.create_task(limiter.acquire())
         await until(lambda: redis.waiting)

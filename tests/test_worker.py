@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import runpy
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from redis_server import RedisServer, running
+from streaq import StreaqRetry
 
 from secoda_async.emulator import Emulator
 
@@ -157,6 +159,16 @@ async def test_a_task_whose_report_is_not_ok_is_tried_again(tmp_path: Path) -> N
                 await until_soon(is_done)
             assert fault.used == 1
     check(emulators)
+
+
+@pytest.mark.requirement("RL-8")
+async def test_a_task_is_tried_again_when_redis_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with emulated(1) as emulators:
+        monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+        monkeypatch.setenv("WORKSPACES", str(settings(emulators, tmp_path)))
+        sync: Any = runpy.run_path(str(PROGRAM))["sync"]
+        with pytest.raises(StreaqRetry, match="workspace-0: the lock of 'workspace-0' can't be reached in Redis"):
+            await sync.fn("workspace-0")
 
 
 @pytest.mark.requirement("RL-8")

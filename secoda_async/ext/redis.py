@@ -357,9 +357,8 @@ class RedisRateLimiter:
             arguments += [held, -1]
         reply = await self._run_script(redis, arguments)
         with self._lock:
-            for released, free_at in pending.items():
-                if self._pending_releases.get(released) == free_at:
-                    del self._pending_releases[released]
+            for released in pending:
+                self._pending_releases.pop(released, None)
             self._unreported -= unreported
             if self._pending_pause_until == pause_until:
                 self._pending_pause_until = -inf
@@ -369,7 +368,7 @@ class RedisRateLimiter:
         return bool(reply[0])
 
     async def _run_script(self, redis: Redis, arguments: list[str | int]) -> list[int]:
-        run = cast("Callable[..., Awaitable[list[int]]]", redis.execute_command)
+        run = cast("Callable[..., Awaitable[list[int]]]", redis.execute_command)  # pyright: ignore[reportUnknownMemberType]
         try:
             return await run("EVALSHA", self._script_sha, len(self._keys), *self._keys, *arguments)
         except NoScriptError:  # EVAL stores it: one round trip less than SCRIPT LOAD

@@ -150,19 +150,14 @@ class Session:
             connecting = self._connecting = asyncio.create_task(self._connect())
         try:
             redis = await self._lifetime.bounded(asyncio.shield(connecting), seconds)
-        except ConnectTimeoutError:
-            raise
         except TimeUpError:
-            raise _connect_timeout(seconds) from None
+            raise ConnectTimeoutError(f"connecting to Redis took longer than {seconds:g} s") from None
         self._connecting = None
         return redis
 
     async def _connect(self) -> Redis:
         redis = self._redis.client()
-        try:
-            return await self._lifetime.bounded(propagate_cancellation(redis.initialize()), CONNECT_TIMEOUT)
-        except TimeUpError:
-            raise _connect_timeout(CONNECT_TIMEOUT) from None
+        return await self._lifetime.bounded(propagate_cancellation(redis.initialize()), CONNECT_TIMEOUT)
 
     async def _close_idle_connections(self) -> None:
         with contextlib.suppress(*FAILURES):
@@ -229,10 +224,6 @@ def failure(what: str, why: str, *, is_permanent: bool) -> SecodaError:
     failed = TransportError(f"{what} can't be reached in Redis: {why}")
     failed.maybe_sent = False
     return failed
-
-
-def _connect_timeout(seconds: float) -> ConnectTimeoutError:
-    return ConnectTimeoutError(f"connecting to Redis took longer than {seconds:g} s")
 
 
 def _is_not_primary(error: Exception) -> bool:
