@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,10 @@ from secoda_async.ext.redis_connection import REPLY_TIMEOUT
 pytestmark = pytest.mark.requirement("RL-5")
 
 KEY = "secoda-async:{acme}:lock"
+
+
+def boot_time() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Lock(Protocol):
@@ -215,6 +220,26 @@ class TestLosing:
             clock.jump(25)
             await clock.advance(0)
             assert lost.is_set()
+
+    @pytest.mark.requirement("RL-8")
+    async def test_lost_reads_as_set_after_a_suspend_before_any_task_could_run(
+        self, lock: Lock, clock: ManualClock
+    ) -> None:
+        async with lock(lease_seconds=30) as held:
+            clock.jump(19)
+            assert not held.lost.is_set()
+            clock.jump(1)
+            assert held.lost.is_set()
+        assert held.lost.is_set()
+        async with held:
+            assert not held.lost.is_set()
+
+    @pytest.mark.requirement("RL-8")
+    @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux counts the time of a suspend")
+    def test_the_lease_counts_the_time_of_a_suspend(self) -> None:
+        clock = vars(RedisLock("redis://127.0.0.1", name="acme"))["_clock"]
+        before, now, after = (read() for read in (boot_time, clock.now, boot_time))
+        assert before <= now <= after
 
     async def test_whatever_goes_wrong_with_redis_it_is_lost_in_time(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock, monkeypatch: pytest.MonkeyPatch

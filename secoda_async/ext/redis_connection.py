@@ -121,10 +121,11 @@ class Session:
 
     async def close(self) -> None:
         """Give up connecting, return the reserved connection, and close the client if it is ours."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            with contextlib.suppress(asyncio.CancelledError, *FAILURES):
-                await (await self._connecting).aclose()
+        if (connecting := self._connecting) is not None:
+            connecting.cancel()
+            await asyncio.wait((connecting,))
+            if _has_result(connecting):
+                await connecting.result().aclose()
         if self._is_ours:
             await self._redis.aclose()
 
@@ -146,7 +147,7 @@ class Session:
     async def _connected(self, seconds: float) -> Redis:
         """Return a client that has a connection reserved."""
         connecting = self._connecting
-        if connecting is None or (connecting.done() and (connecting.cancelled() or connecting.exception() is not None)):
+        if connecting is None or (connecting.done() and not _has_result(connecting)):
             connecting = self._connecting = asyncio.create_task(self._connect())
         try:
             redis = await self._lifetime.bounded(asyncio.shield(connecting), seconds)
@@ -194,6 +195,10 @@ async def propagate_cancellation(work: Awaitable[T]) -> T:
     finally:
         if task.cancelling() > cancelled:
             raise asyncio.CancelledError
+
+
+def _has_result(task: "asyncio.Task[Redis]") -> bool:
+    return not task.cancelled() and task.exception() is None
 
 
 def is_permanent(error: Exception) -> bool:
