@@ -26,7 +26,7 @@ EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 CALLERS = 200
 JSON = {"Content-Type": "application/json"}
 PATIENCE = 120
-"""Seconds for each caller, and for each call to Secoda: 200 callers on a busy machine take longer than in production."""
+"""Seconds for each caller, and for each call to Secoda: on a busy machine 200 callers take longer."""
 LATENCY = 0.02
 """Seconds for an answer of the emulator: time enough to hang up before it comes."""
 
