@@ -9,6 +9,7 @@ from secoda_async.client import SecodaClient
 from secoda_async.clock import AutojumpClock, Clock, ScaledClock, SystemClock
 from secoda_async.config import RateLimit, Region, RetryPolicy
 from secoda_async.errors import (
+    AmbiguousNameError,
     APIError,
     AuthenticationError,
     BadRequestError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "UNSET",
     "APIError",
+    "AmbiguousNameError",
     "AttemptEvent",
     "AuthenticationError",
     "AutojumpClock",
