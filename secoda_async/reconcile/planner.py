@@ -64,6 +64,9 @@ def make_plan(
     users: Iterable[User],
     rules: Rules,
     time_for: Callable[[int], float] = lambda writes: 0.0,  # noqa: ARG005
+    *,
+    origin: str = "",
+    workspace: str | None = None,
 ) -> Plan:
     """Compare, and return the writes that are needed.
 
@@ -73,11 +76,12 @@ def make_plan(
         users: Every user of the workspace.
         rules: What the plan may do.
         time_for: How long so many writes take.
+        origin: Where the workspace is; the plan is refused elsewhere.
+        workspace: The id of the workspace; the plan is refused in any other.
 
     Raises:
         DesiredStateError: With every member who is no user of the workspace, unless these are to be held.
     """
-    users = list(users)
     index = UserIndex.of(users, (user for group in groups for user in group.users))
     matches = _Matches.of(desired, groups)
     unchanged = 0
@@ -109,7 +113,8 @@ def make_plan(
         seconds=time_for(sum(change.kind != "delete" for change in changes)),
         unchanged=unchanged,
         unmanaged=len(matches.rest) - len(deletes),
-        workspace=_workspace_of(groups, users),
+        origin=origin,
+        workspace=workspace,
         people=_addresses(mentioned, index),
     )
 
@@ -117,11 +122,6 @@ def make_plan(
 def _addresses(ids: Iterable[str], index: UserIndex) -> Mapping[str, str]:
     known = {user_id: index.by_id[user_id].email for user_id in sorted(ids) if user_id in index.by_id}
     return {user_id: email for user_id, email in known.items() if email}
-
-
-def _workspace_of(groups: Iterable[Group], users: Iterable[User]) -> str | None:
-    """The id of the workspace, if anything in it says so."""
-    return next((one.workspace_id for some in (groups, users) for one in some if one.workspace_id), None)
 
 
 def _sorted(changes: Iterable[Change]) -> list[Change]:
