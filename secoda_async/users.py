@@ -33,7 +33,7 @@ class Users:
             InvalidArgumentError: When the id can't be one.
         """
         request = request_to("GET", _COLLECTION, checked_id(user_id, "user"))
-        return await self._pipeline.send(self._pipeline.call(request, self._options), user_of)
+        return await self._pipeline.send(self._pipeline.call(request, self._options), _user)
 
     def pages(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
@@ -87,7 +87,6 @@ def _check_texts(values: Sequence[object], what: str) -> None:
             raise InvalidArgumentError(f"{what} must be text that is not empty, not {value!r}")
 
 
-def user_of(reply: Reply) -> User:
-    """Return the user of an answer."""
+def _user(reply: Reply) -> User:
     user: User = convert.structure(protocol.json_of(reply), User)
     return user
