@@ -105,7 +105,7 @@ class SecodaClient:
             deadline: Seconds that a whole call may take, every wait in it included. None: as long as its attempts
                 and a moving queue take.
             max_wait: Seconds that a write may wait for the limit; a longer wait fails at once. None: any.
-            max_connections: Requests that may be on the wire at a time.
+            max_connections: Requests in flight at a time, per event loop; writes take three in four at most.
             session: An aiohttp session to use, left open at the end. Its cookies and default headers are sent; its
                 timeouts and middlewares do not apply, and creates share its kept connections.
             ssl: Which certificates to trust, such as a company's own CA.
