@@ -123,19 +123,24 @@ class Lister(Generic[T]):
         )
 
     async def sightings(self) -> list[T]:
-        """Return every item that a few reads show; one can be missed while others change the list.
+        """Return every item that a read shows; one can be missed while others change the list.
 
         That serves to find out what is new since a snapshot, when a snapshot would be disturbed by our own creates.
+
+        Raises:
+            PaginationError: When no read was complete.
         """
         seen: dict[str, T] = {}
-        for _ in range(_SIGHTING_READS):
+        for attempt in range(1, _SIGHTING_READS + 1):
             try:
                 async with aclosing(self.items(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES)) as items:
                     async for item in items:
                         seen[canonical_id(item.id)] = item
             except IncompleteListError:
-                continue
-            break
+                if attempt == _SIGHTING_READS:
+                    raise
+            else:
+                break
         return list(seen.values())
 
     async def _read_into(self, items: dict[str, T], walk: Walk[T], concurrency: int, began: float) -> str:
