@@ -187,7 +187,7 @@ class Transport:
         origin: str,
         *,
         max_connections: int,
-        session: aiohttp.ClientSession | None,
+        session: object,
         ssl: ssl_module.SSLContext | None,
         trust_env: bool,
     ) -> None:
@@ -198,6 +198,8 @@ class Transport:
             proxy = None if named is None else URL(named)  # may hold a password, which aiohttp sends
             self._sessions = PerLoop(partial(_opened, max_connections, ssl, proxy), _Sessions.close, closed)
         else:
+            if not isinstance(session, aiohttp.ClientSession):
+                raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
             self._sessions = PerLoop(_Borrowed(session, max_connections).sessions, _left_open, closed)
         self._url = URL(origin)
         agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
