@@ -367,7 +367,7 @@ class SecodaClient:
             The parsed body, or None when there is none.
 
         Raises:
-            InvalidArgumentError: When an argument can't be sent. The path must be no URL, stay in the API and have no query.
+            InvalidArgumentError: When an argument can't be sent, or the path leads elsewhere or carries a query.
             OutcomeUnknownError: When a POST may have happened.
         """
         request = raw_request(method, path, params, json)
