@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -444,3 +444,28 @@ async def test_a_session_stays_in_its_process(
             with pytest.raises(ConfigurationError, match="another event loop or process"):
                 await secoda.groups.get("group-0")
     assert len(emulator.requests) == 1
+
+
+@pytest.mark.requirement("SL-1", "SEC-3")
+@pytest.mark.parametrize("key", ["string", "callable"])
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda secoda: secoda.groups.get("g"),
+        lambda secoda: secoda.groups.create(name="A"),
+        lambda secoda: secoda.groups.create(name="A", on_unknown="reconcile"),
+        lambda secoda: secoda.groups.add_users("g", ["u"]),
+        lambda secoda: secoda.groups.snapshot(),
+        lambda secoda: secoda.groups.pages(concurrency=3).__anext__(),
+        lambda secoda: secoda.health(),
+    ],
+)
+def test_without_asyncio_a_call_says_what_it_needs(
+    begin: Callable[[SecodaClient], Awaitable[object]], key: str
+) -> None:
+    async def provide() -> str:
+        raise AssertionError
+
+    secoda = SecodaClient("key" if key == "string" else provide)
+    with pytest.raises(ConfigurationError, match="needs a running asyncio event loop; trio is not supported"):
+        next(begin(secoda).__await__())  # as trio does

@@ -10,7 +10,26 @@ from weakref import WeakKeyDictionary, ref
 
 from attrs import define
 
+from secoda_async.errors import ConfigurationError
+
 T = TypeVar("T")
+
+
+def check_event_loop() -> None:
+    """Check that asyncio runs this code.
+
+    Raises:
+        ConfigurationError: When another library does, such as trio, or none.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        problem = (
+            "the client needs a running asyncio event loop; trio is not supported, anyio is with its asyncio backend"
+        )
+    else:
+        return
+    raise ConfigurationError(problem)
 
 
 @define(eq=False, repr=False)

@@ -18,6 +18,7 @@ from secoda_async._engine.journey import SPENT, Call, Check, Journey, StoppedErr
 from secoda_async._engine.lifetime import Lifetime, TimeUpError
 from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.locks import KeyedLocks, Turn
+from secoda_async._engine.loops import check_event_loop
 from secoda_async._engine.notices import Notices
 from secoda_async._engine.protocol import Reply, Request
 from secoda_async._engine.recent import RecentIds, UnderWay
@@ -73,6 +74,7 @@ class Pipeline:
         self, request: Request, options: CallOptions, began: float | None = None, check: Check | None = None
     ) -> Call:
         """A call that begins now, or is part of an operation that began before."""
+        check_event_loop()
         return Call(request, options, self.clock.now() if began is None else began, check)
 
     def send(self, call: Call, read: Callable[[Reply], T]) -> Coroutine[Any, Any, T]:
