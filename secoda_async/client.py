@@ -8,16 +8,16 @@ from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TextIO, cast
-from urllib.parse import urlencode
 
 from attrs import evolve
 
-from secoda_async._engine import convert, protocol
+from secoda_async._engine import protocol
 from secoda_async._engine.credentials import Credentials
 from secoda_async._engine.journey import Scope
 from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import METHODS, Reply, Request
+from secoda_async._engine.protocol import Reply, Request
+from secoda_async._engine.raw import raw_request
 from secoda_async._engine.sharing import shared_limiter
 from secoda_async._engine.transport import Transport
 from secoda_async.clock import SYSTEM_CLOCK, Clock
@@ -29,11 +29,12 @@ from secoda_async.config import (
     RateLimit,
     Region,
     RetryPolicy,
+    check_callbacks,
     check_parts,
     key_source,
     origin_of,
 )
-from secoda_async.errors import ConfigurationError, InvalidArgumentError, NotFoundError, ResponseError
+from secoda_async.errors import ConfigurationError, NotFoundError, ResponseError
 from secoda_async.events import Event
 from secoda_async.groups import Groups
 from secoda_async.models import UNSET, Unset
@@ -123,6 +124,7 @@ class SecodaClient:
             raise source
         options = CallOptions(timeout=timeout, deadline=deadline, max_wait=max_wait, retry=retry)
         check_parts(write_limit, limiter, max_connections, session, ssl)
+        check_callbacks(on_event, clock)
         origin = origin_of(base_url, region)
         clock = clock or SYSTEM_CLOCK
         self.limiter = shared_limiter(origin, source, write_limit, clock) if limiter is None else limiter
@@ -376,30 +378,11 @@ class SecodaClient:
             The parsed body, or None when there is none.
 
         Raises:
-            InvalidArgumentError: When the path is a URL, leaves the API or carries a query.
+            InvalidArgumentError: When an argument can't be sent, or the path leads elsewhere or carries a query.
             OutcomeUnknownError: When a POST may have happened.
         """
-        if method.upper() not in METHODS:
-            raise InvalidArgumentError(f"method must be one of {', '.join(sorted(METHODS))}, not {method!r}")
-        url_path = protocol.raw_path(path)
-        body = None if json is None else convert.dump(json)
-        request = Request(method.upper(), url_path, _query(params), body, route=url_path)
+        request = raw_request(method, path, params, json)
         return await self._pipeline.send(self._pipeline.call(request, self._options), protocol.json_of)
-
-
-def _query(params: Mapping[str, ParamValue | Sequence[ParamValue]] | None) -> str:
-    def text(value: ParamValue) -> str:
-        return str(value).lower() if isinstance(value, bool) else str(value)
-
-    pairs = [
-        (name, text(value))
-        for name, values in (params or {}).items()
-        for value in (values if isinstance(values, Sequence) and not isinstance(values, str) else (values,))
-    ]
-    try:
-        return urlencode(pairs)
-    except UnicodeError:
-        raise InvalidArgumentError("params hold half a surrogate pair, which has no encoding") from None
 
 
 def _status(reply: Reply) -> str:

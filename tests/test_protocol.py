@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secoda_async import errors
-from secoda_async._engine import protocol
+from secoda_async._engine import protocol, raw
 from secoda_async._engine.protocol import Reply, Request
 from secoda_async._engine.retry_table import Step, next_step, outcome_unknown
 from secoda_async.config import API_PREFIX, Secret
@@ -101,7 +101,7 @@ class TestRawPath:
         ],
     )
     def test_a_path_is_put_below_the_prefix(self, path: str, sent: str) -> None:
-        assert protocol.raw_path(path) == sent
+        assert raw.raw_path(path) == sent
 
     @pytest.mark.parametrize(
         ("path", "told"),
@@ -125,13 +125,13 @@ class TestRawPath:
     )
     def test_what_leaves_the_api_is_refused(self, path: str, told: str) -> None:
         with pytest.raises(InvalidArgumentError, match=told):
-            protocol.raw_path(path)
+            raw.raw_path(path)
 
     @given(st.text() | st.text("./\\%2eEfF5cCa:@?#;&= ", min_size=1))
     @example("%252e%252e/x")
     def test_no_path_leads_out_of_the_api(self, path: str) -> None:
         try:
-            sent = protocol.raw_path(path)
+            sent = raw.raw_path(path)
         except InvalidArgumentError:
             return
         url = urlsplit(ORIGIN + sent)
