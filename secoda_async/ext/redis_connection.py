@@ -68,13 +68,14 @@ CLUSTER_ERRORS: Final = (AskError, ClusterCrossSlotError)  # a MovedError is an 
 PERMANENT_ERRORS: Final = (AuthenticationError, NoPermissionError, *CLUSTER_ERRORS)
 """Errors that waiting does not fix."""
 
-# Inside a script Redis reports these without a code word, or with it in the middle of the text.
-_CLUSTER_TEXTS: Final = ("in a cluster node", "hash to the same slot")
+# Redis reports an error inside a script without a code word, or with it in the middle of the text; and redis-py's
+# asyncio parser knew no MOVED, ASK and MASTERDOWN before version 6.
+_CLUSTER_TEXTS: Final = (" MOVED ", " ASK ", "in a cluster node", "hash to the same slot")
 _PERMISSION_TEXTS: Final = ("The user executing the script", "NOPERM")
 _PERMANENT_TEXTS: Final = (*_CLUSTER_TEXTS, *_PERMISSION_TEXTS, "unknown command", "WRONGTYPE")
 
 NOT_PRIMARY_ERRORS: Final = (ReadOnlyError, MasterDownError, BusyLoadingError)
-_NOT_PRIMARY_TEXTS: Final = ("READONLY", "UNBLOCKED")
+_NOT_PRIMARY_TEXTS: Final = ("READONLY", "UNBLOCKED", "MASTERDOWN")
 
 
 class ConnectTimeoutError(TimeUpError):
@@ -236,7 +237,7 @@ def _is_not_primary(error: Exception) -> bool:
 
 
 def _mentions(error: Exception, texts: tuple[str, ...]) -> bool:
-    return isinstance(error, ResponseError) and any(text in str(error) for text in texts)
+    return isinstance(error, ResponseError) and any(text in f" {error}" for text in texts)
 
 
 def check_address(url_or_client: object) -> None:
