@@ -397,9 +397,14 @@ class RedisRateLimiter:
         """Remember that Redis failed, and log it once."""
         self._why, self._is_refused = reason(error), is_permanent(error)
         if self._retry_at == -inf:
-            goes_on = self._fallback_local and not self._is_refused
-            what = "this process keeps the limit by itself" if goes_on else "writes fail"
-            _log.warning("the shared write limit %r is away: %s; until it is back, %s", self._name, self._why, what)
+            if self._is_refused:
+                consequence = "writes fail"
+            elif self._fallback_local:
+                consequence = "until it is back, this process keeps the limit by itself"
+            else:
+                consequence = "until it is back, writes fail"
+            state = "refused" if self._is_refused else "away"
+            _log.warning("the shared write limit %r is %s: %s; %s", self._name, state, self._why, consequence)
             with self._lock:
                 self._unreported |= self._in_flight  # it may come back without its data
                 self._others = max(0, self._seen.in_flight - len(self._in_flight))

@@ -241,11 +241,13 @@ def _mentions(error: Exception, texts: tuple[str, ...]) -> bool:
 
 
 def check_address(url_or_client: object) -> None:
-    """Refuse what leads to no Redis, without showing it: it may hold a password."""
+    """Raise if this is no address of a Redis, without showing it: it may hold a password."""
     if isinstance(url_or_client, str):
         try:
             settings: dict[str, Any] = {**parse_url(url_or_client)}
-            settings.pop("connection_class", Connection)(**settings)  # as it is made later; nothing is opened
+            settings.pop("connection_class", Connection)(
+                **settings
+            )  # constructed as for a connection; nothing is opened
         except (ValueError, TypeError, RedisError):  # its text may show the password
             raise ConfigurationError(
                 "the URL of Redis must be redis://host, rediss://host or unix:///path, with options that redis-py knows"
@@ -258,13 +260,13 @@ def check_address(url_or_client: object) -> None:
 
 
 def check_name(name: object) -> None:
-    """Refuse what can't be part of a key in Redis."""
+    """Raise if this can't be part of a key in Redis."""
     if not isinstance(name, str) or not name or set(name) & set("{}"):
         raise ConfigurationError(f"name must be text without braces, such as 'acme', not {name!r}")
 
 
 def check_seconds(setting: str, seconds: object, *, least: float | None = None) -> None:
-    """Refuse what is no time: a number from `least` up, or without it any greater than 0."""
+    """Raise unless this is a number of at least `least`, or without it greater than 0."""
     number = seconds if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) else nan
     if not (number < inf and (number > 0 if least is None else number >= least)):
         bound = "greater than 0" if least is None else f"of at least {least:g}"
