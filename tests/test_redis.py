@@ -265,9 +265,12 @@ class TestGate:
         self, share: Share, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         one, two = share(), share()
+        await one.look()
+        await redis.execute_command("CLIENT", "PAUSE", 20)
         await one.pause(5)
         await until(lambda: redis.waiting)
-        await settle()
+        for _ in range(5):
+            await settle()
         await one.pause(9)
         await clock.advance(0)
         assert (await two.look()).paused == about(9)

@@ -99,6 +99,19 @@ class TestConnecting:
             assert forwarder.connections == 1
         assert await redis.zcard(PLACES) == 1
 
+    async def test_closing_returns_a_connection_that_nobody_used(self, server: RedisServer) -> None:
+        async with Forwarder(server.port) as forwarder, Redis(port=forwarder.port) as client:
+            async with RedisRateLimiter(client, name="acme") as limiter:
+                task = asyncio.create_task(limiter.acquire())
+                session = vars(limiter)["_wait_queues"].here().session
+                await until(lambda: forwarder.connections)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await vars(session)["_connecting"]
+                await session.close()
+            await command(client, "PING")
+            assert forwarder.connections == 1
+
     @pytest.mark.parametrize("fallback", ["raise", "local"])
     async def test_an_error_says_that_connecting_took_too_long(self, clock: ManualClock, fallback: Any) -> None:  # noqa: ANN401
         arrived = asyncio.Event()
