@@ -160,6 +160,7 @@ class RedisRateLimiter:
         self._seen_at = -inf
         self._own = SlidingWindowLimiter(self.limit, clock=self._clock)
         """The window of this process alone."""
+        self._own.know()  # Redis knows the window: no slow start
         self._waiting: set[asyncio.Event] = set()
         self._in_flight: set[str] = set()
         """The tokens of this process's requests."""
