@@ -485,6 +485,18 @@ class TestAway:
         await clock.advance(0)
         assert ((await two.look()).free, two.state.in_flight) == (2, 0)
 
+    @pytest.mark.requirement("RL-7", "RL-8")
+    async def test_local_mode_starts_slowly_if_redis_never_replied(
+        self, share: Share, server: RedisServer, clock: ManualClock
+    ) -> None:
+        server.stop()
+        limiter = share(on_unavailable="local")
+        waiters = await waiting(clock, *(limiter.acquire() for _ in range(5)))
+        assert [task.done() for task in waiters] == [True, True, True, True, False]
+        await waiters[0].result().release(sent=True)
+        await clock.advance(1)
+        assert waiters[4].done()
+
     @pytest.mark.requirement("RL-8")
     async def test_a_cooldown_during_an_outage_is_reported_when_redis_is_back(
         self, share: Share, server: RedisServer, clock: ManualClock

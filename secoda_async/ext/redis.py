@@ -155,7 +155,7 @@ class RedisRateLimiter:
         self._script = files("secoda_async.ext").joinpath("window.lua").read_text("utf-8")
         self._script_sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._lock = threading.RLock()
-        self._seen = Window(self.limit)
+        self._seen = Window(self.limit, is_known=False)
         """The window in Redis as of the last reply; and, while Redis is away, as this process continues it."""
         self._seen_at = -inf
         self._own = SlidingWindowLimiter(self.limit, clock=self._clock)
@@ -272,7 +272,8 @@ class RedisRateLimiter:
                     raise too_long(wait)
                 else:
                     longest = inf  # max_wait decides about entering; a later limit is the caller's deadline
-                    await sleep(self._clock, min(wait, POLL_INTERVAL))
+                    ready_in = self._seen.ready_in(self._clock.now())  # `wait` does not include a slow start
+                    await sleep(self._clock, min(max(wait, ready_in), POLL_INTERVAL))
         finally:
             queue.queues[priority].remove(waiter)
             self._waiting.discard(waiter)
