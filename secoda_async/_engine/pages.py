@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from attrs import field, frozen
 
 from secoda_async._engine import convert, protocol
+from secoda_async._engine.journey import Scope
 from secoda_async._engine.page_checks import IncompleteListError, Walk, canonical_id, contradiction, doubt_of_end
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, Request
@@ -35,6 +36,9 @@ _SNAPSHOT_READS: Final = 5
 
 _SNAPSHOT_PAGES: Final = 100_000
 """Pages after which a snapshot fails: more groups than any workspace has."""
+
+_SIGHTING_READS: Final = 3
+"""Reads for `sightings`, at most, while none is complete."""
 
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 """Names of this machine: an emulator may call itself by another than its client does."""
@@ -61,6 +65,8 @@ class Lister(Generic[T]):
     model: type[T]
     needed: tuple[str, ...] = ()
     """Fields that every item of a snapshot must show: what is not shown is not to be taken for empty."""
+    scope: Scope = Scope()  # noqa: RUF009 - immutable
+    """The operation that the reads are part of, and when it began."""
     _warned: set[str] = field(factory=set[str], init=False)
     """Foreign hosts in links that were logged already."""
     _places: set[str] = field(factory=set[str], init=False)
@@ -99,6 +105,7 @@ class Lister(Generic[T]):
         missed. Its items were all seen in an earlier read, so they existed when the server answered its first page,
         and the count on that page says that there were no others. A list of one page is read once.
         """
+        began = self.scope.began if began is None else began
         began = self.pipeline.clock.now() if began is None else began
         seen: set[str] = set()
         reason = ""
@@ -113,6 +120,22 @@ class Lister(Generic[T]):
             f"{self.collection}: the list changed during each of {_SNAPSHOT_READS} reads, and a part is not returned: "
             f"try again when fewer changes are made (the last read: {reason or 'items were created or deleted'})"
         )
+
+    async def sightings(self) -> list[T]:
+        """Return every item that a few reads show; one can be missed while others change the list.
+
+        That serves to find out what is new since a snapshot, when a snapshot would be disturbed by our own creates.
+        """
+        seen: dict[str, T] = {}
+        for _ in range(_SIGHTING_READS):
+            try:
+                async with aclosing(self.items(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES)) as items:
+                    async for item in items:
+                        seen[canonical_id(item.id)] = item
+            except IncompleteListError:
+                continue
+            break
+        return list(seen.values())
 
     async def _read_into(self, items: dict[str, T], walk: Walk[T], concurrency: int, began: float) -> str:
         """Read the list once, for a snapshot; return why it is certainly incomplete, or an empty string."""
@@ -182,7 +205,7 @@ class Lister(Generic[T]):
         needed: tuple[str, ...],
     ) -> _Raw[T]:
         try:
-            call = self.pipeline.call(self._request(query), self.options, began)
+            call = self.pipeline.call(self._request(query), self.options, began=began, operation=self.scope.operation)
             raw = await self.pipeline.send(call, lambda reply: self._read(reply, number, on_invalid, needed))
         except NotFoundError as error:
             if number == 1:

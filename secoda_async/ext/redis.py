@@ -148,6 +148,7 @@ class RedisRateLimiter:
         self._seen = Window(self.limit)
         """The window in Redis, as it looked last."""
         self._own = SlidingWindowLimiter(self.limit, clock=self._clock)
+        self._own.know()  # Redis knows the window: no slow start
         """The window of this process alone: what it goes by while Redis is away."""
         self._waiting: set[asyncio.Event] = set()
         self._owed: dict[str, float] = {}
