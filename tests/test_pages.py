@@ -724,7 +724,7 @@ class TestContradictions:
     ) -> None:
         """The same UUID twice is one item; two ids that are no UUIDs are two."""
         emulator.groups.clear()
-        group = {"name": "A", "users": []}
+        group: Json = {"name": "A", "users": []}
         uuid = "F3BDD4F8-D6EA-4F9B-8384-E179FA8EB3DA"
         results = [group | {"id": item_id} for item_id in (uuid, uuid.lower(), "g-A", "g-a")]
         emulator.faults.add(transform=lambda page: page | {"results": results, "count": 3}, times=None)
