@@ -206,7 +206,7 @@ class ResponseError(SecodaError):
 
 
 class PaginationError(ResponseError):
-    """A list that can't be read to its end: a link that repeats or leads nowhere, a page that is gone."""
+    """A list that contradicts itself, is incomplete, or changed while it was read."""
 
     page: int | None = None
     """The number of the page at fault, from 1."""

@@ -238,18 +238,20 @@ class Groups:
             max_pages: A list that goes on after so many pages is an error.
 
         Raises:
-            PaginationError: When the list leads nowhere, or a page is gone because it shrank meanwhile.
+            PaginationError: When the list contradicts itself or does not end, when a page is gone because the list
+                shrank meanwhile, or, after the last page, when fewer groups came than the server counts.
         """
         return self._lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
     async def snapshot(self, *, concurrency: int = 4) -> list[Group]:
         """Return every group once, or raise: never a part.
 
-        What came is held against the server's count; when the list moved meanwhile it is read again. A group that comes
-        without its members is an error: it is not taken for empty.
+        A list of several pages is read twice, and again while the reads differ: one read can miss a group that moves to
+        another page, and no clock is relied on. Reads take no place in the write limit. A group that comes without its
+        members is an error: it is not taken for empty.
 
         Raises:
-            PaginationError: When it moved every time.
+            PaginationError: When the list changed during each of five reads, contradicts itself, or has no count.
         """
         return await self._lister.snapshot(concurrency=concurrency)
 

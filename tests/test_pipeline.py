@@ -883,7 +883,8 @@ class TestRedirects:
         emulator.trailing_slash = True
         assert len(await secoda.groups.snapshot()) == 120
         assert [record.target for record in emulator.requests] == [
-            *("/api/v1/auth/group", SLASHED, f"{SLASHED}?page=2", f"{SLASHED}?page=3")
+            *("/api/v1/auth/group", SLASHED, f"{SLASHED}?page=2", f"{SLASHED}?page=3"),
+            *(SLASHED, f"{SLASHED}?page=2", f"{SLASHED}?page=3"),  # the second read of a snapshot
         ]
 
     @pytest.mark.requirement("SL-4")
