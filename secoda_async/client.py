@@ -14,6 +14,7 @@ from attrs import evolve
 
 from secoda_async._engine import convert, protocol
 from secoda_async._engine.credentials import Credentials
+from secoda_async._engine.journey import Scope
 from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import METHODS, Reply, Request
@@ -80,7 +81,7 @@ class SecodaClient:
         timeout: float = 30.0,
         deadline: float | None = None,
         max_wait: float | None = None,
-        max_connections: int = 20,
+        max_connections: int = 100,
         session: "aiohttp.ClientSession | None" = None,
         ssl: ssl_module.SSLContext | None = None,
         trust_env: bool = False,
@@ -238,8 +239,8 @@ class SecodaClient:
         """
         from secoda_async import bulk  # noqa: PLC0415 - who only makes calls needs none of it
 
-        background = self.with_options(priority="background")
-        return bulk.run(background.groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop)
+        groups = partial(Groups, self._pipeline, evolve(self._options, priority="background"))
+        return bulk.run(groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop)
 
     async def plan(
         self,
@@ -269,8 +270,10 @@ class SecodaClient:
         from secoda_async.reconcile.planner import Rules, make_plan  # noqa: PLC0415 - as in bulk
 
         rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)
-        groups = await self.groups.snapshot()
-        users = await self.users.snapshot() if any(group.members for group in desired.groups) else []
+        scope = Scope(began=self._pipeline.clock.now())
+        groups = await Groups(self._pipeline, self._options, scope).known()
+        has_members = any(group.members for group in desired.groups)
+        users = await Users(self._pipeline, self._options, scope).snapshot() if has_members else []
         return make_plan(desired, groups, users, rules, self.limiter.time_for)
 
     async def apply(
@@ -304,19 +307,20 @@ class SecodaClient:
         from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in bulk
         from secoda_async.reconcile.journal import Journal  # noqa: PLC0415
 
-        turn = self._pipeline.call(Request("GET", "", route=""), evolve(self._options, deadline=None))
-        # One after the other: of two at once, each would create what is missing.
-        with await self._pipeline.in_turn("apply", turn), Journal(log) as journal:
-            applier = Applier(
-                groups=partial(Groups, self._pipeline, evolve(self._options, priority="background")),
-                plan=plan,
-                journal=journal,
-                clock=self._pipeline.clock,
-                time_left=self.time_left,
-                on_progress=on_progress,
-                stop=stop or StopEvent(),
-            )
-            return await applier.run(approve, on_drift)
+        waiting = self._pipeline.call(Request("GET", "", route=""), evolve(self._options, deadline=None))
+        # Serialize the applies of one client: two at once would both create what is missing.
+        async with self._pipeline.lock("apply", waiting):
+            with Journal(log) as journal:
+                applier = Applier(
+                    groups=partial(Groups, self._pipeline, evolve(self._options, priority="background")),
+                    plan=plan,
+                    journal=journal,
+                    clock=self._pipeline.clock,
+                    time_left=self.time_left,
+                    on_progress=on_progress,
+                    stop=stop or StopEvent(),
+                )
+                return await applier.run(approve, on_drift)
 
     def time_left(self, writes: int) -> float:
         """Seconds until the last of a job's `writes` that have not ended could start, by the write limit.
@@ -335,14 +339,15 @@ class SecodaClient:
         Raises:
             SecodaError: As any call.
         """
+        began = self._pipeline.clock.now()
         try:
-            return await self._health("/healthcheck")
+            return await self._health("/healthcheck", began)
         except NotFoundError:
             pass
-        return await self._health(f"{API_PREFIX}/healthcheck")
+        return await self._health(f"{API_PREFIX}/healthcheck", began)
 
-    async def _health(self, path: str) -> str:
-        call = self._pipeline.call(Request("GET", path, route=path), self._options)
+    async def _health(self, path: str, began: float) -> str:
+        call = self._pipeline.call(Request("GET", path, route=path), self._options, began=began)
         return await self._pipeline.send(call, _status)
 
     async def request(

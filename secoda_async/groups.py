@@ -1,21 +1,42 @@
 """The calls on groups: five of the API's own, their pages, and adding and removing members."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import Literal
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from functools import partial
+from typing import Final, Literal, cast
+
+from attrs import define, evolve
 
 from secoda_async._engine import convert, protocol
-from secoda_async._engine.journey import Call, Check
+from secoda_async._engine.creation import GroupCreator
+from secoda_async._engine.journey import Call, Journey, Scope
+from secoda_async._engine.ledger import Write
+from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pages import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, Request, checked_id, checked_ids, request_to
-from secoda_async._engine.recover import Creator
+from secoda_async._engine.retry_table import outcome_unknown
 from secoda_async.config import CallOptions
-from secoda_async.errors import InvalidArgumentError, NotFoundError
+from secoda_async.errors import InvalidArgumentError, NotFoundError, ResponseError
 from secoda_async.models import UNSET, Group, GroupFields, Page, Unset
+from secoda_async.users import user_of
 
 __all__ = ["Groups"]
 
 _COLLECTION = "auth/group"
+
+_REREADS: Final = (0.25, 0.5, 1.0, 2.0)
+"""Seconds before each repeated read of a group that the server shows as it was before this client's last write."""
+
+_MOST_HIDDEN: Final = 20
+"""Members missing from an answer who are looked up, to find out whether their invitation is pending."""
+
+
+class _NothingToWriteError(NotSentError):
+    """The membership is already as it should be."""
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self.group = group
 
 
 class Groups:
@@ -26,12 +47,12 @@ class Groups:
     sense, `RateLimitError` and `DeadlineExceededError` when a wait would be too long.
     """
 
-    def __init__(self, pipeline: Pipeline, options: CallOptions, check: Check | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope | None = None) -> None:
         self._pipeline = pipeline
         self._options = options
-        self._check = check
-        self._lister = Lister(pipeline, options, _COLLECTION, Group, needed=("users",))
-        self._creator = Creator(pipeline, self._lister)
+        self._scope = scope or Scope()
+        self._lister = Lister(pipeline, options, _COLLECTION, Group, needed=("users",), scope=self._scope)
+        self._creator = GroupCreator(pipeline, self._lister)
 
     async def create(
         self,
@@ -44,19 +65,20 @@ class Groups:
     ) -> Group:
         """Create a group (`POST /auth/group`); takes one place in the write limit.
 
-        It is never sent again when the first may have been carried out: names are not unique, and there would be
-        two groups.
+        The request is never sent again while the first may have been executed: names are not unique, and there
+        would be two groups.
 
         Args:
-            name: What to call it.
-            icon: An emoji, as a rule.
-            description: What it is for.
+            name: The name of the group.
+            icon: An emoji.
+            description: The purpose of the group.
             users: Ids of its members.
-            on_unknown: What to do when no clear answer comes: raise, or look for the group among all groups and
-                send once more only when it is not there.
+            on_unknown: What to do when no clear answer comes. "raise" raises. "reconcile" reads all groups before
+                the create; after an unclear answer it reads them again for at least 30 seconds (or `timeout`, if
+                that is longer), returns the group if it appears, and sends the create once more if it does not.
 
         Raises:
-            OutcomeUnknownError: When it may have been created.
+            OutcomeUnknownError: When it may have been created; `.candidates` names the groups that may be it.
             InvalidArgumentError: When an argument can't be sent.
         """
         if on_unknown not in ("raise", "reconcile"):
@@ -64,7 +86,20 @@ class Groups:
         fields = _checked(name, icon, description, users)
         body = convert.dump(convert.to_dict(fields))
         call = self._write(request_to("POST", _COLLECTION, body=body, name=fields.name or None))
-        return await self._creator.create(call, fields, _group, finds=on_unknown == "reconcile")
+        group = await self._creator.create(
+            call,
+            fields,
+            partial(_written, fields=fields),
+            reconcile=on_unknown == "reconcile",
+            known_ids=self._scope.known_ids,
+        )
+        try:
+            await self._confirm_members(group, fields, call)
+        except ResponseError as error:
+            unknown = outcome_unknown(call.request, error, "its answer was checked")
+            unknown.candidates = (group.id,)
+            raise unknown from error
+        return group
 
     async def get(self, group_id: str) -> Group:
         """Read one group (`GET /auth/group/{id}`).
@@ -73,7 +108,8 @@ class Groups:
             NotFoundError: When there is none with this id.
             InvalidArgumentError: When the id can't be one.
         """
-        return await self._pipeline.send(self._call(request_to("GET", _COLLECTION, checked_id(group_id))), _group)
+        call = self._call(request_to("GET", _COLLECTION, checked_id(group_id)))
+        return await self._pipeline.send(call, partial(_group, group_id=group_id))
 
     async def update(
         self,
@@ -96,17 +132,18 @@ class Groups:
         fields = _checked(name, icon, description, users)
         if fields == GroupFields():
             raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
-        call = self._patch(checked_id(group_id), fields)
+        call = self._write(self._patch(checked_id(group_id), fields))
         if fields.users is UNSET:
-            return await self._pipeline.send(call, _group)
-        with await self._pipeline.in_turn(group_id, call):  # else it could slip into an add_users
-            return await self._pipeline.send(call, _group)
+            return await self._send_update(call, group_id, fields)
+        async with self._pipeline.lock(_lock_key(group_id), call):  # or it could slip into an add_users
+            return await self._send_update(call, group_id, fields)
 
     async def add_users(self, group_id: str, users: Iterable[str]) -> Group:
-        """Add members: read the group, and write its whole membership once if any of them is new.
+        """Add members: read the group, and write its whole membership if any of them is new.
 
-        Calls on one group through one client come one after the other. The API replaces whole memberships and has
-        no versions, so a change by another program between the read and the write is lost.
+        The group is read again just before each attempt, after every wait. Calls on one group through one client
+        run one after the other. The API replaces whole memberships and has no versions, so a change that another
+        program makes between the last read and the write, a network round trip, is lost.
 
         Raises:
             NotFoundError: When there is no such group.
@@ -116,7 +153,7 @@ class Groups:
         return await self._change_users(group_id, lambda present: tuple(dict.fromkeys((*present, *wanted))))
 
     async def remove_users(self, group_id: str, users: Iterable[str]) -> Group:
-        """Remove members: as `add_users`, the other way round.
+        """Remove members; the group is read and written as by `add_users`.
 
         Raises:
             NotFoundError: When there is no such group.
@@ -140,11 +177,13 @@ class Groups:
         """
         call = self._write(request_to("DELETE", _COLLECTION, checked_id(group_id)))
         try:
-            return await self._pipeline.send(call, lambda reply: reply.status != 404)  # noqa: PLR2004
-        except NotFoundError:
-            if not missing_ok:
+            was_there = await self._pipeline.send(call, _deleted)
+        except NotFoundError as error:
+            if not missing_ok or not protocol.is_absence(error):
                 raise
-            return False
+            was_there = False
+        self._pipeline.ledger.note_deleted(group_id)
+        return was_there
 
     def pages(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
@@ -174,25 +213,108 @@ class Groups:
         """
         return await self._lister.snapshot(concurrency=concurrency)
 
+    async def listed_ids(self) -> Collection[str] | None:
+        """Return the ids of all groups, or None when they can't be read."""
+        return await self._creator.ids()
+
+    async def known(self) -> list[Group]:
+        """Return a snapshot that shows this client's own writes of the last minute, where the list lags behind them."""
+        return self._pipeline.ledger.corrected(await self._lister.snapshot())
+
+    async def sightings(self) -> list[Group]:
+        """Return the groups that a few reads show, with this client's own writes; see `Lister.sightings`."""
+        return self._pipeline.ledger.corrected(await self._lister.sightings())
+
     def _call(self, request: Request) -> Call:
-        return self._pipeline.call(request, self._options)
+        return self._pipeline.call(request, self._options, began=self._scope.began, operation=self._scope.operation)
 
     def _write(self, request: Request) -> Call:
-        return self._pipeline.call(request, self._options, check=self._check)
+        return evolve(self._call(request), precondition=self._scope.precondition)
 
-    def _patch(self, group_id: str, fields: GroupFields, began: float | None = None) -> Call:
-        request = request_to("PATCH", _COLLECTION, group_id, body=convert.dump(convert.to_dict(fields)))
-        return self._pipeline.call(request, self._options, began, self._check)
+    def _patch(self, group_id: str, fields: GroupFields) -> Request:
+        return request_to("PATCH", _COLLECTION, group_id, body=convert.dump(convert.to_dict(fields)))
+
+    async def _send_update(self, call: Call, group_id: str, fields: GroupFields) -> Group:
+        group = await self._pipeline.send(call, partial(_written, fields=fields, group_id=group_id))
+        await self._confirm_members(group, fields, call)
+        self._pipeline.ledger.note_updated(group)
+        return group
 
     async def _change_users(self, group_id: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Group:
-        """Read a group and write its membership, if `change` makes another one of it."""
-        call = self._call(request_to("GET", _COLLECTION, checked_id(group_id)))
-        with await self._pipeline.in_turn(group_id, call):
-            group = await self._pipeline.send(call, _group_with_users)
-            users = change(group.users)
-            if users == group.users:
-                return group
-            return await self._pipeline.send(self._patch(group_id, GroupFields(users=users), call.began), _group)
+        """Read a group, and write its membership if `change` makes another one of it."""
+        call = self._write(request_to("PATCH", _COLLECTION, checked_id(group_id)))
+        async with self._pipeline.lock(_lock_key(group_id), call):
+            membership = _Membership(change, await self._read_members(call, group_id))
+
+            async def refresh(state: Journey) -> Request | None:
+                if state.attempts or state.waited:
+                    membership.group = await self._read_members(call, group_id)
+                if not membership.is_changed:
+                    raise _NothingToWriteError(membership.group)
+                return self._patch(group_id, membership.fields)
+
+            if not membership.is_changed:
+                return membership.group
+            try:
+                group = await self._pipeline.send(
+                    call.with_precondition(refresh), lambda reply: _written(reply, membership.fields, group_id)
+                )
+            except _NothingToWriteError as nothing:
+                return nothing.group
+            await self._confirm_members(group, membership.fields, call)
+            self._pipeline.ledger.note_updated(group, before=membership.group.users)
+            return group
+
+    async def _read_members(self, call: Call, group_id: str) -> Group:
+        """Read a group whose membership is to be written; a replica that lags behind our last write is read again."""
+        request = request_to("GET", _COLLECTION, group_id)
+        read = evolve(call, request=request, precondition=None)
+        group, last = await self._read_unless_lagging(read, group_id)
+        for pause in _REREADS if last is not None else ():
+            await self._pipeline.pause(read, pause)
+            group, last = await self._read_unless_lagging(read, group_id)
+            if last is None:
+                break
+        if last is None or last.group is None:
+            return cast("Group", group)
+        # Nobody is lost: neither the members who were written nor those whom others have added.
+        shown = group.users if group is not None else ()
+        others = (user for user in shown if user not in last.removed and user not in last.group.users)
+        return evolve(last.group, users=(*last.group.users, *others))
+
+    async def _read_unless_lagging(self, read: Call, group_id: str) -> tuple[Group | None, Write | None]:
+        """Read a group, and return with it this client's last write if the server does not show that yet."""
+        last = self._pipeline.ledger.latest(group_id)
+        try:
+            group = await self._pipeline.send(read, partial(_group_with_users, group_id=group_id))
+        except NotFoundError:
+            if last is None or not last.is_created:
+                raise
+            return None, last
+        return group, last if last is not None and last.is_missing_in(group) else None
+
+    async def _confirm_members(self, group: Group, fields: GroupFields, call: Call) -> None:
+        """Check members whom an answer does not show: only those with a pending invitation may be hidden.
+
+        Raises:
+            ResponseError: When another one is missing.
+        """
+        hidden = fields.hidden_users(group)
+        for user_id in hidden[:_MOST_HIDDEN]:
+            request = request_to("GET", "user", user_id)
+            try:
+                user = await self._pipeline.send(evolve(call, request=request, precondition=None), user_of)
+            except NotFoundError:
+                break
+            if not user.pending:
+                break
+        else:
+            if len(hidden) <= _MOST_HIDDEN:
+                return
+        error = ResponseError(f"the answer lacks {len(hidden)} of the members that were sent: {hidden[0]!r}, ...")
+        error.location, error.item_id = "users", group.id
+        error.method, error.path = call.request.method, call.request.path
+        raise error
 
     # Last, because after it `list` means this method to whatever reads the class body.
     def list(
@@ -209,17 +331,58 @@ class Groups:
         return self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
 
-def _group(reply: Reply) -> Group:
+@define
+class _Membership:
+    """The membership of a group as it was read last, and as it should be."""
+
+    change: Callable[[tuple[str, ...]], tuple[str, ...]]
+    group: Group
+
+    @property
+    def fields(self) -> GroupFields:
+        return GroupFields(users=self.change(self.group.users))
+
+    @property
+    def is_changed(self) -> bool:
+        return self.fields.users != self.group.users
+
+
+def _lock_key(group_id: str) -> str:
+    return f"group {group_id.casefold()}"
+
+
+def _group(reply: Reply, group_id: str | None = None) -> Group:
+    """Return the group of an answer; with an id, that group and no other."""
     group: Group = convert.structure(protocol.json_of(reply), Group)
+    if group_id is not None and group.id.casefold() != group_id.casefold():
+        error = ResponseError(f"the answer is about the group {group.id!r}, not about {group_id!r}: a cache's?")
+        error.location, error.item_id = "id", group.id
+        raise error
     return group
 
 
-def _group_with_users(reply: Reply) -> Group:
-    """A group whose membership is to be written: what is not shown must not be taken for empty."""
-    payload = protocol.json_of(reply)
-    convert.check_shown([payload], ("users",))
-    group: Group = convert.structure(payload, Group)
+def _group_with_users(reply: Reply, group_id: str) -> Group:
+    """Return a group whose membership is to be written: a membership that is not shown is not empty."""
+    convert.check_shown([protocol.json_of(reply)], ("users",))
+    return _group(reply, group_id)
+
+
+def _written(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:
+    """Return the group of an answer to a write; it must show what was sent."""
+    group = _group(reply, group_id)
+    if wrong := fields.contradictions(group):
+        error = ResponseError(f"the answer shows another {' and '.join(wrong)} than was sent, for {group.name!r}")
+        error.location, error.item_id = wrong[0], group.id
+        raise error
     return group
+
+
+def _deleted(reply: Reply) -> bool:
+    """Return whether the group was there; a 404 stands for one that an earlier attempt deleted."""
+    if reply.status == 404:  # noqa: PLR2004
+        return False
+    protocol.check_deleted(reply)
+    return True
 
 
 def _ids(users: Iterable[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from secoda_async._engine import convert, protocol
+from secoda_async._engine.journey import Scope
 from secoda_async._engine.pages import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, checked_id, request_to
@@ -17,10 +18,10 @@ _COLLECTION = "user"
 class Users:
     """The users of a workspace: `SecodaClient.users`. The errors are those of `Groups`."""
 
-    def __init__(self, pipeline: Pipeline, options: CallOptions) -> None:
+    def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope | None = None) -> None:
         self._pipeline = pipeline
         self._options = options
-        self._lister = Lister(pipeline, options, _COLLECTION, User)
+        self._lister = Lister(pipeline, options, _COLLECTION, User, scope=scope or Scope())
 
     async def get(self, user_id: str) -> User:
         """Read one user (`GET /user/{id}`).
@@ -30,7 +31,7 @@ class Users:
             InvalidArgumentError: When the id can't be one.
         """
         request = request_to("GET", _COLLECTION, checked_id(user_id, "user"))
-        return await self._pipeline.send(self._pipeline.call(request, self._options), _user)
+        return await self._pipeline.send(self._pipeline.call(request, self._options), user_of)
 
     def pages(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
@@ -50,6 +51,7 @@ class Users:
         return self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
 
-def _user(reply: Reply) -> User:
+def user_of(reply: Reply) -> User:
+    """Return the user of an answer."""
     user: User = convert.structure(protocol.json_of(reply), User)
     return user

@@ -39,7 +39,7 @@ from secoda_async import (
     TransportError,
     WaitEvent,
 )
-from secoda_async._engine.journey import Spent, StoppedError
+from secoda_async._engine.operation import Operation, OperationCancelledError
 from secoda_async._engine.lifetime import Lifetime
 from secoda_async.emulator import Emulator
 
@@ -1183,20 +1183,20 @@ class TestTold:
         assert error.maybe_sent is False
 
 
-class TestSpent:
+class TestOperation:
     """What a bulk knows of its operations."""
 
     @pytest.mark.requirement("BS-7")
     async def test_an_operation_that_is_stopped_begins_no_wait(self) -> None:
-        spent = Spent()
-        spent.stop()
+        operation = Operation()
+        operation.cancel_unsent()
         for work in (asyncio.sleep(9), asyncio.ensure_future(asyncio.sleep(0))):
-            with pytest.raises(StoppedError):
-                await spent.unless_stopped(work)
+            with pytest.raises(OperationCancelledError):
+                await operation.run_unless_cancelled(work)
 
     async def test_a_timeout_of_the_works_own_stays_one(self) -> None:
         async def work() -> None:
             raise TimeoutError("mine")
 
         with pytest.raises(TimeoutError, match="mine"):
-            await Spent().unless_stopped(work())
+            await Operation().run_unless_cancelled(work())

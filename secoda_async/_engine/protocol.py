@@ -21,6 +21,7 @@ from secoda_async.errors import (
     APIError,
     BadRequestError,
     InvalidArgumentError,
+    NotFoundError,
     RedirectError,
     ResponseError,
     SecodaError,
@@ -170,9 +171,32 @@ def failure(request: Request, reply: Reply, now: datetime) -> SecodaError:
     error.body = shown(reply.body)
     error.request_id = next((error.headers[name] for name in _REQUEST_IDS if name in error.headers), None)
     error.retry_after = retry_after(reply, now)
+    if isinstance(error, NotFoundError):
+        is_ours = type(payload) is dict and isinstance(cast("dict[str, object]", payload).get("detail"), str)
+        error.is_missing_route = not is_ours
     if isinstance(error, BadRequestError) and type(payload) is dict:
         error.fields = _fields(cast("dict[str, object]", payload))
     return error
+
+
+def is_absence(error: SecodaError) -> bool:
+    """Return whether an error says that the object does not exist: a 404 in the API's own JSON.
+
+    Another 404 comes from a gateway or names a missing route.
+    """
+    return isinstance(error, NotFoundError) and not error.is_missing_route
+
+
+def check_deleted(reply: Reply) -> None:
+    """Check the answer to a DELETE.
+
+    Raises:
+        ResponseError: When it is not a 200 or 204 with an empty body: a login page, an error, a list, 202.
+    """
+    if reply.status in (200, 204) and not reply.body.strip():
+        return
+    kind = "a body" if reply.body.strip() else "no body"
+    raise ResponseError(f"DELETE was answered with {reply.status} and {kind} in place of 204: it may not be deleted")
 
 
 def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
