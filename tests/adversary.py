@@ -150,6 +150,8 @@ class Store:
     writes: list[Write] = field(init=False, factory=list[Write])
     past: list[tuple[float, dict[str, Group]]] = field(init=False, factory=list[tuple[float, dict[str, Group]]])
     """The groups after each write."""
+    log: list[str] = field(init=False, factory=list[str])
+    """Requests, faults and writes in order, for people."""
     begun: datetime = field(init=False, factory=lambda: datetime.now(UTC))
     _begun_at: float = field(init=False)
 
@@ -158,6 +160,9 @@ class Store:
 
     def date(self, skew: float = 0.0) -> datetime:
         return self.begun + timedelta(seconds=self.clock.now() - self._begun_at + skew)
+
+    def note(self, text: str) -> None:
+        self.log.append(f"{self.clock.now() - self._begun_at:8.2f} {text}")
 
     def stamp(self) -> str:
         return self.date(self.created_skew).isoformat().replace("+00:00", "Z")
@@ -205,6 +210,8 @@ class Store:
             )
         )
         self.past.append((self.clock.now(), copy.deepcopy(self.groups)))
+        shown = {} if after is None else {name: after[name] for name in ("name", "users", "icon")}
+        self.note(f"    {by} (#{arrival}) {method} {group_id} {shown}")
         return {"POST": 201, "PATCH": 200, "DELETE": 204}[method], after
 
     def _new_id(self) -> str:
@@ -259,8 +266,6 @@ class Adversary:
     """Whether faults, contradictions and edits are switched off."""
     store: Store = field(init=False)
     arrivals: list[Arrival] = field(init=False, factory=list[Arrival])
-    struck: list[str] = field(init=False, factory=list[str])
-    """The names of the faults that struck, in order."""
     url: str = field(init=False, default="")
     _number: int = field(init=False, default=0)
     _server: asyncio.Server | None = field(init=False, default=None)
@@ -322,6 +327,7 @@ class Adversary:
             query=parse_qs(parts.query), fields=json.loads(body) if body else {},
         )  # fmt: skip
         self.arrivals.append(arrival)
+        self.store.note(f"#{arrival.number} {method} {target} {arrival.fields or ''}")
         return arrival
 
     def _next_number(self) -> int:
@@ -340,7 +346,7 @@ class Adversary:
             if self.store.writes and self.store.writes[-1].arrival == arrival.number:
                 self.store.writes[-1].answered = self._next_number()
             return True
-        self.struck.append(f"{arrival.method} {fault.name}")
+        self.store.note(f"#{arrival.number} {fault.name}")
         status, body = 0, None
         if fault.executes == "now":
             status, body = self._execute(arrival)
@@ -415,7 +421,7 @@ class Adversary:
     def _contradict(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return a page that says two things at once."""
         kind = self.rng.choice(CONTRADICTIONS)
-        self.struck.append(f"list {kind}")
+        self.store.note(f"{kind} in the list")
         links: dict[str, Any] = body["links"]
         match kind:
             case "top-level next":

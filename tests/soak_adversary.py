@@ -381,9 +381,9 @@ class Run:
     async def _run_apply(self, client: SecodaClient, plan: Plan, record: Record) -> None:
         stop = asyncio.Event()
         drift: tuple[Literal["raise", "skip"], ...] = ("raise", "skip", "skip")
-        task = asyncio.ensure_future(
-            client.apply(plan, approve=plan.digest, on_drift=self.rng.choice(drift), stop=stop)
-        )
+        # Only numbers are approved: a name that looks like another one's must stop the plan.
+        approve = plan.digest if {breach.kind for breach in plan.breaches} <= {"deletes", "removals"} else None
+        task = asyncio.ensure_future(client.apply(plan, approve=approve, on_drift=self.rng.choice(drift), stop=stop))
         action = self.rng.choice((None, None, stop.set, task.cancel, client.close))
         if action is not None:
             record.was_interrupted = True
@@ -437,14 +437,25 @@ def _change_ending(outcome: Outcome, kind: Kind, group_id: str) -> Ending:
     )
 
 
-async def soak(seed: int, numbers: Sequence[int], show: Callable[[str], object]) -> int:
-    """Play runs, show each violation and a line with the numbers, and return the number of violations."""
+async def soak(seed: int, numbers: Sequence[int], show: Callable[[str], object], *, verbose: bool = False) -> int:
+    """Play runs, show each violation and a line with the numbers, and return the number of violations.
+
+    Args:
+        seed: The seed of all runs.
+        numbers: The numbers of the runs.
+        show: Called with each line.
+        verbose: Show the weather, and all requests and changes of the store, too.
+    """
     counts, statuses = Counter[str](), Counter[str]()
     for number in numbers:
         run = Run(seed, number)
         found = await run.play()
         counts.update(name for name, _ in found)
         statuses.update(ending.status for record in run.records for ending in record.endings)
+        if verbose:
+            show(str(run.weather))
+            for line in (*run.server.store.log, *(str(e) for record in run.records for e in record.endings)):
+                show(line)
         for name, text in found:
             show(f"{name}: seed {seed} run {number} ({run.scenario}): {text}")
     ends = _counted(statuses, sorted(statuses))
@@ -461,11 +472,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Small scenarios against a hostile server, held against invariants.")
     parser.add_argument("--seed", type=int, default=1, help="what all runs follow from (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=200, help="how many (default: %(default)s)")
-    parser.add_argument("--run", type=int, help="only the run of this number")
+    parser.add_argument("--run", type=int, help="only the run of this number, in detail")
     options = parser.parse_args(arguments)
     logging.getLogger("secoda_async").addHandler(logging.NullHandler())  # moving lists are the rule here
     numbers = range(options.runs) if options.run is None else [options.run]
-    found = asyncio.run(soak(options.seed, numbers, lambda line: sys.stdout.write(f"{line}\n")))
+    is_single = options.run is not None
+    found = asyncio.run(soak(options.seed, numbers, lambda line: sys.stdout.write(f"{line}\n"), verbose=is_single))
     return 1 if found else 0
 
 

@@ -34,8 +34,10 @@ def test_the_command_names_seed_and_run_of_a_violation(
 ) -> None:
     monkeypatch.setattr(soak_adversary, "violations", lambda _: [("lost", "somebody was lost")])
     assert main(["--seed", "3", "--run", "7"]) == 1
-    first, *_, last = capsys.readouterr().out.splitlines()
-    assert first.startswith("lost: seed 3 run 7 (")
+    weather, *log, violation, last = capsys.readouterr().out.splitlines()
+    assert weather.startswith("Weather(")
+    assert any(" us (#" in line for line in log)
+    assert violation.startswith("lost: seed 3 run 7 (")
     assert "lost 0" not in last
 
 
