@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
@@ -15,6 +16,8 @@ USERS = [{"id": f"user-{index}", "email": f"user-{index}@example.com", "first_na
 TIMES = {"created_at": "2024-01-02T03:04:05.000006Z", "updated_at": "2024-02-03T04:05:06.000007Z"}
 GROUP = {"icon": None, "description": None, "workspace_id": "workspace", "snowflake_role": None}
 
+
+os.environ["SECODA_NO_STATE"] = "1"  # commands that tests run leave nothing in the user's cache directory
 
 gc.collect()
 gc.freeze()  # some tests collect garbage: not what was imported, each time

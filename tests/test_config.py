@@ -1,6 +1,7 @@
 """Settings are checked once, before any I/O, and never show a key."""
 
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -256,3 +257,26 @@ class TestOrigin:
         monkeypatch.setenv("SECODA_REGION", "  ")
         assert read_environment("SECODA_REGION") is None
         assert origin_of(None, None) == "https://api.secoda.co"
+
+
+@pytest.mark.requirement("SEC-1")
+@pytest.mark.parametrize(
+    "name",
+    ["region", "base_url", "timeout", "deadline", "max_wait", "max_connections", "write_limit", "limiter", "ssl"],
+)
+@pytest.mark.parametrize("wrap", [str, lambda key: [key]], ids=["string", "list"])
+def test_a_key_in_the_wrong_argument_is_not_echoed(name: str, wrap: Callable[[str], Any]) -> None:
+    key = "c4n4ry-5ecret-0123456789"
+    settings: dict[str, Any] = {name: wrap(key)}
+    with pytest.raises(ConfigurationError) as caught:
+        SecodaClient("key", **settings)
+    assert "c4n4ry" not in f"{caught.value} {caught.value.args}"
+
+
+@pytest.mark.requirement("SEC-1")
+def test_a_key_in_the_wrong_option_is_not_echoed() -> None:
+    wrong: Any = "c4n4ry-5ecret-0123456789"
+    for make in (lambda: RateLimit(wrong), lambda: RetryPolicy(attempts=wrong), lambda: CallOptions(priority=wrong)):
+        with pytest.raises(ConfigurationError) as caught:
+            make()
+        assert "c4n4ry" not in str(caught.value)

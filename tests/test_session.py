@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 import weakref
@@ -254,6 +255,61 @@ class TestSeveralLoops:
         asyncio.run(calls())
         with pytest.raises(ClientClosedError):
             asyncio.run(calls())
+
+    @pytest.mark.requirement("SL-6")
+    def test_nothing_is_opened_after_closing(self, served: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        secoda = SecodaClient(served.api_key, base_url=served.url)
+        asyncio.run(secoda.close())
+        monkeypatch.setattr(aiohttp, "ClientSession", None)
+
+        async def calls() -> None:
+            for call in (secoda.groups.get("g"), secoda.groups.create(name="A"), secoda.groups.snapshot()):
+                with pytest.raises(ClientClosedError, match="the client is closed"):
+                    await call
+            await secoda.close()
+
+        asyncio.run(calls())
+        assert served.requests == []
+
+    @pytest.mark.requirement("SL-6")
+    async def test_a_session_of_ours_that_is_closed_means_that_the_client_is(
+        self, emulator: Emulator, secoda: SecodaClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks = iter([True, False, False])
+        for _ in range(2):  # before the request, and while it begins
+            monkeypatch.setattr(aiohttp.ClientSession, "closed", property(lambda _: next(looks, True)))
+            with pytest.raises(ClientClosedError, match="the client is closed"):
+                await secoda.groups.get("g")
+        assert emulator.requests == []
+
+    @pytest.mark.requirement("SL-6")
+    def test_a_client_serves_many_threads_whose_event_loops_come_and_go(self, served: Emulator) -> None:
+        secoda = SecodaClient(served.api_key, base_url=served.url, write_limit=RateLimit(1000, per_seconds=60))
+        served.writes_per_window = 1000
+        failed: list[BaseException] = []
+
+        async def call() -> None:
+            await secoda.groups.create(name="A")
+
+        def serve() -> None:
+            for _ in range(3):
+                try:
+                    asyncio.run(call())
+                except BaseException as error:  # noqa: BLE001 - none is expected
+                    failed.append(error)
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        try:
+            threads = [threading.Thread(target=serve) for _ in range(24)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            sys.setswitchinterval(interval)
+        assert failed == []
+        assert len(served.groups) == 3 + 24 * 3
 
     @pytest.mark.requirement("SL-1")
     def test_threads_with_loops_of_their_own_can_share_a_client(self, served: Emulator) -> None:

@@ -25,6 +25,11 @@ _ASKING: Final = 1.5
 """Seconds that a limiter may take to answer whether it has a place: one that many processes share is asked over a
 network."""
 
+_LONGEST_COOLDOWN: Final = 300.0
+"""Seconds: five windows of the API's limit. If the server asks for more, the call that got the 429 raises, all others
+wait or raise for so long, and then one call probes: an absurd `Retry-After` must not stop a process for a day. It is
+twice `RetryPolicy.max_retry_after` if that is more, so that no call that waits for its turn is sent too early."""
+
 
 class Admission:
     """Lets calls through, and lets them wait."""
@@ -53,9 +58,7 @@ class Admission:
                 if permit is not None:
                     await permit.release(sent=False)
                 raise
-            if waited is None:
-                return
-            is_paused = self._is_paused(method)
+            is_paused = self._is_paused(method)  # last: a probe is sent when it has passed
             if not is_paused and (permit is None or waited <= self._freshness):
                 return
             if permit is not None:
@@ -65,17 +68,17 @@ class Admission:
                     return
             slots.release(method)
 
-    async def _take_slot(self, journey: Journey, slots: Slots) -> float | None:
+    async def _take_slot(self, journey: Journey, slots: Slots) -> float:
         """Check the precondition and take a connection slot.
 
         The precondition is checked again after a wait for the slot: what it has read is old by then.
 
         Returns:
-            The seconds it waited for the slot; None when nothing can have changed since the call was admitted.
+            The seconds it waited for the slot.
         """
         method = journey.request.method
         if journey.precondition is None and slots.take(method):
-            return None
+            return 0.0
         while True:
             if journey.precondition is not None:
                 journey.request = await journey.precondition(journey) or journey.request
@@ -103,7 +106,7 @@ class Admission:
     def _is_paused(self, method: str) -> bool:
         if method in protocol.LIMITED:
             return self._limiter.state.paused > 0 if self._own is None else self._own.is_paused
-        return self._gates[method].delay(self._clock.now()) > 0
+        return not self._gates[method].try_pass(self._clock.now())
 
     def _check_may_start(self, journey: Journey) -> None:
         """Raise when it is too late for the call: the client is closed, the deadline over, the operation stopped."""
@@ -191,10 +194,15 @@ class Admission:
             pass
         raise journey.too_late(None)
 
-    async def close_gate(self, method: str, failed: SecodaError) -> None:
-        """Let everybody of the class wait, not only the call that was told to."""
+    async def close_gate(self, journey: Journey, failed: SecodaError) -> None:
+        """Let every call of the class wait, not only the one that got the 429."""
         seconds = failed.retry_after if isinstance(failed, APIError) else None
+        method = journey.request.method
+        longest = max(_LONGEST_COOLDOWN, 2 * journey.options.retry.max_retry_after)
+        is_capped = seconds is not None and seconds > longest
+        if is_capped:
+            seconds = longest
         if method in protocol.LIMITED:
             await self._limiter.pause(seconds)
         else:
-            self._gates[method].pause(seconds, self._clock.now())
+            self._gates[method].pause(seconds, self._clock.now(), is_capped=is_capped)

@@ -34,31 +34,44 @@ class PerLoop(Generic[T]):
         close: Closes one: called on its own event loop by `close`, or at the end of the loop (`asyncio.run`
             closes all generators that are left). An owner that serves several loops, one after the other, can
             be closed in none but the last.
+        closed: The error of `here()` after `close()`. Without it, one is made again.
     """
 
-    def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], T],
+        close: Callable[[T], Awaitable[None]],
+        closed: Callable[[], Exception] | None = None,
+    ) -> None:
         self._make = make
         self._close = close
+        self._closed = closed
+        self._is_closed = False
         self._kept: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept[T]] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def here(self) -> T:
         """The running event loop's, made when first asked for."""
         loop = asyncio.get_running_loop()
         kept = self._kept.get(loop)
-        if kept is None:
+        return (kept or self._new(loop)).thing
+
+    def _new(self, loop: asyncio.AbstractEventLoop) -> _Kept[T]:
+        with self._lock:  # `close` in another thread comes before it is made, or finds it
+            if self._is_closed and self._closed is not None:
+                raise self._closed()
             kept = _Kept(thing := self._make(), keeper := _keeper(thing, self._close))
             with contextlib.suppress(StopIteration):
                 anext(keeper).send(None)  # from here on the loop knows of it
-            with self._lock:
-                for ended in [known for known in self._kept if known.is_closed()]:
-                    del self._kept[ended]  # it may refer to its loop: by itself neither would go
-                self._kept[loop] = kept
-        return kept.thing
+            for ended in [known for known in self._kept if known.is_closed()]:
+                del self._kept[ended]  # it may refer to its loop: by itself neither would go
+            self._kept[loop] = kept
+        return kept
 
     async def close(self) -> None:
         """Close the running event loop's now, and those of other threads' loops soon."""
         with self._lock:
+            self._is_closed = True
             everywhere = tuple(self._kept.items())
             self._kept.clear()
         for loop, kept in everywhere:

@@ -4,7 +4,7 @@ A call holds no connection and no permit during a backoff or a cooldown.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -30,8 +30,10 @@ from secoda_async.clock import Clock
 from secoda_async.config import CallOptions, Secret
 from secoda_async.errors import (
     ClientClosedError,
+    ConfigurationError,
     OutcomeUnknownError,
     RateLimitError,
+    RequestTimeoutError,
     ResponseError,
     SecodaError,
     TransportError,
@@ -164,7 +166,7 @@ class Pipeline:
         while True:
             key = self._credentials.known
             if key is None:
-                key = await self._admission.in_time(journey, self._credentials.key())
+                key = await self._asked(journey, self._credentials.key())
             reply = await self._send(journey, key)
             is_success = 200 <= reply.status < 300  # noqa: PLR2004
             if is_success:
@@ -182,7 +184,7 @@ class Pipeline:
                 return read(Reply(404, reply.raw_headers, b""))  # an earlier attempt deleted it
             journey.note_failure(failed)
             if starts_cooldown(failed):
-                await self._admission.close_gate(journey.request.method, failed)
+                await self._admission.close_gate(journey, failed)
             raise failed
 
     # --- on the wire -------------------------------------------------------------------------------------------
@@ -218,7 +220,7 @@ class Pipeline:
             )
         except TimeUpError:
             failed = journey.timed_out(maybe_sent=wire.maybe_sent, is_deadline=left is not None and left <= timeout)
-        except (TransportError, ClientClosedError) as error:
+        except (TransportError, ClientClosedError, ConfigurationError, ResponseError) as error:
             failed = error
         except asyncio.CancelledError as cancelled:
             seconds = self.clock.now() - began
@@ -252,7 +254,20 @@ class Pipeline:
         if reply.status != 401 or journey.has_renewed:  # noqa: PLR2004
             return False
         journey.has_renewed = True
-        return await self._admission.in_time(journey, self._credentials.renew(key))
+        return await self._asked(journey, self._credentials.renew(key))
+
+    async def _asked(self, journey: Journey, question: Awaitable[T]) -> T:
+        """Await an answer of the api_key callable for `timeout` at most, as an attempt."""
+        left = journey.left(self.clock.now())
+        timeout = journey.options.timeout
+        if left is not None and left <= timeout:
+            return await self._admission.in_time(journey, question)
+        try:
+            return await self.lifetime.bounded(question, timeout)
+        except TimeUpError:
+            failed = RequestTimeoutError(f"the api_key callable gave no key within {timeout:g} s (timeout)")
+        failed.maybe_sent = False
+        raise failed
 
     async def _back_off(self, journey: Journey, seconds: float) -> None:
         if seconds > 0:
@@ -264,6 +279,11 @@ def _read(journey: Journey, reply: Reply, read: Callable[[Reply], T]) -> T:
     try:
         return read(reply)
     except ResponseError as error:
-        error.status, error.body = reply.status, protocol.shown(reply.body)
-        journey.note_failure(error)
-        raise
+        if not protocol.is_cut_short(reply):
+            error.status, error.body = reply.status, protocol.shown(reply.body)
+            journey.note_failure(error)
+            raise
+        reason = error.message
+    cut_short = TransportError(f"the answer ended early: {reason}")
+    journey.note_failure(cut_short)
+    raise cut_short

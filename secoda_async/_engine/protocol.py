@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from attrs import frozen
 
 from secoda_async._engine import convert
+from secoda_async._engine.redaction import redact_bytes
 from secoda_async.config import API_PREFIX, Secret
 from secoda_async.errors import (
     STATUS_ERRORS,
@@ -217,18 +218,27 @@ def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
     raise ResponseError(f"the answer is not JSON, got {kind}: is base_url the API's, not the web page's?")
 
 
+def is_cut_short(reply: Reply) -> bool:
+    """Whether a body that can't be used is empty, or JSON that stops before its end: the connection broke on the way.
+
+    The length that was announced proves nothing: there may be none, and a proxy counts what it has received.
+    """
+    if reply.status in (204, 205):
+        return False
+    try:
+        reply.body.decode()
+        convert.parse(reply.body)
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    except ValueError as error:
+        return not reply.body.strip() or "end of data" in str(error)
+    return False
+
+
 def scrubbed(reply: Reply, key: Secret) -> Reply:
     """The reply without the key, should the server (or a proxy's error page) have echoed it."""
-    quoted = convert.dump(str(key))[1:-1]
-    forms = {key.encode(), quoted, quoted.replace(b"/", rb"\/"), quote(key, safe="").encode()}  # plain, JSON's, URL's
-
-    def clean(text: bytes) -> bytes:
-        for form in forms:
-            text = text.replace(form, b"***")
-        return text
-
-    headers = [(name, clean(value)) for name, value in reply.raw_headers]
-    return Reply(reply.status, headers, clean(reply.body))
+    headers = [(redact_bytes(name, key), redact_bytes(value, key)) for name, value in reply.raw_headers]
+    return Reply(reply.status, headers, redact_bytes(reply.body, key))
 
 
 def shown(body: bytes) -> str:
@@ -257,16 +267,34 @@ def _reason(reply: Reply, payload: object) -> str:
 
 
 def _fields(payload: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
-    return {
-        name: tuple(map(_message, cast("list[object]", value))) if type(value) is list else (_message(value),)
-        for name, value in payload.items()
-    }
+    """Return messages by field, of DRF's `{"name": [...]}` or FastAPI's `{"detail": [{"loc": [...], "msg": ...}]}`."""
+    fields: dict[str, tuple[str, ...]] = {}
+    for name, value in payload.items():
+        for item in cast("list[object]", value) if type(value) is list else [value]:
+            field, message = _located(item) or (name, _message(item))
+            fields[field] = (*fields.get(field, ()), message)
+    return fields
+
+
+def _located(item: object) -> tuple[str, str] | None:
+    """Split an item that names its own field, as `loc`, from its message, `msg`."""
+    if type(item) is not dict:
+        return None
+    parts = cast("dict[str, object]", item)
+    place, message = parts.get("loc"), parts.get("msg")
+    if not isinstance(place, list) or not place or not isinstance(message, str):
+        return None
+    names = [_message(name) for name in cast("list[object]", place)]
+    return ".".join(names[1:] if names[0] in ("body", "query", "path") else names) or names[0], message
 
 
 def _message(value: object) -> str:
+    """A string as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
     try:
-        return str(value)
-    except RecursionError:  # JSON may be nested deeper than Python shows
+        return convert.dump(value).decode()
+    except InvalidArgumentError:  # JSON may be nested deeper than it can be written
         return "..."
 
 

@@ -1,5 +1,6 @@
 """A set of the ids seen last, in bounded memory."""
 
+import threading
 from typing import Final
 
 REMEMBERED: Final = 10_000
@@ -12,15 +13,17 @@ class RecentIds:
     def __init__(self, most: int = REMEMBERED) -> None:
         self._most = most
         self._ids: dict[str, None] = {}
+        self._lock = threading.RLock()
 
     def add(self, item_id: str) -> bool:
         """Remember an id; return True when it is new."""
-        if item_id in self._ids:
-            return False
-        self._ids[item_id] = None
-        if len(self._ids) > self._most:
-            del self._ids[next(iter(self._ids))]
-        return True
+        with self._lock:  # a client may serve event loops in several threads
+            if item_id in self._ids:
+                return False
+            self._ids[item_id] = None
+            if len(self._ids) > self._most:
+                del self._ids[next(iter(self._ids))]
+            return True
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._ids

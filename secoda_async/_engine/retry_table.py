@@ -20,6 +20,11 @@ class Step(enum.Enum):
     """The create may have been executed and must not be sent again."""
 
 
+NOT_RECEIVED: Final = 408
+"""The server got no whole request (RFC 9110, 15.5.9). Some servers write it on an idle connection that was kept, where
+the next request finds it. A POST has a connection of its own, so that a 408 is about the POST itself."""
+
+
 UNCLEAR_STATUSES: Final = frozenset({500, 502, 503, 504, *range(520, 528), 530})
 """Statuses after which a write may have been executed: the framework's own failure, a gateway's (a 503 with
 Retry-After too: some send it although the origin has executed the request), and 52x of one well-known gateway."""
@@ -63,7 +68,10 @@ def next_step(method: str, error: SecodaError) -> Step:
         return Step.PAUSE
     if isinstance(error, TransportError):
         return Step.RETRY
-    return Step.RETRY if isinstance(error, APIError) and error.status in UNCLEAR_STATUSES else Step.RAISE
+    if not isinstance(error, APIError):
+        return Step.RAISE
+    is_not_received = error.status == NOT_RECEIVED and method != "POST"
+    return Step.RETRY if is_not_received or error.status in UNCLEAR_STATUSES else Step.RAISE
 
 
 def outcome_unknown(request: Request, cause: SecodaError, note: str = "") -> OutcomeUnknownError:
