@@ -2,11 +2,12 @@
 
     python tests/soak_adversary.py [--seed 1] [--runs 200] [--run 17]
 
-Each run draws a server (`adversary.py`), a scenario and a client from the seed and the run's number: a bulk, creates
-whose outcome is unclear, members that several callers and people change, or a plan that is applied, interrupted and
-applied again. Afterwards the server's record is checked (`adversary_checks.py`): no group twice, no member lost, no
-write that rests on a partial read, no false outcome, nothing untyped, nothing unaccounted for, no hang. Time is
-injected and jumps. The order in which sockets are ready is not part of the seed, so a run is nearly always the same.
+Each run draws a server (`adversary.py`), a scenario and a client from the seed and the run's number: a bulk, single
+calls, creates whose outcome is unclear, members that several callers and people change, or a plan that is applied,
+interrupted and applied again. Afterwards the server's record is checked (`adversary_checks.py`): no group twice, no
+member lost, no write that rests on a partial read, no false outcome, nothing untyped, nothing unaccounted for, no hang.
+Time is injected and jumps. The order in which sockets are ready is not part of the seed, so a run is nearly always the
+same.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from secoda_async import (
     Plan,
     RateLimit,
     Report,
+    ResponseError,
     SecodaClient,
     SecodaError,
     UpdateGroup,
@@ -120,7 +122,7 @@ class Run:
     server: Adversary = field(init=False)
     person: Person = field(init=False)
     scenario: str = ""
-    """One of bulk, creates, members and apply; drawn unless given."""
+    """One of bulk, calls, creates, members and apply; drawn unless given."""
     records: list[Record] = field(init=False, factory=list[Record])
     found: list[Violation] = field(init=False, factory=list[Violation])
     _untyped: list[str] = field(init=False, factory=list[str])
@@ -139,8 +141,12 @@ class Run:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self._untyped.append(f"left over: {context['message']}"))
         scenarios: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = {
-            "bulk": self._bulk, "creates": self._creates, "members": self._members, "apply": self._apply,
-        }  # fmt: skip
+            "bulk": self._bulk,
+            "calls": self._calls,
+            "creates": self._creates,
+            "members": self._members,
+            "apply": self._apply,
+        }
         self.scenario = self.scenario or self.rng.choice(tuple(scenarios))
         task = asyncio.create_task(self._play(scenarios[self.scenario]))
         await asyncio.wait([task], timeout=PATIENCE)
@@ -293,17 +299,54 @@ class Run:
         client = self.client()
         await self.recorded(record, asyncio.gather(*(self._create(client, name, record) for name in names)))
 
-    async def _create(self, client: SecodaClient, name: str, record: Record) -> None:
-        deadline = self.rng.choice((None, None, None, self.rng.uniform(0.5, 100.0)))
+    async def _calls(self) -> None:
+        """Change and delete groups by single calls, and create some without `on_unknown`."""
+        old, names = self._old_groups(), self._names(self.rng.randint(1, 3))
+        record = self.begin()
+        record.expected = len(old) + len(names)
+        client = self.client()
+        calls = [self._create(client, name, record, on_unknown="raise") for name in names]
+        calls += [self._change(client, group_id, record) for group_id in old]
+        if self.rng.random() < 0.2:
+            record.was_interrupted = True
+            self.clock.call_later(self.rng.uniform(0.0, 30.0), lambda: asyncio.ensure_future(client.close()))
+        await self.recorded(record, asyncio.gather(*calls))
+
+    async def _create(
+        self,
+        client: SecodaClient,
+        name: str,
+        record: Record,
+        *,
+        on_unknown: Literal["raise", "reconcile"] = "reconcile",
+    ) -> None:
         fields: dict[str, Any] = {"name": name, "users": self.rng.sample(USERS, self.rng.randint(0, 3))}
-        groups = client.with_options(deadline=deadline).groups
-        task = asyncio.ensure_future(groups.create(**fields, on_unknown="reconcile"))
+        call = self._options(client).groups.create(**fields, on_unknown=on_unknown)
+        status, result = await self._end_of(call, record)
+        group_id = cast("Any", result).id if status == "applied" else ""
+        record.endings.append(_single("create", status, result, name=name, group_id=group_id, fields=fields))
+
+    async def _change(self, client: SecodaClient, group_id: str, record: Record) -> None:
+        groups, fields, call = self._options(client).groups, dict[str, Any](), None
+        if self.rng.random() < 0.6:
+            users = self.rng.sample(USERS, 3)
+            fields, call = {"icon": "new", "users": users}, groups.update(group_id, icon="new", users=users)
+        status, result = await self._end_of(call or groups.delete(group_id), record)
+        if isinstance(result, ResponseError):
+            status = "unknown"  # it says that the answer makes no sense, not that nothing was done
+        kind: Kind = "update" if fields else "delete"
+        record.endings.append(_single(kind, status, result, group_id=group_id, fields=fields))
+
+    def _options(self, client: SecodaClient) -> SecodaClient:
+        return client.with_options(deadline=self.rng.choice((None, None, None, self.rng.uniform(0.5, 100.0))))
+
+    async def _end_of(self, call: Coroutine[Any, Any, object], record: Record) -> tuple[str, object]:
+        """Await a call that may be cancelled meanwhile, and return how it ended."""
+        task = asyncio.create_task(call)
         if self.rng.random() < 0.15:
             record.was_interrupted = True
             await self._interrupt(task, task.cancel)
-        status, result = await self.outcome_of(task)
-        group_id = cast("Any", result).id if status == "applied" else ""
-        record.endings.append(_single("create", status, result, name=name, group_id=group_id, fields=fields))
+        return await self.outcome_of(task)
 
     async def _members(self) -> None:
         rng = self.rng
