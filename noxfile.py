@@ -33,8 +33,15 @@ def tests(session: nox.Session) -> None:
     if not session.posargs:
         session.run("coverage", "combine", "--quiet", env=measured)
         has_redis = shutil.which("redis-server") or shutil.which("valkey-server")
-        left_out = [] if has_redis else ["--omit", "*/ext/redis.py"]  # its tests were skipped, and said why
+        left_out = [] if has_redis else ["--omit", "*/ext/redis*.py"]  # their tests were skipped, and said why
         session.run("coverage", "report", *left_out, env=measured)
+
+
+@nox.session
+def plain(session: nox.Session) -> None:
+    """Run the tests without coverage, such as on another Python: `nox -s plain --force-python 3.13`."""
+    session.install("-e", WHOLE, *group("tests"))
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 import pytest
+from hypothesis import settings
 
 from secoda_async import AutojumpClock, SecodaClient
 from secoda_async.emulator import Emulator
@@ -18,6 +19,8 @@ GROUP = {"icon": None, "description": None, "workspace_id": "workspace", "snowfl
 
 
 os.environ["SECODA_NO_STATE"] = "1"  # commands that tests run leave nothing in the user's cache directory
+settings.register_profile("busy machine", deadline=None)  # 200 ms is a matter of what else the machine does
+settings.load_profile("busy machine")
 
 gc.collect()
 gc.freeze()  # some tests collect garbage: not what was imported, each time

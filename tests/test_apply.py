@@ -682,6 +682,7 @@ class TestStopping:
         log = io.StringIO()
         task = asyncio.create_task(secoda.apply(plan, log=log))
         await until(lambda: emulator.count("PATCH"))
+        await until(lambda: '"applied"' in log.getvalue())  # the client has read the answer to the POST
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -407,9 +407,14 @@ async def test_the_emulator_runs_until_it_is_interrupted() -> None:
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    assert b"SECODA_BASE_URL" in await process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, err = await process.communicate()
+    try:
+        assert b"SECODA_BASE_URL" in await process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
     assert process.returncode == Exit.INTERRUPTED
     assert b"Traceback" not in err
 

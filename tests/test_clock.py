@@ -95,7 +95,7 @@ async def test_a_callback_that_raises_does_not_stop_the_clock() -> None:
         raise LookupError
 
     clock.call_later(1.0, fail)
-    await asyncio.wait_for(sleep(clock, 2.0), 5.0)
+    await asyncio.wait_for(sleep(clock, 2.0), 60.0)
     assert clock.now() == 2.0
     assert isinstance(reported[0]["exception"], LookupError)
 
