@@ -154,6 +154,7 @@ class Store:
     """Requests, faults and writes in order, for people."""
     begun: datetime = field(init=False, factory=lambda: datetime.now(UTC))
     _begun_at: float = field(init=False)
+    _last: datetime = field(init=False, factory=lambda: datetime.now(UTC) - timedelta(hours=1))
 
     def __attrs_post_init__(self) -> None:
         self._begun_at = self.clock.now()
@@ -165,7 +166,9 @@ class Store:
         self.log.append(f"{self.clock.now() - self._begun_at:8.2f} {text}")
 
     def stamp(self) -> str:
-        return self.date(self.created_skew).isoformat().replace("+00:00", "Z")
+        """Return the time of a write; two writes are never in one microsecond, though this clock stands still."""
+        self._last = max(self.date(self.created_skew), self._last + timedelta(microseconds=1))
+        return self._last.isoformat().replace("+00:00", "Z")
 
     def normal(self, name: str) -> str:
         return " ".join(name.split()) if self.collapses else name.strip()
