@@ -267,14 +267,16 @@ class SecodaClient:
             DesiredStateError: When members are unknown: each of them, with its place.
             PaginationError: When the workspace could not be read whole: no part of it is ever taken for all.
         """
-        from secoda_async.reconcile.planner import Rules, make_plan  # noqa: PLC0415 - as in bulk
+        from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415 - as in bulk
+        from secoda_async.reconcile.planner import Rules, make_plan  # noqa: PLC0415
 
         rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)
         scope = Scope(began=self._pipeline.clock.now())
         groups = await Groups(self._pipeline, self._options, scope).known()
-        has_members = any(group.members for group in desired.groups)
-        users = await Users(self._pipeline, self._options, scope).snapshot() if has_members else []
-        return make_plan(desired, groups, users, rules, self.limiter.time_for)
+        user_calls = Users(self._pipeline, self._options, scope)
+        users = await user_calls.snapshot() if any(group.members for group in desired.groups) else []
+        workspace = await learn_workspace([*groups, *users], user_calls)
+        return make_plan(desired, groups, users, rules, self.limiter.time_for, origin=self.origin, workspace=workspace)
 
     async def apply(
         self,
@@ -302,9 +304,11 @@ class SecodaClient:
 
         Raises:
             UnsafePlanError: When the plan is beyond the safety limits and not approved; nothing was written.
-            StalePlanError: When the workspace has changed since, or is another; nothing was written.
+            StalePlanError: When the workspace has changed since, or the plan was made at another origin or for another
+                workspace; nothing was written.
         """
         from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in bulk
+        from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415
         from secoda_async.reconcile.journal import Journal  # noqa: PLC0415
 
         waiting = self._pipeline.call(Request("GET", "", route=""), evolve(self._options, deadline=None))
@@ -314,6 +318,8 @@ class SecodaClient:
                 applier = Applier(
                     groups=partial(Groups, self._pipeline, evolve(self._options, priority="background")),
                     plan=plan,
+                    origin=self.origin,
+                    workspace_of=partial(learn_workspace, users=self.users),
                     journal=journal,
                     clock=self._pipeline.clock,
                     time_left=self.time_left,

@@ -308,7 +308,7 @@ class TestSaving:
         [
             ("changes.0.kind", "delete", "was changed since it was made"),
             ("changes.0.after.name", "x", "was changed since it was made"),
-            ("version", 2, "is of version 2, not 1"),
+            ("version", 1, "is of version 1, not 2: plan again"),
             ("digest", "0", "was changed since it was made"),
             ("breaches", [], "was changed since it was made"),
             ("checksum", None, "was changed since it was made"),

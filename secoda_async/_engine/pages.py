@@ -82,6 +82,7 @@ class Lister(Generic[T]):
     ) -> AsyncGenerator[Page[T], None]:
         """Yield the pages in order; see `Groups.pages`. The deadline is each page's own, or counts from `began`."""
         walk = Walk[T](self.collection, max_pages)
+        began = self.scope.began if began is None else began
         async with aclosing(self._read_pages(walk, concurrency, on_invalid, began)) as pages:
             async for page in pages:
                 yield page

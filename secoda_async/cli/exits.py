@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from secoda_async import (
+    AmbiguousNameError,
     APIError,
     AuthenticationError,
     BadRequestError,
@@ -54,6 +55,7 @@ class CommandError(Exception):
 _CODES: Final[tuple[tuple[type[SecodaError], Exit], ...]] = (
     (ConfigurationError, Exit.USAGE),
     (InvalidArgumentError, Exit.USAGE),
+    (AmbiguousNameError, Exit.BAD_INPUT),
     (DesiredStateError, Exit.BAD_INPUT),
     (UnsafePlanError, Exit.UNSAFE),
     (StalePlanError, Exit.STALE),
@@ -116,6 +118,8 @@ def as_document(error: Exception) -> Mapping[str, Any]:
         fields["fields"] = {name: list(messages) for name, messages in error.fields.items()}
     if isinstance(error, OutcomeUnknownError):
         fields |= {"name": error.name, "candidates": list(error.candidates)}
+    if isinstance(error, AmbiguousNameError):
+        fields["candidates"] = list(error.candidates)
     if isinstance(error, UnsafePlanError):
         fields |= {"breaches": list(error.breaches), "digest": error.digest}
     if isinstance(error, StalePlanError):

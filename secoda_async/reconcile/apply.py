@@ -26,6 +26,7 @@ from secoda_async.errors import (
 )
 from secoda_async.groups import Groups
 from secoda_async.models import Group
+from secoda_async.reconcile.binding import check_origin, check_workspace
 from secoda_async.reconcile.journal import Journal
 from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.report import Progress, Report
@@ -65,6 +66,10 @@ class Applier:
     groups: Callable[[Scope], Groups]
     """The calls on groups, within a scope."""
     plan: Plan
+    origin: str
+    """Where the plan is to be applied."""
+    workspace_of: Callable[[Iterable[Group]], Coroutine[Any, Any, str | None]]
+    """Learns the id of the workspace that groups are in."""
     journal: Journal
     clock: Clock
     time_left: Callable[[int], float]
@@ -87,10 +92,12 @@ class Applier:
 
         Raises:
             UnsafePlanError: Before anything is read, when the plan is beyond the limits and not approved.
-            StalePlanError: Before anything is written, when the workspace has moved on and `on_drift` is "raise".
+            StalePlanError: Before anything is written, when the plan was made elsewhere, or the workspace has moved on
+                and `on_drift` is "raise".
         """
         if on_drift not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_drift must be 'raise' or 'skip', not {on_drift!r}")
+        check_origin(self.plan, self.origin)
         _check_approval(self.plan, approve)
         began = self.clock.now()
         differences: tuple[str, ...] = ()
@@ -120,9 +127,11 @@ class Applier:
         if view is None:
             return False
         self._known = frozenset(view.by_id)
-        workspaces = {group.workspace_id for group in view.by_id.values()} - {None}
-        if self.plan.workspace and workspaces and self.plan.workspace not in workspaces:
-            raise StalePlanError("the plan was made for another workspace, and nothing was written: plan again")
+        if self.plan.workspace is not None:
+            workspace = await self._unless_stopped(self.workspace_of(view.by_id.values()))
+            if self.stop.is_set():
+                return False
+            check_workspace(self.plan, workspace)
         self._compare(view, range(len(self.plan.changes)))
         if self._drift and on_drift == "raise":
             names = tuple(self.plan.changes[index].name for index in self._drift)

@@ -16,10 +16,11 @@ from secoda_async.models import GroupFields
 
 __all__ = ["Breach", "Change", "Conflict", "Plan"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+"""Of a saved plan: 2 says at which origin it was made."""
 
-_DIGITS: Final = 16
-"""Of a digest: enough to tell plans apart, few enough to be typed."""
+_DIGITS: Final = 32
+"""Of a digest: 128 bits, so that nobody can make two plans that one approval fits."""
 
 
 @frozen(kw_only=True)
@@ -92,8 +93,10 @@ class Plan:
     """Groups that are as they should be."""
     unmanaged: int = 0
     """Groups of the workspace that the desired state does not speak of, and that stay."""
+    origin: str = ""
+    """The origin that it was made at: it is refused at any other. Empty for a plan made by hand, which fits any."""
     workspace: str | None = None
-    """The id of the workspace that it was made for, where that is known."""
+    """The id of the workspace that it was made for: it is refused in any other. None when nothing said it."""
     people: Mapping[str, str] = field(factory=dict[str, str], eq=False)
     """E-mail addresses by user id, of those who are added or removed: for display."""
 
