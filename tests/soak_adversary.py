@@ -410,6 +410,7 @@ class Run:
         """Plan and apply, and return whether that may be repeated immediately with the same client."""
         status, result = await self.outcome_of(client.plan(desired, prune=prune, max_delete=100, max_remove=1000))
         if status != "applied":
+            await self.settle()  # another client may be next, and knows nothing of this one's writes
             return False
         plan = cast("Plan", result)
         record = self.begin()
