@@ -286,7 +286,7 @@ def test_a_reader_that_went_away_is_no_traceback(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(app, "_run", broken)
     with (tmp_path / "out").open("w") as out:
         monkeypatch.setattr(sys, "stdout", out)
-        assert app.main(["doctor"]) == Exit.ERROR
+        assert app.main(["doctor"]) == Exit.CLOSED_PIPE
         out.write("to nobody")
     assert (tmp_path / "out").read_text() == ""
 
