@@ -1,5 +1,6 @@
 """Files that a command writes: never over what it reads, never half, and readable by their owner alone."""
 
+import asyncio
 import errno
 import os
 import stat
@@ -12,6 +13,7 @@ from typing import Final
 from secoda_async.cli.exits import CommandError, Exit
 
 _STANDARD_INPUT: Final = 0
+_PAUSE: Final = 0.1
 _PRIVATE: Final = 0o600
 
 
@@ -82,6 +84,22 @@ def write(file: Path, text: str) -> None:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+async def reader_of(file: Path) -> None:
+    """Wait until a FIFO has a reader: to open it would block, and neither a signal nor the deadline would end that."""
+    while not _has_reader(file):  # noqa: ASYNC110 - the system tells nobody of it
+        await asyncio.sleep(_PAUSE)
+
+
+def _has_reader(file: Path) -> bool:
+    if not file.is_fifo():
+        return True
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError as error:
+        return error.errno != errno.ENXIO  # opening it says what else is wrong
+    return True
 
 
 @contextmanager

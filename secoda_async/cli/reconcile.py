@@ -20,11 +20,11 @@ from secoda_async import (
     UnsafePlanError,
 )
 from secoda_async.cli.exits import CommandError, Exit
-from secoda_async.cli.files import check_outputs, check_writable, write
+from secoda_async.cli.files import check_outputs, check_writable, reader_of, write
 from secoda_async.cli.html import begun_page, plan_page, report_page
 from secoda_async.cli.interrupts import raised_at_once, stopped_by_signals
 from secoda_async.cli.options import Connection
-from secoda_async.cli.screen import Screen, document, duration, plan_text, show_plan
+from secoda_async.cli.screen import Screen, document, duration, emit, plan_text, show_plan
 from secoda_async.cli.timeline import Recorder
 from secoda_async.clock import SYSTEM_CLOCK
 from secoda_async.reconcile import words
@@ -120,8 +120,7 @@ def _shown(plan: Plan, shape: str, source: str, host: str) -> str:
 
 def _publish(text: str, output: Path | None) -> None:
     if output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        emit(text)
     else:
         write(output, text)
 
@@ -172,8 +171,8 @@ async def apply_command(  # noqa: PLR0913 - each is an option
                 await held.enter_async_context(options.alone(stops))
             stream = None
             if log is not None:
-                with raised_at_once():  # a FIFO waits for its reader
-                    stream = held.enter_context(opened_log(log))
+                await reader_of(log)
+                stream = held.enter_context(opened_log(log))
             _report(report, begun_page)
             stops.finishes_writes = True
             with screen.progress("applying", plan.writes, secoda.time_left) as bar:
@@ -225,7 +224,7 @@ async def export_command(
 
 def schema_command() -> None:
     """Print the JSON Schema of a file of groups."""
-    sys.stdout.write(SCHEMA.read_text("utf-8"))
+    emit(SCHEMA.read_text("utf-8"))
 
 
 def _desired(file: Path) -> DesiredState:

@@ -24,6 +24,9 @@ from secoda_async.reconcile.escape import escaped_json, printable
 _PIPED_WIDTH: Final = 1000
 """Columns of a table that goes into a pipe: cut values help nobody there."""
 
+_PART: Final = 4096
+"""Characters that are written at a time."""
+
 _GAP: Final = 2
 """Columns between the cells of a table."""
 
@@ -57,8 +60,7 @@ class Screen:
 
     def document(self, value: object) -> None:
         """Print the one JSON document of a command."""
-        sys.stdout.write(document(value))
-        sys.stdout.flush()
+        emit(document(value))
 
     def ask(self, question: str) -> bool:
         """Ask a person on the terminal."""
@@ -212,6 +214,13 @@ def plan_text(plan: Plan) -> str:
     with console.capture() as captured:
         show_plan(Screen(Output()), plan, console=console)
     return captured.get()
+
+
+def emit(text: str) -> None:
+    """Write a text to stdout, in parts: with PYTHONUNBUFFERED, Python drops the rest of one that a closed pipe cuts."""
+    for start in range(0, len(text), _PART):
+        sys.stdout.write(text[start : start + _PART])
+    sys.stdout.flush()
 
 
 def document(value: object) -> str:
