@@ -257,7 +257,7 @@ class TestSafety:
         plan = plan_of([wanted("new", members=("u-ana", "u-ben", "u-eve"))], there, prune=True, max_delete=9)
         (breach,) = plan.breaches
         assert (breach.kind, breach.names) == ("rename", ("old", "new"))
-        assert "add `previously: [old]` to 'new'" in breach.message
+        assert "add `previously: [\"old\"]` to 'new'" in breach.message
         assert "2 of 3 members" in breach.message
 
     @pytest.mark.parametrize("limit", ["10", 10, "10%", "0.5%", "100%", 0])

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from secoda_async.models import Group, User
 from secoda_async.reconcile import yaml_nodes
 from secoda_async.reconcile.entry import normal, unsendable
+from secoda_async.reconcile.tables import quoted
 from secoda_async.user_index import UserIndex
 
 __all__ = ["Format", "exported"]
@@ -66,5 +67,5 @@ def _csv(entries: Iterable[Mapping[str, Any]]) -> str:
     for entry in entries:
         for member in entry["members"] or [""]:
             row = (entry["name"], entry.get("icon", ""), entry.get("description", ""), member, entry.get("id", ""))
-            (careful if any("\r" in cell for cell in row) else table).writerow(row)
+            (careful if any("\r" in cell for cell in row) else table).writerow(map(quoted, row))
     return text.getvalue()

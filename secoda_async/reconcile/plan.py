@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, Literal, Self, cast
 
 from attrs import field, frozen
@@ -13,6 +12,8 @@ from attrs import field, frozen
 from secoda_async._engine import convert
 from secoda_async.errors import DesiredStateError, ResponseError
 from secoda_async.models import GroupFields
+from secoda_async.reconcile.escape import printable
+from secoda_async.reconcile.input_file import FileTooLargeError, read_bytes
 
 __all__ = ["Breach", "Change", "Conflict", "Plan"]
 
@@ -59,8 +60,8 @@ class Conflict:
 
     name: str
     """Its name."""
-    message: str
-    """What is in the way, and what to do."""
+    message: str = field(converter=printable)
+    """What is in the way, and what to do: one line that is safe to show."""
     ids: tuple[str, ...] = ()
     """The groups that are in the way."""
 
@@ -71,8 +72,8 @@ class Breach:
 
     kind: Literal["deletes", "removals", "rename", "empty"]
     """Which of the limits it is."""
-    message: str
-    """The numbers, and the option that says otherwise."""
+    message: str = field(converter=printable)
+    """The numbers, and the option that says otherwise: one line that is safe to show."""
     names: tuple[str, ...] = ()
     """The groups that it is about."""
 
@@ -142,9 +143,11 @@ class Plan:
         """
         name = os.fspath(path)
         try:
-            document = json.loads(Path(name).read_text("utf-8"))
+            document = json.loads(read_bytes(name))
         except OSError as error:
             raise _unusable(name, f"can't be read: {error.strerror}") from None
+        except FileTooLargeError as error:
+            raise _unusable(name, str(error)) from None
         except (ValueError, RecursionError):
             raise _unusable(name, "is not JSON") from None
         return cls.from_document(document, name)
@@ -178,6 +181,6 @@ def _checksum(document: Mapping[str, Any]) -> str:
 
 
 def _unusable(name: str, why: str) -> DesiredStateError:
-    error = DesiredStateError(f"{name}: {why}")
+    error = DesiredStateError(printable(f"{name}: {why}"))
     error.problems = (str(error),)
     return error

@@ -1,5 +1,6 @@
 """From what is and what should be to the fewest writes in between: a pure function, with no I/O and no clock."""
 
+import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -12,6 +13,7 @@ from secoda_async.errors import AmbiguousNameError, DesiredStateError, InvalidAr
 from secoda_async.models import UNSET, Group, GroupFields, User
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.entry import DesiredGroup, normal
+from secoda_async.reconcile.escape import printable
 from secoda_async.reconcile.plan import Breach, Change, Conflict, Plan
 from secoda_async.user_index import UserIndex
 
@@ -100,6 +102,7 @@ def make_plan(
         changes += [] if change is None else [change]
     if problems:
         advice = "invite them, correct them, or use unknown_members='hold' (--unknown-members hold)"
+        problems = [printable(problem) for problem in problems]
         error = DesiredStateError("\n".join([*problems, advice]))
         error.problems = tuple(problems)
         raise error
@@ -307,9 +310,10 @@ def _renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterable[B
             create = creates[index]
             most = max(len(old), len(create.after.users or ()))
             if shared > 1 and 2 * shared > most:
+                former = json.dumps(delete.name, ensure_ascii=False)  # YAML too, whatever the name holds
                 message = (
                     f"{delete.name!r} would be deleted and {create.name!r} created, with {shared} of {most} members "
-                    f"in common: if it is a rename, add `previously: [{delete.name}]` to {create.name!r}"
+                    f"in common: if it is a rename, add `previously: [{former}]` to {create.name!r}"
                 )
                 yield Breach(kind="rename", message=message, names=(delete.name, create.name))
 
