@@ -251,7 +251,7 @@ async def test_errors_of_programs_carry_what_the_server_said(shell: Shell, works
     document = (await shell.run("groups", "create", "--name", "x", "--json")).json["error"]
     created = [
         group["id"] for group in workspace.groups.values() if group["name"] == "x"
-    ]  # its list was refused before
+    ]  # the list was refused
     assert (document["type"], document["name"], document["candidates"]) == ("OutcomeUnknownError", "x", created)
     missing = await shell.run("groups", "get", "absent", "--json")
     assert (missing.code, missing.json["error"]["status"]) == (Exit.ERROR, 404)
