@@ -183,9 +183,7 @@ class TestStopping:
         assert emulator.count("POST") == counts["failed"] == 100 - counts["not_attempted"]
 
     @pytest.mark.requirement("BS-11")
-    async def test_403s_with_a_success_between_them_stop_nothing(
-        self, emulator: Emulator, connect: Connect
-    ) -> None:
+    async def test_403s_with_a_success_between_them_stop_nothing(self, emulator: Emulator, connect: Connect) -> None:
         emulator.writes_per_window = None
         for index in (*range(19), *range(20, 39)):
             emulator.faults.add(status=403, match=creates_of(f"g{index}"))

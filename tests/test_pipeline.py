@@ -171,7 +171,9 @@ class TestRetries:
         assert "this POST" in str(error)
 
     @pytest.mark.requirement("RT-1", "RT-11")
-    @pytest.mark.parametrize(("call", "status"), [*((call, 429) for call in ALL), *((call, 503) for call in REPEATABLE)])
+    @pytest.mark.parametrize(
+        ("call", "status"), [*((call, 429) for call in ALL), *((call, 503) for call in REPEATABLE)]
+    )
     async def test_a_call_that_is_refused_for_a_while_is_sent_again(
         self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock, call: Call, status: int
     ) -> None:
