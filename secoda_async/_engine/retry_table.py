@@ -4,7 +4,14 @@ import enum
 from typing import Final
 
 from secoda_async._engine.protocol import Request, is_absence
-from secoda_async.errors import APIError, BadRequestError, OutcomeUnknownError, ResponseError, SecodaError, TransportError
+from secoda_async.errors import (
+    APIError,
+    BadRequestError,
+    OutcomeUnknownError,
+    ResponseError,
+    SecodaError,
+    TransportError,
+)
 
 
 class Step(enum.Enum):
