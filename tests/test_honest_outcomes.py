@@ -267,9 +267,7 @@ class TestUnsent:
 
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("method", ["PATCH", "DELETE", "POST"])
-    async def test_a_write_to_a_server_that_is_not_there_has_failed(
-        self, emulator: Emulator, connect: Connect, method: str
-    ) -> None:
+    async def test_a_write_to_a_server_that_is_not_there_has_failed(self, connect: Connect, method: str) -> None:
         secoda = connect(base_url="http://127.0.0.1:1", retry=RetryPolicy(attempts=2))
         (outcome,) = [outcome async for outcome in secoda.bulk([WRITES[method]])]
         assert (outcome.status, type(outcome.error)) == ("failed", TransportError)
