@@ -247,8 +247,9 @@ class Groups:
             membership = _Membership(change, await self._read_members(call, group_id))
 
             async def refresh(state: Journey) -> Request | None:
-                if state.attempts or state.waited:
+                if state.waited or not membership.is_fresh:
                     membership.group = await self._read_members(call, group_id)
+                membership.is_fresh = False  # the next check comes after a wait
                 if not membership.is_changed:
                     raise _NothingToWriteError(membership.group)
                 return self._patch(group_id, membership.fields)
@@ -337,6 +338,8 @@ class _Membership:
 
     change: Callable[[tuple[str, ...]], tuple[str, ...]]
     group: Group
+    is_fresh: bool = True
+    """Whether it was read just now."""
 
     @property
     def fields(self) -> GroupFields:
