@@ -249,9 +249,7 @@ async def test_errors_of_programs_carry_what_the_server_said(shell: Shell, works
     workspace.faults.add(drop="after", method="POST")
     workspace.faults.add(status=403, body={"detail": "no"}, method="GET")
     document = (await shell.run("groups", "create", "--name", "x", "--json")).json["error"]
-    created = [
-        group["id"] for group in workspace.groups.values() if group["name"] == "x"
-    ]  # the list was refused
+    created = [group["id"] for group in workspace.groups.values() if group["name"] == "x"]  # the list was refused
     assert (document["type"], document["name"], document["candidates"]) == ("OutcomeUnknownError", "x", created)
     missing = await shell.run("groups", "get", "absent", "--json")
     assert (missing.code, missing.json["error"]["status"]) == (Exit.ERROR, 404)
