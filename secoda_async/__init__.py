@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from secoda_async.clock import AutojumpClock, Clock, ScaledClock, SystemClock
     from secoda_async.config import RateLimit, Region, RetryPolicy
     from secoda_async.errors import (
+        AmbiguousNameError,
         APIError,
         AuthenticationError,
         BadRequestError,
@@ -71,6 +72,7 @@ else:
 __all__ = [
     "UNSET",
     "APIError",
+    "AmbiguousNameError",
     "AttemptEvent",
     "AuthenticationError",
     "AutojumpClock",

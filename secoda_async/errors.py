@@ -3,11 +3,12 @@
     SecodaError
     ├── ConfigurationError          a setting that can't work; raised before any I/O
     ├── InvalidArgumentError        an argument that can't be sent; raised before any I/O (also a ValueError)
+    ├── AmbiguousNameError          a name or an e-mail address that fits several; `.candidates` holds their ids
     ├── ClientClosedError           the client was closed before or during the call
     ├── TransportError              no usable answer: refused, reset, cut short, not HTTP
     │   └── RequestTimeoutError     one attempt took longer than `timeout` (also a TimeoutError)
     ├── DeadlineExceededError       the whole call would take longer than `deadline` (also a TimeoutError)
-    ├── OutcomeUnknownError         a create that may have happened; it was not sent again
+    ├── OutcomeUnknownError         a write that may have been executed; `.candidates` names groups it may have made
     ├── APIError                    the server answered with a status that says no
     │   ├── BadRequestError         400, 422; `.fields` names what was wrong
     │   ├── AuthenticationError     401
@@ -32,6 +33,7 @@ from typing import Final
 
 __all__ = [
     "APIError",
+    "AmbiguousNameError",
     "AuthenticationError",
     "BadRequestError",
     "ClientClosedError",
@@ -93,7 +95,14 @@ class ConfigurationError(SecodaError):
 
 
 class InvalidArgumentError(SecodaError, ValueError):
-    """An argument that can't be sent. Nothing was sent."""
+    """An argument that can't be sent, or an e-mail address that no user has. Nothing was written."""
+
+
+class AmbiguousNameError(SecodaError):
+    """A name or an e-mail address that fits several groups or users. Nothing was written."""
+
+    candidates: tuple[str, ...] = ()
+    """The ids of all that it fits."""
 
 
 class ClientClosedError(SecodaError):
@@ -119,16 +128,16 @@ class DeadlineExceededError(SecodaError, TimeoutError):
 
 
 class OutcomeUnknownError(SecodaError):
-    """A write that may have happened: it was sent, and no clear answer came back.
+    """A write that may have been executed: it was sent, and no clear answer came back.
 
-    It was not sent again. Look before you repeat it, or pass `on_unknown="reconcile"` to `create`.
+    Read the object before you repeat the write; for a create, pass `on_unknown="reconcile"`.
     The reason is the `__cause__`.
     """
 
     name: str | None = None
     """The name of the group that was being created."""
     candidates: tuple[str, ...] = ()
-    """Ids of the groups that may be the one, when a look found more than one."""
+    """Ids of the groups that may be the result of a create."""
 
 
 class APIError(SecodaError):
@@ -162,7 +171,10 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: there is nothing with this id (or no such path)."""
+    """404: there is nothing with this id, or no such path."""
+
+    is_missing_route: bool = False
+    """Whether the answer is not the API's own JSON: a gateway's, or an unknown path's. It proves no absence."""
 
 
 class ConflictError(APIError):
@@ -194,7 +206,7 @@ class ResponseError(SecodaError):
 
 
 class PaginationError(ResponseError):
-    """A list that can't be read to its end: a link that repeats or leads nowhere, a page that is gone."""
+    """A list that contradicts itself, is incomplete, or changed while it was read."""
 
     page: int | None = None
     """The number of the page at fault, from 1."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -18,6 +19,7 @@ TIMES = {"created_at": "2024-01-02T03:04:05.000006Z", "updated_at": "2024-02-03T
 GROUP = {"icon": None, "description": None, "workspace_id": "workspace", "snowflake_role": None}
 
 
+os.environ["SECODA_NO_STATE"] = "1"  # commands that tests run leave nothing in the user's cache directory
 settings.register_profile("busy machine", deadline=None)  # 200 ms is a matter of what else the machine does
 settings.load_profile("busy machine")
 

@@ -257,7 +257,7 @@ class TestSafety:
         plan = plan_of([wanted("new", members=("u-ana", "u-ben", "u-eve"))], there, prune=True, max_delete=9)
         (breach,) = plan.breaches
         assert (breach.kind, breach.names) == ("rename", ("old", "new"))
-        assert "add `previously: [old]` to 'new'" in breach.message
+        assert "add `previously: [\"old\"]` to 'new'" in breach.message
         assert "2 of 3 members" in breach.message
 
     @pytest.mark.parametrize("limit", ["10", 10, "10%", "0.5%", "100%", 0])
@@ -308,7 +308,7 @@ class TestSaving:
         [
             ("changes.0.kind", "delete", "was changed since it was made"),
             ("changes.0.after.name", "x", "was changed since it was made"),
-            ("version", 2, "is of version 2, not 1"),
+            ("version", 1, "is of version 1, not 2: plan again"),
             ("digest", "0", "was changed since it was made"),
             ("breaches", [], "was changed since it was made"),
             ("checksum", None, "was changed since it was made"),
