@@ -52,7 +52,12 @@ async def start(*arguments: str, stdin: Any = asyncio.subprocess.DEVNULL) -> Pro
 
 
 async def ended(process: Process) -> Ended:
-    out, err = await asyncio.wait_for(process.communicate(), 120)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+    finally:
+        if process.returncode is None:  # it hangs: the next test must not be blamed for it
+            process.kill()
+            await process.wait()
     return Ended(process.returncode, out.decode(), err.decode())
 
 
