@@ -166,8 +166,9 @@ class TestApply:
     ) -> None:
         others = next(group for group in workspace.groups.values() if group["name"] == "Others")
         others["users"] = ["u-eve", "u-ben"]
-        groups = [{"name": "Analysts", "members": []}, {"name": "New", "members": members}]
-        (tmp_path / "g.json").write_text(json.dumps({"groups": groups}))
+        analysts: dict[str, object] = {"name": "Analysts", "members": []}
+        groups = {"groups": [analysts, {"name": "New", "members": members}]}
+        (tmp_path / "g.json").write_text(json.dumps(groups))
         refused = await shell.run("apply", str(tmp_path / "g.json"), "--prune", "--yes", *options)
         assert refused.code == Exit.UNSAFE
         assert re.search(r"--approve [0-9a-f]{32}(.*)\n$", refused.err).group(1) == advice  # type: ignore[union-attr]
