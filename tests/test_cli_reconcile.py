@@ -315,6 +315,9 @@ class TestExport:
             planned = await shell.run("plan", str(path), "--prune", "--detailed-exitcode")
         assert (planned.code, planned.out) == (0, f"nothing to do; {len(texts)} unchanged\n")
 
+    async def test_the_schema_is_printed(self, shell: Shell) -> None:
+        assert (await shell.run("schema")).json["title"]
+
     async def test_json_is_one_document(self, shell: Shell, workspace: Emulator) -> None:
         assert len((await shell.run("export", "--json")).json["groups"]) == 2
         assert workspace.requests
