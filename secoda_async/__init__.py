@@ -1,44 +1,45 @@
 """The async Python SDK for Secoda user groups."""
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from secoda_async._engine.convert import to_dict
-from secoda_async._engine.limits import LimitState, Permit, RateLimiter, SlidingWindowLimiter
 from secoda_async._version import __version__
-from secoda_async.client import SecodaClient
-from secoda_async.clock import AutojumpClock, Clock, ScaledClock, SystemClock
-from secoda_async.config import RateLimit, Region, RetryPolicy
-from secoda_async.errors import (
-    AmbiguousNameError,
-    APIError,
-    AuthenticationError,
-    BadRequestError,
-    ClientClosedError,
-    ConfigurationError,
-    ConflictError,
-    DeadlineExceededError,
-    DesiredStateError,
-    InvalidArgumentError,
-    LockedError,
-    NotFoundError,
-    OutcomeUnknownError,
-    PaginationError,
-    PermissionDeniedError,
-    RateLimitError,
-    RedirectError,
-    RequestTimeoutError,
-    ResponseError,
-    SecodaError,
-    ServerError,
-    StalePlanError,
-    TransportError,
-    UnsafePlanError,
-)
-from secoda_async.events import AttemptEvent, Event, WaitEvent
-from secoda_async.models import UNSET, Group, Page, Unset, User
 
 if TYPE_CHECKING:
+    from secoda_async._engine.convert import to_dict
+    from secoda_async._engine.limits import LimitState, Permit, RateLimiter, SlidingWindowLimiter
     from secoda_async.bulk import Bulk, CreateGroup, DeleteGroup, Operation, Outcome, Status, UpdateGroup
+    from secoda_async.client import SecodaClient
+    from secoda_async.clock import AutojumpClock, Clock, ScaledClock, SystemClock
+    from secoda_async.config import RateLimit, Region, RetryPolicy
+    from secoda_async.errors import (
+        AmbiguousNameError,
+        APIError,
+        AuthenticationError,
+        BadRequestError,
+        ClientClosedError,
+        ConfigurationError,
+        ConflictError,
+        DeadlineExceededError,
+        DesiredStateError,
+        InvalidArgumentError,
+        LockedError,
+        NotFoundError,
+        OutcomeUnknownError,
+        PaginationError,
+        PermissionDeniedError,
+        RateLimitError,
+        RedirectError,
+        RequestTimeoutError,
+        ResponseError,
+        SecodaError,
+        ServerError,
+        StalePlanError,
+        TransportError,
+        UnsafePlanError,
+    )
+    from secoda_async.events import AttemptEvent, Event, WaitEvent
+    from secoda_async.models import UNSET, Group, Page, Unset, User
     from secoda_async.reconcile import (
         Breach,
         Change,
@@ -49,6 +50,24 @@ if TYPE_CHECKING:
         Progress,
         Report,
     )
+else:
+    # pytest imports this package at each start, for the fixtures: names are imported when they are first used.
+    _MODULES = ("errors", "models", "events", "config", "clock", "_engine.limits", "_engine.convert")
+    _MODULES += ("users", "groups", "client", "bulk", "reconcile")
+
+    def __getattr__(name: str) -> object:
+        """Import a public name or a public module when it is first used; light modules are searched first."""
+        if name in __all__:
+            modules = (import_module(f"{__name__}.{module}") for module in _MODULES)
+            return globals().setdefault(name, next(getattr(each, name) for each in modules if hasattr(each, name)))
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """List every public name, imported or not."""
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "UNSET",
@@ -113,12 +132,3 @@ __all__ = [
     "__version__",
     "to_dict",
 ]
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the module's names
-    """Load the modules for many operations when one of their names is asked for: single calls need none of them."""
-    if name in __all__:
-        from secoda_async import bulk, reconcile  # noqa: PLC0415
-
-        return getattr(bulk if hasattr(bulk, name) else reconcile, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

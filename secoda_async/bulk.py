@@ -1,14 +1,16 @@
-"""Many operations in, one outcome each out."""
+"""Bulk operations: one outcome for each."""
 
 import asyncio
 from asyncio import Event as StopEvent
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from functools import partial
-from typing import Final, Generic, Literal, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from attrs import field, frozen
 
-from secoda_async._engine.journey import SPENT, Spent, StoppedError
+from secoda_async._engine.journey import Scope
+from secoda_async._engine.operation import Operation as SharedState
+from secoda_async._engine.operation import OperationCancelledError
+from secoda_async._engine.sources import Source
 from secoda_async.errors import (
     AuthenticationError,
     InvalidArgumentError,
@@ -22,7 +24,7 @@ from secoda_async.errors import (
 from secoda_async.groups import Groups
 from secoda_async.models import UNSET, Group, Unset
 
-__all__ = ["Bulk", "CreateGroup", "Crew", "DeleteGroup", "Operation", "Outcome", "Status", "UpdateGroup", "run"]
+__all__ = ["Bulk", "CreateGroup", "DeleteGroup", "Operation", "Outcome", "Status", "UpdateGroup", "WorkerPool", "run"]
 
 Job = TypeVar("Job")
 
@@ -103,14 +105,14 @@ class Outcome:
         return self.status in ("applied", "unchanged")
 
 
-_REFUSED: Final = (AuthenticationError, PermissionDeniedError)
-"""After one of these the rest would fail the same way."""
+TRANSIENT: Final = (OutcomeUnknownError, TransportError, ServerError)
+"""Failures of the network and of the service, which may have recovered a minute later."""
 
-PASSING: Final = (OutcomeUnknownError, TransportError, ServerError)
-"""Failures of the network and of the service, which may be well a minute later."""
+_MOST_REFUSALS: Final = 20
+"""Consecutive 403s after which the rest is not attempted: the key may write nothing. One 403 is about one group."""
 
-Work = tuple[Status, Group | None]
-"""What carrying a job out led to."""
+Result = tuple[Status, Group | None]
+"""How a job ended that raised no error, and the group as it is now."""
 
 
 class Bulk(AsyncIterator[Outcome]):
@@ -135,19 +137,41 @@ class Bulk(AsyncIterator[Outcome]):
 
 
 def run(
-    groups: Groups,
+    groups: Callable[[Scope | None], Groups],
     operations: Iterable[Operation] | AsyncIterable[Operation],
     *,
     concurrency: int,
     fail_fast: bool,
     stop: StopEvent | None,
 ) -> Bulk:
-    """Carry out the operations and yield their outcomes as they end; see `SecodaClient.bulk`."""
-    crew = Crew(partial(_carry_out, groups), lambda operation: operation, fail_fast=fail_fast, stop=stop)
-    return Bulk(crew.run(operations, concurrency), crew.rest)
+    """Execute the operations and yield their outcomes in completion order; see `SecodaClient.bulk`."""
+    known = _Once(groups(None).listed_ids)
+
+    async def execute(operation: Operation, shared: SharedState) -> Result:
+        return await _execute(groups(Scope(operation=shared, known_ids=known.get)), operation)
+
+    pool = WorkerPool(execute, lambda operation: operation, fail_fast=fail_fast, stop=stop)
+    return Bulk(pool.run(operations, concurrency), pool.rest)
 
 
-async def _carry_out(groups: Groups, operation: Operation) -> Work:
+class _Once:
+    """The ids of all groups, read when the first create needs them."""
+
+    def __init__(self, read: Callable[[], Awaitable[Collection[str] | None]]) -> None:
+        self._read = read
+        self._lock = asyncio.Lock()
+        self._is_read = False
+        self._ids: Collection[str] | None = None
+
+    async def get(self) -> Collection[str] | None:
+        async with self._lock:
+            if not self._is_read:
+                self._ids = await self._read()
+                self._is_read = True
+            return self._ids
+
+
+async def _execute(groups: Groups, operation: Operation) -> Result:
     match operation:
         case CreateGroup(name=name, icon=icon, description=description, users=users):
             group = await groups.create(
@@ -160,47 +184,47 @@ async def _carry_out(groups: Groups, operation: Operation) -> Work:
         case DeleteGroup(id=group_id, missing_ok=missing_ok):
             try:
                 await groups.delete(group_id)
-            except NotFoundError:
-                if not missing_ok:
+            except NotFoundError as error:
+                if not missing_ok or error.is_missing_route:
                     raise
                 return "unchanged", None
             return "applied", None
         case _:
-            raise InvalidArgumentError(f"{type(operation).__name__} is no operation: use CreateGroup and its like")
+            raise InvalidArgumentError(
+                f"{type(operation).__name__} is not an operation: use CreateGroup, UpdateGroup or DeleteGroup"
+            )
 
 
-class Crew(Generic[Job]):
-    """A fixed number of tasks that take jobs from one source, each the next when it has done the last."""
+class WorkerPool(Generic[Job]):
+    """A fixed number of tasks that take jobs from one source, each the next one when it has finished the last."""
 
     def __init__(
         self,
-        carry_out: Callable[[Job], Awaitable[Work]],
+        execute: Callable[[Job, SharedState], Awaitable[Result]],
         operation_of: Callable[[Job], Operation],
         *,
         fail_fast: bool = False,
         stop: StopEvent | None = None,
-        patience: int | None = None,
+        max_consecutive_failures: int | None = None,
     ) -> None:
         self.rest: list[Outcome] = []
-        """The outcomes that nobody waited for."""
-        self._carry_out = carry_out
+        """The outcomes that were not iterated over."""
+        self._execute = execute
         self._operation_of = operation_of
         self._fail_fast = fail_fast
-        self._patience = patience
-        self._in_a_row = 0
+        self._max_consecutive_failures = max_consecutive_failures
+        self._consecutive_failures = self._consecutive_refusals = 0
         self._stop = stop or StopEvent()
-        self._turn = asyncio.Lock()
-        self._under_way: set[Spent] = set()
-        self._taken = 0
+        self._in_flight: set[SharedState] = set()
         self._is_over = False
 
     async def run(self, jobs: Iterable[Job] | AsyncIterable[Job], concurrency: int) -> AsyncGenerator[Outcome, None]:
-        """Carry out the jobs and yield their outcomes as they end."""
+        """Execute the jobs and yield their outcomes in completion order."""
         if concurrency < 1:
             raise InvalidArgumentError(f"concurrency must be at least 1, not {concurrency}")
-        source = _numbered(jobs)
+        self._source = source = Source(jobs)
         outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(concurrency)
+        self._backpressure = asyncio.Semaphore(concurrency)
         workers = [asyncio.create_task(self._work(source, outcomes)) for _ in range(concurrency)]
         for worker in workers:
             worker.add_done_callback(lambda _: outcomes.put_nowait(None))  # however it ends
@@ -208,89 +232,83 @@ class Crew(Generic[Job]):
         try:
             for _ in workers:
                 while (outcome := await outcomes.get()) is not None:
-                    self._room.release()
+                    self._backpressure.release()
                     yield outcome
             for worker in workers:
                 await worker
         finally:
-            for task in (watcher, *workers):
-                task.cancel()
-            await asyncio.gather(watcher, *workers, return_exceptions=True)
-            self._account(outcomes, jobs)
+            try:
+                await _cancel_and_wait([watcher, *workers, *source.tasks])
+            finally:
+                self._account(outcomes, source)
 
     async def _watch(self) -> None:
         await self._stop.wait()
         self._end()
 
     def _end(self) -> None:
-        """Send nothing more: what is on the wire goes on, what waits for the limit is not attempted."""
+        """Send nothing more: requests in flight finish, unsent ones are cancelled, and the source is left."""
         self._is_over = True
-        for spent in self._under_way:
-            spent.stop()
+        self._source.close()
+        for shared in self._in_flight:
+            shared.cancel_unsent()
 
-    def _account(self, outcomes: "asyncio.Queue[Outcome | None]", jobs: Iterable[Job] | AsyncIterable[Job]) -> None:
+    def _account(self, outcomes: "asyncio.Queue[Outcome | None]", source: Source[Job]) -> None:
         while not outcomes.empty():
             outcome = outcomes.get_nowait()
             self.rest += [] if outcome is None else [outcome]
-        if isinstance(jobs, Sequence):
-            never = range(self._taken, len(jobs))
-            self.rest += [self._outcome(index, jobs[index], Spent()) for index in never]
+        self.rest += [self._outcome(index, job, SharedState()) for index, job in source.remaining()]
 
-    async def _work(self, source: AsyncIterator[tuple[int, Job]], outcomes: "asyncio.Queue[Outcome | None]") -> None:
-        """Carry out jobs until the source is empty; no faster than somebody takes the outcomes."""
+    async def _work(self, source: Source[Job], outcomes: "asyncio.Queue[Outcome | None]") -> None:
+        """Execute jobs until the source ends, no faster than the outcomes are taken."""
         try:
-            while (numbered := await self._next(source)) is not None:
+            while (numbered := await source.next()) is not None:
                 outcomes.put_nowait(await self._outcome_of(*numbered))
-                await self._room.acquire()
+                await self._backpressure.acquire()
         except BaseException:
-            self._end()  # the source failed: what is under way ends, and then its error is raised
+            self._end()  # the source failed: requests in flight finish, and then its error is raised
             raise
-
-    async def _next(self, source: AsyncIterator[tuple[int, Job]]) -> tuple[int, Job] | None:
-        async with self._turn:  # an async iterator serves one at a time
-            numbered = await anext(source, None)
-            self._taken += numbered is not None
-            return numbered
 
     async def _outcome_of(self, index: int, job: Job) -> Outcome:
-        spent = Spent()
-        SPENT.set(spent)  # the worker's task has a context of its own
+        shared = SharedState()
         if self._is_over or self._stop.is_set():
-            return self._outcome(index, job, spent)
-        self._under_way.add(spent)
+            return self._outcome(index, job, shared)
+        self._in_flight.add(shared)
         try:
-            status, group = await self._carry_out(job)
-        except StoppedError:
-            return self._outcome(index, job, spent)
-        except OutcomeUnknownError as unknown:
-            if isinstance(unknown.__cause__, _REFUSED):
+            status, group = await self._execute(job, shared)
+        except OperationCancelledError:
+            return self._outcome(index, job, shared, "unknown" if shared.may_have_written else "not_attempted")
+        except SecodaError as error:
+            self._count(error)
+            is_unknown = isinstance(error, OutcomeUnknownError) or shared.may_have_written
+            if self._fail_fast and not isinstance(error, OutcomeUnknownError):
                 self._end()
-            self._count(unknown)
-            return self._outcome(index, job, spent, "unknown", error=unknown)
-        except SecodaError as failed:
-            if self._fail_fast or isinstance(failed, _REFUSED):
-                self._end()
-            self._count(failed)
-            return self._outcome(index, job, spent, "failed", error=failed)
-        except BaseException:  # cancelled, as a rule
-            self.rest.append(self._outcome(index, job, spent, "unknown" if spent.may_have_written else "not_attempted"))
+            return self._outcome(index, job, shared, "unknown" if is_unknown else "failed", error=error)
+        except BaseException:  # a cancellation
+            status = "unknown" if shared.may_have_written else "not_attempted"
+            self.rest.append(self._outcome(index, job, shared, status))
             raise
         finally:
-            self._under_way.discard(spent)
-        self._in_a_row = 0
-        return self._outcome(index, job, spent, status, group)
+            self._in_flight.discard(shared)
+        self._consecutive_failures = self._consecutive_refusals = 0
+        return self._outcome(index, job, shared, status, group)
 
-    def _count(self, failed: SecodaError) -> None:
-        """Give up when the service has been down for so many in a row, whatever each of them tried."""
-        self._in_a_row = self._in_a_row + 1 if isinstance(failed, PASSING) else 0
-        if self._patience is not None and self._in_a_row >= self._patience:
+    def _count(self, error: SecodaError) -> None:
+        """End after a 401, after many 403s in a row, and when the service has been down for many jobs in a row."""
+        cause = error.__cause__ if isinstance(error, OutcomeUnknownError) else error
+        is_refused = isinstance(cause, PermissionDeniedError)
+        self._consecutive_refusals = self._consecutive_refusals + 1 if is_refused else 0
+        self._consecutive_failures = self._consecutive_failures + 1 if isinstance(error, TRANSIENT) else 0
+        most = self._max_consecutive_failures
+        is_down = most is not None and self._consecutive_failures >= most
+        if isinstance(cause, AuthenticationError) or self._consecutive_refusals >= _MOST_REFUSALS or is_down:
             self._end()
 
     def _outcome(
         self,
         index: int,
         job: Job,
-        spent: Spent,
+        shared: SharedState,
         status: Status = "not_attempted",
         group: Group | None = None,
         error: SecodaError | None = None,
@@ -301,18 +319,23 @@ class Crew(Generic[Job]):
             status=status,
             group=group,
             error=error,
-            attempts=spent.attempts,
-            waited=spent.waited,
+            attempts=shared.attempts,
+            waited=shared.waited,
         )
 
 
-async def _numbered(jobs: Iterable[Job] | AsyncIterable[Job]) -> AsyncIterator[tuple[int, Job]]:
-    index = 0
-    if isinstance(jobs, AsyncIterable):
-        async for job in jobs:
-            yield index, job
-            index += 1
-    else:
-        for job in jobs:
-            yield index, job
-            index += 1
+async def _cancel_and_wait(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Cancel tasks and wait until all have ended, however often the wait itself is cancelled.
+
+    anyio cancels a task anew at each of its awaits, until it leaves the cancel scope.
+    """
+    pending = {task for task in tasks if task.cancel()}
+    is_cancelled = False
+    while pending:
+        try:
+            _, pending = await asyncio.wait(pending)
+        except asyncio.CancelledError:
+            is_cancelled = True
+            pending = {task for task in pending if not task.done()}
+    if is_cancelled:
+        raise asyncio.CancelledError

@@ -8,6 +8,7 @@ import re
 import ssl as ssl_module
 import sys
 from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, SupportsIndex, cast
 from urllib.parse import urlsplit
 
@@ -68,6 +69,19 @@ class Secret(str):
         return Secret(super().__getitem__(index))  # rich shows a part of what is long
 
 
+_LONGEST_SHOWN: Final = 16
+"""Characters: a key is longer."""
+
+
+def shown(value: object) -> str:
+    """A wrong argument, for a message: never one that may be the key, put in the wrong place."""
+    if value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < sys.maxsize):
+        return repr(value)
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _LONGEST_SHOWN else f"a string of {len(value)} characters"
+    return f"a value of type {type(value).__name__}"
+
+
 def _number(
     *, least: float = 0.0, exclusive: bool = False, whole: bool = False, optional: bool = False
 ) -> Callable[[Any, "Attribute[Any]", Any], None]:
@@ -86,7 +100,7 @@ def _number(
             bound = f"greater than {least:g}" if exclusive else f"of at least {least:g}"
             none = ", or None" if optional else ""
             name = type(owner).__name__
-            raise ConfigurationError(f"{name}: {attribute.name} must be {kind} {bound}{none}, not {value!r}")
+            raise ConfigurationError(f"{name}: {attribute.name} must be {kind} {bound}{none}, not {shown(value)}")
 
     return check
 
@@ -139,7 +153,7 @@ def _policy(_: object, __: object, value: object) -> None:
 
 def _priority(_: object, __: object, value: object) -> None:
     if value not in ("interactive", "background"):
-        raise ConfigurationError(f"priority must be 'interactive' or 'background', not {value!r}")
+        raise ConfigurationError(f"priority must be 'interactive' or 'background', not {shown(value)}")
 
 
 @frozen(kw_only=True)
@@ -191,7 +205,7 @@ def origin_of(base_url: str | None, region: Region | str | None) -> str:
         return Region("us" if region is None else str(region).lower()).origin
     except ValueError:
         names = ", ".join(repr(str(name)) for name in Region)
-        raise ConfigurationError(f"there is no region {region!r}: use one of {names}, or base_url") from None
+        raise ConfigurationError(f"there is no region {shown(region)}: use one of {names}, or base_url") from None
 
 
 def _checked_origin(base_url: object) -> str:
@@ -210,7 +224,7 @@ def _checked_origin(base_url: object) -> str:
     origin = f"{parts.scheme}://{netloc}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")
     if parts.path.rstrip("/") not in ("", API_PREFIX) or parts.query or parts.fragment:
         raise ConfigurationError(f"base_url must be an origin, or one ending in {API_PREFIX}: {origin} and no more")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             f"base_url {origin} would send the key in clear text: use https (http is for loopback addresses only)"
         )
@@ -224,7 +238,8 @@ _PORTS: Final = {"http": 80, "https": 443}
 """Left out of an origin, so that it is the same however it is written."""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address alone."""
     if host == "localhost":
         return True
     try:
@@ -248,13 +263,42 @@ def key_source(api_key: object) -> Secret | ApiKeyProvider | ConfigurationError:
 
 
 def check_parts(write_limit: object, limiter: object, max_connections: object, session: object, ssl: object) -> None:
+    """Check the parts that a client is made of.
+
+    Raises:
+        ConfigurationError: When one is of the wrong kind.
+    """
     if not isinstance(write_limit, RateLimit):
         raise ConfigurationError(f"write_limit must be a RateLimit, not {type(write_limit).__name__}")
-    if limiter is not None and not callable(getattr(limiter, "acquire", None)):
-        raise ConfigurationError(f"limiter must be a RateLimiter, not {type(limiter).__name__}")
+    if limiter is not None and not _has(limiter, "acquire", "pause", "time_for"):
+        raise ConfigurationError(
+            f"limiter must be a RateLimiter, not {_kind(limiter)}: it needs acquire, pause, time_for"
+        )
     if type(max_connections) is not int or max_connections < 1:
-        raise ConfigurationError(f"max_connections must be a whole number of at least 1, not {max_connections!r}")
+        raise ConfigurationError(f"max_connections must be a whole number of at least 1, not {shown(max_connections)}")
     if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
         raise ConfigurationError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
     if ssl is not None and session is not None:
         raise ConfigurationError("ssl belongs to the connections, and those are the session's: set it there")
+
+
+def check_callbacks(on_event: object, clock: object) -> None:
+    """Check what the client will call.
+
+    Raises:
+        ConfigurationError: When one can't be called as it will be.
+    """
+    if on_event is not None and not callable(on_event):
+        raise ConfigurationError(f"on_event must be a function, not {_kind(on_event)}")
+    if iscoroutinefunction(on_event) or iscoroutinefunction(getattr(on_event, "__call__", None)):  # noqa: B004
+        raise ConfigurationError("on_event must be a plain function, not an async one: nothing awaits it")
+    if clock is not None and not _has(clock, "now", "call_later"):
+        raise ConfigurationError(f"clock must be a Clock, with now and call_later, not {_kind(clock)}")
+
+
+def _has(thing: object, *methods: str) -> bool:
+    return not isinstance(thing, type) and all(callable(getattr(thing, name, None)) for name in methods)
+
+
+def _kind(thing: object) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__

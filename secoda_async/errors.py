@@ -8,7 +8,7 @@
     ├── TransportError              no usable answer: refused, reset, cut short, not HTTP
     │   └── RequestTimeoutError     one attempt took longer than `timeout` (also a TimeoutError)
     ├── DeadlineExceededError       the whole call would take longer than `deadline` (also a TimeoutError)
-    ├── OutcomeUnknownError         a create that may have happened; it was not sent again
+    ├── OutcomeUnknownError         a write that may have been executed; `.candidates` names groups it may have made
     ├── APIError                    the server answered with a status that says no
     │   ├── BadRequestError         400, 422; `.fields` names what was wrong
     │   ├── AuthenticationError     401
@@ -128,16 +128,16 @@ class DeadlineExceededError(SecodaError, TimeoutError):
 
 
 class OutcomeUnknownError(SecodaError):
-    """A write that may have happened: it was sent, and no clear answer came back.
+    """A write that may have been executed: it was sent, and no clear answer came back.
 
-    It was not sent again. Look before you repeat it, or pass `on_unknown="reconcile"` to `create`.
+    Read the object before you repeat the write; for a create, pass `on_unknown="reconcile"`.
     The reason is the `__cause__`.
     """
 
     name: str | None = None
     """The name of the group that was being created."""
     candidates: tuple[str, ...] = ()
-    """Ids of the groups that may be the one, when a look found more than one."""
+    """Ids of the groups that may be the result of a create."""
 
 
 class APIError(SecodaError):
@@ -171,7 +171,10 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: there is nothing with this id (or no such path)."""
+    """404: there is nothing with this id, or no such path."""
+
+    is_missing_route: bool = False
+    """Whether the answer is not the API's own JSON: a gateway's, or an unknown path's. It proves no absence."""
 
 
 class ConflictError(APIError):
@@ -203,7 +206,7 @@ class ResponseError(SecodaError):
 
 
 class PaginationError(ResponseError):
-    """A list that can't be read to its end: a link that repeats or leads nowhere, a page that is gone."""
+    """A list that contradicts itself, is incomplete, or changed while it was read."""
 
     page: int | None = None
     """The number of the page at fault, from 1."""

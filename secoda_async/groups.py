@@ -1,21 +1,25 @@
 """The calls on groups: five of the API's own, their pages, and adding and removing members."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
+from functools import partial
 from typing import Literal
 
+from attrs import evolve
+
 from secoda_async._engine import convert, protocol
-from secoda_async._engine.journey import Call, Check
+from secoda_async._engine.creation import GroupCreator, KnownIds
+from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_of, was_there, written_group_of
+from secoda_async._engine.journey import Call, Scope
+from secoda_async._engine.membership import MembershipChange, change_membership, patch_of
 from secoda_async._engine.pages import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Reply, Request, checked_id, checked_ids, request_to
-from secoda_async._engine.recover import Creator
+from secoda_async._engine.protocol import Request, checked_id, checked_ids, request_to
+from secoda_async._engine.retry_table import outcome_unknown
 from secoda_async.config import CallOptions
-from secoda_async.errors import InvalidArgumentError, NotFoundError
-from secoda_async.models import UNSET, Group, GroupFields, Page, Unset
+from secoda_async.errors import AmbiguousNameError, InvalidArgumentError, NotFoundError, ResponseError
+from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, loosely, normal
 
 __all__ = ["Groups"]
-
-_COLLECTION = "auth/group"
 
 
 class Groups:
@@ -26,12 +30,12 @@ class Groups:
     sense, `RateLimitError` and `DeadlineExceededError` when a wait would be too long.
     """
 
-    def __init__(self, pipeline: Pipeline, options: CallOptions, check: Check | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope | None = None) -> None:
         self._pipeline = pipeline
         self._options = options
-        self._check = check
-        self._lister = Lister(pipeline, options, _COLLECTION, Group, needed=("users",))
-        self._creator = Creator(pipeline, self._lister)
+        self._scope = scope or Scope()
+        self._lister = Lister(pipeline, options, COLLECTION, Group, needed=("users",), scope=self._scope)
+        self._creator = GroupCreator(pipeline, self._lister)
 
     async def create(
         self,
@@ -44,27 +48,98 @@ class Groups:
     ) -> Group:
         """Create a group (`POST /auth/group`); takes one place in the write limit.
 
-        It is never sent again when the first may have been carried out: names are not unique, and there would be
-        two groups.
+        The request is never sent again while the first may have been executed: names are not unique, and there
+        would be two groups.
 
         Args:
-            name: What to call it.
-            icon: An emoji, as a rule.
-            description: What it is for.
+            name: The name of the group.
+            icon: An emoji.
+            description: The purpose of the group.
             users: Ids of its members.
-            on_unknown: What to do when no clear answer comes: raise, or look for the group among all groups and
-                send once more only when it is not there.
+            on_unknown: What to do when no clear answer comes. "raise" raises. "reconcile" reads all groups before
+                the create; after an unclear answer it reads them again for at least 30 seconds (or `timeout`, if
+                that is longer), returns the group if it appears, and sends the create once more if it does not.
 
         Raises:
-            OutcomeUnknownError: When it may have been created.
+            OutcomeUnknownError: When it may have been created; `.candidates` names the groups that may be it.
             InvalidArgumentError: When an argument can't be sent.
         """
         if on_unknown not in ("raise", "reconcile"):
             raise InvalidArgumentError(f"on_unknown must be 'raise' or 'reconcile', not {on_unknown!r}")
         fields = _checked(name, icon, description, users)
+        return await self._create(fields, reconcile=on_unknown == "reconcile", known_ids=self._scope.known_ids)
+
+    async def _create_unless_listed(self, fields: GroupFields, ids: Collection[str]) -> Group:
+        async def known_ids() -> Collection[str]:
+            return ids
+
+        return await self._create(fields, reconcile=True, known_ids=known_ids)
+
+    async def _create(self, fields: GroupFields, *, reconcile: bool, known_ids: KnownIds | None) -> Group:
         body = convert.dump(convert.to_dict(fields))
-        call = self._write(request_to("POST", _COLLECTION, body=body, name=fields.name or None))
-        return await self._creator.create(call, fields, _group, finds=on_unknown == "reconcile")
+        call = self._write(request_to("POST", COLLECTION, body=body, name=fields.name or None))
+        group = await self._creator.create(
+            call,
+            fields,
+            partial(written_group_of, fields=fields),
+            reconcile=reconcile,
+            known_ids=known_ids,
+        )
+        try:
+            await confirm_members(self._pipeline, call, group, fields)
+        except ResponseError as error:
+            unknown = outcome_unknown(call.request, error, "its answer was checked")
+            unknown.candidates = (group.id,)
+            raise unknown from error
+        return group
+
+    async def find(self, *, name: str) -> Group | None:
+        """Return the group of a name, or None; all groups are read.
+
+        Names match after trimming, in Unicode's form NFC, with letter case. Groups that this client created within the
+        last minute are found although a list may not show them yet.
+
+        Raises:
+            AmbiguousNameError: When several groups have the name; `.candidates` holds their ids.
+            InvalidArgumentError: When the name is empty or not a string.
+            PaginationError: When the groups could not be read completely.
+        """
+        return _only(await self.known(), _checked_name(name))
+
+    async def ensure(
+        self,
+        *,
+        name: str,
+        icon: str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        users: Iterable[str] | Unset = UNSET,
+    ) -> Group:
+        """Find the group of a name and give it these fields, or create it: at most one write, none if it is equal.
+
+        Names match as in `find`. Fields that are left out stay as they are. A create whose outcome is unclear is
+        searched for, as by `create(on_unknown="reconcile")`.
+
+        Raises:
+            AmbiguousNameError: When several groups have the name; nothing was written.
+            OutcomeUnknownError: When the write may have been executed.
+            InvalidArgumentError: When an argument can't be sent.
+            PaginationError: When the groups could not be read completely; nothing was written.
+        """
+        fields = _checked(_checked_name(name), icon, description, users)
+        scope = evolve(
+            self._scope, began=self._pipeline.clock.now() if self._scope.began is None else self._scope.began
+        )
+        groups = Groups(self._pipeline, self._options, scope)
+        lock = f"ensure {loosely(name)}"
+        async with self._pipeline.lock(lock, groups._call(request_to("GET", COLLECTION))):
+            listed = await groups.known()
+            found = _only(listed, normal(name))
+            if found is None:
+                ids = frozenset(group.id for group in listed)
+                return await groups._create_unless_listed(fields, ids)
+            if fields.fit(found):
+                return found
+            return await groups.update(found.id, icon=icon, description=description, users=fields.users)
 
     async def get(self, group_id: str) -> Group:
         """Read one group (`GET /auth/group/{id}`).
@@ -73,7 +148,8 @@ class Groups:
             NotFoundError: When there is none with this id.
             InvalidArgumentError: When the id can't be one.
         """
-        return await self._pipeline.send(self._call(request_to("GET", _COLLECTION, checked_id(group_id))), _group)
+        call = self._call(request_to("GET", COLLECTION, checked_id(group_id)))
+        return await self._pipeline.send(call, partial(group_of, group_id=group_id))
 
     async def update(
         self,
@@ -96,17 +172,18 @@ class Groups:
         fields = _checked(name, icon, description, users)
         if fields == GroupFields():
             raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
-        call = self._patch(checked_id(group_id), fields)
+        call = self._write(patch_of(checked_id(group_id), fields))
         if fields.users is UNSET:
-            return await self._pipeline.send(call, _group)
-        with await self._pipeline.in_turn(group_id, call):  # else it could slip into an add_users
-            return await self._pipeline.send(call, _group)
+            return await self._send_update(call, group_id, fields)
+        async with self._pipeline.lock(_lock_key(group_id), call):  # or it could slip into an add_users
+            return await self._send_update(call, group_id, fields)
 
     async def add_users(self, group_id: str, users: Iterable[str]) -> Group:
-        """Add members: read the group, and write its whole membership once if any of them is new.
+        """Add members: read the group, and write its whole membership if any of them is new.
 
-        Calls on one group through one client come one after the other. The API replaces whole memberships and has
-        no versions, so a change by another program between the read and the write is lost.
+        The group is read again just before each attempt, after every wait. Calls on one group through one client
+        run one after the other. The API replaces whole memberships and has no versions, so a change that another
+        program makes between the last read and the write, a network round trip, is lost.
 
         Raises:
             NotFoundError: When there is no such group.
@@ -116,7 +193,7 @@ class Groups:
         return await self._change_users(group_id, lambda present: tuple(dict.fromkeys((*present, *wanted))))
 
     async def remove_users(self, group_id: str, users: Iterable[str]) -> Group:
-        """Remove members: as `add_users`, the other way round.
+        """Remove members; the group is read and written as by `add_users`.
 
         Raises:
             NotFoundError: When there is no such group.
@@ -138,13 +215,15 @@ class Groups:
             NotFoundError: When there is none with this id, unless `missing_ok`.
             InvalidArgumentError: When the id can't be one.
         """
-        call = self._write(request_to("DELETE", _COLLECTION, checked_id(group_id)))
+        call = self._write(request_to("DELETE", COLLECTION, checked_id(group_id)))
         try:
-            return await self._pipeline.send(call, lambda reply: reply.status != 404)  # noqa: PLR2004
-        except NotFoundError:
-            if not missing_ok:
+            is_deleted = await self._pipeline.send(call, was_there)
+        except NotFoundError as error:
+            if not missing_ok or not protocol.is_absence(error):
                 raise
-            return False
+            is_deleted = False
+        self._pipeline.ledger.note_deleted(group_id)
+        return is_deleted
 
     def pages(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
@@ -159,40 +238,51 @@ class Groups:
             max_pages: A list that goes on after so many pages is an error.
 
         Raises:
-            PaginationError: When the list leads nowhere, or a page is gone because it shrank meanwhile.
+            PaginationError: When the list contradicts itself or does not end, when a page is gone because the list
+                shrank meanwhile, or, after the last page, when fewer groups came than the server counts.
         """
         return self._lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
     async def snapshot(self, *, concurrency: int = 4) -> list[Group]:
         """Return every group once, or raise: never a part.
 
-        What came is held against the server's count; when the list moved meanwhile it is read again. A group that comes
-        without its members is an error: it is not taken for empty.
+        A list of several pages is read twice, and again while the reads differ: one read can miss a group that moves to
+        another page, and no clock is relied on. Reads take no place in the write limit. A group that comes without its
+        members is an error: it is not taken for empty.
 
         Raises:
-            PaginationError: When it moved every time.
+            PaginationError: When the list changed during each of five reads, contradicts itself, or has no count.
         """
         return await self._lister.snapshot(concurrency=concurrency)
 
+    async def listed_ids(self) -> Collection[str] | None:
+        """Return the ids of all groups, or None when they can't be read."""
+        return await self._creator.ids()
+
+    async def known(self) -> list[Group]:
+        """Return a snapshot that shows this client's own writes of the last minute, where the list lags behind them."""
+        return self._pipeline.ledger.corrected(await self._lister.snapshot())
+
+    async def sightings(self) -> list[Group]:
+        """Return the groups that a few reads show, with this client's own writes; see `Lister.sightings`."""
+        return self._pipeline.ledger.corrected(await self._lister.sightings())
+
     def _call(self, request: Request) -> Call:
-        return self._pipeline.call(request, self._options)
+        return self._pipeline.call(request, self._options, began=self._scope.began, operation=self._scope.operation)
 
     def _write(self, request: Request) -> Call:
-        return self._pipeline.call(request, self._options, check=self._check)
+        return evolve(self._call(request), precondition=self._scope.precondition)
 
-    def _patch(self, group_id: str, fields: GroupFields, began: float | None = None) -> Call:
-        request = request_to("PATCH", _COLLECTION, group_id, body=convert.dump(convert.to_dict(fields)))
-        return self._pipeline.call(request, self._options, began, self._check)
+    async def _send_update(self, call: Call, group_id: str, fields: GroupFields) -> Group:
+        group = await self._pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
+        await confirm_members(self._pipeline, call, group, fields)
+        self._pipeline.ledger.note_updated(group)
+        return group
 
-    async def _change_users(self, group_id: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Group:
-        """Read a group and write its membership, if `change` makes another one of it."""
-        call = self._call(request_to("GET", _COLLECTION, checked_id(group_id)))
-        with await self._pipeline.in_turn(group_id, call):
-            group = await self._pipeline.send(call, _group_with_users)
-            users = change(group.users)
-            if users == group.users:
-                return group
-            return await self._pipeline.send(self._patch(group_id, GroupFields(users=users), call.began), _group)
+    async def _change_users(self, group_id: str, change: MembershipChange) -> Group:
+        call = self._write(request_to("PATCH", COLLECTION, checked_id(group_id)))
+        async with self._pipeline.lock(_lock_key(group_id), call):
+            return await change_membership(self._pipeline, call, group_id, change)
 
     # Last, because after it `list` means this method to whatever reads the class body.
     def list(
@@ -209,17 +299,25 @@ class Groups:
         return self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
 
-def _group(reply: Reply) -> Group:
-    group: Group = convert.structure(protocol.json_of(reply), Group)
-    return group
+def _checked_name(name: object) -> str:
+    """Return a name to find a group by."""
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidArgumentError(f"name must be a string that is not empty, not {name!r}")
+    return normal(name)
 
 
-def _group_with_users(reply: Reply) -> Group:
-    """A group whose membership is to be written: what is not shown must not be taken for empty."""
-    payload = protocol.json_of(reply)
-    convert.check_shown([payload], ("users",))
-    group: Group = convert.structure(payload, Group)
-    return group
+def _only(groups: Iterable[Group], name: str) -> Group | None:
+    """Return the group of a name, or None."""
+    found = [group for group in groups if normal(group.name) == name]
+    if len(found) > 1:
+        error = AmbiguousNameError(f"{len(found)} groups are called {name!r}: use an id")
+        error.candidates = tuple(group.id for group in found)
+        raise error
+    return found[0] if found else None
+
+
+def _lock_key(group_id: str) -> str:
+    return f"group {group_id.casefold()}"
 
 
 def _ids(users: Iterable[str]) -> tuple[str, ...]:

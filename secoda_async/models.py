@@ -5,7 +5,7 @@ Plain frozen classes that can be built by hand. They know nothing of JSON; `_eng
 
 import enum
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -37,6 +37,15 @@ UNSET: Final = Unset.UNSET
 def normal(text: str) -> str:
     """A text as texts are compared: trimmed, in Unicode's form NFC."""
     return unicodedata.normalize("NFC", text.strip())
+
+
+def loosely(text: str | Unset | None) -> str:
+    """Return a name as any server might normalize it: compatibility form, blanks collapsed, letter case ignored."""
+    return " ".join(unicodedata.normalize("NFKC", text or "").split()).casefold()
+
+
+def _collapsed(text: str | Unset | None) -> str:
+    return " ".join(unicodedata.normalize("NFC", text or "").split())
 
 
 def _no_extra() -> Mapping[str, Any]:
@@ -136,3 +145,31 @@ class GroupFields:
         if any(wanted is not UNSET and normal(present or "") != normal(wanted or "") for present, wanted in texts):
             return False
         return self.users is UNSET or set(group.users) == set(self.users)
+
+    def contradictions(self, group: Group) -> list[str]:
+        """Return the fields that an answer shows otherwise than they were sent, members aside that it does not show.
+
+        Blanks may be collapsed. Members who were invited and never signed in may be hidden (documented for SCIM).
+        """
+        texts = (
+            ("name", group.name, self.name),
+            ("icon", group.icon, self.icon),
+            ("description", group.description, self.description),
+        )
+        wrong = [field for field, shown, sent in texts if sent is not UNSET and _collapsed(shown) != _collapsed(sent)]
+        if self.users is not UNSET and not _casefolded(group.users) <= _casefolded(self.users):
+            wrong.append("users")
+        return wrong
+
+    def hidden_users(self, group: Group) -> list[str]:
+        """Return the ids that were sent as members and that an answer does not show."""
+        shown = _casefolded(group.users)
+        return [user for user in self.users or () if user.casefold() not in shown]
+
+    def shown_by(self, group: Group) -> bool:
+        """Return whether a group shows every field that is set here, blanks collapsed."""
+        return not self.contradictions(group) and not self.hidden_users(group)
+
+
+def _casefolded(ids: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(str.casefold, ids))

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from secoda_async._engine import convert, protocol
+from secoda_async._engine.journey import Scope
 from secoda_async._engine.pages import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, checked_id, request_to
@@ -19,10 +20,10 @@ _COLLECTION = "user"
 class Users:
     """The users of a workspace: `SecodaClient.users`. The errors are those of `Groups`."""
 
-    def __init__(self, pipeline: Pipeline, options: CallOptions) -> None:
+    def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope | None = None) -> None:
         self._pipeline = pipeline
         self._options = options
-        self._lister = Lister(pipeline, options, _COLLECTION, User)
+        self._lister = Lister(pipeline, options, _COLLECTION, User, scope=scope or Scope())
 
     async def get(self, user_id: str) -> User:
         """Read one user (`GET /user/{id}`).

@@ -37,7 +37,7 @@ class Tab:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
-            message = await self._socket.receive_json(timeout=20)
+            message = await self._socket.receive_json(timeout=120)
             if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]

@@ -2,11 +2,14 @@
 
 import asyncio
 import gc
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 import pytest
+from hypothesis import settings
 
 from secoda_async import AutojumpClock, SecodaClient
 from secoda_async.emulator import Emulator
@@ -15,6 +18,13 @@ USERS = [{"id": f"user-{index}", "email": f"user-{index}@example.com", "first_na
 TIMES = {"created_at": "2024-01-02T03:04:05.000006Z", "updated_at": "2024-02-03T04:05:06.000007Z"}
 GROUP = {"icon": None, "description": None, "workspace_id": "workspace", "snowflake_role": None}
 
+
+os.environ["SECODA_NO_STATE"] = "1"  # commands that tests run leave nothing in the user's cache directory
+settings.register_profile("busy machine", deadline=None)  # 200 ms is a matter of what else the machine does
+settings.load_profile("busy machine")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; programs would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.collect()
 gc.freeze()  # some tests collect garbage: not what was imported, each time

@@ -693,7 +693,7 @@ class Soak:
                 await self._live_through(life(self.seed, next(numbers)))
 
         try:
-            async with asyncio.timeout(self.seconds or 30 + self.operations / 80), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(self.seconds or 120 + self.operations / 20), asyncio.TaskGroup() as group:
                 for _ in range(min(LIVES_AT_ONCE, 1 + self.operations // 20)):
                     group.create_task(one_after_the_other())
         except TimeoutError:

@@ -1,7 +1,10 @@
 """Time can be read and waited on through one small object."""
 
 import asyncio
+import socket
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -92,7 +95,7 @@ async def test_a_callback_that_raises_does_not_stop_the_clock() -> None:
         raise LookupError
 
     clock.call_later(1.0, fail)
-    await asyncio.wait_for(sleep(clock, 2.0), 5.0)
+    await asyncio.wait_for(sleep(clock, 2.0), 60.0)
     assert clock.now() == 2.0
     assert isinstance(reported[0]["exception"], LookupError)
 
@@ -120,3 +123,47 @@ async def test_cancelling_a_sleep_leaves_no_timer() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
     assert clock.now() == 0.0
+
+
+@pytest.mark.skipif(find_spec("uvloop") is None, reason="uvloop is not installed")
+def test_a_jumping_clock_does_not_overtake_connections_on_uvloop() -> None:
+    clock = AutojumpClock()
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def main() -> None:
+        async with await asyncio.start_server(close, "127.0.0.1", 0) as server:
+            address = server.sockets[0].getsockname()
+            for _ in range(50):
+                timer = clock.call_later(60.0, lambda: None)
+                with socket.socket() as client:
+                    client.setblocking(False)  # noqa: FBT003 - its only argument
+                    await asyncio.get_running_loop().sock_connect(client, address)
+                assert clock.now() == 0.0
+                timer.cancel()
+        await sleep(clock, 60.0)
+        assert clock.now() == 60.0
+
+    with asyncio.Runner(loop_factory=import_module("uvloop").new_event_loop) as runner:
+        runner.run(main())
+
+
+async def test_a_jumping_clock_pauses_before_it_jumps_on_a_loop_that_is_not_asyncio_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, pauses = asyncio.get_running_loop(), list[object]()
+    look_up = loop.getaddrinfo
+
+    async def getaddrinfo(*arguments: Any) -> object:  # noqa: ANN401
+        pauses.append(arguments)
+        return await look_up(*arguments)
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    clock = AutojumpClock(patience=5)
+    await sleep(clock, 1.0)
+    assert pauses == []
+    monkeypatch.setattr(asyncio, "BaseEventLoop", type("Other", (), {}))
+    await sleep(clock, 1.0)
+    assert (len(pauses), clock.now()) == (1, 2.0)

@@ -1,6 +1,9 @@
 """Settings are checked once, before any I/O, and never show a key."""
 
+import math
 import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +11,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from travel import ways_round
 
-from secoda_async import ConfigurationError, RateLimit, Region, RetryPolicy, SecodaClient
+from secoda_async import (
+    AutojumpClock,
+    ConfigurationError,
+    RateLimit,
+    Region,
+    RetryPolicy,
+    SecodaClient,
+    SlidingWindowLimiter,
+)
 from secoda_async.config import CallOptions, Secret, key_problem, origin_of, read_environment
 
 CANARY = "c4n4ry-5ecret"
@@ -256,3 +267,68 @@ class TestOrigin:
         monkeypatch.setenv("SECODA_REGION", "  ")
         assert read_environment("SECODA_REGION") is None
         assert origin_of(None, None) == "https://api.secoda.co"
+
+
+@pytest.mark.requirement("SEC-1")
+@pytest.mark.parametrize(
+    "name",
+    ["region", "base_url", "timeout", "deadline", "max_wait", "max_connections", "write_limit", "limiter", "ssl"],
+)
+@pytest.mark.parametrize("wrap", [str, lambda key: [key]], ids=["string", "list"])
+def test_a_key_in_the_wrong_argument_is_not_echoed(name: str, wrap: Callable[[str], Any]) -> None:
+    key = "c4n4ry-5ecret-0123456789"
+    settings: dict[str, Any] = {name: wrap(key)}
+    with pytest.raises(ConfigurationError) as caught:
+        SecodaClient("key", **settings)
+    assert "c4n4ry" not in f"{caught.value} {caught.value.args}"
+
+
+@pytest.mark.requirement("SEC-1")
+def test_a_key_in_the_wrong_option_is_not_echoed() -> None:
+    wrong: Any = "c4n4ry-5ecret-0123456789"
+    for make in (lambda: RateLimit(wrong), lambda: RetryPolicy(attempts=wrong), lambda: CallOptions(priority=wrong)):
+        with pytest.raises(ConfigurationError) as caught:
+            make()
+        assert "c4n4ry" not in str(caught.value)
+
+
+class Half:
+    """An object with some of the methods that a setting needs."""
+
+    def acquire(self) -> None: ...
+    def now(self) -> float:
+        return 0.0
+
+
+async def async_hook(_: object) -> None: ...
+
+
+class AsyncHook:
+    async def __call__(self, _: object) -> None: ...
+
+
+@pytest.mark.requirement("SEC-3")
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"on_event": "print"}, "on_event must be a function, not str"),
+        ({"on_event": async_hook}, "on_event must be a plain function"),
+        ({"on_event": partial(async_hook)}, "on_event must be a plain function"),
+        ({"on_event": AsyncHook()}, "on_event must be a plain function"),
+        ({"clock": "x"}, "clock must be a Clock, with now and call_later, not str"),
+        ({"clock": Half()}, "clock must be a Clock"),
+        ({"clock": AutojumpClock}, "not the class AutojumpClock"),
+        ({"limiter": Half()}, "limiter must be a RateLimiter, not Half: it needs"),
+        ({"limiter": SlidingWindowLimiter}, "not the class SlidingWindowLimiter"),
+        ({"session": "x"}, "session must be an aiohttp.ClientSession, not str"),
+        ({"timeout": True}, "timeout must be a number"),
+        ({"timeout": math.nan}, "timeout must be a number"),
+        ({"deadline": "5"}, "deadline must be a number"),
+        ({"max_wait": math.inf}, "max_wait must be a number"),
+        ({"retry": 3}, "retry"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_refused_when_the_client_is_made(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        SecodaClient("key", **settings)
+    SecodaClient("key", on_event=print)  # none is harmed by one that was refused

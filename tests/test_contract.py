@@ -2,12 +2,14 @@
 
 import ast
 import graphlib
+import importlib
 import inspect
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -126,27 +128,68 @@ def test_the_public_names_are_sorted_and_there() -> None:
 
 def test_every_public_name_of_the_public_modules_is_exported() -> None:
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    imported = {alias.name for found in tree.body for alias in names_of(found)} - {"TYPE_CHECKING", "Any"}
+    imported = {alias.name for found in tree.body for alias in names_of(found)} - {"TYPE_CHECKING", "import_module"}
     assert imported == set(secoda_async.__all__)
     assert set(errors.__all__) <= imported
 
 
 def names_of(node: ast.AST) -> list[ast.alias]:
-    if isinstance(node, ast.If):  # what is loaded when it is asked for
+    if isinstance(node, ast.If):  # names that type checkers see, and that are imported when they are first used
         return [alias for inner in node.body for alias in names_of(inner)]
     return node.names if isinstance(node, ast.ImportFrom) else []
 
 
 def test_the_package_has_no_logic_of_its_own() -> None:
     body = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body
-    assert {type(node).__name__ for node in body} == {"Expr", "ImportFrom", "If", "Assign", "FunctionDef"}
-    assert [node.name for node in body if isinstance(node, ast.FunctionDef)] == ["__getattr__"]
+    (imports,) = [node for node in body if isinstance(node, ast.If)]
+    assert {type(node).__name__ for node in body} == {"Expr", "ImportFrom", "If", "Assign"}
+    assert {type(node).__name__ for node in imports.body} == {"ImportFrom"}
+    assert [node.name for node in imports.orelse if isinstance(node, ast.FunctionDef)] == ["__getattr__", "__dir__"]
 
 
-def test_importing_it_does_not_load_what_plans_need() -> None:
-    program = "import sys, secoda_async; print([name for name in sys.modules if 'reconcile' in name])"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
-    assert result.stdout == "[]\n"
+def test_each_name_is_the_one_that_type_checkers_see() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (imports,) = [node for node in tree.body if isinstance(node, ast.If)]
+    for found in imports.body:
+        assert isinstance(found, ast.ImportFrom)
+        home = importlib.import_module(str(found.module))
+        for alias in found.names:
+            assert getattr(secoda_async, alias.name) is getattr(home, alias.name), alias.name
+
+
+@pytest.mark.requirement("PK-2")
+def test_importing_the_package_imports_no_library_and_lists_every_name() -> None:
+    program = """
+import json, sys
+before = set(sys.modules)
+import secoda_async
+listed, missing = dir(secoda_async), [name for name in secoda_async.__all__ if name not in dir(secoda_async)]
+loaded = sorted(set(sys.modules) - before)
+secoda_async.errors.SecodaError, secoda_async.RateLimit
+print(json.dumps([loaded, missing, "aiohttp" in sys.modules]))
+"""
+    loaded, missing, has_aiohttp = in_a_fresh_interpreter(program)
+    libraries = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"secoda_async"}
+    assert libraries == set()
+    assert [name for name in loaded if name.startswith("secoda_async")] == ["secoda_async", "secoda_async._version"]
+    assert (missing, has_aiohttp) == ([], False)
+    assert set(secoda_async.__all__) <= set(dir(secoda_async))
+
+
+@pytest.mark.requirement("PK-2")
+def test_a_public_module_is_an_attribute_of_the_package() -> None:
+    modules = ["errors", "config", "models", "events", "clock", "groups", "users", "bulk", "reconcile"]
+    program = (
+        f"import json, secoda_async; print(json.dumps([getattr(secoda_async, name).__name__ for name in {modules}]))"
+    )
+    assert in_a_fresh_interpreter(program) == [f"secoda_async.{name}" for name in modules]
+
+
+def test_a_client_does_not_load_what_plans_need() -> None:
+    loaded = in_a_fresh_interpreter(
+        "import sys, json, secoda_async; secoda_async.SecodaClient; print(json.dumps(sorted(sys.modules)))"
+    )
+    assert not [name for name in loaded if "reconcile" in name]
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
@@ -215,7 +258,7 @@ def test_the_emulator_shares_nothing_with_the_sdk() -> None:
         if is_in(found.importer, {"emulator"}):
             assert is_in(found.ours, {"emulator"}), found
         elif is_in(found.ours, {"emulator"}):
-            assert is_in(found.importer, {"cli", "ext.pytest_plugin", "ext.pytest_fixtures"}), found
+            assert is_in(found.importer, {"cli", "ext.pytest_loops", "ext.pytest_fixtures"}), found
 
 
 @pytest.mark.parametrize("library", sorted(HOMES))
@@ -237,14 +280,15 @@ def test_the_core_needs_nothing_that_is_not_declared() -> None:
 # --- importing -------------------------------------------------------------------------------------------------
 
 
-def in_a_fresh_interpreter(program: str) -> list[str]:
-    ran = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
-    told: list[str] = json.loads(ran.stdout)
-    return told
+def in_a_fresh_interpreter(program: str) -> Any:  # noqa: ANN401 - what the program prints as JSON
+    ran = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    return json.loads(ran.stdout)
 
 
 def test_importing_the_sdk_imports_no_extra_and_no_test_code() -> None:
-    loaded = in_a_fresh_interpreter("import sys, json, secoda_async; print(json.dumps(sorted(sys.modules)))")
+    loaded = in_a_fresh_interpreter(
+        "import sys, json; from secoda_async import *; print(json.dumps(sorted(sys.modules)))"
+    )
     unwanted = {"cyclopts", "rich", "yaml", "redis", "opentelemetry", "pytest", "hypothesis"}
     unwanted |= {f"secoda_async.{name}" for name in ("emulator", "cli", "ext", "__main__")}
     assert not unwanted & set(loaded)
@@ -252,11 +296,7 @@ def test_importing_the_sdk_imports_no_extra_and_no_test_code() -> None:
 
 
 def test_no_module_touches_anything_when_it_is_imported() -> None:
-    ours = sorted(
-        f"secoda_async.{name}"
-        for name in NAMES
-        if name and name not in ("__main__", "ext.pytest_plugin", "ext.pytest_fixtures")
-    )
+    ours = sorted(f"secoda_async.{name}" for name in NAMES if name and name not in ("__main__", "ext.pytest_fixtures"))
     theirs = sorted({"aiohttp.web"} | {found.imported for found in IMPORTS if found.ours is None})
     program = f"""
 import contextlib, importlib, json, sys

@@ -316,9 +316,20 @@ class TestStrictness:
 
 class TestEnvelope:
     @pytest.mark.requirement("PG-2")
-    @pytest.mark.parametrize("links", [{}, {"next": None}, {"next": ""}, {"next": "None"}, {"previous": 5}])
-    def test_the_last_page_has_no_next(self, links: dict[str, Any]) -> None:
-        assert convert.structure({"results": [], "links": links}, Envelope).next is None
+    @pytest.mark.parametrize("end", [None, "", "None"])
+    def test_a_next_link_without_a_target_means_the_last_page(self, end: str | None) -> None:
+        for payload in ({"links": {"next": end}}, {"next": end}):
+            assert convert.structure({"results": [], **payload}, Envelope).next_links == [None]
+
+    @pytest.mark.requirement("PG-6")
+    @pytest.mark.parametrize("payload", [{}, {"links": {}}, {"links": {"previous": 5}}], ids=repr)
+    def test_a_next_link_that_was_not_sent_is_no_next_link(self, payload: dict[str, Any]) -> None:
+        assert convert.structure({"results": [], **payload}, Envelope).next_links == []
+
+    @pytest.mark.requirement("PG-6")
+    def test_a_next_link_is_read_in_both_places(self) -> None:
+        payload = {"results": [], "links": {"next": "?page=2"}, "next": "?page=3"}
+        assert convert.structure(payload, Envelope).next_links == ["?page=2", "?page=3"]
 
     def test_the_references_example_is_read(self) -> None:
         payload: dict[str, Any] = {
@@ -329,8 +340,9 @@ class TestEnvelope:
             "results": [GROUP],
         }
         envelope = convert.structure(payload, Envelope)
-        assert envelope.next == "https://api.secoda.co/resource/all/?page=2"
-        assert (envelope.meta.page, envelope.count, envelope.total_pages) == (1, 315, 7)
+        assert envelope.next_links == ["https://api.secoda.co/resource/all/?page=2"]
+        assert (envelope.meta.page, envelope.meta.next_page) == (1, 2)
+        assert (envelope.count, envelope.total_pages) == (315, 7)
         assert envelope.results == [GROUP]
 
     @pytest.mark.requirement("MD-2")

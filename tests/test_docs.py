@@ -232,7 +232,8 @@ RESILIENCY: dict[str, list[SecodaError]] = {
     "500, 502, 503, 504": [answered(status) for status in (500, 502, 503, 504)],
     "dropped, cut short, not HTTP, or timed out after it was sent": [broken(maybe_sent=True)],
     "2xx that is not what the API promises": [ResponseError("x")],
-    "any other status": [answered(status) for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 425, 501)],
+    "408": [answered(408)],
+    "any other status": [answered(status) for status in (400, 401, 403, 404, 405, 409, 413, 422, 425, 501)],
     "any other redirect": [RedirectError("x")],
 }
 STEPS = {"retry": Step.RETRY, "pause, then retry": Step.PAUSE, "unknown": Step.UNKNOWN, "raise": Step.RAISE}

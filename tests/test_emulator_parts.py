@@ -129,7 +129,7 @@ class TestThrottle:
         throttle = Throttle()
         accepted = [now for now in sorted(times) if throttle.admit(now, limit=limit, window=10.0) is None]
         for first in accepted:
-            assert sum(0 <= now - first < 10.0 for now in accepted) <= limit
+            assert sum(first <= now < first + 10.0 for now in accepted) <= limit
 
 
 class TestValidation:

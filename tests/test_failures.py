@@ -34,20 +34,26 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 WRONG_SHAPE: Json = {"body": {"id": 5, "name": None}}
 
 
+Meaning = Literal["unclear", "later", "no", "broken", "unreceived"]
+
+
 @frozen
 class Failure:
     """What an answer, or the lack of one, means for the call."""
 
     name: str
     fault: Json
-    meaning: Literal["unclear", "later", "no", "broken"]
-    """unclear: it may have been carried out; later: it was not, and may be later; no: never; broken: nobody knows."""
+    meaning: Meaning
+    """unclear: it may have been carried out; later: it was not, and may be later; no: never; broken: nobody knows;
+    unreceived: the server got no whole request."""
 
     def __str__(self) -> str:
         return self.name
 
 
-def answered(status: int, meaning: Literal["unclear", "later", "no"], body: object = None, **headers: str) -> Failure:
+def answered(
+    status: int, meaning: Literal["unclear", "later", "no", "unreceived"], body: object = None, **headers: str
+) -> Failure:
     fault = {"status": status, "headers": {name.replace("_", "-"): value for name, value in headers.items()}}
     return Failure(f"{status} {headers or ''}", fault | ({} if body is None else {"body": body}), meaning)
 
@@ -68,7 +74,8 @@ FAILURES = [
     Failure("200 of the wrong shape", WRONG_SHAPE, "broken"),
     Failure("bad UTF-8", {"body": b'{"id": "\xff"}'}, "broken"),
     Failure("absurdly deep JSON", {"body": DEEP}, "broken"),
-    *(answered(status, "no", **after) for status in (400, 408, 409, 425) for after in ({}, {"Retry_After": "5"})),
+    *(answered(status, "no", **after) for status in (400, 409, 425) for after in ({}, {"Retry_After": "5"})),
+    *(answered(408, "unreceived", **after) for after in ({}, {"Retry_After": "5"})),
     *(answered(status, "unclear", "<html>") for status in (500, 502, 503, 504, 520)),
     *(answered(status, "unclear", Retry_After="5") for status in (500, 502, 504)),
     *(answered(status, "unclear", Retry_After="soon") for status in (500, 503)),
@@ -117,7 +124,7 @@ async def test_a_failure_is_answered_as_the_table_says(
     sent = emulator.requests
     assert {record.method for record in sent} == {method}
     assert len({record.body for record in sent if record.body}) <= 1  # one that was dropped unread is not known
-    if failure.meaning == "later" or (failure.meaning == "unclear" and method != "POST"):
+    if failure.meaning == "later" or (failure.meaning in ("unclear", "unreceived") and method != "POST"):
         assert not isinstance(end, BaseException)
         assert len(sent) == 2
         assert effects(emulator, method, group_id) == (method != "GET")
@@ -129,7 +136,7 @@ async def test_a_failure_is_answered_as_the_table_says(
         assert_ours(end)
         assert end.attempts == len(sent) == 1
         assert effects(emulator, method, group_id) <= 1
-        if failure.meaning == "no":
+        if failure.meaning in ("no", "unreceived"):
             assert isinstance(end, APIError)
         else:
             assert isinstance(end, OutcomeUnknownError if method == "POST" else ResponseError)

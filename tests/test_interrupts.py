@@ -52,7 +52,7 @@ async def start(*arguments: str, stdin: Any = asyncio.subprocess.DEVNULL) -> Pro
 
 
 async def ended(process: Process) -> Ended:
-    out, err = await asyncio.wait_for(process.communicate(), 45)
+    out, err = await asyncio.wait_for(process.communicate(), 120)
     return Ended(process.returncode, out.decode(), err.decode())
 
 
@@ -65,7 +65,7 @@ async def test_a_prompt_ends_at_once(workspace: Emulator, number: signal.Signals
     controller, terminal = pty.openpty()
     process = await start("apply", "groups.yaml", stdin=terminal)
     assert process.stderr is not None
-    told = await asyncio.wait_for(process.stderr.readuntil(b"Type yes: "), 45)
+    told = await asyncio.wait_for(process.stderr.readuntil(b"Type yes: "), 120)
     process.send_signal(number)
     result = await ended(process)
     os.close(controller)
@@ -106,7 +106,7 @@ async def test_a_second_signal_cuts_off_what_does_not_end(workspace: Emulator) -
     await until(lambda: workspace.count("PATCH") and written(workspace) == 2)
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
-    told = await asyncio.wait_for(process.stderr.readuntil(b"once more to cut it off\n"), 45)
+    told = await asyncio.wait_for(process.stderr.readuntil(b"once more to cut it off\n"), 120)
     process.send_signal(signal.SIGTERM)
     result = await ended(process)
     assert b"interrupted: finishing what is on the wire" in told
@@ -204,7 +204,7 @@ async def test_waiting_for_standard_input_ends_at_the_first_signal(workspace: Em
     writer.write(b"#" * 300_000)  # more than a pipe holds: it is taken only by who reads
     await until_true(lambda: not writer.transport.get_write_buffer_size())
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 45) == Exit.INTERRUPTED
+    assert await asyncio.wait_for(process.wait(), 120) == Exit.INTERRUPTED
     assert process.stderr is not None
     assert await process.stderr.read() == b"secoda-async: interrupted\n"
     process.stdin.close()

@@ -1,6 +1,8 @@
 """A stretch of a call ends when its time is up, or when the client is closed."""
 
 import asyncio
+import threading
+from collections.abc import Callable
 
 import pytest
 from clocks import ManualClock, settle
@@ -133,3 +135,64 @@ async def test_a_stretch_within_a_stretch_ends_at_the_earlier_of_the_two() -> No
 
 def test_the_error_says_what_to_do() -> None:
     assert "async with SecodaClient" in str(closed())
+
+
+class Other(asyncio.SelectorEventLoop):
+    """An event loop that does something when it is asked whether it is closed."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        super().__init__()
+        self._then = then
+
+    def is_closed(self) -> bool:
+        self._then()
+        return super().is_closed()
+
+
+@pytest.mark.requirement("SL-6")
+async def test_an_event_loop_that_begins_while_another_does_harms_neither() -> None:
+    lifetime = Lifetime(ManualClock())
+    threads: list[threading.Thread] = []
+
+    def begin_another() -> None:
+        if not threads:
+            threads.append(threading.Thread(target=asyncio.run, args=(lifetime.bounded(answer(), None),)))
+            threads[0].start()
+            threads[0].join(0.05)  # it waits for the first, as it should
+
+    other = Other(begin_another)
+    lifetime._new_watch(other)
+    assert await lifetime.bounded(answer(), None) == "done"
+    threads[0].join()
+    assert len(lifetime._watches) == 3
+    other.close()
+
+
+@pytest.mark.requirement("SL-6")
+async def test_what_begins_as_the_client_is_closed_elsewhere_is_refused() -> None:
+    lifetime = Lifetime(ManualClock())
+    add = lifetime._new_watch
+
+    def add_and_close(loop: asyncio.AbstractEventLoop) -> object:
+        watch = add(loop)
+        thread = threading.Thread(target=asyncio.run, args=(close(),))
+        thread.start()
+        thread.join()
+        return watch
+
+    async def close() -> None:
+        lifetime.close()
+
+    lifetime.__dict__["_new_watch"] = add_and_close
+    with pytest.raises(ClientClosedError):
+        await lifetime.bounded(answer(), None)
+
+
+@pytest.mark.requirement("SL-6")
+async def test_a_future_is_not_awaited_after_closing() -> None:
+    lifetime = Lifetime(ManualClock())
+    lifetime.close()
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    with pytest.raises(ClientClosedError):
+        await lifetime.bounded(future, None)
+    assert not future.done()

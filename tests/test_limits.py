@@ -488,9 +488,97 @@ class TestPause:
         assert limit.time_for(2) == 70.0
 
 
+@pytest.mark.requirement("RL-7")
+class TestSlowStart:
+    """While nobody knows what other processes have used in the last window."""
+
+    async def test_few_calls_are_in_flight_until_a_window_has_passed(self) -> None:
+        clock = ManualClock()
+        limit = SlidingWindowLimiter(clock=clock)
+        tasks = [await started(limit) for _ in range(10)]
+        assert [task.done() for task in tasks] == [True] * 4 + [False] * 6
+        assert limit.state == LimitState(free=26, next_free=60.0, queued=6, in_flight=4, paused=0.0)
+        await clock.advance(59.0)
+        assert limit.state.queued == 6
+        await clock.advance(1.0)
+        assert limit.state.queued == 0
+
+    async def test_each_response_lets_one_more_call_start(self) -> None:
+        limit = SlidingWindowLimiter(clock=ManualClock())
+        tasks = [await started(limit) for _ in range(6)]
+        for count, task in enumerate(tasks[:2], 5):
+            await task.result().release(sent=True)
+            await settle()
+            assert sum(task.done() for task in tasks) == count
+
+    async def test_a_429_stops_the_calls_that_the_slow_start_kept_back(self) -> None:
+        clock = ManualClock()
+        limit = SlidingWindowLimiter(clock=clock)
+        tasks = [await started(limit) for _ in range(10)]
+        await limit.pause(30.0)
+        for task in tasks[:4]:
+            await task.result().release(sent=True)
+        await clock.advance(29.0)
+        assert limit.state.queued == 6
+        await clock.advance(3.0)
+        assert limit.state.queued == 4  # evenly spaced
+
+    async def test_the_first_window_is_the_only_slow_one(self) -> None:
+        clock = ManualClock()
+        limit = SlidingWindowLimiter(clock=clock)
+        await (await limit.acquire()).release(sent=True)
+        await clock.advance(60.0)
+        for _ in range(30):
+            await limit.acquire()
+
+    async def test_a_large_limit_starts_with_an_eighth(self) -> None:
+        limit = SlidingWindowLimiter(RateLimit(800), clock=ManualClock())
+        for _ in range(100):
+            await limit.acquire()
+        waiting = await started(limit)
+        assert not waiting.done()
+        waiting.cancel()
+
+    @pytest.mark.requirement("RL-6")
+    async def test_max_wait_0_is_exempt_as_long_as_there_are_permits(self) -> None:
+        limit = SlidingWindowLimiter(RateLimit(10), clock=ManualClock())
+        tasks = [await started(limit) for _ in range(6)]
+        assert not tasks[-1].done()
+        for _ in range(4):
+            await limit.acquire(max_wait=0)
+        with pytest.raises(RateLimitError):
+            await limit.acquire(max_wait=0)  # the last permits are for those who wait
+        for task in tasks:
+            task.cancel()
+
+    async def test_a_longer_window_takes_longer_to_know(self) -> None:
+        clock = ManualClock()
+        limit = SlidingWindowLimiter(RateLimit(30, per_seconds=60), clock=clock)
+        for _ in range(4):
+            await limit.acquire()
+        limit.tighten(RateLimit(30, per_seconds=100))
+        waiting = await started(limit)
+        await clock.advance(99.0)
+        assert not waiting.done()
+        await clock.advance(1.0)
+        assert waiting.done()
+
+
 def test_a_gate_is_open_until_it_is_closed_and_opens_by_itself() -> None:
     gate = Gate(60.0)
     assert gate.delay(1000.0) == 0.0
     assert gate.pause(None, 1000.0) == 60.0
     assert gate.pause(5.0, 1000.0) == 60.0
     assert gate.delay(1061.0) == 0.0
+
+
+@pytest.mark.requirement("RL-7")
+def test_after_a_capped_cooldown_one_call_probes() -> None:
+    gate = Gate(60.0)
+    assert gate.try_pass(1000.0)
+    gate.pause(300.0, 1000.0, is_capped=True)
+    assert not gate.try_pass(1299.0)
+    assert gate.try_pass(1300.0)
+    assert not gate.try_pass(1300.5)
+    assert gate.try_pass(1301.0)
+    assert gate.try_pass(1301.0)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,10 +25,15 @@ from secoda_async import ConfigurationError, LockedError, SecodaError, Transport
 from secoda_async.cli.exits import Exit, as_document
 from secoda_async.emulator import Emulator
 from secoda_async.ext.redis import RedisLock
+from secoda_async.ext.redis_connection import REPLY_TIMEOUT
 
 pytestmark = pytest.mark.requirement("RL-5")
 
 KEY = "secoda-async:{acme}:lock"
+
+
+def boot_time() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Lock(Protocol):
@@ -66,7 +72,7 @@ class TestHolding:
         async with lock(), RedisLock(redis, name="other"):
             pass
 
-    async def test_who_may_wait_waits(self, lock: Lock, clock: ManualClock) -> None:
+    async def test_max_wait_waits_for_the_holder(self, lock: Lock, clock: ManualClock) -> None:
         held = lock()
         await held.__aenter__()
         next_one = lock(max_wait=10)
@@ -82,7 +88,7 @@ class TestHolding:
             await late
         await next_one.__aexit__(None, None, None)
 
-    async def test_what_holds_it_may_be_another_program(self, lock: Lock, redis: WatchedRedis) -> None:
+    async def test_locked_error_names_a_key_of_another_program(self, lock: Lock, redis: WatchedRedis) -> None:
         await redis.set(KEY, "by hand")
         with pytest.raises(LockedError, match="another program"):
             await lock().__aenter__()
@@ -103,7 +109,7 @@ class TestHolding:
             other = RedisLock(server.url, name="acme")
             assert (await other.holder() or "").startswith("process ")
 
-    async def test_one_whose_answer_was_lost_is_ours(
+    async def test_lock_is_ours_although_the_reply_was_lost(
         self, lock: Lock, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
     ) -> None:
         given = redis.set
@@ -165,17 +171,17 @@ class TestHolding:
             assert not held.lost.is_set()
         assert not await redis.exists(KEY)
 
-    async def test_leaving_ends_though_redis_overhears_that_it_is_cancelled(
+    async def test_release_ends_although_redis_swallows_the_cancellation_of_the_renewal(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         async with lock(lease_seconds=30):
-            redis.is_deaf = True
+            redis.calls.is_deaf = True
             clock.fire(7.5)  # and while it asks, the block ends
             await asyncio.sleep(0)
-        redis.is_deaf = False
+        redis.calls.is_deaf = False
         assert not await redis.exists(KEY)
 
-    async def test_a_cancellation_that_redis_overhears_while_the_lock_is_let_go_is_not_lost(
+    async def test_cancellation_swallowed_by_redis_during_release_is_reraised(
         self, lock: Lock, redis: WatchedRedis
     ) -> None:
         entered, leave = asyncio.Event(), asyncio.Event()
@@ -187,7 +193,7 @@ class TestHolding:
 
         task = asyncio.create_task(use())
         await entered.wait()
-        redis.is_deaf = True
+        redis.calls.is_deaf = True
         leave.set()
         await until(lambda: redis.waiting or task.done())
         task.cancel()
@@ -197,7 +203,7 @@ class TestHolding:
 
 
 class TestLosing:
-    async def test_one_that_another_has_taken_is_lost_and_stays_theirs(
+    async def test_lock_taken_by_another_run_is_lost_and_not_released(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with lock(lease_seconds=30) as held:
@@ -207,7 +213,7 @@ class TestLosing:
         assert await redis.get(KEY) == b"another's"
         assert "the lock of 'acme' is lost (another run has it" in caplog.text
 
-    async def test_one_that_has_slept_is_lost_before_anything_is_asked(self, lock: Lock, clock: ManualClock) -> None:
+    async def test_lock_is_lost_after_a_suspend_without_asking_redis(self, lock: Lock, clock: ManualClock) -> None:
         held = lock(lease_seconds=30)
         lost = held.lost  # looked up before it is held
         async with held:
@@ -215,14 +221,34 @@ class TestLosing:
             await clock.advance(0)
             assert lost.is_set()
 
-    async def test_whatever_goes_wrong_with_redis_it_is_lost_in_time(
+    @pytest.mark.requirement("RL-8")
+    async def test_lost_reads_as_set_after_a_suspend_before_any_task_could_run(
+        self, lock: Lock, clock: ManualClock
+    ) -> None:
+        async with lock(lease_seconds=30) as held:
+            clock.jump(19)
+            assert not held.lost.is_set()
+            clock.jump(1)
+            assert held.lost.is_set()
+        assert held.lost.is_set()
+        async with held:
+            assert not held.lost.is_set()
+
+    @pytest.mark.requirement("RL-8")
+    @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux counts the time of a suspend")
+    def test_the_lease_counts_the_time_of_a_suspend(self) -> None:
+        clock = vars(RedisLock("redis://127.0.0.1", name="acme"))["_clock"]
+        before, now, after = (read() for read in (boot_time, clock.now, boot_time))
+        assert before <= now <= after
+
+    async def test_lock_is_lost_in_time_whatever_redis_py_raises(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def broken(*_: object, **__: object) -> None:
             raise LookupError
 
         async with lock(lease_seconds=30) as held:
-            monkeypatch.setattr(redis, "execute_command", broken)
+            monkeypatch.setattr(WatchedRedis, "execute_command", broken)
             await clock.advance(20)
             assert held.lost.is_set()
             monkeypatch.undo()
@@ -267,13 +293,16 @@ class TestLosing:
         assert "hidden" not in repr(refused.value)
         assert refused.value.__cause__ is None
 
-    async def test_a_redis_that_says_nothing_is_away(self, lock: Lock, clock: ManualClock) -> None:
-        async def never(_: object) -> None:
-            await asyncio.Event().wait()
-
-        asking = asyncio.create_task(lock()._asked(never(None)))
-        await clock.advance(1)
-        with pytest.raises(TransportError, match="no answer in time"):
+    async def test_a_missing_reply_is_a_transport_error(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        await redis.execute_command("CLIENT", "PAUSE", 200)
+        asking = asyncio.create_task(lock().holder())
+        await until(lambda: redis.waiting)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        clock.fire(REPLY_TIMEOUT)
+        with pytest.raises(TransportError, match="the lock of 'acme' can't be reached in Redis: no answer in time"):
             await asking
 
 

@@ -66,7 +66,7 @@ def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
     abandoned.close()
 
     async def take() -> None:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(60):
             mine = await locks.acquire("a")
         locks.release(turn)  # not any more
         other = asyncio.create_task(locks.acquire("a"))

@@ -1,11 +1,14 @@
 """What is built and installed."""
 
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
 from email.message import Message
 from email.parser import Parser
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,52 @@ def test_the_changelog_and_the_classifiers_keep_up(metadata: Message) -> None:
     assert "## Unreleased" in (HERE / "CHANGELOG.md").read_text("utf-8")
     assert metadata["Summary"] == project["description"]
     assert metadata["Version"] == secoda_async.__version__
+
+
+@pytest.mark.requirement("PK-2")
+def test_without_redis_server_coverage_leaves_out_every_module_for_redis() -> None:
+    (pattern,) = re.findall(r'"--omit", "([^"]+)"', (HERE / "noxfile.py").read_text("utf-8"))
+    modules = list((HERE / "secoda_async" / "ext").glob("*.py"))
+    left_out = {path.name for path in modules if fnmatch(str(path), pattern)}
+    assert left_out == {path.name for path in modules if "redis" in path.name}
+    assert len(left_out) > 1
+
+
+CI = HERE / ".ci" / "run"
+
+
+@pytest.mark.skipif(not CI.exists(), reason="an sdist has no .ci/run")
+@pytest.mark.parametrize(
+    ("installed", "version", "found"),
+    [
+        ({"shims/python3.12": 127, "versions/3.12.1/bin/python3.12": 0}, "3.12", "versions/3.12.1/bin/python3.12"),
+        ({"shims/python3.12": 0, "versions/3.12.1/bin/python3.12": 0}, "3.12", "shims/python3.12"),
+        (
+            {"versions/3.13.2/bin/python3.13": 0, "versions/3.13.10/bin/python3.13": 0},
+            "3.13",
+            "versions/3.13.10/bin/python3.13",
+        ),
+        ({"versions/3.14-dev/bin/python3.14": 1}, "3.14", None),
+        ({}, "3.14", None),
+    ],
+)
+def test_newer_pythons_are_found_on_path_and_under_pyenv(
+    tmp_path: Path, installed: dict[str, int], version: str, found: str | None
+) -> None:
+    for name, code in installed.items():
+        program = tmp_path / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f"#!/bin/sh\nexit {code}\n")
+        program.chmod(0o755)
+    shims = tmp_path / "shims"  # and nothing else on PATH
+    shims.mkdir(exist_ok=True)
+    (shims / "sort").symlink_to(str(shutil.which("sort")))
+    (function,) = re.findall(r"^find_python\(\) \{\n.*?^\}\n", CI.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    ran = subprocess.run(  # noqa: S603
+        [str(shutil.which("bash")), "-euo", "pipefail", "-c", f"{function}find_python {version}"],
+        env={"PATH": str(shims), "PYENV_ROOT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout.strip()) == ((0, str(tmp_path / found)) if found else (1, "")), ran.stderr

@@ -53,6 +53,12 @@ async def listed(pages: AsyncGenerator[Group, None]) -> list[str]:
     return [group.id async for group in pages]
 
 
+async def collect(items: AsyncGenerator[Any, None], into: list[Any]) -> None:
+    """Keep what a list yields before it raises."""
+    async for item in items:
+        into.append(item)  # noqa: PERF401 - the error comes in the middle
+
+
 class TestReading:
     @pytest.mark.requirement("PG-1")
     @pytest.mark.parametrize("concurrency", [1, 2, 4, 100])
@@ -78,7 +84,7 @@ class TestReading:
     ) -> None:
         emulator.page_size, emulator.latency = 12, 1.0
         assert len(await secoda.groups.snapshot(concurrency=3)) == 120
-        assert clock.now() == about(4)  # the first page, and nine others three at a time
+        assert clock.now() == about(8)  # twice the first page, and nine others three at a time
 
     @pytest.mark.requirement("PG-1")
     async def test_cursor_lists_are_read_one_by_one(self, emulator: Emulator, secoda: SecodaClient) -> None:
@@ -165,29 +171,25 @@ class TestEnding:
     @pytest.mark.requirement("PG-2")
     @pytest.mark.parametrize("end", [None, "", "None"])
     @pytest.mark.parametrize("concurrency", [1, 4])
-    async def test_a_list_ends_where_there_is_no_next(
+    async def test_a_list_ends_where_next_has_no_target(
         self, emulator: Emulator, secoda: SecodaClient, end: str | None, concurrency: int
     ) -> None:
-        emulator.faults.add(transform=link(next=end), skip=1)
+        emulator.faults.add(transform=link(next=end), skip=2)
         pages = [page.number async for page in secoda.groups.pages(concurrency=concurrency)]
-        assert pages == [1, 2]
+        assert pages == [1, 2, 3]
 
     @pytest.mark.requirement("PG-2")
     @pytest.mark.parametrize("links", [{}, {"previous": None}])
-    async def test_a_list_ends_where_next_is_missing(
+    async def test_a_list_ends_where_next_is_missing_and_the_count_is_reached(
         self, emulator: Emulator, secoda: SecodaClient, links: Json
     ) -> None:
-        emulator.faults.add(transform=lambda page: page | {"links": links}, skip=1)
-        assert len(await listed(secoda.groups.list())) == 100
-
-    @pytest.mark.requirement("PG-2")
-    async def test_no_links_at_all_are_the_end(self, emulator: Emulator, secoda: SecodaClient) -> None:
-        emulator.faults.add(transform=lambda page: {"results": page["results"]})
-        assert len(await listed(secoda.groups.list())) == 50
+        emulator.faults.add(transform=lambda page: page | {"links": links}, skip=2)
+        assert len(await listed(secoda.groups.list())) == 120
 
     @pytest.mark.requirement("PG-2")
     async def test_an_empty_page_with_a_next_goes_on(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(transform=lambda page: page | {"results": []}, skip=1)
+        emulator.faults.add(transform=lambda page: page | {"count": 70}, skip=1)
         assert [len(page.items) async for page in secoda.groups.pages()] == [50, 0, 20]
 
     @pytest.mark.requirement("PG-2")
@@ -284,36 +286,38 @@ class TestCompleteness:
             assert caught.value.attempts == 2
 
     @pytest.mark.requirement("PG-3")
-    async def test_a_count_that_does_not_fit_is_warned_of(
+    async def test_more_items_than_the_count_are_logged(
         self, emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture
     ) -> None:
-        emulator.faults.add(transform=lambda page: page | {"count": 121}, skip=2)
-        await listed(secoda.groups.list())
-        assert "120 items came and the server counts 121" in caplog.text
+        emulator.faults.add(transform=lambda page: page | {"count": 119}, skip=2)
+        assert len(await listed(secoda.groups.list())) == 120
+        assert "120 items came and the server counts 119" in caplog.text
 
     async def test_an_item_left_out_is_not_taken_for_a_list_that_moved(
         self, emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         emulator.faults.add(transform=spoiled(0, name=None))
         assert len(await listed(secoda.groups.list(on_invalid="skip"))) == 119
-        assert "moved" not in caplog.text
+        assert "the server counts" not in caplog.text
 
-    @pytest.mark.requirement("PG-4")
-    async def test_an_item_on_two_pages_is_yielded_once(
-        self, emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture
+    @pytest.mark.requirement("PG-4", "PG-6")
+    async def test_an_item_on_two_pages_is_yielded_once_and_the_one_that_was_missed_is_an_error(
+        self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
-        seen: list[str] = []
-        async for page in secoda.groups.pages():
-            seen += [group.id for group in page.items]
-            if page.number == 1:  # a new group at the front of the list
-                newest = (await secoda.groups.create(name="new")).id
-                groups = {newest: emulator.groups.pop(newest)} | emulator.groups
+        def create_at_the_front(_: RecordedRequest) -> bool:
+            if "new" not in emulator.groups:
+                groups = {"new": emulator.groups["group-0"] | {"id": "new"}} | emulator.groups
                 emulator.groups.clear()
                 emulator.groups.update(groups)
-        assert len(seen) == len(set(seen)) == 120
-        assert caplog.text == ""
+            return False
 
-    @pytest.mark.requirement("PG-4")
+        emulator.faults.add(status=500, match=create_at_the_front, path="page=2")
+        groups: list[Group] = []
+        with pytest.raises(PaginationError, match="120 different items came and the server counts 121"):
+            await collect(secoda.groups.list(), groups)
+        assert len(groups) == len({group.id for group in groups}) == 120
+
+    @pytest.mark.requirement("PG-4", "PG-6")
     async def test_however_far_it_moves_a_list_yields_it_once(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.page_size = 10
         first = next(iter(emulator.groups.values()))
@@ -321,8 +325,11 @@ class TestCompleteness:
             transform=lambda page: page | {"results": [*page["results"][:-1], first]},
             match=lambda record: record.query.get("page") == "9",
         )
-        ids = [group.id async for group in secoda.groups.list()]
-        assert len(ids) == len(set(ids)) == 119
+        groups: list[Group] = []
+        with pytest.raises(PaginationError, match="119 different items came") as caught:
+            await collect(secoda.groups.list(), groups)
+        assert len(groups) == len({group.id for group in groups}) == 119
+        assert (caught.value.page, caught.value.items_so_far) == (12, 120)
 
     @pytest.mark.requirement("PG-4")
     async def test_everything_can_be_deleted_from_a_snapshot(self, emulator: Emulator, secoda: SecodaClient) -> None:
@@ -359,25 +366,31 @@ class TestCompleteness:
 
         emulator.faults.add(status=500, match=shrinking)
         assert [group.id for group in await secoda.groups.snapshot(concurrency=1)] == list(emulator.groups)
-        assert pages_asked(emulator) == ["", "2", "3", "", "2"] or pages_asked(emulator) == ["", "2", "", "2"]
+        assert pages_asked(emulator) == ["", "2", "", "2"]
 
-    @pytest.mark.requirement("PG-3")
+    @pytest.mark.requirement("PG-3", "PG-7")
     @pytest.mark.parametrize("change", CHANGES, ids=["short", "repeated", "miscounted"])
-    @pytest.mark.parametrize("times", [1, 2, 3, 4])
+    @pytest.mark.parametrize("times", [1, 2, 3, 4, 5])
     async def test_a_snapshot_is_complete_or_raises(
         self, emulator: Emulator, secoda: SecodaClient, change: Callable[[Json], Json], times: int
     ) -> None:
         emulator.faults.add(transform=change, match=lambda record: record.query.get("page") == "2", times=times)
-        if times < 4:
+        is_item_missing = change is not CHANGES[2]
+        reads = times + (2 if is_item_missing else 1)  # the first read that shows an item proves nothing
+        if reads <= 5:
             assert [group.id for group in await secoda.groups.snapshot()] == list(emulator.groups)
         else:
-            with pytest.raises(PaginationError, match="moved each of the 4 times"):
+            with pytest.raises(PaginationError, match="the list changed during each of 5 reads"):
                 await secoda.groups.snapshot()
-        assert len(emulator.requests) == 3 * min(times + 1, 4)
+        assert len(emulator.requests) == 3 * min(reads, 5)
 
-    async def test_a_snapshot_without_counts_takes_what_came(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    @pytest.mark.requirement("PG-6")
+    async def test_a_snapshot_needs_a_count(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(transform=lambda page: page | {"count": None}, times=None)
-        assert len(await secoda.groups.snapshot()) == 120
+        with pytest.raises(PaginationError, match="the page has no count"):
+            await secoda.groups.snapshot()
+        assert len(emulator.requests) == 1
+        assert len(await listed(secoda.groups.list())) == 120
 
     @pytest.mark.requirement("RT-5")
     async def test_a_snapshot_has_one_deadline_for_all_its_pages(
@@ -511,32 +524,6 @@ class TestLinks:
         assert caplog.records == []
 
 
-@pytest.mark.requirement("PG-3", "BS-2")
-@pytest.mark.parametrize("is_dated", [True, False])
-async def test_a_delete_that_a_create_hides_is_noticed(
-    emulator: Emulator,
-    secoda: SecodaClient,
-    is_dated: bool,  # noqa: FBT001
-) -> None:
-    def others(_: RecordedRequest) -> bool:
-        if "new" not in emulator.groups:
-            first = emulator.groups.pop("group-0")
-            created = "2999-01-01T00:00:00Z" if is_dated else None
-            emulator.groups["new"] = first | {"id": "new", "created_at": created}
-        return False
-
-    emulator.faults.add(status=500, match=others, path="page=2")
-    assert [group.id for group in await secoda.groups.snapshot(concurrency=1)] == list(emulator.groups)
-    assert len(emulator.requests) >= 6
-
-
-@pytest.mark.requirement("PG-3")
-async def test_without_a_date_a_list_is_read_twice(emulator: Emulator, secoda: SecodaClient) -> None:
-    emulator.faults.add(headers={"Date": "soon"}, times=None)
-    assert len(await secoda.groups.snapshot()) == 120
-    assert len(emulator.requests) == 6
-
-
 async def test_another_name_of_this_machine_is_no_foreign_host(
     emulator: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -544,3 +531,239 @@ async def test_another_name_of_this_machine_is_no_foreign_host(
     secoda = connect(base_url=emulator.url.replace("127.0.0.1", "localhost"), clock=SYSTEM_CLOCK)
     await secoda.groups.snapshot()
     assert caplog.records == []
+
+
+def hide_a_delete_by_a_create(emulator: Emulator, created_at: str | None) -> None:
+    """While page 2 is on its way, delete a group of page 1 and create another: one moves over the edge, unseen."""
+
+    def others(_: RecordedRequest) -> bool:
+        if "new" not in emulator.groups:
+            first = emulator.groups.pop("group-0")
+            emulator.groups["new"] = first | {"id": "new", "created_at": created_at}
+        return False
+
+    emulator.faults.add(status=500, match=others, path="page=2")
+
+
+class TestSnapshotProof:
+    """The proof that a snapshot is complete rests on ids and counts, never on a clock."""
+
+    @pytest.mark.requirement("PG-3", "PG-7", "BS-2")
+    @pytest.mark.parametrize("created_at", ["1999-01-01T00:00:00Z", "2999-01-01T00:00:00Z", None], ids=repr)
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    async def test_a_delete_that_a_create_hides_is_noticed(
+        self, emulator: Emulator, secoda: SecodaClient, created_at: str | None, concurrency: int
+    ) -> None:
+        hide_a_delete_by_a_create(emulator, created_at)
+        snapshot = await secoda.groups.snapshot(concurrency=concurrency)
+        assert [group.id for group in snapshot] == list(emulator.groups)
+        assert len(emulator.requests) == 9
+
+    @pytest.mark.requirement("PG-7")
+    async def test_a_list_of_one_page_is_read_once_and_one_of_several_twice(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        assert len(await secoda.groups.snapshot()) == 120
+        assert sorted(pages_asked(emulator)) == ["", "", "2", "2", "3", "3"]
+        emulator.requests.clear()
+        emulator.page_size = 120
+        assert len(await secoda.groups.snapshot()) == 120
+        assert pages_asked(emulator) == [""]
+
+    @pytest.mark.requirement("PG-7")
+    async def test_a_snapshot_is_the_latest_read(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        def rename(_: RecordedRequest) -> bool:
+            emulator.groups["group-0"]["name"] = "renamed"
+            return False
+
+        emulator.faults.add(status=500, match=rename, path="page=3")
+        assert (await secoda.groups.snapshot())[0].name == "renamed"
+
+    @pytest.mark.requirement("PG-7")
+    async def test_a_delete_between_two_reads_costs_no_third(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        def delete_after_the_first_read(record: RecordedRequest) -> bool:
+            if not record.query and len(emulator.requests) > 3:
+                emulator.groups.pop("group-0", None)
+            return False
+
+        emulator.faults.add(status=500, match=delete_after_the_first_read)
+        assert len(await secoda.groups.snapshot()) == 119
+        assert len(emulator.requests) == 6
+
+    @pytest.mark.requirement("PG-7")
+    async def test_a_list_that_changes_during_each_read_raises(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        def replace_one(record: RecordedRequest) -> bool:
+            if not record.query:
+                oldest = emulator.groups.pop(next(iter(emulator.groups)))
+                new_id = f"new-{len(emulator.requests)}"
+                emulator.groups[new_id] = oldest | {"id": new_id}
+            return False
+
+        emulator.faults.add(status=500, match=replace_one)
+        with pytest.raises(PaginationError, match=r"changed during each of 5 reads.*: items were created or deleted"):
+            await secoda.groups.snapshot()
+        assert len(emulator.requests) == 15
+
+    @pytest.mark.requirement("PG-7", "BS-2")
+    async def test_members_that_only_the_second_read_hides_are_an_error(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        def without_users(page: Json) -> Json:
+            del page["results"][0]["users"]
+            return page
+
+        emulator.faults.add(transform=without_users, skip=3)
+        with pytest.raises(ResponseError, match=r"results\[0\]\.users: missing"):
+            await secoda.groups.snapshot()
+
+
+def half(**change: object) -> Callable[[Json], Json]:
+    """The first page, taken for the whole list, with these numbers and links."""
+    return lambda page: {name: value for name, value in (page | change).items() if value != "left out"}
+
+
+END: Json = {"next": None}
+ALONE: Json = dict.fromkeys(("links", "meta", "count", "total_pages"), "left out")
+CONTRADICTIONS: list[tuple[Callable[[Json], Json], str]] = [
+    (half(links=END), "meta.next_page is 2"),
+    (half(links={"next": "None"}), "meta.next_page is 2"),
+    (half(links={"next": ""}), "meta.next_page is 2"),
+    (half(links={}), "meta.next_page is 2"),
+    (half(links=END, meta={"page": 1}), "total_pages is 3"),
+    (half(links=END, meta={"page": 1}, count=None), "total_pages is 3"),
+    (half(links=END, meta="left out", total_pages=None), "50 different items came and the server counts 120"),
+    (half(links={}, meta={}, total_pages="left out"), "50 different items came and the server counts 120"),
+    (half(links=END, next=None, count=50), "meta.next_page is 2"),
+    (half(**ALONE), "nothing says that the list ends there"),
+    (half(**ALONE, results=[]), "nothing says that the list ends there"),
+    (half(**ALONE | {"total_pages": 2}, results=[]), "total_pages is 2"),
+    (half(links=END, meta={"page": 1}, results=[], count=0, total_pages=2), "total_pages is 2"),
+]
+"""First pages of 50 groups out of 120 that have no next link, and what speaks against them."""
+
+
+class TestContradictions:
+    @pytest.mark.requirement("PG-6", "BS-2")
+    @pytest.mark.parametrize(("change", "reason"), CONTRADICTIONS)
+    async def test_a_list_that_ends_too_early_raises_after_its_items(
+        self, emulator: Emulator, secoda: SecodaClient, change: Callable[[Json], Json], reason: str
+    ) -> None:
+        emulator.faults.add(transform=change, times=None)
+        page = change({"results": [None] * 50})
+        seen: list[object] = []
+        with pytest.raises(PaginationError, match=reason) as caught:
+            await collect(secoda.groups.list(), seen)
+        assert len(seen) == caught.value.items_so_far == len(page["results"])
+        assert (caught.value.page, len(emulator.requests)) == (1, 1)
+        assert str(caught.value).endswith("[GET /api/v1/auth/group]")
+        pages: list[object] = []
+        with pytest.raises(PaginationError, match=reason):
+            await collect(secoda.groups.pages(concurrency=4), pages)
+        assert len(pages) == 1
+        with pytest.raises(PaginationError):
+            await secoda.groups.snapshot()
+
+    @pytest.mark.requirement("PG-6")
+    async def test_a_break_before_the_end_raises_nothing(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(transform=half(links=END), times=None)
+        async for group in secoda.groups.list():
+            if group.id == "group-49":
+                break
+
+    @pytest.mark.requirement("PG-6")
+    @pytest.mark.parametrize("has_links", [True, False])
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    async def test_a_next_link_outside_of_links_is_followed(
+        self,
+        emulator: Emulator,
+        secoda: SecodaClient,
+        has_links: bool,  # noqa: FBT001
+        concurrency: int,
+    ) -> None:
+        def move_link(page: Json) -> Json:
+            following = page["links"]["next"]
+            return page | {"next": following, "links": {"next": following} if has_links else {}}
+
+        emulator.faults.add(transform=move_link, times=None)
+        assert await listed(secoda.groups.list(concurrency=concurrency)) == list(emulator.groups)
+        assert len(await secoda.groups.snapshot()) == 120
+
+    @pytest.mark.requirement("PG-6")
+    @pytest.mark.parametrize("other", [None, "?page=3", "?cursor=a"], ids=repr)
+    async def test_two_next_links_that_differ_raise(
+        self, emulator: Emulator, secoda: SecodaClient, other: str | None
+    ) -> None:
+        emulator.faults.add(transform=lambda page: page | {"next": other}, times=None)
+        for read in (secoda.groups.snapshot, lambda: listed(secoda.groups.list())):
+            with pytest.raises(PaginationError, match="page 1"):
+                await read()
+
+    @pytest.mark.requirement("PG-6")
+    async def test_a_next_page_other_than_the_next_raises(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(transform=lambda page: page | {"meta": {"page": 1, "next_page": 3}})
+        with pytest.raises(PaginationError, match=r"meta\.next_page is 3"):
+            await listed(secoda.groups.list())
+
+    @pytest.mark.requirement("PG-6")
+    async def test_the_last_known_count_is_the_one_that_counts(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(transform=lambda page: page | {"count": None, "results": page["results"][1:]}, skip=2)
+        with pytest.raises(PaginationError, match="119 different items came and the server counts 120"):
+            await listed(secoda.groups.list())
+
+    @pytest.mark.requirement("PG-6")
+    async def test_a_cursor_list_that_ends_too_early_raises(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.cursor_lists = True
+        assert len(await secoda.groups.snapshot()) == 120
+        emulator.faults.add(transform=lambda page: page | {"links": END, "total_pages": None}, skip=1)
+        with pytest.raises(PaginationError, match="100 different items came and the server counts 120"):
+            await listed(secoda.groups.list())
+
+    @pytest.mark.requirement("PG-4", "SL-6")
+    async def test_the_letter_case_of_a_uuid_makes_no_other_item(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        """The same UUID twice is one item; two ids that are no UUIDs are two."""
+        emulator.groups.clear()
+        group: Json = {"name": "A", "users": []}
+        uuid = "F3BDD4F8-D6EA-4F9B-8384-E179FA8EB3DA"
+        results = [group | {"id": item_id} for item_id in (uuid, uuid.lower(), "g-A", "g-a")]
+        emulator.faults.add(transform=lambda page: page | {"results": results, "count": 3}, times=None)
+        assert await listed(secoda.groups.list()) == [uuid, "g-A", "g-a"]
+        with pytest.raises(PaginationError, match="4 items came, 3 of them different, and the server counted 3"):
+            await secoda.groups.snapshot()
+
+
+class TestEndlessLists:
+    @pytest.mark.requirement("PG-2", "PG-7")
+    @pytest.mark.parametrize("count", [None, 500])
+    async def test_empty_pages_without_end_raise(
+        self, emulator: Emulator, secoda: SecodaClient, count: int | None
+    ) -> None:
+        emulator.faults.add(transform=lambda _: endless(emulator, results=[], count=count), times=None)
+        emulator.faults.add(match=first_page_whatever, status=500)
+        with pytest.raises(PaginationError, match="100 empty pages came, and the list goes on"):
+            await listed(secoda.groups.list())
+        assert len(emulator.requests) == 100
+        with pytest.raises(PaginationError):
+            await secoda.groups.snapshot()
+        assert len(emulator.requests) == (101 if count is None else 200)
+
+    @pytest.mark.requirement("PG-2", "PG-7")
+    async def test_a_list_that_goes_on_far_beyond_its_count_raises(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        def transform(page: Json) -> Json:
+            new = [item | {"id": f"{item['id']}-{len(emulator.requests)}"} for item in page["results"]]
+            return endless(emulator, results=new, count=120)
+
+        emulator.cursor_lists = True
+        emulator.faults.add(transform=transform, match=first_page_whatever, times=None)
+        for read in (secoda.groups.snapshot, lambda: listed(secoda.groups.list())):
+            emulator.requests.clear()
+            with pytest.raises(PaginationError, match="200 items came, the server counted 120 at most"):
+                await read()
+            assert len(emulator.requests) == 4
+
+
+def endless(emulator: Emulator, **change: object) -> Json:
+    return {"links": {"next": f"?cursor={len(emulator.requests)}"}} | change

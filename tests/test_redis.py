@@ -26,8 +26,8 @@ from secoda_async import (
 )
 from secoda_async._engine.limits import Permit
 from secoda_async.emulator import Emulator
-from secoda_async.ext.redis import AWAY_FOR, LEASE, MOST_OWED, RedisRateLimiter
-from secoda_async.ext.redis_connection import PATIENCE
+from secoda_async.ext.redis import LEASE, MAX_PENDING, RETRY_AFTER, RedisRateLimiter
+from secoda_async.ext.redis_connection import REPLY_TIMEOUT
 
 pytestmark = pytest.mark.requirement("RL-4")
 
@@ -35,28 +35,52 @@ pytestmark = pytest.mark.requirement("RL-4")
 GATE, PLACES = (f"secoda-async:{{acme}}:{part}".encode() for part in ("gate", "places"))
 
 
-class WatchedRedis(Redis):
-    """Knows when it waits for an answer."""
+class Watch:
+    """Shared by a client and the clients that have one of its connections reserved."""
 
     waiting = 0
     is_deaf = False
-    """Whether it overhears that it is cancelled, as `asyncio.wait_for` does in an unlucky moment before Python 3.12."""
+    """Whether it swallows a cancellation, as `asyncio.wait_for` does in an unlucky moment before Python 3.12."""
+
+
+class WatchedRedis(Redis):
+    """Knows when it waits for a connection or a reply."""
+
+    calls: Watch
 
     @classmethod
     def at(cls, server: RedisServer) -> "WatchedRedis":
-        return cls(port=server.port, retry=Retry(NoBackoff(), 0))
+        redis = cls(port=server.port, retry=Retry(NoBackoff(), 0))
+        redis.calls = Watch()
+        return redis
+
+    def client(self) -> "WatchedRedis":
+        reserved = cast("WatchedRedis", super().client())
+        reserved.calls = self.calls
+        return reserved
+
+    @property
+    def waiting(self) -> int:
+        return self.calls.waiting
+
+    async def initialize(self) -> "WatchedRedis":
+        self.calls.waiting += 1
+        try:
+            return await super().initialize()
+        finally:
+            self.calls.waiting -= 1
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
-        self.waiting += 1
+        self.calls.waiting += 1
         run = cast("Callable[..., Awaitable[Any]]", super().execute_command)  # pyright: ignore[reportUnknownMemberType]
         try:
             return await run(*args, **options)
         except asyncio.CancelledError:
-            if not self.is_deaf:
+            if not self.calls.is_deaf:
                 raise
             return await run(*args, **options)
         finally:
-            self.waiting -= 1
+            self.calls.waiting -= 1
 
 
 class Share(Protocol):
@@ -104,7 +128,7 @@ async def take(limiter: RedisRateLimiter, places: int = 1) -> list[Permit]:
 async def use(limiter: RedisRateLimiter, places: int = 1) -> None:
     for permit in await take(limiter, places):
         await permit.release(sent=True)
-    await asyncio.gather(*vars(limiter)["_lines"].here().telling)
+    await asyncio.gather(*vars(limiter)["_wait_queues"].here().flush_tasks)
 
 
 async def waiting(clock: ManualClock, *calls: Any) -> list["asyncio.Task[Permit]"]:  # noqa: ANN401 - coroutines
@@ -236,6 +260,21 @@ class TestGate:
         assert two.state.paused == about(60)
         assert two.time_for(2) == about(62)
 
+    @pytest.mark.requirement("RL-2")
+    async def test_a_cooldown_that_starts_during_a_report_is_reported_next(
+        self, share: Share, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        one, two = share(), share()
+        await one.look()
+        await redis.execute_command("CLIENT", "PAUSE", 20)
+        await one.pause(5)
+        await until(lambda: redis.waiting)
+        for _ in range(5):
+            await settle()
+        await one.pause(9)
+        await clock.advance(0)
+        assert (await two.look()).paused == about(9)
+
     async def test_after_a_window_without_another_it_is_open(self, share: Share, clock: ManualClock) -> None:
         one, two = share(), share()
         await one.pause(5)
@@ -304,7 +343,7 @@ class TestLine:
         assert all(task.done() for task in tasks)
 
     @pytest.mark.requirement("RL-4", "RT-7")
-    async def test_who_gives_up_leaves_no_trace(self, share: Share, clock: ManualClock) -> None:
+    async def test_cancelled_waiter_leaves_no_trace(self, share: Share, clock: ManualClock) -> None:
         limiter = share(RateLimit(1))
         (permit,) = await take(limiter)
         tasks = await waiting(clock, *(limiter.acquire() for _ in range(3)))
@@ -333,7 +372,7 @@ class TestLine:
     @pytest.mark.requirement("RT-7")
     async def test_no_cancellation_is_lost(self, share: Share, redis: WatchedRedis, clock: ManualClock) -> None:
         limiter = share(RateLimit(1))
-        redis.is_deaf = True
+        redis.calls.is_deaf = True
         await redis.execute_command("CLIENT", "PAUSE", 20)
         task = asyncio.create_task(limiter.acquire())
         await until(lambda: redis.waiting)
@@ -373,14 +412,14 @@ class TestAway:
         async with WatchedRedis.at(server) as redis:
             yield redis
 
-    async def test_it_raises(
+    async def test_unavailable_redis_raises_and_learns_of_releases_later(
         self, share: Share, server: RedisServer, clock: ManualClock, log: Callable[[], list[str]]
     ) -> None:
         limiter = share()
         (permit,) = await take(limiter)
         server.stop()
         for _ in range(2):
-            with pytest.raises(TransportError, match="write limit 'acme' can't be reached: ") as caught:
+            with pytest.raises(TransportError, match="write limit 'acme' can't be reached in Redis: ") as caught:
                 await limiter.acquire()
             assert not caught.value.maybe_sent
         await limiter.pause(5)  # the 429 is what the caller hears of
@@ -391,7 +430,7 @@ class TestAway:
         assert line.startswith("the shared write limit 'acme' is away: ")
         assert line.endswith("writes fail")
         server.start()
-        clock.jump(AWAY_FOR)
+        clock.jump(RETRY_AFTER)
         (task,) = await waiting(clock, limiter.acquire())
         assert log()[1:] == ["the shared write limit 'acme' is back"]
         assert not task.done()  # it still knows of the pause, if Redis doesn't
@@ -400,33 +439,79 @@ class TestAway:
         await clock.advance(0)
         assert limiter.state.free == 28  # also the one that was over meanwhile
 
-    async def test_or_each_goes_on_alone(
+    @pytest.mark.requirement("RL-8")
+    async def test_local_mode_respects_the_permits_that_redis_knew(
         self, share: Share, server: RedisServer, clock: ManualClock, log: Callable[[], list[str]]
     ) -> None:
-        limit = RateLimit(3)
-        one, two = (share(limit, on_unavailable="local") for _ in range(2))
-        await use(one, 2)
+        one, two = (share(RateLimit(4), on_unavailable="local") for _ in range(2))
+        (held,) = await take(one)
         await use(two)
-        waiters = await waiting(clock, one.acquire(), one.acquire())
+        await take(two)
+        assert (await one.look()).free == 1
         server.stop()
-        await clock.advance(0.5)
-        for _ in range(2):
-            await use(two)
-        await clock.advance(0.5)
-        assert [task.done() for task in waiters] == [True, False]
-        assert (one.state.in_flight, one.state.queued, one.time_for(1)) == (1, 1, about(59))
-        await waiters[0].result().release(sent=True)
-        await clock.advance(0)
-        assert all(line.endswith("this process keeps the limit by itself") for line in log())
-        assert len(log()) == 2
-        server.start()
-        clock.jump(AWAY_FOR)
-        await one.pause(0)
-        await clock.advance(0)
-        assert (one.state.free, one.state.in_flight) == (2, 0)  # what it used alone
-        assert log()[2:] == ["the shared write limit 'acme' is back"]
+        waiters = await waiting(clock, *(one.acquire() for _ in range(4)))
+        assert [task.done() for task in waiters] == [True, False, False, False]
+        assert (one.state.in_flight, one.state.queued) == (3, 3)
+        (line,) = log()
+        assert line.endswith("this process keeps the limit by itself")
+        await held.release(sent=False)
+        await clock.advance(1)
+        assert [task.done() for task in waiters] == [True, True, False, False]
+        await clock.advance(58)
+        assert not waiters[2].done()
+        await clock.advance(2)  # the used permit is free after its window
+        assert [task.done() for task in waiters] == [True, True, True, False]
+        await clock.advance(28)
+        assert not waiters[3].done()
+        await clock.advance(2)  # the permit that was in flight, after its lease and window at the latest
+        assert waiters[3].done()
 
-    async def test_one_that_does_not_answer_is_away_too(
+    @pytest.mark.requirement("RL-8")
+    async def test_permits_taken_in_local_mode_are_reported_when_redis_is_back(
+        self, share: Share, server: RedisServer, clock: ManualClock, log: Callable[[], list[str]]
+    ) -> None:
+        one, two = (share(RateLimit(4), on_unavailable="local") for _ in range(2))
+        (known,) = await take(one)
+        server.stop()
+        used, held = await take(one, 2)
+        await used.release(sent=True)
+        server.start()
+        clock.jump(RETRY_AFTER)
+        await one.look()
+        assert log()[1:] == ["the shared write limit 'acme' is back"]
+        assert ((await two.look()).free, two.state.in_flight) == (1, 2)
+        await known.release(sent=False)
+        await held.release(sent=True)
+        await clock.advance(0)
+        assert ((await two.look()).free, two.state.in_flight) == (2, 0)
+
+    @pytest.mark.requirement("RL-7", "RL-8")
+    async def test_local_mode_starts_slowly_if_redis_never_replied(
+        self, share: Share, server: RedisServer, clock: ManualClock
+    ) -> None:
+        server.stop()
+        limiter = share(on_unavailable="local")
+        waiters = await waiting(clock, *(limiter.acquire() for _ in range(5)))
+        assert [task.done() for task in waiters] == [True, True, True, True, False]
+        await waiters[0].result().release(sent=True)
+        await clock.advance(1)
+        assert waiters[4].done()
+
+    @pytest.mark.requirement("RL-8")
+    async def test_a_cooldown_during_an_outage_is_reported_when_redis_is_back(
+        self, share: Share, server: RedisServer, clock: ManualClock
+    ) -> None:
+        one, two = (share(on_unavailable="local") for _ in range(2))
+        server.stop()
+        assert (await one.look()).paused == 0
+        await one.pause(30)
+        assert one.state.paused == about(30)
+        server.start()
+        clock.jump(RETRY_AFTER)
+        await one.look()
+        assert (await two.look()).paused == about(30 - RETRY_AFTER)
+
+    async def test_missing_reply_is_a_transport_error(
         self, redis: WatchedRedis, share: Share, clock: ManualClock
     ) -> None:
         limiter = share(on_unavailable="raise")
@@ -436,22 +521,22 @@ class TestAway:
         await until(lambda: redis.waiting)
         await settle()
         assert clock.pending == 1
-        clock.fire(PATIENCE)
+        clock.fire(REPLY_TIMEOUT)
         with pytest.raises(TransportError, match="no answer in time"):
             await task
 
-    async def test_what_is_owed_has_an_end(self, share: Share, server: RedisServer) -> None:
+    async def test_pending_releases_are_bounded(self, share: Share, server: RedisServer) -> None:
         limiter = share()
         permits = await take(limiter, 30)
         server.stop()
-        for _ in range(MOST_OWED // 30 + 1):
+        for _ in range(MAX_PENDING // 30 + 1):
             for _ in permits:
                 with pytest.raises(TransportError):
                     await limiter.acquire()
-        assert len(vars(limiter)["_owed"]) == MOST_OWED
+        assert len(vars(limiter)["_pending_releases"]) == MAX_PENDING
 
     @pytest.mark.requirement("RL-4", "ER-3")
-    async def test_a_password_that_is_refused(self, tmp_path: Any) -> None:  # noqa: ANN401
+    async def test_wrong_password_is_a_configuration_error(self, tmp_path: Any) -> None:  # noqa: ANN401
         with running(tmp_path, "--requirepass", "right") as server:
             url = server.url.replace("//", "//:canary@")
             async with RedisRateLimiter(url, name="acme") as limiter:
@@ -473,7 +558,7 @@ class TestAway:
             assert caught.value.attempts == 0
             assert emulator.requests == []
             server.start()
-            clock.jump(AWAY_FOR)
+            clock.jump(RETRY_AFTER)
             await secoda.groups.create(name="A")
             assert len(emulator.requests) == 1
 
@@ -559,7 +644,7 @@ class TestSettings:
             ({"lease_seconds": float("nan")}, "lease_seconds must be a number"),
         ],
     )
-    def test_what_cannot_work_is_said_at_once(self, wrong: dict[str, Any], says: str) -> None:
+    def test_invalid_settings_are_refused(self, wrong: dict[str, Any], says: str) -> None:
         settings: dict[str, Any] = {"url_or_client": "redis://localhost", "name": "acme"}
         with pytest.raises(ConfigurationError, match=says) as caught:
             RedisRateLimiter(**settings | wrong)
@@ -591,7 +676,7 @@ class TestHung:
     """A Redis that takes commands and does not answer."""
 
     @pytest.mark.requirement("RT-5", "RT-7")
-    async def test_who_ends_a_request_does_not_wait_for_it(
+    async def test_release_and_pause_do_not_wait_for_redis(
         self, share: Share, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         limiter = share()
@@ -602,18 +687,18 @@ class TestHung:
         (first, *others) = [asyncio.create_task(limiter.acquire()) for _ in range(4)]
         await until(lambda: redis.waiting)
         await settle()
-        clock.fire(PATIENCE)
+        clock.fire(REPLY_TIMEOUT)
         for task in (first, *others):  # all at once, not one after the other
             with pytest.raises(TransportError, match="no answer in time"):
                 await task
-        assert clock.now() == about(1000 + PATIENCE)
+        assert clock.now() == about(1000 + REPLY_TIMEOUT)
 
     async def test_closing_does_not_wait_for_it_for_ever(self, server: RedisServer, redis: WatchedRedis) -> None:
         limiter = RedisRateLimiter(server.url, name="acme")
         permit = await limiter.acquire()
         await permit.release(sent=True)  # told in a task
-        (task,) = vars(limiter)["_lines"].here().telling
-        await vars(limiter)["_lines"].close()
+        (task,) = vars(limiter)["_wait_queues"].here().flush_tasks
+        await vars(limiter)["_wait_queues"].close()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
         assert not redis.waiting

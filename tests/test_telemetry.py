@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import sys
 from collections.abc import Coroutine, Iterator
 from typing import Any, cast
@@ -10,7 +11,7 @@ import pytest
 from attrs import define
 from clocks import ManualClock
 from conftest import Connect, about, until
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -45,6 +46,7 @@ class Watched:
 
     telemetry: Telemetry
     tracer_provider: TracerProvider
+    meter_provider: MeterProvider
     exporter: InMemorySpanExporter
     reader: InMemoryMetricReader
 
@@ -74,7 +76,7 @@ def watched() -> Iterator[Watched]:
     tracer_provider, meter_provider = TracerProvider(), MeterProvider([reader])
     tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
     telemetry = Telemetry(tracer_provider=tracer_provider, meter_provider=meter_provider)
-    yield Watched(telemetry, tracer_provider, exporter, reader)
+    yield Watched(telemetry, tracer_provider, meter_provider, exporter, reader)
     meter_provider.shutdown()
     tracer_provider.shutdown()
 
@@ -263,12 +265,53 @@ def test_limits_of_one_host_are_summed_and_a_workspace_can_be_told_apart() -> No
     for limiter in limits:
         start = CallStart(method="GET", template="user", address="api.secoda.co", port=443, limiter=limiter)
         telemetry.call_ends(telemetry.call_begins(start), None)
-    watched = Watched(telemetry, TracerProvider(), InMemorySpanExporter(), reader)
+    watched = Watched(telemetry, TracerProvider(), provider, InMemorySpanExporter(), reader)
     (free,) = watched.points("secoda.client.limit.free")
     assert (free.value, dict(free.attributes)) == (37, {"server.address": "api.secoda.co", "secoda.workspace": "acme"})
     (calls,) = watched.points("secoda.client.calls")
     assert calls.attributes["secoda.workspace"] == "acme"
     provider.shutdown()
+
+
+def watch(telemetry: Telemetry, limiter: SlidingWindowLimiter) -> None:
+    """A call of a client that has this limit."""
+    start = CallStart(method="GET", template="user", address="api.secoda.co", port=443, limiter=limiter)
+    telemetry.call_ends(telemetry.call_begins(start), None)
+
+
+def shown(watched: Watched) -> dict[object, float]:
+    """The free permits by workspace, as the gauge shows them."""
+    return {
+        point.attributes.get("secoda.workspace"): point.value for point in watched.points("secoda.client.limit.free")
+    }
+
+
+def test_every_telemetry_of_a_meter_provider_shows_its_limits(watched: Watched) -> None:
+    provider = MeterProvider()
+    acme, globex, same, other = (SlidingWindowLimiter(RateLimit(number)) for number in (29, 17, 5, 3))
+    for workspace, limiter in (("acme", acme), ("globex", globex)):
+        watch(Telemetry(workspace=workspace, meter_provider=watched.meter_provider), limiter)
+    watch(watched.telemetry, same)
+    watch(Telemetry(meter_provider=watched.meter_provider), same)  # counted once
+    watch(Telemetry(workspace="elsewhere", meter_provider=provider), other)
+    assert shown(watched) == {"acme": 29, "globex": 17, None: 5}
+    del globex, limiter
+    gc.collect()
+    assert shown(watched) == {"acme": 29, None: 5}
+    provider.shutdown()
+
+
+def test_a_telemetry_made_before_the_meter_provider_is_set_shows_its_limits(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, late = SlidingWindowLimiter(RateLimit(29)), SlidingWindowLimiter(RateLimit(17))
+    first = Telemetry(workspace="acme")
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: watched.meter_provider)
+    second = Telemetry(workspace="globex", meter_provider=watched.meter_provider)
+    watch(first, early)
+    watch(first, late)
+    watch(second, late)
+    assert shown(watched) == {"acme": 29 + 17, "globex": 17}
 
 
 def test_a_hook_that_cannot_begin_is_not_told_of_an_end(caplog: pytest.LogCaptureFixture) -> None:

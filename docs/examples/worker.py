@@ -8,8 +8,8 @@ Each workspace has a name, a file of groups and a key of its own:
 
     {"acme": {"base_url": "https://api.secoda.co", "api_key_file": "/run/secrets/acme", "groups": "acme.yaml"}}
 
-The queue is streaQ's, in the same Redis as the write limit and the lock. The tasks of a worker that is killed are
-another's as soon as their lease is over.
+The queue is streaQ's, in the same Redis as the write limit and the lock. If a worker is killed, or ends because Redis
+went away, another worker takes its tasks up as soon as their lease is over. Run workers under a supervisor.
 """
 
 import argparse
@@ -23,9 +23,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from streaq import Worker
+from streaq import StreaqRetry, Worker
 
-from secoda_async import DesiredState, LockedError, RateLimit, SecodaClient
+from secoda_async import (
+    DesiredState,
+    LockedError,
+    OutcomeUnknownError,
+    RateLimit,
+    RateLimitError,
+    SecodaClient,
+    ServerError,
+    StalePlanError,
+    TransportError,
+)
 from secoda_async.ext.redis import RedisLock, RedisRateLimiter
 
 if not {"REDIS_URL", "WORKSPACES"} <= set(os.environ):
@@ -34,7 +44,10 @@ if not {"REDIS_URL", "WORKSPACES"} <= set(os.environ):
 REDIS_URL: Final = os.environ["REDIS_URL"]
 FILE: Final = os.environ["WORKSPACES"]
 LEASE: Final = int(os.environ.get("LEASE_SECONDS", "90"))
-"""Seconds: how long a worker that is killed holds its workspaces."""
+"""Seconds: how long a worker that is killed holds its workspaces, and the delay before a task is tried again."""
+
+TRANSIENT: Final = (TransportError, LockedError, OutcomeUnknownError, RateLimitError, ServerError, StalePlanError)
+"""The errors that another try may fix. All others need a person: streaQ records the task as failed."""
 
 log = logging.getLogger("worker")
 worker = Worker(
@@ -42,7 +55,7 @@ worker = Worker(
     queue_name="secoda-groups",
     concurrency=4,
     idle_timeout=LEASE,
-    grace_period=30,  # what is on the wire may end
+    grace_period=30,  # for the requests in flight
     serializer=partial(json.dumps, default=str),  # and not pickle: who can write to Redis can't run code here
     deserializer=json.loads,
 )
@@ -56,26 +69,26 @@ def workspaces() -> Mapping[str, Mapping[str, Any]]:
     return settings
 
 
-@worker.task(max_tries=5)
+@worker.task(max_tries=10)
 async def sync(name: str) -> str:
     """Plan and apply one workspace."""
     settings = workspaces()[name]
     limit = RateLimit(settings.get("writes", 30), per_seconds=settings.get("per_seconds", 60))
     try:
         async with (
-            RedisLock(REDIS_URL, name=name, lease_seconds=LEASE, max_wait=2 * LEASE) as lock,  # outwait the dead
+            RedisLock(REDIS_URL, name=name, lease_seconds=LEASE, max_wait=2 * LEASE) as lock,  # outlast a dead worker
             RedisRateLimiter(REDIS_URL, limit, name=name) as limiter,
             SecodaClient(settings["api_key"], base_url=settings["base_url"], limiter=limiter) as secoda,
         ):
             plan = await secoda.plan(DesiredState.load(settings["groups"]))
             report = await secoda.apply(plan, stop=lock.lost)
-    except LockedError as error:  # an operator, perhaps; in an hour it is looked at again
-        return str(error)
-    said = f"{name}: {report.writes} writes, {dict(report.counts)}, verified: {report.verified}"
+    except TRANSIENT as error:
+        raise StreaqRetry(f"{name}: {error}", delay=LEASE) from error  # streaQ retries no other exception
+    summary = f"{name}: {report.writes} writes, {dict(report.counts)}, verified: {report.verified}"
     if not report.ok:
-        raise RuntimeError(said)  # and the queue tries it again
-    log.info("%s", said)
-    return said
+        raise StreaqRetry(summary, delay=LEASE)
+    log.info("%s", summary)
+    return summary
 
 
 @worker.cron("0 * * * *")

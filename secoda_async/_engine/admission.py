@@ -5,10 +5,11 @@ from math import inf
 from typing import Final, TypeVar
 
 from secoda_async._engine import protocol
-from secoda_async._engine.journey import SPENT, Journey, StoppedError, refused
+from secoda_async._engine.journey import Journey, refused
 from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
 from secoda_async._engine.limits import Permit, RateLimiter, SlidingWindowLimiter
 from secoda_async._engine.notices import Notices
+from secoda_async._engine.operation import OperationCancelledError
 from secoda_async._engine.slots import Slots
 from secoda_async._engine.window import Gate
 from secoda_async.clock import Clock, sleep
@@ -17,12 +18,17 @@ from secoda_async.errors import APIError, RateLimitError, SecodaError
 T = TypeVar("T")
 
 _FRESH: Final = 1.0
-"""Seconds: a place in a shared limit is lent for a while only; who has waited longer than this for a place on the
-wire asks again."""
+"""Seconds of waiting for a connection slot after which a permit of a shared limit is acquired anew (it expires), and a
+precondition is checked again."""
 
 _ASKING: Final = 1.5
 """Seconds that a limiter may take to answer whether it has a place: one that many processes share is asked over a
 network."""
+
+_LONGEST_COOLDOWN: Final = 300.0
+"""Seconds: five windows of the API's limit. If the server asks for more, the call that got the 429 raises, all others
+wait or raise for so long, and then one call probes: an absurd `Retry-After` must not stop a process for a day. It is
+twice `RetryPolicy.max_retry_after` if that is more, so that no call that waits for its turn is sent too early."""
 
 
 class Admission:
@@ -41,43 +47,52 @@ class Admission:
         self._notices = notices
         self._gates = {"GET": Gate(window), "DELETE": Gate(window)}
 
-    def let_through_at_once(self, journey: Journey, slots: Slots) -> bool:
-        """Let the call start if it need not wait for anything; as a rule it need not, and this costs least."""
-        self._check_may_start(journey)
-        method = journey.request.method
-        if journey.check is not None or not slots.take(method):
-            return False
-        if method not in protocol.LIMITED:
-            may_start = self._gates[method].delay(self._clock.now()) <= 0
-        else:
-            journey.permit = None if self._own is None else self._own.at_once()
-            may_start = journey.permit is not None
-        if not may_start:
-            slots.release(method)
-        return may_start
-
     async def let_through(self, journey: Journey, slots: Slots) -> None:
         """Wait until the call may start and has a place on the wire; both are given back when they come too late."""
         method = journey.request.method
         while True:
             journey.permit = permit = await self._admitted(journey)
             try:
-                if journey.check is not None:
-                    await journey.check()
-                began = self._clock.now()
-                await self.in_time(journey, slots.acquire(method))
+                waited = await self._take_slot(journey, slots)
             except BaseException:
                 if permit is not None:
                     await permit.release(sent=False)
                 raise
-            is_paused = self._is_paused(method)
-            if not is_paused and (permit is None or self._clock.now() - began <= self._freshness):
+            is_paused = self._is_paused(method)  # last: a probe is sent when it has passed
+            if not is_paused and (permit is None or waited <= self._freshness):
                 return
             if permit is not None:
                 await permit.release(sent=False)
                 journey.permit = None if is_paused else await self._taken_at_once(journey)
                 if journey.permit is not None:
                     return
+            slots.release(method)
+
+    async def _take_slot(self, journey: Journey, slots: Slots) -> float:
+        """Check the precondition and take a connection slot.
+
+        The precondition is checked again after a wait for the slot: what it has read is old by then.
+
+        Returns:
+            The seconds it waited for the slot.
+        """
+        method = journey.request.method
+        if journey.precondition is None and slots.take(method):
+            return 0.0
+        while True:
+            if journey.precondition is not None:
+                journey.request = await journey.precondition(journey) or journey.request
+            began = self._clock.now()
+            if not slots.take(method):
+                await self.in_time(journey, slots.acquire(method))
+            waited = self._clock.now() - began
+            try:
+                self._check_may_start(journey)
+            except BaseException:
+                slots.release(method)
+                raise
+            if journey.precondition is None or waited <= _FRESH:
+                return waited
             slots.release(method)
 
     async def _taken_at_once(self, journey: Journey) -> Permit | None:
@@ -91,7 +106,7 @@ class Admission:
     def _is_paused(self, method: str) -> bool:
         if method in protocol.LIMITED:
             return self._limiter.state.paused > 0 if self._own is None else self._own.is_paused
-        return self._gates[method].delay(self._clock.now()) > 0
+        return not self._gates[method].try_pass(self._clock.now())
 
     def _check_may_start(self, journey: Journey) -> None:
         """Raise when it is too late for the call: the client is closed, the deadline over, the operation stopped."""
@@ -99,8 +114,8 @@ class Admission:
             raise closed()
         if (left := journey.left(self._clock.now())) is not None and left <= 0:
             raise journey.too_late(None)
-        if journey.request.method != "GET" and (spent := SPENT.get()) is not None and spent.is_stopped:
-            raise StoppedError
+        if journey.request.method != "GET" and journey.operation is not None and journey.operation.is_cancelled:
+            raise OperationCancelledError
 
     async def _admitted(self, journey: Journey) -> Permit | None:
         """Wait until the call may start: a place in the limit for a write, an open gate for the rest."""
@@ -127,8 +142,8 @@ class Admission:
         place = self._limiter.acquire(
             priority=options.priority, max_wait=allowed, max_pause=options.retry.max_retry_after
         )
-        if (spent := SPENT.get()) is not None:
-            place = spent.unless_stopped(place)
+        if journey.operation is not None:
+            place = journey.operation.run_unless_cancelled(place)
         # A limiter refuses by itself what takes longer than max_wait; to ask, it may need a moment of its own.
         bound = allowed if allowed is None or is_deadline else allowed + self._asking
         permit: Permit | None = None
@@ -138,7 +153,7 @@ class Admission:
         except RateLimitError as error:
             wait = longer = error.retry_after or 0.0
         except TimeUpError:
-            wait, longer = self._limiter.time_for(1), inf
+            wait, longer = max(self._limiter.time_for(1), self._limiter.state.next_free), inf
         finally:
             waited = self._clock.now() - began
             journey.waited += waited
@@ -163,8 +178,8 @@ class Admission:
         self._notices.waiting(journey.request, reason, seconds)
         began = self._clock.now()
         nap = sleep(self._clock, seconds)
-        if journey.request.method != "GET" and (spent := SPENT.get()) is not None:
-            nap = spent.unless_stopped(nap)
+        if journey.request.method != "GET" and journey.operation is not None:
+            nap = journey.operation.run_unless_cancelled(nap)
         try:
             await self._lifetime.bounded(nap, None)
         finally:
@@ -179,10 +194,15 @@ class Admission:
             pass
         raise journey.too_late(None)
 
-    async def close_gate(self, method: str, failed: SecodaError) -> None:
-        """Let everybody of the class wait, not only the call that was told to."""
+    async def close_gate(self, journey: Journey, failed: SecodaError) -> None:
+        """Let every call of the class wait, not only the one that got the 429."""
         seconds = failed.retry_after if isinstance(failed, APIError) else None
+        method = journey.request.method
+        longest = max(_LONGEST_COOLDOWN, 2 * journey.options.retry.max_retry_after)
+        is_capped = seconds is not None and seconds > longest
+        if is_capped:
+            seconds = longest
         if method in protocol.LIMITED:
             await self._limiter.pause(seconds)
         else:
-            self._gates[method].pause(seconds, self._clock.now())
+            self._gates[method].pause(seconds, self._clock.now(), is_capped=is_capped)

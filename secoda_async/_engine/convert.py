@@ -28,7 +28,10 @@ _LITERALS: Final = {"True": True, "False": False, "None": None}
 """What the docs' own example of a user shows where a JSON literal is meant (FACTS: documented)."""
 
 _NO_MORE: Final = (None, "", "None")
-"""All of these in `links.next` mean the last page (FACTS: the docs' example has the string)."""
+"""All of these in a next link mean the last page (FACTS: the docs' example has the string)."""
+
+_NOT_SENT: Final = "<not sent>"
+"""Stands for a next link that the answer does not have; compared by identity, so that no answer can contain it."""
 
 
 class _WrongTypeError(TypeError):
@@ -39,28 +42,32 @@ class _WrongTypeError(TypeError):
 
 @frozen(eq=False, repr=False)
 class _Links:
-    next: str | None = None
+    next: str | None = _NOT_SENT
 
 
 @frozen(eq=False, repr=False)
 class _Meta:
     page: int | None = None
+    next_page: int | None = None
 
 
 @frozen(eq=False, repr=False)
 class Envelope:
-    """A page of a list as it came, its items not looked at yet."""
+    """A page of a list, its items not yet structured."""
 
     results: list[Any]
     links: _Links = field(factory=_Links)
     meta: _Meta = field(factory=_Meta)
     count: int | None = None
     total_pages: int | None = None
+    next: str | None = _NOT_SENT
+    """Some endpoints have the next link here (FACTS: learned since)."""
 
     @property
-    def next(self) -> str | None:
-        """The link to the next page, or None on the last one."""
-        return None if self.links.next in _NO_MORE else self.links.next
+    def next_links(self) -> list[str | None]:
+        """Return the next links that were sent, None for one that means the last page."""
+        sent = [link for link in (self.links.next, self.next) if link is not _NOT_SENT]
+        return [None if link in _NO_MORE else link for link in sent]
 
 
 @cache

@@ -1,143 +1,116 @@
-"""What a call knows of itself on its way: what was asked, how patiently, and what has happened so far."""
+"""A call and its state: the request, its options, and what has happened to it so far."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Collection
 
 from attrs import define, evolve, frozen
 
 from secoda_async._engine.limits import Permit
+from secoda_async._engine.operation import Operation
 from secoda_async._engine.protocol import Request
-from secoda_async._engine.retry_table import Step, next_step
+from secoda_async._engine.retry_table import Step, is_unclear, next_step
 from secoda_async.config import CallOptions
 from secoda_async.errors import APIError, DeadlineExceededError, RateLimitError, RequestTimeoutError, SecodaError
 
-T = TypeVar("T")
+Precondition = Callable[["Journey"], Awaitable[Request | None]]
+"""Awaited just before each attempt is sent, after every wait. It raises to prevent the send, and may return another
+request to send in place of the present one."""
 
 
-class NotSentError(Exception):
-    """A call ends before it is sent, and nothing has gone wrong."""
+@frozen(eq=False, repr=False, kw_only=True)
+class Scope:
+    """What the calls on groups are part of, when a bulk, a plan or an apply makes them."""
 
-
-class StoppedError(NotSentError):
-    """An operation was stopped while it waited to be sent; whoever stopped it says what that means."""
-
-
-@define(eq=False, repr=False)
-class Spent:
-    """What the calls of an operation took, and a way to stop it before it is sent: see `SPENT`."""
-
-    attempts: int = 0
-    waited: float = 0.0
-    may_have_written: bool = False
-    """Whether anything but a read may have reached the server."""
-    is_stopped: bool = False
-    """Whether nothing more is to be sent for it."""
-    _wait: asyncio.Timeout | None = None
-
-    def stop(self) -> None:
-        """Send nothing more for it: a wait to send ends, now or when it comes to that; what is on the wire goes on."""
-        self.is_stopped = True
-        if self._wait is not None and not self._wait.expired():
-            self._wait.reschedule(asyncio.get_running_loop().time())
-
-    async def unless_stopped(self, work: Awaitable[T]) -> T:
-        """Await what comes before something is sent.
-
-        Raises:
-            StoppedError: When the operation is stopped.
-        """
-        if self.is_stopped:
-            if asyncio.iscoroutine(work):
-                work.close()
-            raise StoppedError
-        self._wait = wait = asyncio.timeout(None)
-        try:
-            async with wait:
-                return await work
-        except TimeoutError:
-            if not wait.expired():
-                raise  # one of ours, from inside
-        finally:
-            self._wait = None
-        raise StoppedError
-
-
-SPENT: ContextVar[Spent | None] = ContextVar("secoda_async_spent", default=None)
-"""Where calls add up what they took; a bulk sets it for each of its operations."""
-
-
-Check = Callable[[], Awaitable[None]]
-"""Awaited when a request may be sent, just before; keeps it back by raising."""
+    operation: Operation | None = None
+    """Their shared cost and cancellation."""
+    precondition: Precondition | None = None
+    """For each of their writes."""
+    began: float | None = None
+    """When the whole began, by the client's clock: all calls share its deadline."""
+    known_ids: Callable[[], Awaitable[Collection[str] | None]] | None = None
+    """Returns the ids of a complete listing that was read before the creates."""
 
 
 @frozen(eq=False, repr=False)
 class Call:
-    """A request, how patiently it is made, and when the operation began that it is part of."""
+    """A request, its options, and the operation that it is part of."""
 
     request: Request
     options: CallOptions
     began: float
-    check: Check | None = None
-    """For each attempt."""
+    """When the operation began, by the client's clock: its calls share one deadline."""
+    precondition: Precondition | None = None
+    operation: Operation | None = None
 
-    def followed_by(self, request: Request) -> "Call":
-        """Another request of the same operation: the two share a deadline."""
-        return evolve(self, request=request, check=None)
+    def with_precondition(self, precondition: Precondition) -> "Call":
+        """Return the same call with one more precondition; the present one is checked first."""
+        first = self.precondition
+        if first is None:
+            return evolve(self, precondition=precondition)
 
-    def checked_by(self, check: Check) -> "Call":
-        """The same call, sent only when the check does not raise."""
-        return evolve(self, check=check)
+        async def both(state: "Journey") -> Request | None:
+            request = await first(state)
+            return await precondition(state) or request
+
+        return evolve(self, precondition=both)
 
 
 @define(eq=False, repr=False)
 class Journey:
-    """One call, and what has happened to it so far."""
+    """The state of one call."""
 
     request: Request
     options: CallOptions
     began: float
-    check: Check | None = None
+    precondition: Precondition | None = None
+    operation: Operation | None = None
     permit: Permit | None = None
-    """The place in the write limit that the attempt at hand has."""
+    """The rate-limit permit of the current attempt."""
     attempts: int = 0
     waited: float = 0.0
     waited_for_limit: float = 0.0
     is_unclear: bool = False
-    """Whether an attempt may have been carried out although it failed."""
+    """Whether the server may have executed an attempt that failed."""
     has_moved: bool = False
-    """Whether a trailing slash was learned on the way."""
+    """Whether a redirect to a trailing slash was followed."""
     has_renewed: bool = False
-    """Whether the key was asked for again."""
+    """Whether the key was requested again after a 401."""
     last_failure: SecodaError | None = None
 
+    @classmethod
+    def of(cls, call: Call) -> "Journey":
+        """Return the state of a call that has not begun."""
+        return cls(call.request, call.options, call.began, call.precondition, call.operation)
+
     def left(self, now: float) -> float | None:
-        """Seconds until the deadline, or None."""
+        """Return the seconds until the deadline, or None."""
         deadline = self.options.deadline
         return None if deadline is None else self.began + deadline - now
 
     def placed(self, error: SecodaError) -> SecodaError:
-        """Write on an error which call it belongs to."""
+        """Attach the call's context to an error."""
         error.method, error.path = self.request.method, self.request.path
         error.attempts, error.waited = self.attempts, self.waited
         return error
 
+    def note_failure(self, error: SecodaError) -> None:
+        """Record whether the server may have executed the attempt that failed."""
+        self.is_unclear |= is_unclear(self.request.method, error)
+
     def decide(self, error: BaseException) -> Step:
-        """The retry table, and what it depends on: the server's patience against ours, what went before."""
+        """Decide what follows a failure: the retry table, and the server's Retry-After against the policy's cap."""
         if not isinstance(error, SecodaError):
             return Step.RAISE
         step = next_step(self.request.method, error)
         asked = error.retry_after if isinstance(error, APIError) else None
-        if asked is not None and asked > self.options.retry.max_retry_after:
+        if asked is not None and asked > self.options.retry.max_retry_after and step is not Step.UNKNOWN:
             return Step.RAISE
         self.last_failure = error
-        self.is_unclear |= step is Step.RETRY and getattr(error, "maybe_sent", True)
         return step
 
     def timed_out(self, *, maybe_sent: bool, is_deadline: bool) -> SecodaError:
-        """The error for an attempt that was cut off, by its own timeout or by the call's deadline."""
-        if is_deadline and not (self.request.method == "POST" and maybe_sent):
+        """Return the error for an attempt that its own timeout or the call's deadline ended."""
+        is_write = self.request.method != "GET"
+        if is_deadline and not (is_write and maybe_sent):
             return self.too_late(None)
         limit = f"the deadline of {self.options.deadline:g}" if is_deadline else f"{self.options.timeout:g}"
         error = RequestTimeoutError(f"no whole answer within {limit} s{'' if is_deadline else ' (timeout)'}")
@@ -145,7 +118,7 @@ class Journey:
         return error
 
     def too_late(self, wait: float | None) -> DeadlineExceededError:
-        """The error for a call that can't end within its deadline."""
+        """Return the error for a call that can't end before its deadline."""
         why = "" if wait is None else f": it would have to wait {wait:.1f} s more"
         last = self.last_failure
         if last is not None:
@@ -157,7 +130,7 @@ class Journey:
 
 
 def refused(wait: float, why: str) -> RateLimitError:
-    """The error for a wait that is longer than the caller, or the policy, allows."""
+    """Return the error for a wait that is longer than the caller or the policy allows."""
     error = RateLimitError(f"{why} for about {wait:.1f} s, longer than allowed (max_wait, max_retry_after): try then")
     error.retry_after = wait
     return error

@@ -6,6 +6,7 @@ timer for all stretches of an event loop, set to the first that may become due.
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Awaitable
 from math import inf
 from typing import Any, TypeVar, cast
@@ -79,7 +80,7 @@ class _Watch:
 
     def _ring(self) -> None:
         self.end(now=self._clock.now())
-        self._set_to(min((stretch.due for stretch in self._stretches if not stretch.is_over), default=inf))
+        self._set_to(min((stretch.due for stretch in tuple(self._stretches) if not stretch.is_over), default=inf))
 
 
 class Lifetime:
@@ -88,6 +89,8 @@ class Lifetime:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
+        self._lock = threading.RLock()
+        """Guards `_watches`; entered again when the garbage collector, in here, ends a task."""
         self.is_closed = False
 
     async def bounded(self, work: Awaitable[T], seconds: float | None) -> T:
@@ -97,15 +100,15 @@ class Lifetime:
             TimeUpError: When the seconds are over; `work` has been cancelled.
             ClientClosedError: When the client was closed meanwhile; likewise.
         """
-        if self.is_closed:
-            if asyncio.iscoroutine(work):
-                work.close()
-            raise closed()
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         stretch = _Stretch(task, inf if seconds is None else self._clock.now() + seconds, task.cancelling())
         watch = self._watches.get(loop := task.get_loop()) or self._new_watch(loop)
         watch.add(stretch)
         try:
+            if self.is_closed:  # asked now: `close` in another thread ends what it finds
+                if asyncio.iscoroutine(work):
+                    work.close()
+                raise closed()
             return await work
         except asyncio.CancelledError:
             if not stretch.is_over or task.cancelling() > stretch.cancellations + 1:
@@ -118,15 +121,18 @@ class Lifetime:
         raise TimeUpError
 
     def _new_watch(self, loop: asyncio.AbstractEventLoop) -> _Watch:
-        for ended in [known for known in self._watches if known.is_closed()]:
-            del self._watches[ended]
-        watch = self._watches[loop] = _Watch(self._clock)
+        with self._lock:
+            for ended in [known for known in self._watches if known.is_closed()]:
+                del self._watches[ended]
+            watch = self._watches[loop] = _Watch(self._clock)
         return watch
 
     def close(self) -> None:
         """End everything that is under way, on other event loops too."""
         self.is_closed = True
-        for loop, watch in tuple(self._watches.items()):
+        with self._lock:
+            watches = tuple(self._watches.items())
+        for loop, watch in watches:
             if loop is asyncio.get_running_loop():
                 watch.end()
             else:

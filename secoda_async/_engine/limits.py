@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from attrs import define, field, frozen
 
-from secoda_async._engine.window import Window
+from secoda_async._engine.window import Usage, Window
 from secoda_async.clock import SYSTEM_CLOCK, Clock, Timer
 from secoda_async.config import Priority, RateLimit
 from secoda_async.errors import RateLimitError
@@ -30,7 +30,7 @@ class LimitState:
     """What a limiter looks like at one moment."""
 
     free: int
-    """Places that a write could take now."""
+    """Places that a write could take now. In a slow start, they are taken a few at a time."""
     next_free: float
     """Seconds until the next place can be taken: 0 when one is free and nothing is paused."""
     queued: int
@@ -122,11 +122,16 @@ class SlidingWindowLimiter:
     After a 429 nothing starts until the pause is over, and then one call after the other, evenly spaced,
     until a full window has passed without another: a 429 means that somebody else spends the same budget.
     It can be used on several event loops, in several threads, at a time.
+
+    It starts slowly, because it can't know what other processes used in the last window: until one window has passed
+    since its first call, four calls (an eighth of a larger `RateLimit.places`) are in flight at a time. So few calls
+    get a 429 when the window is used up. `max_wait=0` is exempt.
     """
 
     def __init__(self, limit: RateLimit | None = None, *, clock: Clock | None = None) -> None:
         self._clock = clock or SYSTEM_CLOCK
-        self._window = Window(limit or RateLimit())
+        self._window = Window(limit or RateLimit(), is_known=False)
+        self._on_change: Callable[[Usage], object] | None = None
         self._queues: dict[Priority, deque[_Turn]] = {"interactive": deque(), "background": deque()}
         self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, Timer] = WeakKeyDictionary()
         """Each event loop wakes itself: another may end at any time."""
@@ -145,6 +150,24 @@ class SlidingWindowLimiter:
         """Keep to `limit` too: to the fewer calls, in the longer window."""
         with self._lock:
             self._window.tighten(limit)
+
+    def know(self) -> None:
+        """End the slow start: somebody else knows what is used."""
+        with self._lock:
+            self._window.know()
+
+    def share(self, used: Usage, on_change: Callable[[Usage], object]) -> None:
+        """Count what other processes have used, unless calls were counted before.
+
+        Args:
+            used: The permits of all other processes.
+            on_change: Called with those of this process whenever they change: before a call starts, when it ends, and
+                after a 429.
+        """
+        with self._lock:
+            if self.is_idle:
+                self._window.add(used, self._clock.now())
+            self._on_change = on_change
 
     @property
     def is_idle(self) -> bool:
@@ -206,6 +229,8 @@ class SlidingWindowLimiter:
                 raise too_long(wait)
             if (pause := self._window.gate.delay(now)) > most_pause:
                 raise too_long(pause)
+            if most <= 0:  # only the slow start keeps it back: there is a permit for it and for all ahead of it
+                return self._take()
             turn = _Turn(priority, most_pause)
             self._loops.add(turn.loop)
             self._queues[priority].append(turn)
@@ -223,6 +248,7 @@ class SlidingWindowLimiter:
         """Let nothing start for so many seconds (None: for one window), and space what comes after it."""
         with self._lock:
             pause = self._window.pause(seconds, self._clock.now())
+            self._changed()
             for queue in self._queues.values():
                 for turn in [turn for turn in queue if pause > turn.max_pause]:
                     queue.remove(turn)
@@ -261,12 +287,18 @@ class SlidingWindowLimiter:
 
     def _take(self) -> _Place:
         self._window.take(self._clock.now())
+        self._changed()
         return _Place(self._over)
 
     def _over(self, sent: bool) -> None:  # noqa: FBT001 - called by its place alone
         with self._lock:
             self._window.give_back(self._clock.now(), sent=sent)
+            self._changed()
             self._serve()
+
+    def _changed(self) -> None:
+        if self._on_change is not None:
+            self._on_change(self._window.usage(self._clock.now()))
 
     def _wake(self) -> None:
         with self._lock:

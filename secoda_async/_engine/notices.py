@@ -8,8 +8,8 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from secoda_async._engine.journey import NotSentError
 from secoda_async._engine.limits import RateLimiter
+from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.protocol import Request
 from secoda_async.clock import Clock
 from secoda_async.config import API_PREFIX

@@ -7,19 +7,19 @@ would go wherever it points (FACTS: it points to other paths and, behind a proxy
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from secoda_async._engine import convert, protocol
+from secoda_async._engine.journey import Scope
+from secoda_async._engine.page_checks import IncompleteListError, Walk, canonical_id, contradiction, doubt_of_end
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Reply
-from secoda_async._engine.recent import RecentIds
+from secoda_async._engine.protocol import Reply, Request
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, NotFoundError, PaginationError
 from secoda_async.models import Group, Page, User
@@ -31,27 +31,28 @@ OnInvalid = Literal["raise", "skip"]
 
 _log: Final = logging.getLogger("secoda_async")
 
-_SNAPSHOTS: Final = 4
-"""How often a list is read for a snapshot, at most, when it moves."""
+_SNAPSHOT_READS: Final = 5
+"""The most reads of one snapshot; two are enough for a list that does not change."""
+
+_SNAPSHOT_PAGES: Final = 100_000
+"""Pages after which a snapshot fails: more groups than any workspace has."""
+
+_SIGHTING_READS: Final = 3
+"""Reads for `sightings`, at most, while none is complete."""
 
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 """Names of this machine: an emulator may call itself by another than its client does."""
 
-_NEIGHBOURS: Final = 3
-"""Pages back that an item is remembered for: what moves while a list is read moves over the edge of a page or two."""
-
-_CLOCK_STEP: Final = timedelta(seconds=2)
-"""A `Date` header has whole seconds, and another machine may have written it."""
-
 
 @frozen(eq=False, repr=False)
 class _Raw(Generic[T]):
-    """A page as it came, and the query of the next one."""
+    """A page as it came."""
 
     page: Page[T]
     next_query: dict[str, str] | None
-    reply: Reply
-    """Where it was read from; without its body."""
+    """The query of the next page, or None on the last one."""
+    doubt: str
+    """On the last page: why the list can't end there; empty when it can."""
 
 
 @frozen(eq=False, repr=False)
@@ -64,115 +65,136 @@ class Lister(Generic[T]):
     model: type[T]
     needed: tuple[str, ...] = ()
     """Fields that every item of a snapshot must show: what is not shown is not to be taken for empty."""
+    scope: Scope = Scope()  # noqa: RUF009 - immutable
+    """The operation that the reads are part of, and when it began."""
     _warned: set[str] = field(factory=set[str], init=False)
     """Foreign hosts in links that were logged already."""
     _places: set[str] = field(factory=set[str], init=False)
     """Links without their query, of those that were looked at already: to take each apart would cost a tenth."""
 
     async def pages(
-        self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
+        self,
+        *,
+        concurrency: int = 1,
+        on_invalid: OnInvalid = "raise",
+        max_pages: int = 10_000,
+        began: float | None = None,
     ) -> AsyncGenerator[Page[T], None]:
-        """Yield the pages in order; see `Groups.pages`."""
-        before: deque[set[str]] = deque(maxlen=_NEIGHBOURS)
-        so_far, count = 0, None
-        async with aclosing(self._raw_pages(concurrency, on_invalid, max_pages)) as raw_pages:
-            async for raw in raw_pages:
-                page = raw.page
-                so_far, count = so_far + len(page.items) + len(page.invalid), page.count
-                ids = {item.id for item in page.items}
-                if len(ids) < len(page.items) or not all(ids.isdisjoint(others) for others in before):
-                    others = set[str]().union(*before)
-                    once = {item.id: item for item in page.items if item.id not in others}
-                    page = evolve(page, items=tuple(once.values()))
-                before.append(ids)
+        """Yield the pages in order; see `Groups.pages`. The deadline is each page's own, or counts from `began`."""
+        walk = Walk[T](self.collection, max_pages)
+        began = self.scope.began if began is None else began
+        async with aclosing(self._read_pages(walk, concurrency, on_invalid, began)) as pages:
+            async for page in pages:
                 yield page
-        if count is not None and count != so_far:
-            _log.warning(
-                "%s: %d items came and the server counts %d: the list moved while it was read; snapshot() would notice",
-                self.collection,
-                so_far,
-                count,
-            )
+        walk.log_surplus()
 
-    async def items(self, *, concurrency: int, on_invalid: OnInvalid, max_pages: int) -> AsyncGenerator[T, None]:
+    async def items(
+        self, *, concurrency: int, on_invalid: OnInvalid, max_pages: int, began: float | None = None
+    ) -> AsyncGenerator[T, None]:
         """Yield the items of all pages, each once; see `Groups.list`."""
-        seen = RecentIds()
-        pages = self.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
+        pages = self.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages, began=began)
         async with aclosing(pages):
             async for page in pages:
                 for item in page.items:
-                    if seen.add(item.id):
-                        yield item
+                    yield item
 
     async def snapshot(self, *, concurrency: int = 4, began: float | None = None) -> list[T]:
-        """Return everything, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now."""
-        reason = ""
+        """Return everything, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now.
+
+        A list of several pages is read at least twice: a delete can move an item from a page that is still to come to
+        one that was read, and a create then makes the count right again. The second read proves that no item was
+        missed. Its items were all seen in an earlier read, so they existed when the server answered its first page,
+        and the count on that page says that there were no others. A list of one page is read once.
+        """
+        began = self.scope.began if began is None else began
         began = self.pipeline.clock.now() if began is None else began
-        before: dict[str, T] = {}
-        for _ in range(_SNAPSHOTS):
+        seen: set[str] = set()
+        reason = ""
+        for _ in range(_SNAPSHOT_READS):
+            walk = Walk[T](self.collection, _SNAPSHOT_PAGES, needs_count=True)
             items: dict[str, T] = {}
-            repeated, counts, first = 0, set[int | None](), None
-            try:
-                async with aclosing(self._raw_pages(concurrency, "raise", 1_000_000, began, self.needed)) as raw_pages:
-                    async for raw in raw_pages:
-                        first = first or raw
-                        so_far = len(items)
-                        items.update((item.id, item) for item in raw.page.items)
-                        repeated += so_far + len(raw.page.items) - len(items)
-                        counts.add(raw.page.count)
-            except PageGoneError:
-                reason = "a page was gone before it was read"
-                continue
-            if repeated or counts not in ({len(items)}, {None}):
-                shown = ", ".join(str(count) for count in sorted(counts, key=str))
-                reason = f"{len(items)} different items came, {repeated} of them again, and the server counted {shown}"
-            elif (before and before.keys() <= items.keys()) or not _may_hide(items, first):
+            reason = await self._read_into(items, walk, concurrency, began)
+            if not reason and (walk.pages == 1 or items.keys() <= seen):
                 return list(items.values())
-            else:
-                before, reason = items, "items were added and taken away"
+            seen |= items.keys()
         raise PaginationError(
-            f"{self.collection}: the list moved each of the {_SNAPSHOTS} times it was read ({reason}): "
-            "a part is not returned; try again when fewer changes are made"
+            f"{self.collection}: the list changed during each of {_SNAPSHOT_READS} reads, and a part is not returned: "
+            f"try again when fewer changes are made (the last read: {reason or 'items were created or deleted'})"
         )
 
-    async def _raw_pages(
+    async def sightings(self) -> list[T]:
+        """Return every item that a read shows; one can be missed while others change the list.
+
+        That serves to find out what is new since a snapshot, when a snapshot would be disturbed by our own creates.
+
+        Raises:
+            PaginationError: When no read was complete.
+        """
+        seen: dict[str, T] = {}
+        for attempt in range(1, _SIGHTING_READS + 1):
+            try:
+                async with aclosing(self.items(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES)) as items:
+                    async for item in items:
+                        seen[canonical_id(item.id)] = item
+            except IncompleteListError:
+                if attempt == _SIGHTING_READS:
+                    raise
+            else:
+                break
+        return list(seen.values())
+
+    async def _read_into(self, items: dict[str, T], walk: Walk[T], concurrency: int, began: float) -> str:
+        """Read the list once, for a snapshot; return why it is certainly incomplete, or an empty string."""
+        try:
+            async with aclosing(self._read_pages(walk, concurrency, "raise", began, self.needed)) as pages:
+                async for page in pages:
+                    items.update((canonical_id(item.id), item) for item in page.items)
+        except IncompleteListError as error:
+            return error.message
+        if walk.items == len(items) and walk.counts == {len(items)}:
+            return ""
+        counts = ", ".join(map(str, sorted(walk.counts)))
+        return f"{walk.items} items came, {len(items)} of them different, and the server counted {counts}"
+
+    async def _read_pages(
         self,
+        walk: Walk[T],
         concurrency: int,
         on_invalid: OnInvalid,
-        max_pages: int,
-        began: float | None = None,
+        began: float | None,
         needed: tuple[str, ...] = (),
-    ) -> AsyncGenerator[_Raw[T], None]:
-        """Fetch the first page, learn how the list is paged, and go on.
+    ) -> AsyncGenerator[Page[T], None]:
+        """Fetch the first page, learn how the list is paged, and go on; yield each page before it is checked.
 
         The deadline is each page's own, or with `began` that of all of them.
         """
-        if concurrency < 1 or max_pages < 1:
+        if concurrency < 1 or walk.max_pages < 1:
             raise InvalidArgumentError("concurrency and max_pages must be at least 1")
         if on_invalid not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_invalid must be 'raise' or 'skip', not {on_invalid!r}")
         fetch = partial(self._fetch, on_invalid=on_invalid, began=began, needed=needed)
-        walk = _Walk(max_pages)
         raw = await fetch({}, 1)
-        walk.note(raw.page, raw.next_query)
-        yield raw
-        pages = raw.page.total_pages or 0
+        pages = min(raw.page.total_pages or 0, walk.max_pages)
         ahead: deque[asyncio.Task[_Raw[T]]] = deque()
         try:
+            yield walk.take(raw.page)
             while (query := raw.next_query) is not None:
+                walk.check_next(query)
                 number = raw.page.number + 1
                 if "page" in query and concurrency > 1:
-                    while len(ahead) < concurrency and number + len(ahead) <= max(number, min(pages, max_pages)):
+                    while len(ahead) < concurrency and number + len(ahead) <= max(number, pages):
                         later = number + len(ahead)
                         ahead.append(asyncio.create_task(fetch({"page": str(later)}, later)))
                     raw = await ahead[0]
                     ahead.popleft()
                 else:
                     raw = await fetch(query, number)
-                walk.note(raw.page, raw.next_query)
-                yield raw
+                yield walk.take(raw.page)
+            walk.check_end(raw.doubt)
         except PaginationError as error:
             error.items_so_far = walk.items
+            if error.method is None:
+                error.method, error.path, error.attempts = "GET", self._request({}).path, 1
             raise
         finally:
             for task in ahead:
@@ -188,14 +210,13 @@ class Lister(Generic[T]):
         began: float | None,
         needed: tuple[str, ...],
     ) -> _Raw[T]:
-        request = protocol.request_to("GET", self.collection, query=urlencode(query))
         try:
-            call = self.pipeline.call(request, self.options, began)
+            call = self.pipeline.call(self._request(query), self.options, began=began, operation=self.scope.operation)
             raw = await self.pipeline.send(call, lambda reply: self._read(reply, number, on_invalid, needed))
         except NotFoundError as error:
             if number == 1:
                 raise
-            gone = PageGoneError(f"page {number} is gone: the list shrank while it was read")
+            gone = IncompleteListError(f"page {number} is gone: the list shrank while it was read")
             gone.method, gone.path, gone.attempts, gone.waited = (
                 error.method,
                 error.path,
@@ -207,17 +228,27 @@ class Lister(Generic[T]):
             return raw
         raise gone
 
+    def _request(self, query: dict[str, str]) -> Request:
+        return protocol.request_to("GET", self.collection, query=urlencode(query))
+
     def _read(self, reply: Reply, number: int, on_invalid: OnInvalid, needed: tuple[str, ...]) -> _Raw[T]:
         envelope: convert.Envelope = convert.structure(protocol.json_of(reply), convert.Envelope)
-        if envelope.meta.page not in (None, number):
-            raise _contradiction(number, f"page {number} was asked for and page {envelope.meta.page} came")
+        meta = envelope.meta
+        if meta.page not in (None, number):
+            raise contradiction(number, f"page {number} was asked for and page {meta.page} came")
+        if meta.next_page not in (None, number + 1):
+            raise contradiction(number, f"meta.next_page is {meta.next_page}")
         items, invalid = convert.structure_all(envelope.results, self.model, skip_invalid=on_invalid == "skip")
         convert.check_shown(envelope.results, needed)
         for error in invalid:
             error.status = reply.status
             _log.warning("%s, page %d: left out what can't be read: %s", self.collection, number, error)
         page = Page(number, tuple(items), envelope.count, envelope.total_pages, tuple(invalid))
-        return _Raw(page, self._next_query(envelope.next, number), Reply(reply.status, reply.raw_headers, b""))
+        queries = [self._next_query(link, number) for link in envelope.next_links]
+        if queries != queries[:1] * len(queries):
+            raise contradiction(number, "links.next and next lead to different pages")
+        next_query = queries[0] if queries else None
+        return _Raw(page, next_query, "" if next_query else doubt_of_end(envelope, number))
 
     def _next_query(self, link: str | None, number: int) -> dict[str, str] | None:
         """What to ask for next, out of a link; the rest of the link is looked at only to warn."""
@@ -230,7 +261,7 @@ class Lister(Generic[T]):
             parts = urlsplit(link)
             host = parts.hostname
         except ValueError:
-            raise _contradiction(number, "links.next is not a URL") from None
+            raise contradiction(number, "links.next is not a URL") from None
         ours = urlsplit(self.pipeline.transport.origin).hostname
         if host and host != ours and not {host, ours} <= _LOOPBACK and host not in self._warned:
             self._warned.add(host)
@@ -240,59 +271,6 @@ class Lister(Generic[T]):
             return {"cursor": cursor[0]}
         page = (query.get("page") or [""])[0]
         if page != str(number + 1):
-            raise _contradiction(number, f"links.next leads to page {page!r}, not to page {number + 1}")
+            raise contradiction(number, f"links.next leads to page {page!r}, not to page {number + 1}")
         self._places.add(place)
         return {"page": page}
-
-
-def _may_hide(items: Mapping[str, T], first: _Raw[T] | None) -> bool:
-    """Whether an item may have been missed although the count is right.
-
-    While pages are read, a delete moves what comes after it up by one, so that an item slips from a page that is
-    still to come to one that was read; a create makes up for the count. So one page hides nothing, nor do several
-    when nothing among them is new.
-    """
-    if first is None or first.next_query is None:
-        return False
-    date = protocol.date_of(first.reply)
-    if date is None:
-        return True  # who knows
-    since = date - _CLOCK_STEP
-    times: Iterable[datetime | None] = (getattr(item, "created_at", None) for item in items.values())
-    return any(time is None or time >= since for time in times)
-
-
-class PageGoneError(PaginationError):
-    """A page past the end of a list that was longer a moment ago."""
-
-
-class _Walk:
-    """The way through a list: it must lead on, and end."""
-
-    def __init__(self, max_pages: int) -> None:
-        self._max_pages = max_pages
-        self._cursors: set[str] = set()
-        self.items = 0
-
-    def note(self, page: Page[T], next_query: dict[str, str] | None) -> None:
-        """Take a page in.
-
-        Raises:
-            PaginationError: When the next one was read already, or is one too many.
-        """
-        self.items += len(page.items)
-        if next_query is None:
-            return
-        if page.number >= self._max_pages:
-            raise _contradiction(page.number, f"the list goes on after max_pages={self._max_pages} pages")
-        cursor = next_query.get("cursor")
-        if cursor is not None:
-            if cursor in self._cursors:
-                raise _contradiction(page.number, "links.next leads back to a page that was read already")
-            self._cursors.add(cursor)
-
-
-def _contradiction(number: int, reason: str) -> PaginationError:
-    error = PaginationError(f"the list can't be read on from page {number}: {reason}")
-    error.page = number
-    return error

@@ -1,10 +1,11 @@
-"""How one call travels: admission -> transport -> protocol -> retry. This is where they meet.
+"""How one call is sent: admission -> transport -> protocol -> retry decision.
 
-Nothing is held while a call sleeps: no connection, no place in the limit.
+A call holds no connection and no permit during a backoff or a cooldown.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -14,21 +15,26 @@ from attrs import evolve
 from secoda_async._engine import protocol
 from secoda_async._engine.admission import Admission
 from secoda_async._engine.credentials import Credentials
-from secoda_async._engine.journey import SPENT, Call, Check, Journey, StoppedError
+from secoda_async._engine.journey import Call, Journey, Precondition
+from secoda_async._engine.ledger import Ledger
 from secoda_async._engine.lifetime import Lifetime, TimeUpError
 from secoda_async._engine.limits import RateLimiter
-from secoda_async._engine.locks import KeyedLocks, Turn
+from secoda_async._engine.locks import KeyedLocks
+from secoda_async._engine.loops import check_event_loop
 from secoda_async._engine.notices import Notices
+from secoda_async._engine.operation import Operation, OperationCancelledError
 from secoda_async._engine.protocol import Reply, Request
-from secoda_async._engine.recent import RecentIds, UnderWay
 from secoda_async._engine.retry import RetryBudget, tried_again
-from secoda_async._engine.retry_table import Step, next_step, outcome_unknown
+from secoda_async._engine.retry_table import is_refusal, outcome_unknown, starts_cooldown
 from secoda_async._engine.transport import Transport, Wire
 from secoda_async.clock import Clock
 from secoda_async.config import CallOptions, Secret
 from secoda_async.errors import (
     ClientClosedError,
+    ConfigurationError,
+    OutcomeUnknownError,
     RateLimitError,
+    RequestTimeoutError,
     ResponseError,
     SecodaError,
     TransportError,
@@ -58,20 +64,25 @@ class Pipeline:
         self.transport = transport
         self._credentials = credentials
         self._budget = RetryBudget(retry_budget)
-        self.created = RecentIds()
-        """Groups that this client has created: not what another create's lost answer was about."""
-        self.creating = UnderWay()
-        """The names of groups that this client is creating just now."""
+        self.ledger = Ledger(clock)
+        """What this client has written lately."""
         self._locks = KeyedLocks()
         self._slashes: dict[str, bool] = {}
         self._notices = Notices(clock, on_event)
         self._admission = Admission(limiter, clock=clock, lifetime=self.lifetime, notices=self._notices, window=window)
 
     def call(
-        self, request: Request, options: CallOptions, began: float | None = None, check: Check | None = None
+        self,
+        request: Request,
+        options: CallOptions,
+        *,
+        began: float | None = None,
+        precondition: Precondition | None = None,
+        operation: Operation | None = None,
     ) -> Call:
-        """A call that begins now, or is part of an operation that began before."""
-        return Call(request, options, self.clock.now() if began is None else began, check)
+        """Return a call that begins now, or with `began` one of an operation that began before."""
+        check_event_loop()
+        return Call(request, options, self.clock.now() if began is None else began, precondition, operation)
 
     def send(self, call: Call, read: Callable[[Reply], T]) -> Coroutine[Any, Any, T]:
         """Send the request, again if that is safe and worth it, and return what `read` makes of the answer.
@@ -87,7 +98,7 @@ class Pipeline:
             return await self._travel(call, read)
 
     async def _travel(self, call: Call, read: Callable[[Reply], T]) -> T:
-        journey = Journey(call.request, call.options, call.began, call.check)
+        journey = Journey.of(call)
         try:
             try:
                 result = await self._attempt(journey, read)
@@ -106,56 +117,76 @@ class Pipeline:
             )
         except SecodaError as error:
             final = journey.placed(error)
-        except StoppedError:  # between two attempts
+        except OperationCancelledError:  # between two attempts
             last = journey.last_failure
             if last is None or (isinstance(last, RateLimitError) and not journey.is_unclear):
-                raise  # nothing was tried
+                raise  # nothing was executed
             final = journey.placed(last)
         finally:
-            if (spent := SPENT.get()) is not None:
-                spent.attempts += journey.attempts
-                spent.waited += journey.waited
-        if next_step(call.request.method, final) is Step.UNKNOWN:
-            final = journey.placed(outcome_unknown(call.request, final))
-        raise final
+            if call.operation is not None:
+                call.operation.attempts += journey.attempts
+                call.operation.waited += journey.waited
+        raise self._final(journey, call, final)
 
-    async def in_turn(self, key: str, call: Call) -> Turn:
-        """Take a lock that calls on the same thing share, to hold in a `with`; waiting for it ends at the deadline."""
-        if (turn := self._locks.take(key)) is not None:
-            return turn
-        journey = Journey(call.request, call.options, call.began)
-        try:
-            return await self._admission.in_time(journey, self._locks.acquire(key))
-        except SecodaError as error:
-            raise journey.placed(error) from None
+    def _final(self, journey: Journey, call: Call, error: SecodaError) -> SecodaError:
+        """Return the error that a call ends with: `OutcomeUnknownError` when a write may have been executed."""
+        is_post = call.request.method == "POST"
+        if not journey.is_unclear or isinstance(error, OutcomeUnknownError):
+            return error
+        if not is_post and is_refusal(error):  # the server refuses what it was sent before, too
+            if call.operation is not None:
+                call.operation.may_have_written = False
+            return error
+        if not is_post and isinstance(error, ResponseError):
+            return error  # it shows what came in place of the object
+        return journey.placed(outcome_unknown(call.request, error))
+
+    @asynccontextmanager
+    async def lock(self, key: str, call: Call) -> AsyncGenerator[None, None]:
+        """Hold a lock that calls on the same thing share; waiting for it ends at the deadline of `call`."""
+        if (turn := self._locks.take(key)) is None:
+            journey = Journey.of(call)
+            try:
+                turn = await self._admission.in_time(journey, self._locks.acquire(key))
+            except SecodaError as error:
+                raise journey.placed(error) from None
+        with turn:
+            yield
 
     async def pause(self, call: Call, seconds: float) -> None:
-        """Sleep between two requests of an operation, unless the deadline comes first."""
+        """Sleep between two requests of an operation.
+
+        Raises:
+            DeadlineExceededError: Immediately, when the deadline comes first.
+            OperationCancelledError: When the operation is cancelled meanwhile.
+        """
         if seconds > 0:
-            await self._admission.wait(Journey(call.request, call.options, call.began), seconds, "backoff")
+            await self._admission.wait(Journey.of(call), seconds, "backoff")
 
     async def _attempt(self, journey: Journey, read: Callable[[Reply], T]) -> T:
         """One request and its answer; one more when only the trailing slash or the key was wrong."""
         while True:
             key = self._credentials.known
             if key is None:
-                key = await self._admission.in_time(journey, self._credentials.key())
+                key = await self._asked(journey, self._credentials.key())
             reply = await self._send(journey, key)
-            if reply.status < 300:  # noqa: PLR2004
+            is_success = 200 <= reply.status < 300  # noqa: PLR2004
+            if is_success:
                 try:
                     return read(reply)
                 except ResponseError:
                     pass  # and once more, without the key
             reply = protocol.scrubbed(reply, key)  # an echo of it would show in errors, and in these frames' locals
-            if reply.status < 300:  # noqa: PLR2004
-                return _read(reply, read)
+            if is_success:
+                return _read(journey, reply, read)
             if self._learns_slash(journey, reply) or await self._renews_key(journey, reply, key):
                 continue
-            if reply.status == 404 and journey.request.method == "DELETE" and journey.is_unclear:  # noqa: PLR2004
-                return read(Reply(404, reply.raw_headers, b""))  # an attempt before this one did it
             failed = protocol.failure(journey.request, reply, datetime.now(UTC))
-            if next_step(journey.request.method, failed) is Step.PAUSE:
-                await self._admission.close_gate(journey.request.method, failed)
+            if journey.request.method == "DELETE" and journey.is_unclear and protocol.is_absence(failed):
+                return read(Reply(404, reply.raw_headers, b""))  # an earlier attempt deleted it
+            journey.note_failure(failed)
+            if starts_cooldown(failed):
+                await self._admission.close_gate(journey, failed)
             raise failed
 
     # --- on the wire -------------------------------------------------------------------------------------------
@@ -163,15 +194,17 @@ class Pipeline:
     async def _send(self, journey: Journey, key: Secret) -> Reply:
         method = journey.request.method
         slots = self.transport.slots()
-        if not self._admission.let_through_at_once(journey, slots):
-            await self._admission.let_through(journey, slots)
+        await self._admission.let_through(journey, slots)
         wire = Wire()
+        reply: Reply | None = None
         try:
-            return await self._exchange(journey, key, wire)
+            reply = await self._exchange(journey, key, wire)
+            return reply
         finally:
             slots.release(method)
-            if method != "GET" and (spent := SPENT.get()) is not None:
-                spent.may_have_written |= wire.maybe_sent
+            is_refused = reply is not None and 300 <= reply.status < 500  # noqa: PLR2004
+            if method != "GET" and journey.operation is not None and wire.maybe_sent and not is_refused:
+                journey.operation.may_have_written = True
             if (permit := journey.permit) is not None:
                 await permit.release(sent=wire.maybe_sent)
 
@@ -189,7 +222,7 @@ class Pipeline:
             )
         except TimeUpError:
             failed = journey.timed_out(maybe_sent=wire.maybe_sent, is_deadline=left is not None and left <= timeout)
-        except (TransportError, ClientClosedError) as error:
+        except (TransportError, ClientClosedError, ConfigurationError, ResponseError) as error:
             failed = error
         except asyncio.CancelledError as cancelled:
             seconds = self.clock.now() - began
@@ -200,8 +233,8 @@ class Pipeline:
             self._notices.attempt(request, journey.attempts, reply.status, self.clock.now() - began, None)
             return reply
         self._notices.attempt(request, journey.attempts, None, self.clock.now() - began, failed)
-        if isinstance(failed, ClientClosedError) and request.method == "POST" and wire.maybe_sent:
-            failed = outcome_unknown(request, failed)
+        if request.method != "GET" and wire.maybe_sent:
+            journey.is_unclear = True
         raise failed
 
     def _canonical(self, request: Request) -> Request:
@@ -223,17 +256,36 @@ class Pipeline:
         if reply.status != 401 or journey.has_renewed:  # noqa: PLR2004
             return False
         journey.has_renewed = True
-        return await self._admission.in_time(journey, self._credentials.renew(key))
+        return await self._asked(journey, self._credentials.renew(key))
+
+    async def _asked(self, journey: Journey, question: Awaitable[T]) -> T:
+        """Await an answer of the api_key callable for `timeout` at most, as an attempt."""
+        left = journey.left(self.clock.now())
+        timeout = journey.options.timeout
+        if left is not None and left <= timeout:
+            return await self._admission.in_time(journey, question)
+        try:
+            return await self.lifetime.bounded(question, timeout)
+        except TimeUpError:
+            failed = RequestTimeoutError(f"the api_key callable gave no key within {timeout:g} s (timeout)")
+        failed.maybe_sent = False
+        raise failed
 
     async def _back_off(self, journey: Journey, seconds: float) -> None:
         if seconds > 0:
             await self._admission.wait(journey, seconds, "backoff")
 
 
-def _read(reply: Reply, read: Callable[[Reply], T]) -> T:
-    """What a 2xx says; when that is not what it should be, the error shows its body."""
+def _read(journey: Journey, reply: Reply, read: Callable[[Reply], T]) -> T:
+    """Return the meaning of a 2xx; an error shows the body."""
     try:
         return read(reply)
     except ResponseError as error:
-        error.status, error.body = reply.status, protocol.shown(reply.body)
-        raise
+        if not protocol.is_cut_short(reply):
+            error.status, error.body = reply.status, protocol.shown(reply.body)
+            journey.note_failure(error)
+            raise
+        reason = error.message
+    cut_short = TransportError(f"the answer ended early: {reason}")
+    journey.note_failure(cut_short)
+    raise cut_short

@@ -10,17 +10,19 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from string import ascii_letters, digits
 from typing import Any, Final, cast
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from attrs import frozen
 
 from secoda_async._engine import convert
+from secoda_async._engine.redaction import redact_bytes
 from secoda_async.config import API_PREFIX, Secret
 from secoda_async.errors import (
     STATUS_ERRORS,
     APIError,
     BadRequestError,
     InvalidArgumentError,
+    NotFoundError,
     RedirectError,
     ResponseError,
     SecodaError,
@@ -32,9 +34,6 @@ BODY_SHOWN: Final = 2000
 
 LIMITED: Final = frozenset({"POST", "PUT", "PATCH"})
 """The methods that share thirty calls a minute (documented)."""
-
-METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""The methods that `request` sends."""
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -128,27 +127,6 @@ def request_to(
     return Request(method, path, query, body, route, name)
 
 
-def raw_path(path: str) -> str:
-    """Check the path of `SecodaClient.request` and put it below the API's prefix.
-
-    Raises:
-        InvalidArgumentError: When it is a URL, leaves the API, or carries a query.
-    """
-    if not path.strip("/"):
-        raise InvalidArgumentError(f"path must name an endpoint below {API_PREFIX}, such as 'tag', not {path!r}")
-    if "://" in path or path.startswith("//") or "\\" in path:
-        raise InvalidArgumentError("path must be below the API, not a URL: the key goes to the configured host only")
-    if "?" in path or "#" in path:
-        raise InvalidArgumentError("path must have no query: pass it as params={...}")
-    if not path.isprintable():
-        raise InvalidArgumentError("path must have no control or invisible characters")
-    trimmed = path.removeprefix("/").removeprefix(f"{API_PREFIX[1:]}/")
-    segments = [unquote(segment) for segment in trimmed.split("/")]
-    if any(segment in (".", "..") or "/" in segment or "\\" in segment for segment in segments):
-        raise InvalidArgumentError(f"path {path!r} must not contain '.' or '..' segments or encoded slashes")
-    return f"{API_PREFIX}/" + quote(trimmed, safe="/-._~!$&'()*+,;=:@%")
-
-
 # --- what came back --------------------------------------------------------------------------------------------
 
 
@@ -170,9 +148,32 @@ def failure(request: Request, reply: Reply, now: datetime) -> SecodaError:
     error.body = shown(reply.body)
     error.request_id = next((error.headers[name] for name in _REQUEST_IDS if name in error.headers), None)
     error.retry_after = retry_after(reply, now)
+    if isinstance(error, NotFoundError):
+        is_ours = type(payload) is dict and isinstance(cast("dict[str, object]", payload).get("detail"), str)
+        error.is_missing_route = not is_ours
     if isinstance(error, BadRequestError) and type(payload) is dict:
         error.fields = _fields(cast("dict[str, object]", payload))
     return error
+
+
+def is_absence(error: SecodaError) -> bool:
+    """Return whether an error says that the object does not exist: a 404 in the API's own JSON.
+
+    Another 404 comes from a gateway or names a missing route.
+    """
+    return isinstance(error, NotFoundError) and not error.is_missing_route
+
+
+def check_deleted(reply: Reply) -> None:
+    """Check the answer to a DELETE.
+
+    Raises:
+        ResponseError: When it is not a 200 or 204 with an empty body: a login page, an error, a list, 202.
+    """
+    if reply.status in (200, 204) and not reply.body.strip():
+        return
+    kind = "a body" if reply.body.strip() else "no body"
+    raise ResponseError(f"DELETE was answered with {reply.status} and {kind} in place of 204: it may not be deleted")
 
 
 def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
@@ -193,18 +194,27 @@ def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
     raise ResponseError(f"the answer is not JSON, got {kind}: is base_url the API's, not the web page's?")
 
 
+def is_cut_short(reply: Reply) -> bool:
+    """Whether a body that can't be used is empty, or JSON that stops before its end: the connection broke on the way.
+
+    The length that was announced proves nothing: there may be none, and a proxy counts what it has received.
+    """
+    if reply.status in (204, 205):
+        return False
+    try:
+        reply.body.decode()
+        convert.parse(reply.body)
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    except ValueError as error:
+        return not reply.body.strip() or "end of data" in str(error)
+    return False
+
+
 def scrubbed(reply: Reply, key: Secret) -> Reply:
     """The reply without the key, should the server (or a proxy's error page) have echoed it."""
-    quoted = convert.dump(str(key))[1:-1]
-    forms = {key.encode(), quoted, quoted.replace(b"/", rb"\/"), quote(key, safe="").encode()}  # plain, JSON's, URL's
-
-    def clean(text: bytes) -> bytes:
-        for form in forms:
-            text = text.replace(form, b"***")
-        return text
-
-    headers = [(name, clean(value)) for name, value in reply.raw_headers]
-    return Reply(reply.status, headers, clean(reply.body))
+    headers = [(redact_bytes(name, key), redact_bytes(value, key)) for name, value in reply.raw_headers]
+    return Reply(reply.status, headers, redact_bytes(reply.body, key))
 
 
 def shown(body: bytes) -> str:
@@ -233,16 +243,34 @@ def _reason(reply: Reply, payload: object) -> str:
 
 
 def _fields(payload: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
-    return {
-        name: tuple(map(_message, cast("list[object]", value))) if type(value) is list else (_message(value),)
-        for name, value in payload.items()
-    }
+    """Return messages by field, of DRF's `{"name": [...]}` or FastAPI's `{"detail": [{"loc": [...], "msg": ...}]}`."""
+    fields: dict[str, tuple[str, ...]] = {}
+    for name, value in payload.items():
+        for item in cast("list[object]", value) if type(value) is list else [value]:
+            field, message = _located(item) or (name, _message(item))
+            fields[field] = (*fields.get(field, ()), message)
+    return fields
+
+
+def _located(item: object) -> tuple[str, str] | None:
+    """Split an item that names its own field, as `loc`, from its message, `msg`."""
+    if type(item) is not dict:
+        return None
+    parts = cast("dict[str, object]", item)
+    place, message = parts.get("loc"), parts.get("msg")
+    if not isinstance(place, list) or not place or not isinstance(message, str):
+        return None
+    names = [_message(name) for name in cast("list[object]", place)]
+    return ".".join(names[1:] if names[0] in ("body", "query", "path") else names) or names[0], message
 
 
 def _message(value: object) -> str:
+    """A string as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
     try:
-        return str(value)
-    except RecursionError:  # JSON may be nested deeper than Python shows
+        return convert.dump(value).decode()
+    except InvalidArgumentError:  # JSON may be nested deeper than it can be written
         return "..."
 
 

@@ -1,4 +1,4 @@
-"""The retry table: what to do after each failure of each kind of call. docs/resiliency.md is tested against it."""
+"""The retry table: what follows each failure of each kind of call. docs/resiliency.md is tested against it."""
 
 import enum
 from typing import Final
@@ -8,54 +8,90 @@ from secoda_async.errors import APIError, OutcomeUnknownError, ResponseError, Se
 
 
 class Step(enum.Enum):
-    """What to do about a failed attempt."""
+    """What follows a failed attempt."""
 
     RAISE = "raise"
-    """Trying again would change nothing."""
+    """Another attempt would change nothing."""
     RETRY = "retry"
     """Try again after a backoff."""
     PAUSE = "pause"
-    """Every call of this class waits as long as the server asks; then try again."""
+    """Start a cooldown for every call of this class, then try again."""
     UNKNOWN = "unknown"
-    """The write may have happened and must not be sent again."""
+    """The create may have been executed and must not be sent again."""
 
 
-def next_step(method: str, error: SecodaError) -> Step:
-    """What to do after a failure of a call with this method.
-
-    PATCH, PUT and DELETE are repeated after an unclear failure, because the same request again has the same
-    effect. A POST would make a second group: it is repeated only when the first was certainly not carried out.
-    """
-    if isinstance(error, TransportError):
-        if not error.maybe_sent:
-            return Step.RETRY
-    elif isinstance(error, APIError):
-        if error.status == 429 or (error.status == 503 and error.retry_after is not None):  # noqa: PLR2004
-            return Step.PAUSE
-        if error.status not in UNCLEAR_STATUSES:
-            return Step.RAISE
-    elif not (isinstance(error, ResponseError) and method == "POST"):
-        return Step.RAISE
-    return Step.UNKNOWN if method == "POST" else Step.RETRY
+NOT_RECEIVED: Final = 408
+"""The server got no whole request (RFC 9110, 15.5.9). Some servers write it on an idle connection that was kept, where
+the next request finds it. A POST has a connection of its own, so that a 408 is about the POST itself."""
 
 
 UNCLEAR_STATUSES: Final = frozenset({500, 502, 503, 504, *range(520, 528), 530})
-"""Statuses after which a write may or may not have been carried out: the framework's own failure, the gateway's
-in front of it, and 52x, with which one well-known gateway says the same."""
+"""Statuses after which a write may have been executed: the framework's own failure, a gateway's (a 503 with
+Retry-After too: some send it although the origin has executed the request), and 52x of one well-known gateway."""
+
+_REFUSALS: Final = frozenset({400, 404, 422})
+"""Statuses that refuse the request itself: the same request was refused before, whatever became of its answer."""
 
 
-_NOT_LOOKED_FOR: Final = ". It was not sent again; look for it before you repeat it, or use on_unknown='reconcile'"
+def starts_cooldown(error: SecodaError) -> bool:
+    """Return whether the server asks every call of the class to wait: 429, or 503 with Retry-After."""
+    if not isinstance(error, APIError):
+        return False
+    return error.status == 429 or (error.status == 503 and error.retry_after is not None)  # noqa: PLR2004
 
 
-def outcome_unknown(request: Request, cause: SecodaError) -> OutcomeUnknownError:
-    """The error for a create that may have happened."""
-    subject = "this POST" if request.name is None else f"the group {request.name!r}"
-    error = OutcomeUnknownError(f"whether {subject} was created is not known: {cause.message}{_NOT_LOOKED_FOR}")
+def is_unclear(method: str, error: SecodaError) -> bool:
+    """Return whether the server may have executed a request that failed in this way."""
+    if method == "GET":
+        return False
+    if isinstance(error, TransportError):
+        return error.maybe_sent
+    if isinstance(error, APIError):
+        return error.status in UNCLEAR_STATUSES
+    return isinstance(error, ResponseError)
+
+
+def is_refusal(error: SecodaError) -> bool:
+    """Return whether the server refused the content or the target of the request."""
+    return isinstance(error, APIError) and error.status in _REFUSALS
+
+
+def next_step(method: str, error: SecodaError) -> Step:
+    """Return what follows a failure of a call with this method.
+
+    PATCH, PUT and DELETE are repeated after an unclear failure, because the same request again has the same
+    effect. A POST would make a second group: it is repeated only when the first was certainly not executed.
+    """
+    if method == "POST" and is_unclear(method, error):
+        return Step.UNKNOWN
+    if starts_cooldown(error):
+        return Step.PAUSE
+    if isinstance(error, TransportError):
+        return Step.RETRY
+    if not isinstance(error, APIError):
+        return Step.RAISE
+    is_not_received = error.status == NOT_RECEIVED and method != "POST"
+    return Step.RETRY if is_not_received or error.status in UNCLEAR_STATUSES else Step.RAISE
+
+
+def outcome_unknown(request: Request, cause: SecodaError, note: str = "") -> OutcomeUnknownError:
+    """Return the error for a write that may have been executed.
+
+    Args:
+        request: What was sent.
+        cause: Why no clear answer came.
+        note: The result of a search for the group; without it, the error advises one.
+    """
+    if request.method != "POST":
+        subject = f"this {request.method} was executed"
+        advice = "read the object before you repeat it"
+    elif request.name is None:
+        subject = "this POST was executed"
+        advice = "it was not sent again; check before you repeat it"
+    else:
+        subject = f"the group {request.name!r} was created"
+        advice = "it was not sent again; look for it before you repeat it, or use on_unknown='reconcile'"
+    error = OutcomeUnknownError(f"whether {subject} is not known: {cause.message}; {note or advice}")
     error.name = request.name
     error.__cause__ = cause
     return error
-
-
-def looked_for(unknown: OutcomeUnknownError, what: str) -> None:
-    """Say what came of looking for it, in place of the advice to do so."""
-    unknown.message = f"{unknown.message.removesuffix(_NOT_LOOKED_FOR)}; {what}"

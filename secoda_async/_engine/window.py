@@ -5,12 +5,31 @@ from collections.abc import Iterable
 from math import inf
 from typing import Final, Self
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from secoda_async.config import RateLimit
 
 _LONGEST_PAUSE: Final = 86_400.0
-"""Seconds: one bad header must not close a gate for good."""
+"""Seconds: a safety net. `_LONGEST_COOLDOWN` in admission.py caps an absurd `Retry-After` far earlier."""
+
+_PROBE: Final = 1.0
+"""Seconds that other calls wait for the first one after a cooldown that was shorter than the server asked."""
+
+_FEW_IN_FLIGHT: Final = 4
+"""Calls that may be in flight while the window is unknown: so many 429s at most, when others have used it up."""
+
+
+@frozen
+class Usage:
+    """The permits of a window that are taken; all times are seconds from now."""
+
+    free_in: tuple[float, ...] = ()
+    """For each answered call: the time until its permit is free."""
+    in_flight: int = 0
+    opens_in: float = 0.0
+    """Time until the cooldown ends."""
+    spaced_for: float = 0.0
+    """Time until calls are no longer evenly spaced."""
 
 
 @define(eq=False, repr=False)
@@ -20,11 +39,25 @@ class Gate:
     window: float
     """Seconds to stay closed when the server does not say."""
     _opens_at: float = field(default=-inf, init=False)
+    _must_probe: bool = field(default=False, init=False)
 
-    def pause(self, seconds: float | None, now: float) -> float:
-        """Stay closed for so many seconds from now; never shortens. Returns the seconds until it opens."""
+    def pause(self, seconds: float | None, now: float, *, is_capped: bool = False) -> float:
+        """Stay closed for so many seconds from now; never shortens. Returns the seconds until it opens.
+
+        `is_capped` says that the server asked for more: then one call probes first.
+        """
         self._opens_at = max(self._opens_at, now + self.pause_of(seconds))
+        self._must_probe = is_capped
         return self.delay(now)
+
+    def try_pass(self, now: float) -> bool:
+        """Return whether a call may start now. If it is a probe, the others wait for it a moment."""
+        if self.delay(now) > 0:
+            return False
+        if self._must_probe:
+            self._must_probe = False
+            self._opens_at = now + _PROBE
+        return True
 
     def pause_of(self, seconds: float | None) -> float:
         """The pause that is kept when so many seconds are asked for."""
@@ -40,9 +73,13 @@ class Window:
 
     After a 429 nothing starts until the pause is over, and then one call after the other, evenly spaced,
     until a full window has passed without another: a 429 means that somebody else spends the same budget.
+
+    A window that is not known (`is_known=False`) starts slowly: other processes may have used permits that the server
+    still counts. Until one window has passed since the first call, few calls are in flight at a time, so that few
+    are refused before the first 429 arrives.
     """
 
-    def __init__(self, limit: RateLimit) -> None:
+    def __init__(self, limit: RateLimit, *, is_known: bool = True) -> None:
         self.limit = limit
         self.gate = Gate(limit.per_seconds)
         self.in_flight = 0
@@ -50,6 +87,10 @@ class Window:
         """When each place that was used comes free, in order."""
         self._spaced_until = -inf
         self._last_start = -inf
+        self._known_at = -inf if is_known else inf
+        """When all that others used before the first call is free again; infinity before the first call."""
+        self._others = frozenset[float]()
+        """The moments in `_free_at` at which permits of other processes are free."""
 
     @classmethod
     def seen(
@@ -80,11 +121,38 @@ class Window:
             self.limit = RateLimit(min(limit.places, self.limit.places), per_seconds=seconds)
             self.gate.window = seconds
             self._free_at = deque(moment + max(0.0, longer) for moment in self._free_at)
+            self._known_at += max(0.0, longer)
+
+    def know(self) -> None:
+        """End the slow start: somebody else knows what is used."""
+        self._known_at = -inf
+
+    def usage(self, now: float) -> Usage:
+        """What this process uses, and not what `add` added."""
+        self.free(now)
+        return Usage(
+            free_in=tuple(moment - now for moment in self._free_at if moment not in self._others),
+            in_flight=self.in_flight,
+            opens_in=self.gate.delay(now),
+            spaced_for=max(0.0, self._spaced_until - now),
+        )
+
+    def add(self, usage: Usage, now: float) -> None:
+        """Count what other processes use, too."""
+        in_flight = [self.limit.per_seconds] * usage.in_flight  # each was answered now at the latest
+        others = [now + seconds for seconds in (*usage.free_in, *in_flight)]
+        self._free_at = deque(sorted([*self._free_at, *others]))
+        self._others = self._others.union(others)
+        if usage.opens_in > 0:
+            self.pause(usage.opens_in, now)
+        if usage.spaced_for > 0:
+            self._spaced_until = max(self._spaced_until, now + usage.spaced_for)
 
     def take(self, now: float) -> None:
         """A call starts."""
         self.in_flight += 1
         self._last_start = now
+        self._known_at = min(self._known_at, now + self.limit.per_seconds)
 
     def give_back(self, now: float, *, sent: bool) -> None:
         """A call is over: its place is free a window later, or at once when it was never sent."""
@@ -113,10 +181,12 @@ class Window:
         wait = self._place_in(0, now)
         if now < self._spaced_until:
             wait = max(wait, self.gate.delay(now), self._last_start + self._spacing - now)
+        if self.in_flight >= max(_FEW_IN_FLIGHT, self.limit.places // 8):
+            wait = max(wait, self._known_at - now)
         return wait
 
     def wait_of(self, ahead: int, now: float) -> float:
-        """Seconds that a call waits which has so many ahead of it."""
+        """Seconds that a call waits which has so many ahead of it. In a slow start, answers are taken for prompt."""
         if now >= self._spaced_until:
             rounds, place = divmod(ahead, self.limit.places)
             return self._place_in(place, now) + rounds * self.limit.per_seconds

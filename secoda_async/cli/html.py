@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from secoda_async import AttemptEvent, Change, Outcome, Plan, RateLimit, Report, __version__
 from secoda_async.cli import timeline
-from secoda_async.cli.screen import at_least, duration
+from secoda_async.cli.screen import duration, estimate
 from secoda_async.cli.timeline import Recorder
 from secoda_async.models import UNSET
 from secoda_async.reconcile import words
@@ -60,7 +60,7 @@ def plan_page(plan: Plan, source: str, host: str) -> str:
             ("unchanged", plan.unchanged, ""),
             ("not managed", plan.unmanaged, ""),
         ],
-        takes="" if plan.is_empty else f"{plan.writes} writes, {at_least(plan.seconds)}.",
+        takes="" if plan.is_empty else f"{estimate(plan)}.",
         digest="" if plan.is_empty else plan.digest,
         breaches=[breach.message for breach in plan.breaches],
         approve=f"--approve {plan.digest}",

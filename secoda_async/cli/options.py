@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from attrs import define
 from cyclopts import Group, Parameter
 
-from secoda_async import Event, SecodaClient, TransportError
+from secoda_async import Event, SecodaClient, SlidingWindowLimiter, TransportError
+from secoda_async._engine.window_file import share_window
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.cli.interrupts import Stops, raised_at_once
+from secoda_async.config import key_source
 from secoda_async.reconcile.escape import printable
 from secoda_async.reconcile.input_file import FileTooLargeError, read_bytes
 
@@ -98,6 +100,8 @@ class Connection(Output):
                 on_event=on_event,
                 trust_env=self.trust_env,
             )
+            if isinstance(client.limiter, SlidingWindowLimiter):
+                share_window(client.limiter, client.origin, key_source(key))
             yield await opened.enter_async_context(client)
 
     @asynccontextmanager

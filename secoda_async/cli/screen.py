@@ -204,8 +204,12 @@ def show_plan(screen: Screen, plan: Plan, *, most: int | None = None, console: C
     for line in words.lines(plan, most=most):
         console.print(Padding(Text(line.text, style=_COLOURS.get(line.kind, "")), (0, 0, 0, line.indent), expand=False))
     if not plan.is_empty:
-        text = f"{plan.writes} writes, {at_least(plan.seconds)}; digest {plan.digest}"
-        console.print(Text(text, style="dim"))
+        console.print(Text(f"{estimate(plan)}; digest {plan.digest}", style="dim"))
+
+
+def estimate(plan: Plan) -> str:
+    """What a plan takes. A new process can't know what programs elsewhere wrote in the last minute, and says so."""
+    return f"{plan.writes} writes, {at_least(plan.seconds)} if no other program wrote in the last minute"
 
 
 def plan_text(plan: Plan) -> str:

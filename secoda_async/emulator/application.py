@@ -5,7 +5,8 @@ Follows what a Django REST Framework application was seen to answer (FACTS.md), 
 
 import hmac
 import re
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import attrs
@@ -24,12 +25,13 @@ from secoda_async.emulator.validation import InvalidError, parse_body
 from secoda_async.emulator.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from secoda_async.emulator.log import RecordedRequest
 
 THROTTLED = frozenset({"POST", "PUT", "PATCH"})
 NOT_FOUND = detail_answer(404, "Not found.")
+LOCAL_OFFSET = timedelta(hours=5)
 
 
 @attrs.frozen
@@ -82,15 +84,21 @@ class Application:
             sent: What else it carries.
             now: The time in seconds of the emulator's clock.
         """
+        accepted = self.accept(record, sent, now=now)
+        return accepted if isinstance(accepted, Answer) else self.call(accepted, record, sent)
+
+    def accept(self, record: "RecordedRequest", sent: Sent, *, now: float) -> Route | Answer:
+        """Count a request and return its route, or the answer that refuses it."""
         route = next((route for route in ROUTES if route.pattern.fullmatch(record.path)), None)
         if route is None:
             return html_answer(404)
         if self.switches.trailing_slash and not record.path.endswith("/"):
             # The framework appends the slash before any view, and so before the key is looked at.
             return Answer(301, headers=(("Location", _with_slash(record.target)),))
-        refusal = self._refusal(route, record, sent, now)
-        if refusal is not None:
-            return refusal
+        return self._refusal(route, record, sent, now) or route
+
+    def call(self, route: Route, record: "RecordedRequest", sent: Sent) -> Answer:
+        """Carry out a request that was accepted, and return the answer."""
         try:
             return self._call(route.kind, record, sent)
         except InvalidError as error:
@@ -131,10 +139,10 @@ class Application:
         if record.method not in {"GET", "HEAD"}:
             return self._write(subject, record, sent)
         if kind == "groups":
-            groups = self.workspace.visible_groups(after=switches.visible_after)
-            return self._list(groups, record, sent)
-        group = self.workspace.visible_group(subject, after=switches.visible_after)
-        return NOT_FOUND if group is None else json_answer(200, group)
+            groups = self.workspace.visible_groups(after=switches.visible_after, lag=switches.lists_lag)
+            return self._list([self._shown(group) for group in groups], record, sent)
+        group = self.workspace.visible_group(subject, after=switches.visible_after, lag=switches.reads_lag)
+        return NOT_FOUND if group is None else json_answer(200, self._shown(group))
 
     def _write(self, group_id: str, record: "RecordedRequest", sent: Sent) -> Answer:
         """Create, change or delete a group, and note it in the record."""
@@ -148,9 +156,29 @@ class Application:
         if record.body and sent.content_type != JSON_TYPE:
             return detail_answer(415, f'Unsupported media type "{sent.content_type}" in request.')
         payload = parse_body(record.body)
-        group = self.workspace.create(payload) if creates else self.workspace.update(group_id, payload)
+        collapse = self.switches.collapse_names
+        if creates:
+            group = self.workspace.create(payload, collapse=collapse)
+        else:
+            group = self.workspace.update(group_id, payload, collapse=collapse)
         record.applied, record.group_id = True, group["id"]
-        return json_answer(201 if creates else 200, group)
+        return json_answer(201 if creates else 200, self._shown(group))
+
+    def _shown(self, group: "Mapping[str, Any]") -> "Mapping[str, Any]":
+        """Return the group as answers show it."""
+        switches = self.switches
+        if switches.hide_pending:
+            users = self.workspace.users
+            members = [user_id for user_id in group["users"] if not users.get(user_id, {}).get("pending")]
+            group = {**group, "users": members}
+        if switches.created_at_shown == "absent":
+            group = {name: value for name, value in group.items() if name != "created_at"}
+        elif switches.created_at_shown == "null":
+            group = {**group, "created_at": None}
+        elif switches.created_at_shown == "local":
+            local = datetime.fromisoformat(group["created_at"]).replace(tzinfo=None) - LOCAL_OFFSET
+            group = {**group, "created_at": local.isoformat()}
+        return group
 
     def _list(self, items: "Sequence[object]", record: "RecordedRequest", sent: Sent) -> Answer:
         """Answer with a page of a list."""
@@ -159,6 +187,7 @@ class Application:
             url=(self.switches.link_origin or sent.origin) + record.path,
             cursor=self.switches.cursor_lists,
             literals=self.switches.docs_literals,
+            next_link=self.switches.next_link,
         )
         return json_answer(200, envelope(items, record.query, style))
 

@@ -156,9 +156,9 @@ class Calendar:
         self._last = max(self.now(), self._last + TICK)
         return timestamp(self._last)
 
-    def date_header(self) -> str:
-        """Return the time as the `Date` header of an answer."""
-        return format_datetime(self.now().replace(microsecond=0), usegmt=True)
+    def date_header(self, skew: float = 0.0) -> str:
+        """Return the time, `skew` seconds ahead, as the `Date` header of an answer."""
+        return format_datetime((self.now() + timedelta(seconds=skew)).replace(microsecond=0), usegmt=True)
 
 
 def timestamp(moment: datetime) -> str:

@@ -46,6 +46,7 @@ class Fault:
     stall: Literal["unread", "before", "after"] | None = None
     transform: Transform | None = None
     carry_out: bool | None = None
+    execute_after: float | None = None
     method: str | None = None
     path: str | None = None
     match: Match | None = None
@@ -74,6 +75,8 @@ class Fault:
             raise ValueError(f"a redirect needs a status from 300 to 399, not {self.status}")
         if not (math.isfinite(self.delay) and self.delay >= 0):
             raise ValueError(f"delay must be seconds from 0, not {self.delay}")
+        if self.execute_after is not None and not (math.isfinite(self.execute_after) and self.execute_after >= 0):
+            raise ValueError(f"execute_after must be seconds from 0, not {self.execute_after}")
         for name, number in (("cut", self.cut), ("skip", self.skip), ("times", self.times)):
             if number is not None and number < 0:
                 raise ValueError(f"{name} must not be negative, not {number}")
@@ -90,6 +93,16 @@ class Fault:
             raise ValueError("transform changes the real answer: it cannot be combined with status or body")
         if self.carry_out is not None and self.raw is None and self.status is None:
             raise ValueError("carry_out is only for raw and status: the other faults say it themselves")
+        if self.execute_after is not None and (self.carry_out is not None or not self._leaves_early):
+            raise ValueError(
+                'execute_after needs status, raw, drop="after", stall="before" or stall="after", and no carry_out'
+            )
+
+    @property
+    def _leaves_early(self) -> bool:
+        """Whether the client gets all that it will get without the request's being carried out."""
+        ends_early = self.drop == "after" or self.stall in {"before", "after"}
+        return ends_early or self.status is not None or self.raw is not None
 
     @property
     def carries_out(self) -> bool:
@@ -157,6 +170,7 @@ class Faults:
         stall: Literal["unread", "before", "after"] | None = None,
         transform: Transform | None = None,
         carry_out: bool | None = None,
+        execute_after: float | None = None,
         method: str | None = None,
         path: str | None = None,
         match: Match | None = None,
@@ -185,6 +199,9 @@ class Faults:
             transform: Change the JSON of the real answer (None where it has no body).
             carry_out: Whether a request answered by `status` or `raw` is carried out. By default `raw`
                 is, `status` is not.
+            execute_after: Seconds of the emulator's clock after which the request is carried out although the
+                client had its `status`, `raw` bytes, `drop="after"` or `stall` before: a gateway that gave up
+                on a server that goes on. The write counts for the limit when it arrives.
 
         Which requests it strikes:
 
@@ -213,6 +230,7 @@ class Faults:
             stall=stall,
             transform=transform,
             carry_out=carry_out,
+            execute_after=execute_after,
             method=method,
             path=path,
             match=match,

@@ -4,7 +4,7 @@ import binascii
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import attrs
@@ -33,6 +33,8 @@ class ListStyle:
     """Links carry a cursor, and page numbers mean nothing."""
     literals: bool
     """The vendor's example: "None" for null, and a link to another path."""
+    next_link: Literal["links", "top", "hidden"] = "links"
+    """The next link's position, or "hidden": null although pages are left."""
 
 
 def envelope(items: Sequence[Any], query: Mapping[str, str], style: ListStyle) -> dict[str, Any]:
@@ -56,8 +58,11 @@ def envelope(items: Sequence[Any], query: Mapping[str, str], style: ListStyle) -
     }
     if style.cursor:
         meta = dict.fromkeys(meta)
+    if style.next_link == "hidden":
+        links["next"] = None
+    links = _literal(links) if style.literals else links
     return {
-        "links": _literal(links) if style.literals else links,
+        **(links if style.next_link == "top" else {"links": links}),
         "meta": _literal(meta) if style.literals else meta,
         "count": len(items),
         "total_pages": total,

@@ -1,17 +1,18 @@
 """The emulator as a server: its life, its log, and what the faults do to the wire."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 import attrs
 from aiohttp import web
 
 from secoda_async.emulator.answers import Answer, html_answer
-from secoda_async.emulator.application import Application, Sent
+from secoda_async.emulator.application import Application, Route, Sent
 from secoda_async.emulator.clock import Calendar, Clock, ScaledClock, Waits
 from secoda_async.emulator.faults import Fault, Faults
+from secoda_async.emulator.idle import IdleTimeouts
 from secoda_async.emulator.log import RecordedRequest
 from secoda_async.emulator.page import Page
 from secoda_async.emulator.seed import Maker
@@ -21,11 +22,13 @@ from secoda_async.emulator.workspace import Workspace
 if TYPE_CHECKING:
     from types import TracebackType
 
+_T = TypeVar("_T")
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 LARGEST_BODY = 2_621_440  # bytes: what Django takes into memory
 CLOSING_TIME = 0.05  # seconds for handlers to end, after every wait of theirs was cancelled
 NO_FAULT = Fault()
+_IS_UNDATED: Final = web.ResponseKey("is_undated", bool)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -70,7 +73,8 @@ class Emulator(Switches):
     _runner: web.AppRunner | None = attrs.field(init=False, default=None, repr=False)
     _origin: str = attrs.field(init=False, default="", repr=False)
     _waits: Waits = attrs.field(init=False, repr=False)
-    _delayed: set["asyncio.Task[Answer]"] = attrs.field(init=False, factory=set["asyncio.Task[Answer]"], repr=False)
+    _idle: IdleTimeouts = attrs.field(init=False, repr=False)
+    _delayed: set["asyncio.Task[Any]"] = attrs.field(init=False, factory=set["asyncio.Task[Any]"], repr=False)
     _connections: "WeakKeyDictionary[asyncio.Task[None], int]" = attrs.field(
         init=False, factory=WeakKeyDictionary["asyncio.Task[None]", int], repr=False
     )
@@ -80,6 +84,7 @@ class Emulator(Switches):
         clock = ScaledClock(self.speed) if self._given_clock is None else self._given_clock
         self._calendar = Calendar(clock)
         self._waits = Waits(clock)
+        self._idle = IdleTimeouts(clock)
         maker = Maker(self._calendar.stamp, self.seed)
         users = maker.users(self._seed_users)
         groups = maker.groups(self._seed_groups, list(users))
@@ -108,6 +113,7 @@ class Emulator(Switches):
         if self._runner is not None:
             raise RuntimeError("the emulator runs already")
         application = web.Application(client_max_size=LARGEST_BODY)
+        application.on_response_prepare.append(_remove_date)
         if self.page:
             application.add_routes(Page(self).routes())
         application.router.add_route("*", "/{path:.*}", self._handle)
@@ -136,6 +142,7 @@ class Emulator(Switches):
         if runner is None:
             return
         self._waits.cancel()
+        self._idle.cancel()
         await runner.cleanup()
         # What was delayed after the waits were cancelled, by a request that was just being read.
         for task in self._delayed:
@@ -215,6 +222,8 @@ class Emulator(Switches):
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         """Take a request through its fault, if it has one, to an answer."""
+        if not self._idle.stop(request):
+            return web.Response()  # the server drops it: the connection is closed
         record = self._record(request)
         self.requests.append(record)
         try:
@@ -232,12 +241,12 @@ class Emulator(Switches):
             return await self._send(request, record, NO_FAULT, html_answer(413))
         except (ConnectionError, web.RequestPayloadError):
             return _hang_up(request)
-        if fault.stall == "before":
+        if fault.stall == "before" and fault.execute_after is None:
             await self._waits.stall()
         answer = await self._carried_out(request, record, fault)
         if fault.drop == "after":
             return _hang_up(request)
-        if fault.stall == "after":
+        if fault.stall is not None:
             await self._waits.stall()
         return await self._send(request, record, fault, answer)
 
@@ -252,7 +261,7 @@ class Emulator(Switches):
             number=len(self.requests) + 1,
             method=request.method,
             path=request.rel_url.raw_path,
-            query=dict(request.query),
+            query=dict(request.query.items()),  # of a name that comes twice the last value, as in the framework
             headers={k: v for k, v in request.headers.items() if k.lower() not in SECRET_HEADERS},
             authorized=self._application.admits(request.headers.get("Authorization")),
             connection=connection,
@@ -271,10 +280,14 @@ class Emulator(Switches):
             return self._answer(record, sent, fault)
         # A server goes on with a write whose client has lost patience: the shield keeps it from being
         # cancelled along with its handler.
-        task = asyncio.create_task(self._answer_later(record, sent, fault))
+        return await asyncio.shield(self._start(self._answer_later(record, sent, fault)))
+
+    def _start(self, work: "Coroutine[Any, Any, _T]") -> "asyncio.Task[_T]":
+        """Start work that goes on when its client has gone, and ends when the emulator closes."""
+        task = asyncio.create_task(work)
         self._delayed.add(task)
         task.add_done_callback(self._delayed.discard)
-        return await asyncio.shield(task)
+        return task
 
     async def _answer_later(self, record: RecordedRequest, sent: Sent, fault: Fault) -> Answer:
         await self._waits.pause(fault.delay)
@@ -282,9 +295,18 @@ class Emulator(Switches):
 
     def _answer(self, record: RecordedRequest, sent: Sent, fault: Fault) -> Answer:
         """Return the answer as the fault would have it."""
+        if fault.execute_after is not None:
+            accepted = self._application.accept(record, sent, now=self.clock.now())
+            if not isinstance(accepted, Answer):
+                self._start(self._execute_later(fault.execute_after, accepted, record, sent))
+            return fault.shape(Answer(200))
         if not fault.carries_out:
             return fault.shape(Answer(200))
         return fault.shape(self._application.carry_out(record, sent, now=self.clock.now()))
+
+    async def _execute_later(self, seconds: float, route: Route, record: RecordedRequest, sent: Sent) -> None:
+        await self._waits.pause(seconds)
+        self._application.call(route, record, sent)
 
     async def _send(
         self, request: web.Request, record: RecordedRequest, fault: Fault, answer: Answer
@@ -295,12 +317,22 @@ class Emulator(Switches):
         if fault.raw is not None:
             return _hang_up(request, fault.raw)
         record.status = answer.status
-        dated = Answer(answer.status, answer.body, (("Date", self._calendar.date_header()),))
-        dated = dated.with_headers(*answer.headers)
+        skew = self.date_skew
+        date = () if skew is None else (("Date", self._calendar.date_header(skew)),)
+        dated = Answer(answer.status, answer.body, date).with_headers(*answer.headers)
         if fault.cut is not None:
             head, body = dated.as_bytes()
             return _hang_up(request, head + body[: fault.cut])
-        return web.Response(status=dated.status, body=dated.body, headers=dated.headers)
+        self._idle.start(request, self.idle_408)
+        response = web.Response(status=dated.status, body=dated.body, headers=dated.headers)
+        response[_IS_UNDATED] = "Date" not in response.headers
+        return response
+
+
+async def _remove_date(_request: web.Request, response: web.StreamResponse) -> None:
+    """Remove the `Date` that the server adds to every answer without one, if there should be none."""
+    if response.get(_IS_UNDATED):
+        del response.headers["Date"]
 
 
 def _hang_up(request: web.BaseRequest, farewell: bytes = b"") -> web.StreamResponse:

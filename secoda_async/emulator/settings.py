@@ -4,9 +4,11 @@ import contextlib
 import ipaddress
 import math
 import secrets
-from typing import Any
+from typing import Any, Literal
 
 import attrs
+
+from secoda_async.emulator.history import KEPT
 
 
 def _own_or_new_key(key: str | None) -> str:
@@ -51,6 +53,24 @@ def _some_or_none(_instance: object, attribute: "attrs.Attribute[Any]", value: i
         raise ValueError(f"{attribute.name} must be at least 1, or None, not {value}")
 
 
+def _positive_or_none(instance: object, attribute: "attrs.Attribute[Any]", value: float | None) -> None:
+    """Refuse what is not a finite number above 0."""
+    if value is not None:
+        positive(instance, attribute, value)
+
+
+def _finite_or_none(_instance: object, attribute: "attrs.Attribute[Any]", value: float | None) -> None:
+    """Refuse infinities and NaN."""
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{attribute.name} must be finite, or None, not {value}")
+
+
+def _lag(_instance: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+    """Refuse a lag that is longer than the history."""
+    if not 0 <= value <= KEPT:
+        raise ValueError(f"{attribute.name} must be seconds from 0 to {KEPT:g}, not {value}")
+
+
 @attrs.define(kw_only=True, eq=False)
 class Switches:
     """How the emulated API behaves. Every attribute can be changed while it runs."""
@@ -75,3 +95,25 @@ class Switches:
     """The origin that links carry instead of the emulator's own, like the inner host behind a proxy."""
     visible_after: float = attrs.field(default=0.0, validator=not_negative)
     """Seconds of the emulator's clock until a created group shows in GETs and lists: a slow replica."""
+    lists_lag: float = attrs.field(default=0.0, validator=_lag)
+    """Seconds that lists are behind: they show writes of the API (creates, updates, deletes) so much later."""
+    reads_lag: float = attrs.field(default=0.0, validator=_lag)
+    """Seconds that a GET of one group is behind."""
+    date_skew: float | None = attrs.field(default=0.0, validator=_finite_or_none)
+    """Seconds by which the `Date` header is ahead of `created_at`; below 0: behind it; None: no `Date` at all."""
+    created_at_shown: Literal["full", "null", "absent", "local"] = attrs.field(
+        default="full", validator=attrs.validators.in_(("full", "null", "absent", "local"))
+    )
+    """How groups show `created_at`: with its zone, as null, not at all, or as the local time five hours west of
+    UTC, without a zone."""
+    hide_pending: bool = False
+    """Leave users with a pending invitation out of the members that answers show; they are stored."""
+    next_link: Literal["links", "top", "hidden"] = attrs.field(
+        default="links", validator=attrs.validators.in_(("links", "top", "hidden"))
+    )
+    """Lists carry their links under `links`, at the top of the body instead, or say that there is no next page
+    although there is ("hidden": `count`, `total_pages` and `meta` stay right)."""
+    collapse_names: bool = False
+    """Write one space for each run of white space inside a name."""
+    idle_408: float | None = attrs.field(default=None, validator=_positive_or_none)
+    """Seconds after an answer until a connection that is still idle is sent a 408 and closed; None: never."""

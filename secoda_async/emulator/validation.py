@@ -28,12 +28,13 @@ def parse_body(body: bytes) -> object:
         raise InvalidError({"detail": f"JSON parse error - {_proper(str(error))}"}) from None
 
 
-def clean_group(payload: object, users: Container[str]) -> dict[str, Any]:
+def clean_group(payload: object, users: Container[str], *, collapse: bool = False) -> dict[str, Any]:
     """Return the fields of a group that a client may write, trimmed and sorted as they are stored.
 
     Args:
         payload: The parsed body.
         users: The ids that can be members.
+        collapse: Write one space for each run of white space inside the name.
 
     Raises:
         InvalidError: Every field that is wrong, with its messages.
@@ -60,6 +61,8 @@ def clean_group(payload: object, users: Container[str]) -> dict[str, Any]:
             cleaned[name] = value.strip() if isinstance(value, str) else None
     if errors:
         raise InvalidError(errors)
+    if collapse and "name" in cleaned:
+        cleaned["name"] = " ".join(cleaned["name"].split())
     return cleaned
 
 

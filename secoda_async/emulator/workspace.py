@@ -5,6 +5,7 @@ from typing import Any
 import attrs
 
 from secoda_async.emulator.clock import Calendar
+from secoda_async.emulator.history import History
 from secoda_async.emulator.seed import Maker
 from secoda_async.emulator.validation import clean_group
 
@@ -20,43 +21,67 @@ class Workspace:
     _calendar: Calendar = attrs.field(alias="calendar")
     _maker: Maker = attrs.field(alias="maker")
     _created_at: dict[str, float] = attrs.field(init=False, factory=dict[str, float])
+    _history: History = attrs.field(init=False)
 
-    def visible_groups(self, *, after: float) -> list[dict[str, Any]]:
-        """Return the groups that a read sees, when each shows `after` seconds from its creation."""
-        return [group for group_id, group in self.groups.items() if self._is_visible(group_id, after)]
+    def __attrs_post_init__(self) -> None:
+        self._history = History(self._calendar.clock)
 
-    def visible_group(self, group_id: str, *, after: float) -> dict[str, Any] | None:
-        """Return the group if a read sees it."""
-        return self.groups.get(group_id) if self._is_visible(group_id, after) else None
+    def visible_groups(self, *, after: float, lag: float = 0.0) -> list[dict[str, Any]]:
+        """Return the groups that a list shows.
+
+        Args:
+            after: Seconds from its creation until a group shows.
+            lag: How many seconds the list is behind the store.
+        """
+        groups = self._history.groups_before(self.groups, lag)
+        return [group for group_id, group in groups.items() if self._is_visible(group_id, after)]
+
+    def visible_group(self, group_id: str, *, after: float, lag: float = 0.0) -> dict[str, Any] | None:
+        """Return the group if a read of it alone shows it; the arguments are those of `visible_groups`."""
+        groups = self._history.groups_before(self.groups, lag)
+        return groups.get(group_id) if self._is_visible(group_id, after) else None
 
     def _is_visible(self, group_id: str, after: float) -> bool:
         created = self._created_at.get(group_id)
         return created is None or self._calendar.clock.now() - created >= after
 
-    def create(self, payload: object) -> dict[str, Any]:
+    def create(self, payload: object, *, collapse: bool = False) -> dict[str, Any]:
         """Store a new group and return it.
+
+        Args:
+            payload: The parsed body.
+            collapse: Collapse white space inside the name.
 
         Raises:
             InvalidError: The API would refuse it.
         """
-        group = self._maker.group(clean_group(payload, self.users))
+        group = self._maker.group(clean_group(payload, self.users, collapse=collapse))
+        self._history.record(group["id"], None)
         self.groups[group["id"]] = group
         self._created_at[group["id"]] = self._calendar.clock.now()
         return group
 
-    def update(self, group_id: str, payload: object) -> dict[str, Any]:
+    def update(self, group_id: str, payload: object, *, collapse: bool = False) -> dict[str, Any]:
         """Change the fields that are given, move `updated_at` in any case, and return the group.
+
+        Args:
+            group_id: The group, which is in the store.
+            payload: The parsed body.
+            collapse: Collapse white space inside the name.
 
         Raises:
             InvalidError: The API would refuse it.
         """
         group = self.groups[group_id]
-        group |= clean_group(payload, self.users)
+        cleaned = clean_group(payload, self.users, collapse=collapse)
+        self._history.record(group_id, group)
+        group |= cleaned
         group["updated_at"] = self._calendar.stamp()
         return group
 
     def delete(self, group_id: str) -> None:
         """Remove the group."""
+        self._history.record(group_id, self.groups[group_id], list(self.groups).index(group_id))
         del self.groups[group_id]
 
     def user_objects(self, *, literals: bool) -> list[dict[str, Any]]:

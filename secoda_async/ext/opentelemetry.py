@@ -9,15 +9,16 @@ address of a person, the text of an error.
 """
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from secoda_async._engine.limits import RateLimiter
 from secoda_async._version import __version__
@@ -92,20 +93,19 @@ class Telemetry:
         self._waits = meter.create_histogram(
             "secoda.client.wait.duration", "s", "What calls wait before they are sent, by reason."
         )
-        self._shared: Attributes = {} if workspace is None else {"secoda.workspace": workspace}
-        self._limits: WeakKeyDictionary[RateLimiter, str] = WeakKeyDictionary()
+        self._workspace = workspace
+        self._shared = _workspace_attributes(workspace)
+        self._provider = meter_provider
         for name, unit, about in (
             ("free", "{place}", "Writes that could start now."),
             ("queued", "{call}", "Writes that wait for a place."),
         ):
-            meter.create_observable_gauge(
-                f"secoda.client.limit.{name}", [_Gauge(self._limits, name, self._shared)], unit, about
-            )
+            meter.create_observable_gauge(f"secoda.client.limit.{name}", [_Gauge(meter_provider, name)], unit, about)
 
     def call_begins(self, start: CallStart) -> object:
         """Begin its span."""
         with suppress(TypeError):  # somebody's own that can't be kept weakly
-            self._limits[cast("RateLimiter", start.limiter)] = start.address
+            _LIMITS.add(cast("RateLimiter", start.limiter), _Label(self._provider, self._workspace, start.address))
         attributes: Attributes = {
             **self._shared,
             "http.request.method": start.method,
@@ -181,19 +181,67 @@ def _outcome(call: _Call, error: BaseException | None) -> str:
     return "failed" if call.attempts else "refused"
 
 
-@define(eq=False)
-class _Gauge:
-    """What the limits of all clients say when they are asked."""
+@frozen
+class _Label:
+    """Which gauge shows a limit, and with which attributes."""
 
-    limits: WeakKeyDictionary[RateLimiter, str]
+    provider: MeterProvider | None
+    """None: the program's own, which may be set after the `Telemetry` is made."""
+    workspace: str | None
+    address: str
+
+    def belongs_to(self, provider: MeterProvider | None) -> bool:
+        """Return whether a gauge of this provider shows it."""
+        return (self.provider or metrics.get_meter_provider()) is (provider or metrics.get_meter_provider())
+
+
+class _Limits:
+    """The limits of all clients that any `Telemetry` watches.
+
+    OpenTelemetry keeps the first gauge of a name and ignores the callbacks of later ones. So the gauge of each
+    `Telemetry` shows the limits of all `Telemetry` objects with the same meter provider.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._labels: WeakKeyDictionary[RateLimiter, set[_Label]] = WeakKeyDictionary()
+
+    def add(self, limiter: RateLimiter, label: _Label) -> None:
+        """Watch a limit until it is garbage-collected."""
+        with self._lock:  # metrics are collected in a thread
+            self._labels.setdefault(limiter, set()).add(label)
+
+    def shown_by(self, provider: MeterProvider | None) -> list[tuple[RateLimiter, set[tuple[str | None, str]]]]:
+        """Return each limit with the workspaces and addresses under which a gauge of this provider shows it."""
+        with self._lock:
+            return [
+                (limiter, {(label.workspace, label.address) for label in labels if label.belongs_to(provider)})
+                for limiter, labels in self._labels.items()
+            ]
+
+
+_LIMITS: Final = _Limits()
+
+
+@frozen(eq=False)
+class _Gauge:
+    """The callback of a gauge: a field of the state of each limit."""
+
+    provider: MeterProvider | None
     name: str
-    shared: Attributes
 
     def __call__(self, _: CallbackOptions) -> Iterable[Observation]:
-        """One observation for each host: the sum over the limits that are kept there."""
-        sums: Counter[str] = Counter()
-        for limiter, address in list(self.limits.items()):
-            with suppress(Exception):  # somebody's own limit may fail, and the others are told all the same
-                sums[address] += getattr(limiter.state, self.name)
-        for address, number in sums.items():
-            yield Observation(number, {**self.shared, "server.address": address})
+        """Return one observation for each workspace and host: the sum over its limits."""
+        sums: Counter[tuple[str | None, str]] = Counter()
+        for limiter, labels in _LIMITS.shown_by(self.provider):
+            for label in labels:
+                with suppress(Exception):  # a limiter of the user's may fail; the others are shown all the same
+                    sums[label] += getattr(limiter.state, self.name)
+        return [
+            Observation(number, {**_workspace_attributes(workspace), "server.address": address})
+            for (workspace, address), number in sums.items()
+        ]
+
+
+def _workspace_attributes(workspace: str | None) -> Attributes:
+    return {} if workspace is None else {"secoda.workspace": workspace}

@@ -1,8 +1,8 @@
 """Fixtures for testing your own code, fast and offline.
 
 `secoda_emulator` is an emulated workspace, `secoda_client` a client of it, and both keep time by `secoda_clock`, which
-jumps over every wait: a minute under the write limit takes milliseconds. They live as long as one test. Nothing of the
-SDK is imported before one of them is used.
+jumps over every wait: a minute under the write limit takes milliseconds. They live as long as one test. The SDK is
+imported when the first of them is used.
 """
 
 from typing import TYPE_CHECKING
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 @pytest.fixture
 def secoda_clock() -> "AutojumpClock":
     """The clock of `secoda_emulator` and `secoda_client`: it jumps when nothing else happens."""
-    from secoda_async import AutojumpClock  # noqa: PLC0415 - not before it is used
+    from secoda_async.ext.pytest_loops import LoopCheckedClock  # noqa: PLC0415 - not before it is used
 
-    return AutojumpClock()
+    return LoopCheckedClock()
 
 
 @pytest_asyncio.fixture
 async def secoda_emulator(secoda_clock: "AutojumpClock") -> "AsyncGenerator[Emulator, None]":
     """An emulated workspace with ten users and no groups, on a free port of 127.0.0.1."""
-    from secoda_async.emulator import Emulator  # noqa: PLC0415 - not before it is used
+    from secoda_async.ext.pytest_loops import LoopCheckedEmulator  # noqa: PLC0415 - not before it is used
 
-    async with Emulator(users=10, clock=secoda_clock) as emulator:
+    async with LoopCheckedEmulator(users=10, clock=secoda_clock) as emulator:
         yield emulator
 
 

@@ -1,6 +1,9 @@
-"""What pytest loads by itself once the SDK is installed: the fixtures, where pytest-asyncio can run them."""
+"""The plugin that pytest loads once the SDK is installed: it offers the fixtures if pytest-asyncio runs.
 
-import importlib.util
+pytest loads this module at each start, also in projects that never use the fixtures: it imports nothing heavy.
+"""
+
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -8,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: "pytest.Config") -> None:
-    """Offer the fixtures of `pytest_fixtures`."""
-    if importlib.util.find_spec("pytest_asyncio") is not None:
+    """Register the fixtures of `pytest_fixtures`, unless pytest-asyncio is missing or blocked (`-p no:asyncio`)."""
+    asyncio_plugin = sys.modules.get("pytest_asyncio.plugin")
+    if asyncio_plugin is not None and config.pluginmanager.is_registered(asyncio_plugin):
         config.pluginmanager.import_plugin("secoda_async.ext.pytest_fixtures")

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import hashlib
 import logging
+import threading
 from collections import deque
+from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.resources import files
 from math import inf
@@ -13,23 +16,26 @@ from uuid import uuid4
 
 from attrs import define, field
 
-from secoda_async._engine.lifetime import Lifetime, TimeUpError
+from secoda_async._engine.lifetime import Lifetime
 from secoda_async._engine.limits import LimitState, Permit, SlidingWindowLimiter, too_long
-from secoda_async._engine.loops import Home, PerLoop
+from secoda_async._engine.loops import PerLoop
 from secoda_async._engine.window import Window
 from secoda_async.clock import SYSTEM_CLOCK, Clock, sleep
 from secoda_async.config import Priority, RateLimit
-from secoda_async.errors import ConfigurationError, SecodaError, TransportError
+from secoda_async.errors import ConfigurationError, SecodaError
 from secoda_async.ext.redis_connection import (
-    PATIENCE,
-    REFUSALS,
+    CONNECT_TIMEOUT,
+    FAILURES,
+    REPLY_TIMEOUT,
+    NoScriptError,
     Redis,
-    RedisError,
+    Session,
     check_address,
     check_name,
     check_seconds,
-    connected,
-    heeded,
+    client_factory,
+    failure,
+    is_permanent,
     reason,
 )
 from secoda_async.ext.redis_lock import RedisLock
@@ -38,68 +44,66 @@ __all__ = ["RedisLock", "RedisRateLimiter"]
 
 _log: Final = logging.getLogger("secoda_async")
 
-LOOK_EVERY: Final = 1.0
-"""Seconds: who is first in the line asks at least so often, for places that came free sooner than was known."""
+POLL_INTERVAL: Final = 1.0
+"""Seconds: the longest time between two requests of the first waiter, for permits that become free early."""
 
-AWAY_FOR: Final = 1.0
-"""Seconds before a Redis that did not answer is asked again."""
+RETRY_AFTER: Final = 1.0
+"""Seconds before a Redis that failed is asked again."""
 
 LEASE: Final = 30.0
 """Seconds: the default timeout of one attempt."""
 
-MOST_OWED: Final = 200
-"""What Redis is still to be told, at most, when it comes back: the lease takes care of the rest."""
+MAX_PENDING: Final = 200
+"""The releases that are kept for Redis while it is away: the lease covers the rest. Never less than the limit."""
 
 
 @define(eq=False, repr=False)
-class _Line:
-    """Those of one event loop who wait: the first of them asks Redis."""
+class _WaitQueue:
+    """The waiters of one event loop, of which the first asks Redis; and the session to ask with."""
 
-    redis: Redis
-    is_ours: bool
-    telling: set[asyncio.Task[None]] = field(init=False, factory=set["asyncio.Task[None]"])
-    """What Redis is being told just now."""
+    session: Session
+    lock: asyncio.Lock = field(init=False, factory=asyncio.Lock)
+    """Held while a command runs."""
+    flush_tasks: set[asyncio.Task[None]] = field(init=False, factory=set["asyncio.Task[None]"])
     queues: dict[Priority, deque[asyncio.Event]] = field(
         init=False, factory=lambda: {"interactive": deque(), "background": deque()}
     )
 
     def ahead_of(self, priority: Priority) -> int:
-        """How many go before a newcomer of this priority."""
+        """Return the number of waiters that go before a new one of this priority."""
         interactive = len(self.queues["interactive"])
         return interactive if priority == "interactive" else interactive + len(self.queues["background"])
 
     def first(self) -> asyncio.Event | None:
-        """Whose turn it is."""
-        return next((turn for queue in self.queues.values() for turn in queue), None)
+        """Return the next waiter."""
+        return next((waiter for queue in self.queues.values() for waiter in queue), None)
 
     async def close(self) -> None:
-        """Close the connections that are ours."""
-        for task in tuple(self.telling):
+        """Cancel what runs and close the session."""
+        for task in tuple(self.flush_tasks):
             task.cancel()
-        if self.is_ours:
-            await self.redis.aclose()
+        await self.session.close()
 
 
 @define(eq=False, repr=False)
-class _Place:
-    """A place in Redis, and one in this process's own window."""
+class _SharedPermit:
+    """A permit in Redis, and one in this process's own window."""
 
-    limiter: "RedisRateLimiter"
-    token: str
-    mine: Permit
+    release_shared: Callable[[bool], None]
+    own: Permit
 
     async def release(self, *, sent: bool) -> None:
-        await self.mine.release(sent=sent)
-        self.limiter.give_back(self.token, sent=sent)
+        await self.own.release(sent=sent)
+        self.release_shared(sent)
 
 
 class RedisRateLimiter:
     """The write limit, for all who use one `name` on one Redis: pass it as `limiter=` to each client.
 
-    The same exact window as `SlidingWindowLimiter`: a place is taken when a write starts and is free again one
-    window after its answer came, and a 429 that one of them gets closes the gate for all. One Lua script decides,
-    on the Redis server's clock. Within a process first come is first served, by priority; between processes
-    whoever asks first. `state` and `time_for` are as of the last time Redis was asked.
+    The same exact window as `SlidingWindowLimiter`: a permit is taken when a write starts and is free again one
+    window after its response arrived, and a 429 that one process gets starts a cooldown for all. One Lua script
+    decides, on the Redis server's clock. Within a process waiters are served in order of arrival, by priority;
+    between processes in the order in which they ask. `state` and `time_for` are as of the last reply.
     """
 
     def __init__(
@@ -120,9 +124,11 @@ class RedisRateLimiter:
             limit: How many writes may start in a window, by all together; the same for all of them.
             name: What the limit is of: one for each API key.
             on_unavailable: What to do when Redis does not answer: `raise` a `TransportError` (nothing was sent, so
-                the call is retried first), or let each process keep the limit for itself until Redis is back, and
-                log both.
-            lease_seconds: How long the place of a process that died stays taken, beyond the window. Not shorter
+                the call is retried first), or let each process keep the limit by itself until Redis is back. It
+                starts from the permits that it last saw in Redis, and reports its own when Redis is back. Both are
+                logged. A Redis that refuses us (password, permissions, a cluster) is a `ConfigurationError` with
+                either.
+            lease_seconds: How long the permit of a process that died stays taken, beyond the window. Not shorter
                 than the longest `timeout` of an attempt. None: 30 s, the default timeout.
             clock: Where time comes from, instead of the Redis server's clock; for tests.
 
@@ -137,29 +143,41 @@ class RedisRateLimiter:
         if lease_seconds is not None:
             check_seconds("lease_seconds", lease_seconds)
         self._name = name
-        self._goes_on_alone = on_unavailable == "local"
+        self._fallback_local = on_unavailable == "local"
         self._lease = LEASE if lease_seconds is None else lease_seconds
-        self._is_servers_clock = clock is None
+        self._uses_server_clock = clock is None
         self._clock = clock or SYSTEM_CLOCK
         self._lifetime = Lifetime(self._clock)
-        self._lines = PerLoop(partial(_line, url_or_client, Home()), _Line.close)
+        self._wait_queues = PerLoop(
+            partial(_wait_queue, client_factory(url_or_client), self._lifetime), _WaitQueue.close
+        )
         self._keys = [f"secoda-async:{{{name}}}:{part}" for part in ("places", "gate")]
         self._script = files("secoda_async.ext").joinpath("window.lua").read_text("utf-8")
-        self._seen = Window(self.limit)
-        """The window in Redis, as it looked last."""
+        self._script_sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
+        self._lock = threading.RLock()
+        self._seen = Window(self.limit, is_known=False)
+        """The window in Redis as of the last reply; and, while Redis is away, as this process continues it."""
+        self._seen_at = -inf
         self._own = SlidingWindowLimiter(self.limit, clock=self._clock)
-        """The window of this process alone: what it goes by while Redis is away."""
+        """The window of this process alone."""
+        self._own.know()  # Redis knows the window: no slow start
         self._waiting: set[asyncio.Event] = set()
-        self._owed: dict[str, float] = {}
-        """What Redis is still to be told: the places that are over, and when each is free again."""
-        self._away_until = -inf
+        self._in_flight: set[str] = set()
+        """The tokens of this process's requests."""
+        self._unreported: set[str] = set()
+        """Those of them that Redis may not know."""
+        self._pending_releases: dict[str, float] = {}
+        """The permits whose end Redis does not know yet, and when each is free again."""
+        self._pending_pause_until = -inf
+        """When a cooldown ends that Redis does not know yet."""
+        self._others, self._others_until = 0, -inf
+        """Requests of other processes that were in flight when Redis went away, and when their permits are free."""
+        self._retry_at = -inf
         self._why, self._is_refused = "", False
 
     @property
     def state(self) -> LimitState:
         """The limit as it was seen last, for all who share it; `queued` is of this process."""
-        if self._is_alone():
-            return self._own.state
         now = self._clock.now()
         return LimitState(
             free=self._seen.free(now),
@@ -171,8 +189,6 @@ class RedisRateLimiter:
 
     def time_for(self, writes: int) -> float:
         """Seconds until the last of `writes` further writes could start, if the others make none meanwhile."""
-        if self._is_alone():
-            return self._own.time_for(writes)
         return self._seen.wait_of(len(self._waiting) + writes - 1, self._clock.now()) if writes > 0 else 0.0
 
     async def acquire(
@@ -182,51 +198,45 @@ class RedisRateLimiter:
         max_wait: float | None = None,
         max_pause: float | None = None,
     ) -> Permit:
-        """Wait for a place and take it; see `RateLimiter.acquire`.
+        """Wait for a permit and take it; see `RateLimiter.acquire`.
 
         Raises:
-            RateLimitError: When the wait, or a pause, would be longer than allowed.
+            RateLimitError: When the wait, or a cooldown, would be longer than allowed.
             TransportError: When Redis does not answer, unless `on_unavailable="local"`.
             ConfigurationError: When Redis refuses the user or the command.
         """
         token = uuid4().hex
         try:
-            if not self._is_alone():
-                await self._stand_in_line(token, priority, max_wait, max_pause)
-            mine = await self._own.acquire(priority=priority, max_wait=max_wait, max_pause=max_pause)
+            await self._wait_in_queue(token, priority, max_wait, max_pause)
+            own = await self._own.acquire(priority=priority, max_wait=max_wait, max_pause=max_pause)
         except BaseException:
-            self._owe(token, 0.0)  # it may have been given, and the answer lost
+            self._release(token, sent=False)  # Redis may have granted it although the reply was lost
             raise
-        return _Place(self, token, mine)
+        return _SharedPermit(partial(self._release_soon, token), own)
 
     async def look(self) -> LimitState:
-        """Ask Redis how the limit is now, and take no place.
+        """Ask Redis how the limit is now, and take no permit.
 
         Raises:
             TransportError: When Redis does not answer, unless `on_unavailable="local"`.
             ConfigurationError: When Redis refuses the user or the command.
         """
-        if not self._is_alone():
-            await self._ask("")
+        await self._evaluate("")
         return self.state
 
     async def pause(self, seconds: float | None) -> None:
-        """Let nobody start for so many seconds (None: for one window), and space what comes after it."""
+        """Start a cooldown of so many seconds (None: of one window) for all, and space the calls after it."""
         await self._own.pause(seconds)
-        self._tell_soon(pause=self._seen.gate.pause_of(seconds))
-
-    def give_back(self, token: str, *, sent: bool) -> None:
-        """Say that a request is over. Waits for nothing: what Redis can't be told now, it is told later."""
-        self._owe(token, self._clock.now() + self.limit.per_seconds if sent else 0.0)
-        self._tell_soon()
+        with self._lock:
+            now = self._clock.now()
+            self._pending_pause_until = max(self._pending_pause_until, now + self._seen.pause(seconds, now))
+        self._flush_soon()
 
     async def aclose(self) -> None:
-        """Tell Redis what it does not know yet, and close the connections that are ours."""
-        if self._owed:
-            await self._tell()
-        line = self._lines.here()
-        await asyncio.gather(*line.telling)
-        await self._lines.close()
+        """Report to Redis what it does not know yet, and close the connections that are ours."""
+        await self._flush()
+        await asyncio.gather(*self._wait_queues.here().flush_tasks)
+        await self._wait_queues.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -238,134 +248,189 @@ class RedisRateLimiter:
 
     # --- waiting -----------------------------------------------------------------------------------------------
 
-    async def _stand_in_line(
+    async def _wait_in_queue(
         self, token: str, priority: Priority, max_wait: float | None, max_pause: float | None
     ) -> None:
-        """Wait until Redis gives the place; or until it is away, and this process goes on alone."""
-        line = self._lines.here()
-        patience = inf if max_wait is None else max_wait
-        if (ahead := line.ahead_of(priority)) and (wait := self._wait_of(ahead)) > patience:
+        """Wait until the permit is granted: by Redis, or by this process while Redis is away."""
+        queue = self._wait_queues.here()
+        longest = inf if max_wait is None else max_wait
+        if (ahead := queue.ahead_of(priority)) and (wait := self._wait_of(ahead)) > longest:
             raise too_long(wait)
-        turn = asyncio.Event()
-        line.queues[priority].append(turn)
-        self._waiting.add(turn)
+        waiter = asyncio.Event()
+        queue.queues[priority].append(waiter)
+        self._waiting.add(waiter)
         try:
-            while not self._is_alone():
-                if line.first() is not turn:
-                    await turn.wait()
-                    turn.clear()
-                elif await self._ask(token) or self._is_alone():
+            while True:
+                if queue.first() is not waiter:
+                    await waiter.wait()
+                    waiter.clear()
+                elif await self._evaluate(token):
                     break
                 elif (pause := self._seen.gate.delay(self._clock.now())) > (inf if max_pause is None else max_pause):
                     raise too_long(pause)
-                elif (wait := self._wait_of(0)) > patience:
+                elif (wait := self._wait_of(0)) > longest:
                     raise too_long(wait)
                 else:
-                    patience = inf  # who was let in may wait: a deadline is the caller's to keep
-                    await sleep(self._clock, min(wait, LOOK_EVERY))
+                    longest = inf  # max_wait decides about entering; a later limit is the caller's deadline
+                    ready_in = self._seen.ready_in(self._clock.now())  # `wait` does not include a slow start
+                    await sleep(self._clock, min(max(wait, ready_in), POLL_INTERVAL))
         finally:
-            line.queues[priority].remove(turn)
-            self._waiting.discard(turn)
-            if (first := line.first()) is not None:
+            queue.queues[priority].remove(waiter)
+            self._waiting.discard(waiter)
+            if (first := queue.first()) is not None:
                 first.set()
 
     def _wait_of(self, ahead: int) -> float:
         return self._seen.wait_of(ahead, self._clock.now())
 
-    def _is_alone(self) -> bool:
-        """Whether this process keeps the limit by itself for now."""
-        return self._goes_on_alone and self._clock.now() < self._away_until
+    # --- releasing ---------------------------------------------------------------------------------------------
+
+    def _release_soon(self, token: str, sent: bool) -> None:  # noqa: FBT001 - called by its permit alone
+        """Release a permit without waiting: a report that fails is repeated later."""
+        if token in self._in_flight:
+            self._release(token, sent=sent)
+            self._flush_soon()
+
+    def _release(self, token: str, *, sent: bool) -> None:
+        with self._lock:
+            now = self._clock.now()
+            if token in self._in_flight and self._seen.in_flight > 0:
+                self._seen.give_back(now, sent=sent)
+            self._in_flight.discard(token)
+            self._unreported.discard(token)
+            self._pending_releases[token] = now + self.limit.per_seconds if sent else now
+            while len(self._pending_releases) > max(MAX_PENDING, self.limit.places):
+                free = (old for old, free_at in self._pending_releases.items() if free_at <= now)
+                del self._pending_releases[next(free, next(iter(self._pending_releases)))]
+
+    def _flush_soon(self) -> None:
+        """Report to Redis in a task: a caller that ends a request, or is cancelled, does not wait for Redis."""
+        queue = self._wait_queues.here()
+        task = asyncio.create_task(self._flush())
+        queue.flush_tasks.add(task)
+        task.add_done_callback(queue.flush_tasks.discard)
+
+    async def _flush(self) -> None:
+        """Report to Redis what it does not know. A failure is logged, and raised to the next caller of `acquire`."""
+        if self._has_news() and self._clock.now() >= self._retry_at:
+            with contextlib.suppress(SecodaError):
+                await self._evaluate("", only_news=True)
+
+    def _has_news(self) -> bool:
+        return bool(self._pending_releases or self._unreported) or self._pending_pause_until > self._clock.now()
 
     # --- talking to Redis --------------------------------------------------------------------------------------
 
-    def _owe(self, token: str, free_at: float) -> None:
-        self._owed[token] = free_at
-        while len(self._owed) > MOST_OWED:
-            del self._owed[next(iter(self._owed))]
+    async def _evaluate(self, token: str, *, only_news: bool = False) -> bool:
+        """Report to Redis what it does not know, and ask for a permit; True when it was granted."""
+        queue = self._wait_queues.here()
+        async with queue.lock:
+            if only_news and not self._has_news():  # a command before this one reported it
+                return False
+            if self._clock.now() >= self._retry_at:  # else a command before this one failed
+                is_away = self._retry_at > -inf  # connecting goes on, and nobody waits for all of it
+                try:
+                    return await queue.session.run(
+                        partial(self._exchange, token), connect_timeout=REPLY_TIMEOUT if is_away else CONNECT_TIMEOUT
+                    )
+                except FAILURES as error:
+                    self._mark_unavailable(error)
+        if self._fallback_local and not self._is_refused:
+            return self._take_locally(token)
+        raise failure(f"the shared write limit {self._name!r}", self._why, is_permanent=self._is_refused)
 
-    def _tell_soon(self, *, pause: float | None = None) -> None:
-        """Tell Redis in a task: who ends a request, or is cancelled, waits for the server and for nobody else."""
-        line = self._lines.here()
-        task = asyncio.create_task(self._tell(pause=pause))
-        line.telling.add(task)
-        task.add_done_callback(line.telling.discard)
-
-    async def _tell(self, *, pause: float | None = None) -> None:
-        """Ask for nothing; an answer that does not come does no harm."""
-        if self._clock.now() >= self._away_until:
-            with contextlib.suppress(SecodaError):  # logged; and told to whoever asks for a place next
-                await self._ask("", pause=pause)
-
-    async def _ask(self, token: str, *, pause: float | None = None) -> bool:
-        """Tell Redis what it does not know yet, and ask for a place; whether it was given."""
-        now = self._clock.now()
-        if now < self._away_until:  # who waited behind one that failed need not find out again
-            raise self._failure()
-        owed = dict(self._owed)
-        times = (self.limit.per_seconds, self._lease)
+    async def _exchange(self, token: str, redis: Redis) -> bool:
+        """Run the script once."""
+        with self._lock:
+            now = self._clock.now()
+            pending, unreported = dict(self._pending_releases), set(self._unreported)
+            pause_until = self._pending_pause_until
         arguments: list[str | int] = [
-            "" if self._is_servers_clock else _micro(now),
+            "" if self._uses_server_clock else _micro(now),
             self.limit.places,
-            *(_micro(seconds) for seconds in times),
+            _micro(self.limit.per_seconds),
+            _micro(self._lease),
             token,
-            "" if pause is None else _micro(pause),
+            _micro(pause_until - now) if pause_until > now else "",
         ]
-        for over, free_at in owed.items():
-            arguments += [over, _micro(max(0.0, free_at - now))]
+        for released, free_at in pending.items():
+            arguments += [released, _micro(max(0.0, free_at - now))]
+        for held in unreported:
+            arguments += [held, -1]
+        reply = await self._run_script(redis, arguments)
+        with self._lock:
+            for released in pending:
+                self._pending_releases.pop(released, None)
+            self._unreported -= unreported
+            if self._pending_pause_until == pause_until:
+                self._pending_pause_until = -inf
+            if reply[0] and token:
+                self._in_flight.add(token)
+            self._apply_reply(reply)
+        return bool(reply[0])
+
+    async def _run_script(self, redis: Redis, arguments: list[str | int]) -> list[int]:
+        run = cast("Callable[..., Awaitable[list[int]]]", redis.execute_command)  # pyright: ignore[reportUnknownMemberType]
         try:
-            answer = await self._lifetime.bounded(self._run(arguments), PATIENCE)
-        except (RedisError, OSError, TimeUpError) as error:
-            self._note_absence(error)
-        else:
-            self._learn(answer)
-            for over in owed:
-                self._owed.pop(over, None)
-            return bool(answer[0])
-        if not self._goes_on_alone:
-            raise self._failure()
-        return False
+            return await run("EVALSHA", self._script_sha, len(self._keys), *self._keys, *arguments)
+        except NoScriptError:  # EVAL stores it: one round trip less than SCRIPT LOAD
+            return await run("EVAL", self._script, len(self._keys), *self._keys, *arguments)
 
-    async def _run(self, arguments: list[str | int]) -> list[int]:
-        script = self._lines.here().redis.register_script(self._script)
-        return cast("list[int]", await heeded(script(self._keys, arguments)))
-
-    def _learn(self, answer: list[int]) -> None:
-        opens, spaced, since_start, *free_in = (number / 1e6 for number in (*answer[1:4], *answer[5:]))
+    def _apply_reply(self, reply: list[int]) -> None:
+        opens, spaced, since_start, *free_in = (number / 1e6 for number in (*reply[1:4], *reply[5:]))
+        self._seen_at = self._clock.now()
         self._seen = Window.seen(
             self.limit,
-            self._clock.now(),
+            self._seen_at,
             opens_in=opens,
             spaced_for=spaced,
             since_start=None if since_start < 0 else since_start,
-            in_flight=answer[4],
+            in_flight=reply[4],
             free_in=free_in,
         )
-        if self._away_until > -inf:
-            self._away_until = -inf
+        self._others = 0
+        if self._retry_at > -inf:
+            self._retry_at = -inf
             _log.info("the shared write limit %r is back", self._name)
 
-    def _note_absence(self, error: Exception) -> None:
-        """Remember that Redis is away, and say so once."""
-        self._why = reason(error)
-        self._is_refused = isinstance(error, REFUSALS)
-        if self._away_until == -inf:
-            what = "this process keeps the limit by itself" if self._goes_on_alone else "writes fail"
-            _log.warning("the shared write limit %r is away: %s; until it is back, %s", self._name, self._why, what)
-        self._away_until = self._clock.now() + AWAY_FOR
+    # --- while Redis is away -----------------------------------------------------------------------------------
 
-    def _failure(self) -> SecodaError:
-        """The error for a Redis that is away."""
-        if self._is_refused:
-            return ConfigurationError(f"Redis refuses to keep the shared write limit {self._name!r}: {self._why}")
-        failed = TransportError(f"the shared write limit {self._name!r} can't be reached: {self._why}")
-        failed.maybe_sent = False
-        return failed
+    def _mark_unavailable(self, error: Exception) -> None:
+        """Remember that Redis failed, and log it once."""
+        self._why, self._is_refused = reason(error), is_permanent(error)
+        if self._retry_at == -inf:
+            if self._is_refused:
+                consequence = "writes fail"
+            elif self._fallback_local:
+                consequence = "until it is back, this process keeps the limit by itself"
+            else:
+                consequence = "until it is back, writes fail"
+            state = "refused" if self._is_refused else "away"
+            _log.warning("the shared write limit %r is %s: %s; %s", self._name, state, self._why, consequence)
+            with self._lock:
+                self._unreported |= self._in_flight  # it may come back without its data
+                self._others = max(0, self._seen.in_flight - len(self._in_flight))
+                self._others_until = self._seen_at + self._lease + self.limit.per_seconds
+        self._retry_at = self._clock.now() + RETRY_AFTER
+
+    def _take_locally(self, token: str) -> bool:
+        """Take a permit from the window as Redis knew it last; True when one was free."""
+        with self._lock:
+            now = self._clock.now()
+            while self._others and now >= self._others_until:
+                self._others -= 1
+                self._seen.give_back(now, sent=False)
+            if not token or self._seen.ready_in(now) > 0:
+                return False
+            self._seen.take(now)
+            self._in_flight.add(token)
+            self._unreported.add(token)
+            return True
 
 
-def _line(url_or_client: "str | Redis", home: Home) -> _Line:
-    """The line of the running event loop, and the connections to ask with."""
-    redis, is_ours = connected(url_or_client, home)
-    return _Line(redis, is_ours=is_ours)
+def _wait_queue(client: Callable[[], tuple[Redis, bool]], lifetime: Lifetime) -> _WaitQueue:
+    """Make the wait queue of the running event loop."""
+    return _WaitQueue(Session(client(), lifetime))
 
 
 def _micro(seconds: float) -> int:

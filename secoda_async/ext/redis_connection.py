@@ -1,13 +1,14 @@
-"""Where redis-py is imported, and what its users here share: checks of their arguments, connections, its answers."""
+"""The only import of redis-py: argument checks, connections and the meaning of errors, for limiter and lock."""
 
 import asyncio
-from collections.abc import Awaitable
+import contextlib
+from collections.abc import Awaitable, Callable
 from math import inf, nan
 from typing import Any, Final, TypeVar, cast
 
-from secoda_async._engine.lifetime import TimeUpError
+from secoda_async._engine.lifetime import Lifetime, TimeUpError
 from secoda_async._engine.loops import Home
-from secoda_async.errors import ConfigurationError
+from secoda_async.errors import ConfigurationError, SecodaError, TransportError
 
 try:
     from redis.asyncio import Redis
@@ -15,56 +16,179 @@ try:
     from redis.asyncio.lock import Lock
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import AuthenticationError, LockNotOwnedError, NoPermissionError, RedisError
+    from redis.exceptions import (
+        AskError,
+        AuthenticationError,
+        BusyLoadingError,
+        ClusterCrossSlotError,
+        LockNotOwnedError,
+        MasterDownError,
+        NoPermissionError,
+        NoScriptError,
+        ReadOnlyError,
+        RedisError,
+        ResponseError,
+    )
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"{error.name} is missing: pip install 'secoda-async[redis]' for what is shared through Redis", name=error.name
     ) from error
 
 __all__ = [
-    "PATIENCE",
-    "REFUSALS",
+    "CONNECT_TIMEOUT",
+    "FAILURES",
+    "REPLY_TIMEOUT",
     "Lock",
     "LockNotOwnedError",
+    "NoScriptError",
     "Redis",
-    "RedisError",
+    "Session",
     "check_address",
     "check_name",
     "check_seconds",
-    "connected",
-    "heeded",
+    "client_factory",
+    "failure",
+    "is_permanent",
+    "propagate_cancellation",
     "reason",
 ]
 
 T = TypeVar("T")
 
-PATIENCE: Final = 1.0
-"""Seconds that Redis may take for an answer."""
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds that connecting may take: with TLS and redis-py's handshake it is about eight round trips."""
 
-REFUSALS: Final = (AuthenticationError, NoPermissionError)
-"""What no waiting mends."""
+REPLY_TIMEOUT: Final = 1.0
+"""Seconds that the reply to one command may take on an open connection."""
+
+FAILURES: Final = (RedisError, OSError, TimeUpError)
+"""The exceptions of a command that failed."""
+
+CLUSTER_ERRORS: Final = (AskError, ClusterCrossSlotError)  # a MovedError is an AskError
+PERMANENT_ERRORS: Final = (AuthenticationError, NoPermissionError, *CLUSTER_ERRORS)
+"""Errors that waiting does not fix."""
+
+# Redis reports an error inside a script without a code word, or with it in the middle of the text; and redis-py's
+# asyncio parser knew no MOVED, ASK and MASTERDOWN before version 6.
+_CLUSTER_TEXTS: Final = (" MOVED ", " ASK ", "in a cluster node", "hash to the same slot")
+_PERMISSION_TEXTS: Final = ("The user executing the script", "NOPERM")
+_PERMANENT_TEXTS: Final = (*_CLUSTER_TEXTS, *_PERMISSION_TEXTS, "unknown command", "WRONGTYPE")
+
+NOT_PRIMARY_ERRORS: Final = (ReadOnlyError, MasterDownError, BusyLoadingError)
+_NOT_PRIMARY_TEXTS: Final = ("READONLY", "UNBLOCKED", "MASTERDOWN")
 
 
-def connected(url_or_client: "str | Redis", home: Home) -> tuple[Redis, bool]:
-    """The client to ask with on the running event loop, and whether it is ours to close.
+class ConnectTimeoutError(TimeUpError):
+    """Connecting took too long."""
 
-    Ours tries once more when a connection has gone stale.
 
-    Raises:
-        ConfigurationError: When it is the caller's, and was used on another event loop before.
+class Session:
+    """A redis-py client on one event loop that runs one command at a time, each on an open connection.
+
+    Connecting has a longer timeout than a reply. It runs in a task of its own: if a caller gives up or is cancelled,
+    the connection is completed for the next command instead of being started again.
     """
-    if isinstance(url_or_client, str):
-        ours = Redis.from_url(url_or_client, retry=Retry(NoBackoff(), 1))  # pyright: ignore[reportUnknownMemberType]
-        return ours, True
-    if not home.is_here():
-        raise ConfigurationError(
-            "the Redis client belongs to another event loop: give a URL, and there is one for each loop"
+
+    def __init__(self, client: tuple[Redis, bool], lifetime: Lifetime) -> None:
+        self._redis, self._is_ours = client
+        self._lifetime = lifetime
+        self._connecting: asyncio.Task[Redis] | None = None
+
+    async def run(
+        self,
+        command: Callable[[Redis], Awaitable[T]],
+        *,
+        connect_timeout: float | None = None,
+        reply_timeout: float | None = None,
+    ) -> T:
+        """Run `command` with a client that has a connection reserved. None: the defaults of this module.
+
+        If the server is not the primary (any more), idle connections are closed and `command` runs once more: only a
+        new connection leads to the new primary. No such reply comes after a write, so nothing is done twice.
+
+        Raises:
+            RedisError, OSError, TimeUpError: When it fails; `reason` describes it.
+        """
+        times = (
+            CONNECT_TIMEOUT if connect_timeout is None else connect_timeout,
+            REPLY_TIMEOUT if reply_timeout is None else reply_timeout,
         )
-    return url_or_client, False
+        try:
+            return await self._run_once(command, *times)
+        except RedisError as error:
+            if not _is_not_primary(error):
+                raise
+        return await self._run_once(command, *times)
+
+    async def close(self) -> None:
+        """Give up connecting, return the reserved connection, and close the client if it is ours."""
+        if (connecting := self._connecting) is not None:
+            connecting.cancel()
+            await asyncio.wait((connecting,))
+            if _has_result(connecting):
+                await connecting.result().aclose()
+        if self._is_ours:
+            await self._redis.aclose()
+
+    async def _run_once(
+        self, command: Callable[[Redis], Awaitable[T]], connect_timeout: float, reply_timeout: float
+    ) -> T:
+        redis = await self._connected(connect_timeout)
+        try:
+            return await self._lifetime.bounded(propagate_cancellation(command(redis)), reply_timeout)
+        except LockNotOwnedError:
+            raise
+        except FAILURES:
+            await redis.aclose()
+            await self._close_idle_connections()
+            raise
+        finally:
+            await redis.aclose()  # returns the connection to the pool
+
+    async def _connected(self, seconds: float) -> Redis:
+        """Return a client that has a connection reserved."""
+        connecting = self._connecting
+        if connecting is None or (connecting.done() and not _has_result(connecting)):
+            connecting = self._connecting = asyncio.create_task(self._connect())
+        try:
+            redis = await self._lifetime.bounded(asyncio.shield(connecting), seconds)
+        except TimeUpError:
+            raise ConnectTimeoutError(f"connecting to Redis took longer than {seconds:g} s") from None
+        self._connecting = None
+        return redis
+
+    async def _connect(self) -> Redis:
+        redis = self._redis.client()
+        return await self._lifetime.bounded(propagate_cancellation(redis.initialize()), CONNECT_TIMEOUT)
+
+    async def _close_idle_connections(self) -> None:
+        with contextlib.suppress(*FAILURES):
+            closing = self._redis.connection_pool.disconnect(inuse_connections=False)
+            await self._lifetime.bounded(propagate_cancellation(closing), REPLY_TIMEOUT)
 
 
-async def heeded(work: Awaitable[T]) -> T:
-    """What redis-py answers; and a cancellation, which its `wait_for` may swallow before Python 3.12."""
+def client_factory(url_or_client: "str | Redis") -> Callable[[], tuple[Redis, bool]]:
+    """Return a function that returns the client of the running event loop, and whether it is ours to close.
+
+    The URL stays in the closure: an attribute would show its password in `vars()`, and pickle it.
+    Ours reconnects once when a connection has become stale. The function raises `ConfigurationError` when the client
+    is the caller's and was used on another event loop before.
+    """
+    home = Home()
+
+    def client() -> tuple[Redis, bool]:
+        if isinstance(url_or_client, str):
+            ours = Redis.from_url(url_or_client, retry=Retry(NoBackoff(), 1))  # pyright: ignore[reportUnknownMemberType]
+            return ours, True
+        if not home.is_here():
+            raise ConfigurationError("the Redis client belongs to another event loop: give a URL instead")
+        return url_or_client, False
+
+    return client
+
+
+async def propagate_cancellation(work: Awaitable[T]) -> T:
+    """Await redis-py; raise a cancellation that its `wait_for` swallowed, which happens before Python 3.12."""
     task = cast("asyncio.Task[object]", asyncio.current_task())
     cancelled = task.cancelling()
     try:
@@ -74,34 +198,75 @@ async def heeded(work: Awaitable[T]) -> T:
             raise asyncio.CancelledError
 
 
+def _has_result(task: "asyncio.Task[Redis]") -> bool:
+    return not task.cancelled() and task.exception() is None
+
+
+def is_permanent(error: Exception) -> bool:
+    """Whether waiting does not fix the error: it is about settings or rights."""
+    return isinstance(error, PERMANENT_ERRORS) or _mentions(error, _PERMANENT_TEXTS)
+
+
 def reason(error: Exception) -> str:
-    """Why there was no answer, in words."""
-    return "no answer in time" if isinstance(error, TimeUpError) else str(error) or type(error).__name__
+    """Describe why a command failed, and what to do."""
+    if isinstance(error, TimeUpError):
+        return str(error) or "no answer in time"
+    text = str(error) or type(error).__name__
+    if isinstance(error, ResponseError):
+        text = f"{type(error).__name__}: {error}"  # redis-py removes the code word, such as MOVED
+    if isinstance(error, CLUSTER_ERRORS) or _mentions(error, _CLUSTER_TEXTS):
+        return f"this Redis is part of a Redis Cluster, which is not supported ({text}); use a single primary"
+    if isinstance(error, NoPermissionError) or _mentions(error, _PERMISSION_TEXTS):
+        return f"the Redis user lacks a permission ({text}); docs/several-machines.md lists the permissions it needs"
+    if isinstance(error, ReadOnlyError) or _mentions(error, ("READONLY",)):
+        return f"this Redis is a read-only replica ({text}); unless a failover is in progress, use the primary's URL"
+    return text
+
+
+def failure(what: str, why: str, *, is_permanent: bool) -> SecodaError:
+    """Make the error for `what` ("the lock of 'acme'") when Redis can't keep it."""
+    if is_permanent:
+        return ConfigurationError(f"Redis refuses to keep {what}: {why}")
+    failed = TransportError(f"{what} can't be reached in Redis: {why}")
+    failed.maybe_sent = False
+    return failed
+
+
+def _is_not_primary(error: Exception) -> bool:
+    return isinstance(error, NOT_PRIMARY_ERRORS) or _mentions(error, _NOT_PRIMARY_TEXTS)
+
+
+def _mentions(error: Exception, texts: tuple[str, ...]) -> bool:
+    return isinstance(error, ResponseError) and any(text in f" {error}" for text in texts)
 
 
 def check_address(url_or_client: object) -> None:
-    """Refuse what leads to no Redis, without showing it: it may hold a password."""
+    """Raise if this is no address of a Redis, without showing it: it may hold a password."""
     if isinstance(url_or_client, str):
         try:
             settings: dict[str, Any] = {**parse_url(url_or_client)}
-            settings.pop("connection_class", Connection)(**settings)  # as it is made later; nothing is opened
+            settings.pop("connection_class", Connection)(
+                **settings
+            )  # constructed as for a connection; nothing is opened
         except (ValueError, TypeError, RedisError):  # its text may show the password
             raise ConfigurationError(
                 "the URL of Redis must be redis://host, rediss://host or unix:///path, with options that redis-py knows"
             ) from None
     elif not isinstance(url_or_client, Redis):
         kind = type(url_or_client).__name__
-        raise ConfigurationError(f"give the URL of Redis or a redis.asyncio.Redis, not {kind}")
+        raise ConfigurationError(
+            f"give the URL of Redis or a redis.asyncio.Redis, not {kind}; Redis Cluster is not supported"
+        )
 
 
 def check_name(name: object) -> None:
-    """Refuse what can't be part of a key in Redis."""
+    """Raise if this can't be part of a key in Redis."""
     if not isinstance(name, str) or not name or set(name) & set("{}"):
         raise ConfigurationError(f"name must be text without braces, such as 'acme', not {name!r}")
 
 
 def check_seconds(setting: str, seconds: object, *, least: float | None = None) -> None:
-    """Refuse what is no time: a number from `least` up, or without it any greater than 0."""
+    """Raise unless this is a number of at least `least`, or without it greater than 0."""
     number = seconds if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) else nan
     if not (number < inf and (number > 0 if least is None else number >= least)):
         bound = "greater than 0" if least is None else f"of at least {least:g}"

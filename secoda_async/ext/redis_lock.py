@@ -4,29 +4,33 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
+from math import inf
 from types import TracebackType
 from typing import Final, Self, TypeVar
 from uuid import uuid4
 
-from secoda_async._engine.lifetime import Lifetime, TimeUpError
-from secoda_async._engine.loops import Home
-from secoda_async.clock import SYSTEM_CLOCK, Clock, sleep
+from secoda_async._engine.lifetime import Lifetime
+from secoda_async.clock import Clock, SystemClock, sleep
 from secoda_async.errors import ConfigurationError, LockedError, TransportError
 from secoda_async.ext.redis_connection import (
-    PATIENCE,
-    REFUSALS,
+    FAILURES,
+    REPLY_TIMEOUT,
     Lock,
     LockNotOwnedError,
     Redis,
-    RedisError,
+    Session,
     check_address,
     check_name,
     check_seconds,
-    connected,
-    heeded,
+    client_factory,
+    failure,
+    is_permanent,
+    propagate_cancellation,
     reason,
 )
 
@@ -36,14 +40,42 @@ T = TypeVar("T")
 
 _log: Final = logging.getLogger("secoda_async")
 
-LOOK_EVERY: Final = 0.5
-"""Seconds between two looks whether the lock is free."""
+POLL_INTERVAL: Final = 0.5
+"""Seconds between two attempts to take the lock, and between two checks whether the lease is over."""
+
+SCRIPT_TIMEOUT: Final = 3 * REPLY_TIMEOUT
+"""Seconds: redis-py needs three round trips when the server does not know a script of its lock."""
 
 LEASE: Final = 90.0
 """Seconds: three times what an attempt of a write may take by default."""
 
 SHORTEST: Final = 1.0
 """Seconds: a shorter lease could not be renewed in time over a network."""
+
+_boottime: Final[Callable[[], float]] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+)
+
+
+class _LeaseClock(SystemClock):
+    """A clock that counts the time for which the machine is suspended, where the system does: leases go on then."""
+
+    def now(self) -> float:
+        return _boottime()
+
+
+class _LostEvent(asyncio.Event):
+    """An event that also reads as set when the lease is nearly over, before the renewal task could run.
+
+    After the process was stopped or the machine suspended, `is_set()` is right immediately.
+    """
+
+    def __init__(self, seconds_left: Callable[[], float]) -> None:
+        super().__init__()
+        self._seconds_left = seconds_left
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._seconds_left() <= 0
 
 
 class RedisLock:
@@ -53,9 +85,10 @@ class RedisLock:
             plan = await secoda.plan(desired)
             report = await secoda.apply(plan, stop=lock.lost)
 
-    It is redis-py's own lock, with a lease that is renewed all along: a run that is killed holds it
-    for a lease at most. When it can't be renewed, or somebody has taken it, `lost` is set, a third of the lease
-    before it could be another's: `apply(stop=lock.lost)` then ends what is on the wire and writes nothing more.
+    It is redis-py's own lock, with a lease that is renewed while it is held: a run that is killed holds it for at most
+    one lease. `lost` is set when another run has taken the lock, and when it can't be renewed, a third of the lease
+    before it ends: `apply(stop=lock.lost)` then finishes the requests in flight and writes nothing more. Read
+    `lost.is_set()` right before a write: it also considers time for which the process or the machine was suspended.
     """
 
     def __init__(
@@ -76,8 +109,8 @@ class RedisLock:
             max_wait: Seconds to wait for a lock that another run holds; with as many as the lease, one that was
                 killed is waited for.
             lease_seconds: How long the lock outlives a run that died; None: 90 s. At least three times the longest
-                `timeout` of an attempt: a write that is on the wire when `lost` is set may take so long, and is to
-                have ended when another run begins.
+                `timeout` of an attempt: a write that is in flight when `lost` is set may take so long, and must
+                have ended before another run begins.
             clock: Where time comes from; for tests.
 
         Raises:
@@ -89,16 +122,16 @@ class RedisLock:
         lease = LEASE if lease_seconds is None else lease_seconds
         check_seconds("lease_seconds", lease, least=SHORTEST)
         self.name = name
-        self.lost = asyncio.Event()
+        self.lost: asyncio.Event = _LostEvent(self._seconds_left)
         """Set when the lock is, or may soon be, another run's."""
-        self._address, self._home = url_or_client, Home()
+        self._client = client_factory(url_or_client)
         self._max_wait = max_wait
         self._lease = lease
-        self._clock = clock or SYSTEM_CLOCK
+        self._clock = clock or _LeaseClock()
         self._lifetime = Lifetime(self._clock)
         self._key = f"secoda-async:{{{name}}}:lock"
-        self._until = 0.0
-        """When the lease ends, if it is not renewed."""
+        self._expires_at = inf
+        """When the lease ends if it is not renewed; infinite while the lock is not held."""
         self._is_taken = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._held = AsyncExitStack()
@@ -115,14 +148,13 @@ class RedisLock:
             raise ConfigurationError(f"this lock of {self.name!r} is held or being taken: make one for each run")
         self._is_taken = True
         async with AsyncExitStack() as held:
-            held.callback(setattr, self, "_is_taken", False)  # noqa: FBT003 - setattr's value
+            held.callback(self._forget)
             self._renew_event()
-            redis = await self._connected(held)
-            lock = redis.lock(self._key, timeout=self._lease, thread_local=False)
+            session = self._open_session(held)
             token = f"{_this_run()}#{uuid4().hex}"
-            held.push_async_callback(self._release, lock, token)  # though taking fails: it may have been given
-            await self._take(redis, lock, token)
-            held.push_async_callback(_cancelled, asyncio.create_task(self._renew(lock)))
+            held.push_async_callback(self._release, session, token)  # also if taking fails: the reply may be lost
+            await self._take(session, token)
+            held.push_async_callback(_cancel, asyncio.create_task(self._renew(session, token)))
             self._held = held.pop_all()
         return self
 
@@ -130,7 +162,7 @@ class RedisLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Let the next one in."""
-        await heeded(self._held.aclose())
+        await propagate_cancellation(self._held.aclose())
 
     async def holder(self) -> str | None:
         """Who holds it just now: its process, its machine and since when; None when it is free.
@@ -140,79 +172,93 @@ class RedisLock:
             ConfigurationError: When Redis refuses the user or the command.
         """
         async with AsyncExitStack() as opened:
-            redis = await self._connected(opened)
-            return _named(await self._asked(redis.get(self._key)))
+            session = self._open_session(opened)
+            return _holder_of(await self._run(session, lambda redis: redis.get(self._key)))
 
     def _renew_event(self) -> None:
         """Unset `lost`; on another event loop than before it must be another one."""
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop:
-            self.lost = asyncio.Event()
+            self.lost = _LostEvent(self._seconds_left)
         self._loop = loop
         self.lost.clear()
 
-    async def _connected(self, opened: AsyncExitStack) -> Redis:
-        """The client to ask with; closed with the stack when it is ours."""
-        redis, is_ours = connected(self._address, self._home)
-        if is_ours:
-            opened.push_async_callback(redis.aclose)
-        return redis
+    def _forget(self) -> None:
+        """Note that the lock is not held any more."""
+        if self._seconds_left() <= 0:
+            self.lost.set()
+        self._expires_at = inf
+        self._is_taken = False
 
-    async def _take(self, redis: Redis, lock: Lock, token: str) -> None:
+    def _open_session(self, opened: AsyncExitStack) -> Session:
+        session = Session(self._client(), self._lifetime)
+        opened.push_async_callback(session.close)
+        return session
+
+    def _lock_on(self, redis: Redis, token: str) -> Lock:
+        lock = redis.lock(self._key, timeout=self._lease, thread_local=False)
+        lock.local.token = token.encode()
+        return lock
+
+    async def _take(self, session: Session, token: str) -> None:
         began = self._clock.now()
         while True:
-            asked = self._clock.now()
-            given = await self._asked(lock.acquire(blocking=False, token=token))
-            holder = token.encode() if given else await self._asked(redis.get(self._key))
-            if holder in (token, token.encode()):  # not given, and ours: the first answer was lost on the way
-                lock.local.token = token.encode()
-                self._until = asked + self._lease
+            asked_at = self._clock.now()
+            acquired = await self._run(
+                session, lambda redis: self._lock_on(redis, token).acquire(blocking=False, token=token)
+            )
+            holder = token if acquired else await self._run(session, lambda redis: redis.get(self._key))
+            if holder in (token, token.encode()):  # not acquired, and ours: the first reply was lost
+                self._expires_at = asked_at + self._lease
                 return
             left = began + self._max_wait - self._clock.now()
             if left <= 0:
-                raise self._locked(_named(holder))
-            await sleep(self._clock, min(LOOK_EVERY, left))
+                raise self._locked(_holder_of(holder))
+            await sleep(self._clock, min(POLL_INTERVAL, left))
 
-    async def _renew(self, lock: Lock) -> None:
-        """Keep it, for as long as that can be known; then say that it is lost."""
+    async def _renew(self, session: Session, token: str) -> None:
+        """Renew the lease until the lock is lost or may be."""
         why = "Redis does not answer"
-        while (left := self._left()) > 0:
-            await sleep(self._clock, min(self._lease / 4, left))
-            asked, left = self._clock.now(), self._left()
-            if left <= 0:  # at once: the machine may have slept
-                break
+        while await self._sleep_until_renewal():
+            asked_at, left = self._clock.now(), self._seconds_left()
+            renewal = self._run(session, lambda redis: self._lock_on(redis, token).reacquire(), SCRIPT_TIMEOUT)
             try:
-                await self._asked(lock.reacquire(), min(PATIENCE, left))
+                await self._lifetime.bounded(renewal, left)
             except LockNotOwnedError:
                 why = "another run has it, or Redis has forgotten it"
                 break
-            except Exception as error:  # noqa: BLE001 - whatever it was, it is no answer; Redis may be back in time
+            except Exception as error:  # noqa: BLE001 - whatever it was, Redis may be back in time
                 _log.warning("the lock of %r could not be renewed just now: %s", self.name, error)
             else:
-                self._until = asked + self._lease
+                self._expires_at = asked_at + self._lease
         _log.error("the lock of %r is lost (%s): nothing more is to be written", self.name, why)
         self.lost.set()
 
-    def _left(self) -> float:
-        """Seconds until a third of the lease is left: from then on nothing more is begun."""
-        return self._until - self._lease / 3 - self._clock.now()
+    async def _sleep_until_renewal(self) -> bool:
+        """Sleep for a quarter of the lease, in short steps to notice a suspend; False when the lock may be lost."""
+        due = self._clock.now() + self._lease / 4
+        while (left := min(due - self._clock.now(), self._seconds_left())) > 0:
+            await sleep(self._clock, min(left, POLL_INTERVAL))
+        return self._seconds_left() > 0
 
-    async def _release(self, lock: Lock, token: str) -> None:
-        with suppress(LockNotOwnedError, TransportError, ConfigurationError):  # then the lease lets it go
-            await self._asked(lock.do_release(token.encode()))
+    def _seconds_left(self) -> float:
+        """Return the seconds until only a third of the lease is left: then no write may start any more."""
+        return self._expires_at - self._lease / 3 - self._clock.now()
 
-    async def _asked(self, question: Awaitable[T], patience: float = PATIENCE) -> T:
-        """Redis's answer, in time."""
+    async def _release(self, session: Session, token: str) -> None:
+        with suppress(LockNotOwnedError, TransportError, ConfigurationError):  # the lease ends by itself
+            await self._run(session, lambda redis: self._lock_on(redis, token).release(), SCRIPT_TIMEOUT)
+
+    async def _run(
+        self, session: Session, command: Callable[[Redis], Awaitable[T]], reply_timeout: float = REPLY_TIMEOUT
+    ) -> T:
+        """Run a command in Redis; its failures are errors of this package."""
         try:
-            return await self._lifetime.bounded(heeded(question), patience)
+            return await session.run(command, reply_timeout=reply_timeout)
         except LockNotOwnedError:
             raise
-        except (RedisError, OSError, TimeUpError) as error:
-            why = reason(error)
-            if isinstance(error, REFUSALS):
-                raise ConfigurationError(f"Redis refuses to keep the lock of {self.name!r}: {why}") from None
-            failed = TransportError(f"the lock of {self.name!r} can't be reached in Redis: {why}")
-        failed.maybe_sent = False
+        except FAILURES as error:
+            failed = failure(f"the lock of {self.name!r}", reason(error), is_permanent=is_permanent(error))
         raise failed
 
     def _locked(self, holder: str | None) -> LockedError:
@@ -225,17 +271,17 @@ class RedisLock:
         return error
 
 
-def _named(holder: bytes | str | None) -> str | None:
-    """Who a token is of."""
-    text = holder.decode(errors="replace") if isinstance(holder, bytes) else holder
+def _holder_of(token: bytes | str | None) -> str | None:
+    """Return the run that a token names."""
+    text = token.decode(errors="replace") if isinstance(token, bytes) else token
     return None if text is None else text.rpartition("#")[0] or "another program's"
 
 
 def _this_run() -> str:
-    """How another run names this one to its operator."""
+    """Describe this run to the operator of another one."""
     return f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-async def _cancelled(task: "asyncio.Task[None]") -> None:
+async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.wait((task,))

@@ -3,21 +3,23 @@
 import asyncio
 import logging
 from asyncio import Event as StopEvent
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from attrs import define, evolve, field
 
-from secoda_async._engine.journey import Check, NotSentError
-from secoda_async.bulk import PASSING, CreateGroup, Crew, DeleteGroup, Operation, Outcome, UpdateGroup, Work
+from secoda_async._engine.journey import Journey, Scope
+from secoda_async._engine.operation import NotSentError, OperationCancelledError
+from secoda_async._engine.operation import Operation as SharedState
+from secoda_async._engine.protocol import is_absence
+from secoda_async.bulk import TRANSIENT, CreateGroup, DeleteGroup, Operation, Outcome, Result, UpdateGroup, WorkerPool
 from secoda_async.clock import Clock, sleep
 from secoda_async.errors import (
     InvalidArgumentError,
     NotFoundError,
     PaginationError,
-    ResponseError,
     SecodaError,
     StalePlanError,
     UnsafePlanError,
@@ -61,8 +63,8 @@ _log: Final = logging.getLogger("secoda_async")
 class Applier:
     """Carries one plan out, once; see `SecodaClient.apply`."""
 
-    groups: Callable[[Check | None], Groups]
-    """The calls, each write kept back until a check has let it through."""
+    groups: Callable[[Scope], Groups]
+    """The calls on groups, within a scope."""
     plan: Plan
     origin: str
     """Where the plan is to be applied."""
@@ -79,6 +81,8 @@ class Applier:
     _made: dict[int, Group | None] = field(factory=dict[int, Group | None], init=False)
     """Changes that are there already."""
     _seen: View | None = field(default=None, init=False)
+    _known: frozenset[str] | None = field(default=None, init=False)
+    """The ids that the first read showed."""
     _looking: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     _announced: set[int] = field(factory=set[int], init=False)
     """Changes that were sent at least once."""
@@ -122,6 +126,7 @@ class Applier:
         self._seen = view = await self._unless_stopped(self._view())
         if view is None:
             return False
+        self._known = frozenset(view.by_id)
         if self.plan.workspace is not None:
             workspace = await self._unless_stopped(self.workspace_of(view.by_id.values()))
             if self.stop.is_set():
@@ -155,12 +160,17 @@ class Applier:
         await self.stop.wait()
         await sleep(self.clock, seconds)
 
+    async def _listed(self) -> View:
+        """Read all groups as the server lists them, this client's own writes aside: to verify these."""
+        at = self.clock.now()
+        return View.of(await self.groups(Scope()).snapshot(), self.plan, at)
+
     async def _view(self) -> View:
         """Read all groups."""
         at = self.clock.now()
-        return View.of(await self.groups(None).snapshot(), self.plan, at)
+        return View.of(await self.groups(Scope()).known(), self.plan, at)
 
-    async def _recent_view(self) -> View:
+    async def _recent_view(self, scope: Scope) -> View:
         """One look for all creates whose turn comes at the same time: what has been made since the first look?
 
         A snapshot would be disturbed by our own creates. A list can miss what moves from a page to another while
@@ -169,8 +179,7 @@ class Applier:
         async with self._looking:
             if self._seen is None or self.clock.now() - self._seen.at > _FRESH:
                 at = self.clock.now()
-                groups = [group async for group in self.groups(None).list(concurrency=4)]
-                self._seen = View.of(groups, self.plan, at)
+                self._seen = View.of(await self.groups(scope).sightings(), self.plan, at)
             return self._seen
 
     def _compare(self, view: View, indexes: Iterable[int]) -> None:
@@ -203,7 +212,7 @@ class Applier:
         whose outcome is unknown is not sent again: the look may show that it was carried out.
         """
         outcomes = {index: self._outcomes[index] for index in indexes}
-        again = [index for index, outcome in outcomes.items() if isinstance(outcome.error, (*PASSING, PaginationError))]
+        again = [index for index, outcome in outcomes.items() if _is_transient(outcome.error)]
         statuses = {outcome.status for outcome in outcomes.values()}
         if not again or self.stop.is_set() or "not_attempted" in statuses or "applied" not in statuses:
             return ()  # stopped, or the service is down: a second try would only take as long again
@@ -214,17 +223,17 @@ class Applier:
         if view is None:
             return ()
         self._compare(view, again)
-        return [index for index in again if index in self._made or outcomes[index].status == "failed"]
+        return [index for index in again if index in self._made or not _is_unclear_create(outcomes[index])]
 
     async def _carry_out(self, indexes: Sequence[int]) -> None:
         """Make some of the changes, concurrently."""
-        crew = Crew(self._make, self._operation, stop=self.stop, patience=_CONCURRENCY)
+        pool = WorkerPool(self._make, self._operation, stop=self.stop, max_consecutive_failures=_CONCURRENCY)
         try:
-            async with aclosing(crew.run(indexes, _CONCURRENCY)) as outcomes:
+            async with aclosing(pool.run(indexes, _CONCURRENCY)) as outcomes:
                 async for outcome in outcomes:
                     self._note(indexes[outcome.index], outcome)
         finally:
-            for outcome in crew.rest:  # cancelled: the journal says what is not known
+            for outcome in pool.rest:  # cancelled: the journal says what is not known
                 self._note(indexes[outcome.index], outcome)
 
     def _operation(self, index: int) -> Operation:
@@ -236,55 +245,61 @@ class Applier:
             return UpdateGroup(change.id or "", **fields)
         return DeleteGroup(change.id or "", missing_ok=True)
 
-    async def _make(self, index: int) -> Work:
+    async def _make(self, index: int, shared: SharedState) -> Result:
         """Make one change, unless it is made already or something else has happened to its group."""
         change = self.plan.changes[index]
         if index in self._made:
             return self._as_it_is(index, self._made[index])
         if index in self._drift:
             raise _stale(change, self._drift[index])
+        scope = Scope(operation=shared, precondition=partial(self._check, index, shared), known_ids=self._first_ids)
         try:
-            group = await self._write(change, self.groups(partial(self._check, index)))
+            return "applied", await self._write(change, self.groups(scope))
         except _KeptBackError as kept_back:
             found = kept_back.found
-        else:
-            if group is not None and not change.after.fit(group):
-                raise ResponseError(f"the answer shows {change.name!r} otherwise than it was written")
-            return "applied", group
         if isinstance(found, SecodaError):
             raise found
         return self._as_it_is(index, found)
 
-    async def _check(self, index: int) -> None:
-        """Read once more, now that a change has its place in the limit and is about to be sent."""
+    async def _first_ids(self) -> Collection[str] | None:
+        """Return the ids of the groups that the first complete read showed, before any create."""
+        return self._known
+
+    async def _check(self, index: int, shared: SharedState, state: Journey) -> None:
+        """Read once more, now that a change has its permit and is about to be sent."""
         change = self.plan.changes[index]
+        scope = Scope(operation=shared, began=state.began)
         found: Group | SecodaError | None
         try:
             if change.id is None:
-                view = await self._recent_view()
+                view = await self._recent_view(scope)
                 found, stands = view.group_of(change), view.standing(change)
             else:
-                found = await self._read(change.id)
+                found = await self._read(change.id, scope)
                 stands = standing(change, found)
             if stands:
                 raise _stale(change, stands)
             if stands is not None and index not in self._announced:
                 self.journal.intent(self.plan, index)
                 self._announced.add(index)
-        except SecodaError as error:  # a read was tried again already: the write is not to do that once more
+        except SecodaError as error:  # the read has used its own retries: the write's retries don't repeat it
             found, stands = error, None
         if stands is None:
             raise _KeptBackError(found)
+        if self.stop.is_set():  # a lost lock says so before any task could run
+            raise OperationCancelledError
 
-    def _as_it_is(self, index: int, group: Group | None) -> Work:
+    def _as_it_is(self, index: int, group: Group | None) -> Result:
         """Nothing is to be written (any more)."""
         return "applied" if index in self._announced else "unchanged", group
 
-    async def _read(self, group_id: str) -> Group | None:
+    async def _read(self, group_id: str, scope: Scope) -> Group | None:
         try:
-            return await self.groups(None).get(group_id)
-        except NotFoundError:
-            return None
+            return await self.groups(scope).get(group_id)
+        except NotFoundError as error:
+            if is_absence(error):
+                return None
+            raise
 
     async def _write(self, change: Change, groups: Groups) -> Group | None:
         after = change.after
@@ -333,7 +348,7 @@ class Applier:
         for pause in _LOOKS:
             await sleep(self.clock, pause)
             try:
-                view = await self._unless_stopped(self._view(), _LAST_READ)
+                view = await self._unless_stopped(self._listed(), _LAST_READ)
             except SecodaError as error:
                 return (f"the last read failed: {error.message}",)
             if view is None:
@@ -359,6 +374,14 @@ def _check_approval(plan: Plan, approve: str | None) -> None:
     error = UnsafePlanError("\n".join([why, *(breach.message for breach in plan.breaches)]))
     error.breaches, error.digest = tuple(breach.message for breach in plan.breaches), plan.digest
     raise error
+
+
+def _is_transient(error: SecodaError | None) -> bool:
+    return isinstance(error, (*TRANSIENT, PaginationError))
+
+
+def _is_unclear_create(outcome: Outcome) -> bool:
+    return outcome.status == "unknown" and isinstance(outcome.operation, CreateGroup)
 
 
 def _stale(change: Change, why: str) -> StalePlanError:

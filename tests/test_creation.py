@@ -176,7 +176,9 @@ class TestMistakingNone:
     ) -> None:
         emulator.faults.add(drop="after", method="POST")
         emulator.faults.add(status=404, match=lambda record: record.query.get("page") == "3", times=None)
-        with pytest.raises(OutcomeUnknownError, match=r"looking for it failed: .*moved"):
+        with pytest.raises(
+            OutcomeUnknownError, match=r"looking for it failed: .*the list changed during each of 5 reads"
+        ):
             await create(secoda)
         assert emulator.count("POST") == len(named(emulator, "A")) == 1
 
@@ -296,7 +298,7 @@ class TestTheSecondCreate:
                 emulator.groups[f"x{index}"] = emulator.groups["group-0"] | new
             return False
 
-        before = 1 + 3 * 3 + 1  # the server's time, three looks at three pages, the server's time
+        before = 1 + 3 * 6 + 1  # the server's time, three looks at three pages (each read twice), the server's time
         emulator.faults.add(match=others, status=500)
         if groups == 1:
             assert (await create(secoda)).id == "x0"
@@ -311,7 +313,7 @@ class TestTheSecondCreate:
         emulator.faults.add(status=502, method="POST")
 
         def last_look(_: object) -> bool:
-            if emulator.count("GET") == 1 + 3 * 3:
+            if emulator.count("GET") == 1 + 3 * 6:
                 stop.set()
             return False
 

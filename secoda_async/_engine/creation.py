@@ -1,0 +1,280 @@
+"""Creating a group when the outcome of the request may be unclear: adopt the group, send again, or report it unknown.
+
+Whether a group is the result of a lost create never rests on comparing clocks. With `reconcile`:
+
+- A *candidate* is a group with the name that was sent (as any server may normalize it) whose id was in no listing
+  before the create and that no other call of this client created.
+- A candidate is *adopted* when it is the only one, shows every field that was sent, no other create of the name is
+  in flight or unclear, and a complete listing was read before the create.
+- The create is *sent again* once, when no candidate has appeared for `_settle_time`: until then the server may
+  still be executing the first request, and its lists may lag.
+- In every other case the outcome is unknown, and the error names the candidates.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from itertools import pairwise
+from typing import Final
+
+from attrs import define, frozen
+
+from secoda_async._engine.journey import Call, Journey
+from secoda_async._engine.ledger import Ledger
+from secoda_async._engine.operation import NotSentError, OperationCancelledError
+from secoda_async._engine.pages import Lister
+from secoda_async._engine.pipeline import Pipeline
+from secoda_async._engine.protocol import Reply, Request
+from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async.errors import (
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    OutcomeUnknownError,
+    PaginationError,
+    SecodaError,
+)
+from secoda_async.models import Group, GroupFields, loosely
+
+KnownIds = Callable[[], Awaitable[Collection[str] | None]]
+"""Returns the ids of a complete listing that was read before the create, or None when there is none."""
+
+_SEARCHES: Final = (0.0, 1.0, 3.0, 7.0, 15.0)
+"""Seconds after an unclear answer at which the groups are read, besides the end of the settle time."""
+
+_SHORTEST_SETTLE_TIME: Final = 30.0
+"""Seconds for which a server or gateway may go on with a request whose client has lost the answer, at least."""
+
+
+class _AlreadyCreatedError(NotSentError):
+    """The group has appeared just before the create was to be sent again."""
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self.group = group
+
+
+@frozen(eq=False, repr=False)
+class _Search:
+    """The candidates of one complete listing."""
+
+    candidates: tuple[Group, ...] = ()
+    adopted: Group | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(group.id for group in self.candidates)
+
+    def __str__(self) -> str:
+        if not self.candidates:
+            return "it was not found"
+        is_one = len(self.candidates) == 1
+        what = "a group that may be it was found" if is_one else f"{len(self.candidates)} groups may be it"
+        return f"{what}: {', '.join(self.ids)}"
+
+
+@define(eq=False, repr=False)
+class _Create:
+    """One create, and what its searches go by."""
+
+    call: Call
+    fields: GroupFields
+    read: Callable[[Reply], Group]
+    known: Collection[str] | None
+    last: _Search = _Search()
+
+    @property
+    def name(self) -> str:
+        return loosely(self.fields.name)
+
+
+@define(eq=False, repr=False)
+class GroupCreator:
+    """Creates groups."""
+
+    pipeline: Pipeline
+    lister: Lister[Group]
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self.pipeline.ledger
+
+    async def create(
+        self,
+        call: Call,
+        fields: GroupFields,
+        read: Callable[[Reply], Group],
+        *,
+        reconcile: bool,
+        known_ids: KnownIds | None = None,
+    ) -> Group:
+        """Send the create; with `reconcile`, search for the group after an unclear answer.
+
+        Creates of one name that reconcile run one after the other, or each might adopt the other's group.
+        """
+        name = loosely(fields.name)
+        if not reconcile:
+            with self._ledger.creating(name):
+                return self._remember(await self._send(call, read, name))
+        async with self.pipeline.lock(f"create {name}", call):
+            known = await (known_ids or self._read_ids(call))()
+            with self._ledger.creating(name):
+                return self._remember(await self._create(_Create(call, fields, read, known)))
+
+    def _read_ids(self, call: Call) -> KnownIds:
+        async def known_ids() -> Collection[str] | None:
+            return await self.ids(call.began)
+
+        return known_ids
+
+    async def ids(self, began: float | None = None) -> Collection[str] | None:
+        """Return the ids of all groups; None when the list can't be read, and then no candidate is ever certain.
+
+        Raises:
+            SecodaError: When the create would fail in the same way.
+        """
+        try:
+            return frozenset(group.id for group in await self.lister.snapshot(began=began))
+        except (AuthenticationError, ClientClosedError, ConfigurationError, DeadlineExceededError):
+            raise
+        except SecodaError:
+            return None
+
+    def _remember(self, group: Group) -> Group:
+        self._ledger.note_created(group)
+        return group
+
+    async def _send(self, call: Call, read: Callable[[Reply], Group], name: str) -> Group:
+        try:
+            return await self.pipeline.send(call, read)
+        except OutcomeUnknownError:
+            self._ledger.note_unclear(name)
+            raise
+
+    async def _create(self, create: _Create) -> Group:
+        try:
+            return await self.pipeline.send(create.call, create.read)
+        except OutcomeUnknownError as error:
+            unknown = error
+        try:
+            return await self._recover(create, unknown)
+        except NotSentError:
+            raise  # the caller's own precondition
+        except BaseException:
+            self._ledger.note_unclear(create.name)
+            raise
+
+    async def _recover(self, create: _Create, unknown: OutcomeUnknownError) -> Group:
+        """Adopt the group of an unclear create, or send the create once more."""
+        if (group := await self._search(create, unknown)) is not None:
+            return group
+        unknown, group = await self._send_again(create, unknown)
+        if group is None:
+            group = await self._search(create, unknown)
+        if group is None:
+            raise _unknown(create, unknown, "it was sent twice, searched for after each, and not found")
+        return group
+
+    async def _send_again(
+        self, create: _Create, unknown: OutcomeUnknownError
+    ) -> tuple[OutcomeUnknownError, Group | None]:
+        """Send the create a second time, unless the group has appeared when the request may start."""
+
+        async def search_again(_: Journey) -> Request | None:
+            search = await self._candidates(create)
+            if search.adopted is not None:
+                raise _AlreadyCreatedError(search.adopted)
+            if search.candidates:
+                raise SecodaError(str(search))
+            return None
+
+        try:
+            return unknown, await self.pipeline.send(create.call.with_precondition(search_again), create.read)
+        except _AlreadyCreatedError as found:
+            return unknown, found.group
+        except OutcomeUnknownError as error:
+            return error, None
+        except OperationCancelledError:
+            note = "it was searched for and not found, and it was not sent again: the operation was cancelled"
+            raise _unknown(create, unknown, note) from None
+        except SecodaError as error:  # a rejected second request proves nothing about the first
+            raise _unknown(create, unknown, f"sending it again failed: {error.message}") from error
+
+    async def _search(self, create: _Create, unknown: OutcomeUnknownError) -> Group | None:
+        """Search until the group can be adopted or the settle time is over.
+
+        Returns:
+            The group; None when the last complete listing shows no candidate.
+
+        Raises:
+            OutcomeUnknownError: When there are candidates and none can be adopted, or a search failed.
+        """
+        try:
+            note = await self._search_until_settled(create)
+        except SecodaError as error:
+            raise _unknown(create, unknown, f"searching for it failed: {error.message}") from error
+        if note is not None:
+            raise _unknown(create, unknown, note)
+        return create.last.adopted
+
+    async def _search_until_settled(self, create: _Create) -> str | None:
+        """Search; return the reason why the outcome stays unknown, if it does."""
+        note: str | None = None
+        for pause in _pauses(create.call.options.timeout):
+            is_cancelled = False
+            try:
+                await self.pipeline.pause(create.call, pause)
+            except OperationCancelledError:
+                is_cancelled = True
+            try:
+                search = await self._candidates(create)
+            except PaginationError as error:  # others change groups at the moment
+                note = f"searching for it failed: {error.message}"
+                continue
+            if search.adopted is not None:
+                return None
+            note = str(search) if search.candidates else None
+            if is_cancelled:
+                return f"{search}, and the search was cancelled"
+            if len(search.candidates) > 1 or (search.candidates and create.known is None):
+                break  # later searches can't make it certain
+        return note
+
+    async def _candidates(self, create: _Create) -> _Search:
+        """Read all groups, because an incomplete listing proves no absence, and return the candidates."""
+        groups = await self.lister.snapshot(began=create.call.began)
+        known = create.known or ()
+        candidates = tuple(
+            group
+            for group in groups
+            if group.id not in known and not self._ledger.has_created(group.id) and loosely(group.name) == create.name
+        )
+        is_certain = (
+            create.known is not None
+            and len(candidates) == 1
+            and create.fields.shown_by(candidates[0])
+            and not self._ledger.is_contested(create.name)
+        )
+        create.last = _Search(candidates, candidates[0] if is_certain else None)
+        return create.last
+
+
+def _unknown(create: _Create, unknown: OutcomeUnknownError, note: str) -> OutcomeUnknownError:
+    """Return the error for a create that stays unclear, with the result of the search and its candidates."""
+    cause = unknown.__cause__
+    error = outcome_unknown(create.call.request, cause if isinstance(cause, SecodaError) else unknown, note)
+    error.method, error.path, error.attempts, error.waited = (
+        unknown.method,
+        unknown.path,
+        unknown.attempts,
+        unknown.waited,
+    )
+    error.candidates = create.last.ids
+    return error
+
+
+def _pauses(timeout: float) -> Iterator[float]:
+    """Yield the pauses before the searches, up to the end of the settle time."""
+    end = max(timeout, _SHORTEST_SETTLE_TIME)
+    moments = [*(moment for moment in _SEARCHES if moment < end), end]
+    yield moments[0]
+    yield from (after - before for before, after in pairwise(moments))

@@ -1,0 +1,150 @@
+"""What this client has written lately: groups it created, changed or deleted, and creates in flight or unclear.
+
+A list of the API may lag behind the writes (observed). For a minute the ledger knows better than the list: a group
+that this client created is not created again, and one that it changed is not taken for unchanged.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import Final
+
+from attrs import frozen
+
+from secoda_async._engine.recent import RecentIds
+from secoda_async.clock import Clock
+from secoda_async.models import Group
+
+OWN_WRITES_KNOWN: Final = 60.0
+"""Seconds for which a write of this client outranks a list that does not show it."""
+
+
+@frozen(eq=False, repr=False)
+class Write:
+    """The latest write of this client to one group."""
+
+    group: Group | None
+    """The group as the server returned it, or None after a delete."""
+    at: float
+    """When the write ended, by the client's clock."""
+    is_created: bool
+    """Whether this client created the group within the last minute."""
+    removed: frozenset[str] = frozenset()
+    """Members that this client removed within the last minute."""
+    before: frozenset[str] | None = None
+    """The membership that an update of the members replaced, if it was read."""
+
+    def is_missing_in(self, read: Group) -> bool:
+        """Return whether a group was read as it was before this write.
+
+        The server's own timestamps of the group tell; where it shows none, the membership before the write does.
+        """
+        if self.group is None:
+            return False
+        if read.updated_at is not None and self.group.updated_at is not None:
+            return read.updated_at < self.group.updated_at
+        return frozenset(read.users) == self.before != frozenset(self.group.users)
+
+
+class Ledger:
+    """The writes of one client; it may serve event loops in several threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()  # re-entered when garbage collection closes a task that creates a group
+        self._created = RecentIds()
+        self._writes: dict[str, Write] = {}
+        self._in_flight: Counter[str] = Counter()
+        self._unclear: dict[str, float] = {}
+
+    # --- creates ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def creating(self, name: str) -> Generator[None, None, None]:
+        """Count a create as in flight."""
+        self._count(name, 1)
+        try:
+            yield
+        finally:
+            self._count(name, -1)
+
+    def _count(self, name: str, change: int) -> None:
+        with self._lock:
+            self._in_flight[name] += change
+            if not self._in_flight[name]:
+                del self._in_flight[name]
+
+    def is_contested(self, name: str) -> bool:
+        """Return whether another create of this name is in flight, or ended lately without a clear outcome.
+
+        Its group could be taken for the result of the create at hand.
+        """
+        with self._lock:
+            self._discard_old()
+            return self._in_flight[name] > 1 or name in self._unclear
+
+    def note_unclear(self, name: str) -> None:
+        """Remember that a create of this name ended with an unknown outcome."""
+        with self._lock:
+            self._unclear[name] = self._clock.now() + OWN_WRITES_KNOWN
+
+    def has_created(self, group_id: str) -> bool:
+        """Return whether this client created the group by a call that had a clear outcome."""
+        with self._lock:
+            return group_id in self._created
+
+    # --- writes ----------------------------------------------------------------------------------------------------
+
+    def note_created(self, group: Group) -> None:
+        """Remember a group that this client created."""
+        with self._lock:
+            self._created.add(group.id)
+            self._put(group.id, Write(group, self._clock.now(), is_created=True))
+
+    def note_updated(self, group: Group, *, before: Iterable[str] | None = None) -> None:
+        """Remember a group as the server returned it after an update, and the membership that the update replaced."""
+        with self._lock:
+            self._discard_old()
+            last = self._writes.get(group.id.casefold())
+            is_created = last is not None and last.is_created
+            old = None if before is None else frozenset(before)
+            removed = (last.removed if last is not None else frozenset[str]()) | (old or frozenset())
+            removed -= frozenset(group.users)
+            self._put(group.id, Write(group, self._clock.now(), is_created=is_created, removed=removed, before=old))
+
+    def note_deleted(self, group_id: str) -> None:
+        """Remember that this client deleted a group."""
+        with self._lock:
+            self._put(group_id, Write(None, self._clock.now(), is_created=False))
+
+    def latest(self, group_id: str) -> Write | None:
+        """Return the write of the last minute to a group, or None."""
+        with self._lock:
+            self._discard_old()
+            return self._writes.get(group_id.casefold())
+
+    def corrected(self, groups: Iterable[Group]) -> list[Group]:
+        """Return a list with this client's writes of the last minute in it, where the list lags behind them."""
+        by_id = {group.id.casefold(): group for group in groups}
+        with self._lock:
+            self._discard_old()
+            for group_id, write in self._writes.items():
+                listed = by_id.get(group_id)
+                if write.group is None:
+                    by_id.pop(group_id, None)
+                elif (listed is None and write.is_created) or (listed is not None and write.is_missing_in(listed)):
+                    by_id[group_id] = write.group
+        return list(by_id.values())
+
+    def _put(self, group_id: str, write: Write) -> None:
+        key = group_id.casefold()
+        self._writes.pop(key, None)  # the oldest write comes first
+        self._writes[key] = write
+
+    def _discard_old(self) -> None:
+        now = self._clock.now()
+        while self._writes and next(iter(self._writes.values())).at < now - OWN_WRITES_KNOWN:
+            del self._writes[next(iter(self._writes))]
+        for name in [name for name, until in self._unclear.items() if until < now]:
+            del self._unclear[name]

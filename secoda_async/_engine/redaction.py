@@ -1,0 +1,78 @@
+"""The API key, taken out of what a server or a proxy sends back, in whatever notation it is echoed."""
+
+import re
+from base64 import b64encode
+from collections.abc import Generator
+from functools import cache, lru_cache
+from typing import Final
+
+REDACTED: Final = "***"
+
+_SHORTEST: Final = 6
+"""Characters of base64: fewer occur in any text by chance."""
+
+
+def redact(text: str, key: str) -> str:
+    """Replace the key by `***`.
+
+    It is found as it is, with any of its characters escaped as in JSON (once or several times), in a URL or in
+    HTML, between zero bytes as in UTF-16, and in base64, where it may stand after any number of other bytes.
+    """
+    return _pattern(key).sub(REDACTED, text)
+
+
+def redact_bytes(data: bytes, key: str) -> bytes:
+    """Replace the key by `***` in text of any encoding that has ASCII's letters."""
+    return redact(data.decode("latin-1"), key).encode("latin-1")
+
+
+@lru_cache(maxsize=16)
+def _pattern(key: str) -> re.Pattern[str]:
+    forms = ["\0?".join(map(_character, key))]
+    # Nothing escapes the letters and digits of base64; to look for it would take long to compile.
+    forms += ["".join(part if part.isalnum() else _character(part) for part in form) for form in _base64(key)]
+    return re.compile("|".join(forms))
+
+
+def _base64(key: str) -> Generator[str, None, None]:
+    """Yield the part of base64 that is the same for every text in which 3n, 3n + 1 or 3n + 2 bytes precede the key."""
+    for before in range(3):
+        data = bytes(before) + key.encode()
+        encoded = b64encode(data).decode()
+        form = encoded[-(-before * 8 // 6) : len(data) * 8 // 6]
+        if len(form) >= _SHORTEST:
+            yield form
+            if (url_safe := form.translate(_URL_SAFE)) != form:
+                yield url_safe
+
+
+_URL_SAFE: Final = str.maketrans("+/", "-_")
+
+
+@cache
+def _names() -> dict[str, list[str]]:
+    """The names that HTML has for each character of ASCII."""
+    from html.entities import html5  # noqa: PLC0415 - two thousand names, which only an answer with an error needs
+
+    names: dict[str, list[str]] = {}
+    for name, value in html5.items():
+        if len(value) == 1 and value.isascii():
+            names.setdefault(value, []).append(re.escape(name))
+    return names
+
+
+def _character(character: str) -> str:
+    """Return a pattern for one character.
+
+    Each alternative begins with a literal, which makes the search fast; repetitions are bounded, which keeps it so.
+    """
+    code = ord(character)
+    digits = "".join(f"[{digit.lower()}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{code:02x}")
+    entities = "|".join([f"#0{{0,7}}{code};?", f"#[xX]0{{0,7}}{digits};?", *_names().get(character, ())])
+    alternatives = [
+        re.escape(character),
+        rf"\\\\{{0,7}}(?:u00{digits}|x{digits}|{re.escape(character)})",
+        f"%(?:25){{0,7}}{digits}",
+        f"&(?:amp;){{0,7}}(?:{entities})",
+    ]
+    return f"(?:{'|'.join(alternatives)})"
