@@ -320,11 +320,10 @@ def test_ctrl_c_while_the_command_line_is_loaded_is_no_traceback(
         def __getattr__(self, name: str) -> object:
             raise KeyboardInterrupt
 
-    import secoda_async.cli.app  # noqa: PLC0415 - so that it is an attribute of its package
-
-    monkeypatch.setitem(sys.modules, place, Interrupted(place))
+    interrupted = Interrupted(place)
+    monkeypatch.setitem(sys.modules, place, interrupted)
     if place.endswith("app"):
-        monkeypatch.setattr(secoda_async.cli, "app", sys.modules[place])
+        monkeypatch.setattr("secoda_async.cli.app", interrupted)
     assert command.main() == Exit.INTERRUPTED
     assert capsys.readouterr().err == "secoda-async: interrupted\n"
 
