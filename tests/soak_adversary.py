@@ -148,8 +148,11 @@ class Run:
             "apply": self._apply,
         }
         self.scenario = self.scenario or self.rng.choice(tuple(scenarios))
+        state = random.getstate()
+        random.seed(f"{self.seed}/{self.number}")  # the backoffs
         task = asyncio.create_task(self._play(scenarios[self.scenario]))
         await asyncio.wait([task], timeout=PATIENCE)
+        random.setstate(state)
         if not task.done():
             where = [f"{frame.f_code.co_qualname}:{frame.f_lineno}" for frame in task.get_stack()]
             self.found.append(("hangs", f"it did not end; it waits in {where}"))
