@@ -446,19 +446,22 @@ async def test_a_session_stays_in_its_process(
     assert len(emulator.requests) == 1
 
 
+BEGINNINGS: list[Callable[[SecodaClient], Awaitable[object]]] = [
+    lambda secoda: secoda.groups.get("g"),
+    lambda secoda: secoda.groups.create(name="A"),
+    lambda secoda: secoda.groups.create(name="A", on_unknown="reconcile"),
+    lambda secoda: secoda.groups.add_users("g", ["u"]),
+    lambda secoda: secoda.groups.snapshot(),
+    lambda secoda: secoda.groups.pages(concurrency=3).__anext__(),
+    lambda secoda: secoda.health(),
+]
+
+
 @pytest.mark.requirement("SL-1", "SEC-3")
 @pytest.mark.parametrize("key", ["string", "callable"])
 @pytest.mark.parametrize(
     "begin",
-    [
-        lambda secoda: secoda.groups.get("g"),
-        lambda secoda: secoda.groups.create(name="A"),
-        lambda secoda: secoda.groups.create(name="A", on_unknown="reconcile"),
-        lambda secoda: secoda.groups.add_users("g", ["u"]),
-        lambda secoda: secoda.groups.snapshot(),
-        lambda secoda: secoda.groups.pages(concurrency=3).__anext__(),
-        lambda secoda: secoda.health(),
-    ],
+    BEGINNINGS,
 )
 def test_without_asyncio_a_call_says_what_it_needs(
     begin: Callable[[SecodaClient], Awaitable[object]], key: str

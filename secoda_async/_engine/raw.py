@@ -64,8 +64,10 @@ def raw_query(params: object) -> str:
     for name, values in cast("Mapping[object, object]", params).items():
         if not isinstance(name, str):
             raise InvalidArgumentError(f"names in params must be strings, not {type(name).__name__}")
-        many = isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray))
-        pairs += [(name, _text(name, value)) for value in (cast("Sequence[object]", values) if many else (values,))]
+        many: Sequence[object] = (values,)
+        if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray)):
+            many = cast("Sequence[object]", values)
+        pairs += [(name, _text(name, value)) for value in many]
     try:
         return urlencode(pairs)
     except UnicodeError:
