@@ -21,8 +21,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
-from adversary import KEY, LATEST, USERS, Adversary, Group, Weather, weather
+from adversary import KEY, LATEST, USERS, Adversary, Weather, weather
 from adversary_checks import CHECKS, Ending, Kind, Record, duplicates, spelling, violations
+from adversary_store import Group
 from attrs import define, field
 
 from secoda_async import (
