@@ -6,7 +6,8 @@ A record is plain data: the writes that changed the store, the requests that arr
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
-from adversary import Arrival, Group, Write
+from adversary import Arrival
+from adversary_store import Group, Write
 from attrs import define, field, frozen
 
 Kind: TypeAlias = Literal["create", "update", "delete", "add", "remove"]

@@ -21,8 +21,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
-from adversary import KEY, LATEST, USERS, Adversary, Group, Weather, weather
+from adversary import KEY, LATEST, USERS, Adversary, Weather, weather
 from adversary_checks import CHECKS, Ending, Kind, Record, duplicates, spelling, violations
+from adversary_store import Group
 from attrs import define, field
 
 from secoda_async import (
@@ -148,8 +149,11 @@ class Run:
             "apply": self._apply,
         }
         self.scenario = self.scenario or self.rng.choice(tuple(scenarios))
+        state = random.getstate()
+        random.seed(f"{self.seed}/{self.number}")  # the backoffs
         task = asyncio.create_task(self._play(scenarios[self.scenario]))
         await asyncio.wait([task], timeout=PATIENCE)
+        random.setstate(state)
         if not task.done():
             where = [f"{frame.f_code.co_qualname}:{frame.f_lineno}" for frame in task.get_stack()]
             self.found.append(("hangs", f"it did not end; it waits in {where}"))

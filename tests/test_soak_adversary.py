@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import soak_adversary
-from adversary import USERS, Group, Write
+from adversary import USERS
 from adversary_checks import CHECKS, Ending, Record, violations
+from adversary_store import Group, Write
 from attrs import evolve
 from soak_adversary import Run, main, soak
 
