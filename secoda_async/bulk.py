@@ -145,13 +145,24 @@ def run(
     stop: StopEvent | None,
 ) -> Bulk:
     """Execute the operations and yield their outcomes in completion order; see `SecodaClient.bulk`."""
+    _check(operations, concurrency, stop)
     known = _Once(groups(None).listed_ids)
 
     async def execute(operation: Operation, shared: SharedState) -> Result:
-        return await _execute(groups(Scope(operation=shared, known_ids=known.get)), operation)
+        scope = Scope(operation=shared, known_ids=lambda: shared.run_unless_cancelled(known.get()))
+        return await _execute(groups(scope), operation)
 
     pool = WorkerPool(execute, lambda operation: operation, fail_fast=fail_fast, stop=stop)
     return Bulk(pool.run(operations, concurrency), pool.rest)
+
+
+def _check(operations: object, concurrency: object, stop: object) -> None:
+    if not isinstance(operations, (Iterable, AsyncIterable)):
+        raise InvalidArgumentError(f"operations must be iterable, not {type(operations).__name__}")
+    if not isinstance(concurrency, int) or concurrency < 1:
+        raise InvalidArgumentError(f"concurrency must be a whole number from 1, not {concurrency!r}")
+    if stop is not None and not isinstance(stop, StopEvent):
+        raise InvalidArgumentError(f"stop must be an asyncio.Event, not {type(stop).__name__}")
 
 
 class _Once:
@@ -220,8 +231,6 @@ class WorkerPool(Generic[Job]):
 
     async def run(self, jobs: Iterable[Job] | AsyncIterable[Job], concurrency: int) -> AsyncGenerator[Outcome, None]:
         """Execute the jobs and yield their outcomes in completion order."""
-        if concurrency < 1:
-            raise InvalidArgumentError(f"concurrency must be at least 1, not {concurrency}")
         self._source = source = Source(jobs)
         outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
         self._backpressure = asyncio.Semaphore(concurrency)

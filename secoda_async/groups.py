@@ -9,17 +9,26 @@ from attrs import evolve
 from secoda_async._engine import convert, protocol
 from secoda_async._engine.creation import GroupCreator, KnownIds
 from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_of, was_there, written_group_of
-from secoda_async._engine.journey import Call, Scope
+from secoda_async._engine.journey import Call, Journey, Scope
 from secoda_async._engine.membership import MembershipChange, change_membership, patch_of
+from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pages import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Request, checked_id, checked_ids, request_to
 from secoda_async._engine.retry_table import outcome_unknown
 from secoda_async.config import CallOptions
 from secoda_async.errors import AmbiguousNameError, InvalidArgumentError, NotFoundError, ResponseError
-from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, loosely, normal
+from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, normal
 
 __all__ = ["Groups"]
+
+
+class _FoundError(NotSentError):
+    """The group has appeared just before it was to be created."""
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self.group = group
 
 
 class Groups:
@@ -69,13 +78,27 @@ class Groups:
         fields = _checked(name, icon, description, users)
         return await self._create(fields, reconcile=on_unknown == "reconcile", known_ids=self._scope.known_ids)
 
-    async def _create_unless_listed(self, fields: GroupFields, ids: Collection[str]) -> Group:
+    async def _create_missing(self, fields: GroupFields, name: str, listed: Collection[Group]) -> Group:
+        """Create a group that a list does not show, unless another program has created it during a wait.
+
+        Raises:
+            _FoundError: When it has.
+        """
+        ids = frozenset(group.id for group in listed)
+
         async def known_ids() -> Collection[str]:
             return ids
 
-        return await self._create(fields, reconcile=True, known_ids=known_ids)
+        async def look_again(journey: Journey) -> None:
+            if journey.waited and (found := _only(await self.known(), name)) is not None:
+                raise _FoundError(found)
 
-    async def _create(self, fields: GroupFields, *, reconcile: bool, known_ids: KnownIds | None) -> Group:
+        groups = Groups(self._pipeline, self._options, evolve(self._scope, precondition=look_again))
+        return await groups._create(fields, reconcile=True, known_ids=known_ids, is_locked=True)
+
+    async def _create(
+        self, fields: GroupFields, *, reconcile: bool, known_ids: KnownIds | None, is_locked: bool = False
+    ) -> Group:
         body = convert.dump(convert.to_dict(fields))
         call = self._write(request_to("POST", COLLECTION, body=body, name=fields.name or None))
         group = await self._creator.create(
@@ -84,6 +107,7 @@ class Groups:
             partial(written_group_of, fields=fields),
             reconcile=reconcile,
             known_ids=known_ids,
+            is_locked=is_locked,
         )
         try:
             await confirm_members(self._pipeline, call, group, fields)
@@ -130,13 +154,14 @@ class Groups:
             self._scope, began=self._pipeline.clock.now() if self._scope.began is None else self._scope.began
         )
         groups = Groups(self._pipeline, self._options, scope)
-        lock = f"ensure {loosely(name)}"
-        async with self._pipeline.lock(lock, groups._call(request_to("GET", COLLECTION))):
+        async with self._creator.lock(name, groups._call(request_to("GET", COLLECTION))):
             listed = await groups.known()
             found = _only(listed, normal(name))
             if found is None:
-                ids = frozenset(group.id for group in listed)
-                return await groups._create_unless_listed(fields, ids)
+                try:
+                    return await groups._create_missing(fields, normal(name), listed)
+                except _FoundError as error:
+                    found = error.group
             if fields.fit(found):
                 return found
             return await groups.update(found.id, icon=icon, description=description, users=fields.users)
@@ -275,8 +300,8 @@ class Groups:
 
     async def _send_update(self, call: Call, group_id: str, fields: GroupFields) -> Group:
         group = await self._pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
-        await confirm_members(self._pipeline, call, group, fields)
         self._pipeline.ledger.note_updated(group)
+        await confirm_members(self._pipeline, call, group, fields)
         return group
 
     async def _change_users(self, group_id: str, change: MembershipChange) -> Group:

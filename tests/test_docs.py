@@ -229,11 +229,11 @@ RESILIENCY: dict[str, list[SecodaError]] = {
     "not sent: name lookup, connection refused, TLS": [broken(maybe_sent=False)],
     "429": [answered(429), answered(429, retry_after=3)],
     "503 with `Retry-After`": [answered(503, retry_after=3)],
-    "500, 502, 503, 504": [answered(status) for status in (500, 502, 503, 504)],
+    "any other 5xx, except 501, 505 and 511": [answered(status) for status in (500, 502, 503, 504, 520, 529, 599)],
     "dropped, cut short, not HTTP, or timed out after it was sent": [broken(maybe_sent=True)],
     "2xx that is not what the API promises": [ResponseError("x")],
     "408": [answered(408)],
-    "any other status": [answered(status) for status in (400, 401, 403, 404, 405, 409, 413, 422, 425, 501)],
+    "any other status": [answered(status) for status in (400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 511)],
     "any other redirect": [RedirectError("x")],
 }
 STEPS = {"retry": Step.RETRY, "pause, then retry": Step.PAUSE, "unknown": Step.UNKNOWN, "raise": Step.RAISE}

@@ -108,7 +108,7 @@ class TestErrors:
         assert (error.status, error.request_id, error.body) == (status, "r-1", '{"detail":"Because."}')
         assert (error.method, error.path) == ("GET", "/api/v1/auth/group/g")
         assert error.headers["content-type"] == "application/json"
-        assert error.attempts == len(emulator.requests) == (2 if status in {429, 500, 502, 503, 504, 520} else 1)
+        assert error.attempts == len(emulator.requests) == (2 if status in {429, 500, 502, 503, 504, 520, 599} else 1)
         assert str(error).startswith(f"{status} Because. [GET /api/v1/auth/group/g")
         assert error.__cause__ is error.__context__ is None
 

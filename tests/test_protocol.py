@@ -476,7 +476,10 @@ class TestNextStep:
             (not_sent(), Step.RETRY, Step.RETRY),
             (TransportError("dropped"), Step.RETRY, Step.UNKNOWN),
             (RequestTimeoutError("late"), Step.RETRY, Step.UNKNOWN),
-            *((status_error(status), Step.RETRY, Step.UNKNOWN) for status in (500, 502, 503, 504, 520, 524, 527, 530)),
+            *(
+                (status_error(status), Step.RETRY, Step.UNKNOWN)
+                for status in (500, 502, 503, 504, 520, 524, 528, 530, 561, 599)
+            ),
             (status_error(500, 5), Step.RETRY, Step.UNKNOWN),
             (status_error(429), Step.PAUSE, Step.PAUSE),
             (status_error(429, 0), Step.PAUSE, Step.PAUSE),
@@ -484,7 +487,7 @@ class TestNextStep:
             (status_error(503, 9), Step.PAUSE, Step.UNKNOWN),
             *(
                 (status_error(status), Step.RAISE, Step.RAISE)
-                for status in (304, 400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 528)
+                for status in (304, 400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 511)
             ),
             (status_error(302), Step.RAISE, Step.RAISE),
             (status_error(408), Step.RETRY, Step.RAISE),

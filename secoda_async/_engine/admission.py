@@ -58,15 +58,25 @@ class Admission:
                 if permit is not None:
                     await permit.release(sent=False)
                 raise
-            is_paused = self._is_paused(method)  # last: a probe is sent when it has passed
-            if not is_paused and (permit is None or waited <= self._freshness):
+            may_start = False
+            try:
+                may_start = await self._may_start_now(journey, waited)
+            finally:
+                if not may_start:
+                    slots.release(method)
+            if may_start:
                 return
-            if permit is not None:
-                await permit.release(sent=False)
-                journey.permit = None if is_paused else await self._taken_at_once(journey)
-                if journey.permit is not None:
-                    return
-            slots.release(method)
+
+    async def _may_start_now(self, journey: Journey, waited: float) -> bool:
+        """Return whether a call that has a slot may start; a permit that the wait for it made old is acquired anew."""
+        permit = journey.permit
+        is_paused = self._is_paused(journey.request.method)  # last: a probe is sent when it has passed
+        if not is_paused and (permit is None or waited <= self._freshness):
+            return True
+        if permit is not None:
+            await permit.release(sent=False)
+            journey.permit = None if is_paused else await self._taken_at_once(journey)
+        return journey.permit is not None
 
     async def _take_slot(self, journey: Journey, slots: Slots) -> float:
         """Check the precondition and take a connection slot.

@@ -13,6 +13,7 @@ Whether a group is the result of a lost create never rests on comparing clocks. 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import pairwise
 from typing import Final
 
@@ -107,19 +108,25 @@ class GroupCreator:
         *,
         reconcile: bool,
         known_ids: KnownIds | None = None,
+        is_locked: bool = False,
     ) -> Group:
         """Send the create; with `reconcile`, search for the group after an unclear answer.
 
-        Creates of one name that reconcile run one after the other, or each might adopt the other's group.
+        Creates of one name that reconcile run one after the other, or each might adopt the other's group; with
+        `is_locked`, the caller holds `lock`.
         """
         name = loosely(fields.name)
         if not reconcile:
             with self._ledger.creating(name):
                 return self._remember(await self._send(call, read, name))
-        async with self.pipeline.lock(f"create {name}", call):
+        async with nullcontext() if is_locked else self.lock(name, call):
             known = await (known_ids or self._read_ids(call))()
             with self._ledger.creating(name):
                 return self._remember(await self._create(_Create(call, fields, read, known)))
+
+    def lock(self, name: str, call: Call) -> AbstractAsyncContextManager[None]:
+        """Hold off other creates of a name."""
+        return self.pipeline.lock(f"create {loosely(name)}", call)
 
     def _read_ids(self, call: Call) -> KnownIds:
         async def known_ids() -> Collection[str] | None:
@@ -161,8 +168,6 @@ class GroupCreator:
             raise
         try:
             return await self._recover(create, unknown)
-        except NotSentError:
-            raise  # the caller's own precondition
         except BaseException:
             self._ledger.note_unclear(create.name)
             raise

@@ -8,7 +8,8 @@ from secoda_async._engine import convert, protocol
 from secoda_async._engine.journey import Call
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, request_to
-from secoda_async.errors import NotFoundError, ResponseError
+from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async.errors import NotFoundError, ResponseError, SecodaError
 from secoda_async.models import Group, GroupFields, User
 
 COLLECTION: Final = "auth/group"
@@ -56,6 +57,7 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
 
     Raises:
         ResponseError: When another one is missing.
+        OutcomeUnknownError: When that can't be found out: the write was executed, and perhaps not as it was sent.
     """
     hidden = fields.hidden_users(group)
     for user_id in hidden[:_MOST_HIDDEN]:
@@ -67,6 +69,11 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
             )
         except NotFoundError:
             break
+        except SecodaError as error:
+            unknown = outcome_unknown(call.request, error, f"the group is {group.id}; check its members")
+            unknown.candidates = (group.id,)
+            unknown.method, unknown.path = call.request.method, call.request.path
+            raise unknown from error
         if not user.pending:
             break
     else:

@@ -41,12 +41,13 @@ class Write:
     def is_missing_in(self, read: Group) -> bool:
         """Return whether a group was read as it was before this write.
 
-        The server's own timestamps of the group tell; where it shows none, the replaced memberships do.
+        The server's own timestamps of the group tell; where they are equal or not shown, the replaced memberships do.
         """
         if self.group is None:
             return False
-        if read.updated_at is not None and self.group.updated_at is not None:
-            return read.updated_at < self.group.updated_at
+        shown, written = read.updated_at, self.group.updated_at
+        if shown is not None and written is not None and shown != written:  # equal ones may count whole seconds
+            return shown < written
         users = frozenset(read.users)
         return users in self.replaced and users != frozenset(self.group.users)
 
@@ -152,6 +153,7 @@ class Ledger:
         key = group_id.casefold()
         self._writes.pop(key, None)  # the oldest write comes first
         self._writes[key] = write
+        self._discard_old()
 
     def _discard_old(self) -> None:
         now = self._clock.now()

@@ -74,8 +74,8 @@ async def change_membership(pipeline: Pipeline, call: Call, group_id: str, chang
         )
     except _NothingToWriteError:
         return membership.group
-    await confirm_members(pipeline, call, group, membership.fields)
     pipeline.ledger.note_updated(group, before=membership.group.users)
+    await confirm_members(pipeline, call, group, membership.fields)
     return group
 
 

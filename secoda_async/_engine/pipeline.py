@@ -19,7 +19,7 @@ from secoda_async._engine.journey import Call, Journey, Precondition
 from secoda_async._engine.ledger import Ledger
 from secoda_async._engine.lifetime import Lifetime, TimeUpError
 from secoda_async._engine.limits import RateLimiter
-from secoda_async._engine.locks import KeyedLocks
+from secoda_async._engine.locks import KeyedLocks, Turn
 from secoda_async._engine.loops import check_event_loop
 from secoda_async._engine.notices import Notices
 from secoda_async._engine.operation import Operation, OperationCancelledError
@@ -143,11 +143,17 @@ class Pipeline:
 
     @asynccontextmanager
     async def lock(self, key: str, call: Call) -> AsyncGenerator[None, None]:
-        """Hold a lock that calls on the same thing share; waiting for it ends at the deadline of `call`."""
+        """Hold a lock that calls on the same thing share.
+
+        Waiting for it ends at the deadline of `call`, and when its operation is cancelled.
+        """
         if (turn := self._locks.take(key)) is None:
             journey = Journey.of(call)
+            acquired: Awaitable[Turn] = self._locks.acquire(key)
+            if call.operation is not None:
+                acquired = call.operation.run_unless_cancelled(acquired)
             try:
-                turn = await self._admission.in_time(journey, self._locks.acquire(key))
+                turn = await self._admission.in_time(journey, acquired)
             except SecodaError as error:
                 raise journey.placed(error) from None
         with turn:
