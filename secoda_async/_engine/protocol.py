@@ -149,7 +149,7 @@ def failure(request: Request, reply: Reply, now: datetime) -> SecodaError:
     error.request_id = next((error.headers[name] for name in _REQUEST_IDS if name in error.headers), None)
     error.retry_after = retry_after(reply, now)
     if isinstance(error, NotFoundError):
-        detail = cast("dict[str, object]", payload).get("detail") if isinstance(payload, dict) else None
+        detail = cast("dict[str, object]", payload).get("detail") if type(payload) is dict else None
         error.is_missing_route = not isinstance(detail, str)
     if isinstance(error, BadRequestError) and type(payload) is dict:
         error.fields = _fields(cast("dict[str, object]", payload))

@@ -113,8 +113,7 @@ def dump(document: object) -> str:
 
     Dumper.add_representer(str, quoted)
     dump = cast("Callable[..., str]", yaml.dump)  # pyright: ignore[reportUnknownMemberType] - one of its types is unknown
-    text = dump(document, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=120)
-    return text
+    return dump(document, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=120)
 
 
 _BREAKS: Final = frozenset("\x85\u2028\u2029\ufeff\r")
