@@ -1,12 +1,13 @@
 """A plan is for one workspace at one origin, and is refused everywhere else."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from attrs import evolve
-from conftest import Connect
+from conftest import Connect, until
 from test_cli import Shell
 from test_cli import shell as shell  # noqa: PLC0414 - a fixture
 
@@ -67,6 +68,21 @@ async def test_a_plan_is_refused_in_another_or_an_unknown_workspace(
     await change(emulator)
     with pytest.raises(StalePlanError, match=r"nothing was written\. Plan again here"):
         await secoda.apply(plan)
+    assert not emulator.writes
+
+
+async def test_stopped_while_it_learns_the_workspace_nothing_is_written(
+    emulator: Emulator, secoda: SecodaClient
+) -> None:
+    emulator.groups.clear()
+    plan = await secoda.plan(NEW)
+    stop = asyncio.Event()
+    emulator.faults.add(stall="before", path="/user", times=None)
+    running = asyncio.create_task(secoda.apply(plan, stop=stop))
+    read = emulator.count("GET", "/user")
+    await until(lambda: emulator.count("GET", "/user") > read)
+    stop.set()
+    assert (await running).counts == {"not_attempted": 1}
     assert not emulator.writes
 
 

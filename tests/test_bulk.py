@@ -144,7 +144,7 @@ class TestOutcomes:
     async def test_it_runs_in_the_background(self, emulator: Emulator, connect: Connect, clock: AutojumpClock) -> None:
         secoda = connect()
         task = asyncio.create_task(outcomes_of(secoda, creates(45)))
-        await until(lambda: secoda.limiter.state.queued == 15)
+        await until(lambda: (secoda.limiter.state.free, secoda.limiter.state.queued) == (0, 15))
         await secoda.groups.create(name="urgent")
         assert clock.now() == about(60)
         assert [record.json["name"] for record in emulator.writes].index("urgent") == 30
@@ -164,13 +164,31 @@ class TestStopping:
         assert all(outcome.attempts == 0 for outcome in outcomes if outcome.status == "not_attempted")
 
     @pytest.mark.requirement("BS-1")
-    @pytest.mark.parametrize("status", [401, 403])
-    async def test_a_refused_key_stops_early(self, emulator: Emulator, secoda: SecodaClient, status: int) -> None:
-        emulator.faults.add(status=status, times=None)
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    async def test_a_refused_key_stops_early(self, emulator: Emulator, secoda: SecodaClient, method: str) -> None:
+        emulator.faults.add(status=401, method=method, times=None)
         outcomes = await outcomes_of(secoda, creates(100), concurrency=4)
         assert Counter(statuses(outcomes)) == {"failed": 4, "not_attempted": 96}
-        assert len(emulator.requests) == 4
+        assert emulator.count(method) == 4
         assert [outcome.index for outcome in outcomes] == list(range(100))
+
+    @pytest.mark.requirement("BS-11")
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    async def test_a_key_that_may_write_nothing_stops_after_20_refusals_in_a_row(
+        self, emulator: Emulator, secoda: SecodaClient, concurrency: int
+    ) -> None:
+        emulator.faults.add(status=403, method="POST", times=None)
+        counts = Counter(statuses(await outcomes_of(secoda, creates(100), concurrency=concurrency)))
+        assert 20 <= counts["failed"] <= 19 + concurrency  # the others were in flight
+        assert emulator.count("POST") == counts["failed"] == 100 - counts["not_attempted"]
+
+    @pytest.mark.requirement("BS-11")
+    async def test_403s_with_a_success_between_them_stop_nothing(self, emulator: Emulator, connect: Connect) -> None:
+        emulator.writes_per_window = None
+        for index in (*range(19), *range(20, 39)):
+            emulator.faults.add(status=403, match=creates_of(f"g{index}"))
+        outcomes = await outcomes_of(connect(), creates(45), concurrency=1)
+        assert Counter(statuses(outcomes)) == {"failed": 38, "applied": 7}
 
     @pytest.mark.requirement("BS-7")
     async def test_a_stop_event_lets_what_is_in_flight_finish(self, emulator: Emulator, secoda: SecodaClient) -> None:
@@ -181,14 +199,14 @@ class TestStopping:
             outcomes.append(outcome)
             stop.set()
         applied = statuses(outcomes).count("applied")
-        assert applied == len(emulator.requests) == len(emulator.groups) - 120
+        assert applied == emulator.count("POST") == len(emulator.groups) - 120
         assert 3 <= applied <= 5  # the first outcome's worker may have begun its next
         assert statuses(outcomes).count("not_attempted") == 10 - applied
 
-    @pytest.mark.requirement("BS-7")
-    @pytest.mark.parametrize("status", [401, 503])
+    @pytest.mark.requirement("BS-7", "RT-12")
+    @pytest.mark.parametrize(("status", "end"), [(401, "failed"), (503, "unknown")])
     async def test_a_delete_is_not_sent_again_after_a_stop(
-        self, emulator: Emulator, connect: Connect, status: int
+        self, emulator: Emulator, connect: Connect, status: int, end: str
     ) -> None:
         async def renewed() -> str:
             return emulator.api_key
@@ -201,7 +219,7 @@ class TestStopping:
         await until(lambda: emulator.requests)
         stop.set()
         (outcome,) = await work
-        assert (outcome.status, emulator.count("DELETE")) == ("failed", 1)
+        assert (outcome.status, emulator.count("DELETE")) == (end, 1)
 
     async def test_an_event_that_is_set_before_attempts_nothing(self, emulator: Emulator, secoda: SecodaClient) -> None:
         stop = asyncio.Event()
@@ -212,7 +230,7 @@ class TestStopping:
     async def test_closing_the_client_ends_it(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.latency = 5.0
         task = asyncio.create_task(outcomes_of(secoda, creates(8), concurrency=2))
-        await until(lambda: emulator.requests)
+        await until(lambda: emulator.count("POST") == 2)
         await secoda.close()
         outcomes = await task
         assert statuses(outcomes) == ["unknown"] * 2 + ["failed"] * 6
@@ -399,6 +417,6 @@ class TestCuttingOff:
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         emulator.faults.add(status=502, method="POST")
-        emulator.faults.add(status=403, method="POST", times=None)
+        emulator.faults.add(status=401, method="POST", times=None)
         outcomes = await outcomes_of(secoda, creates(5), concurrency=1)
         assert statuses(outcomes) == ["unknown", *["not_attempted"] * 4]

@@ -1,5 +1,6 @@
 """Files that commands write: what is read stays, nothing is half written, others can't read them."""
 
+import asyncio
 import errno
 import json
 import os
@@ -12,7 +13,7 @@ import pytest
 from test_cli import Shell
 from test_cli import shell as shell  # noqa: PLC0414 - a fixture
 
-from secoda_async import DesiredState, InvalidArgumentError, SecodaClient
+from secoda_async import DesiredState, DesiredStateError, InvalidArgumentError, Plan, SecodaClient
 from secoda_async.cli import files
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.emulator import Emulator
@@ -216,6 +217,19 @@ async def test_a_key_file_that_everybody_can_read_is_remarked_on(
 # --- the log ---------------------------------------------------------------------------------------------------
 
 
+async def test_a_fifo_is_opened_when_somebody_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_PAUSE", 0.0)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    waiting = asyncio.create_task(files.reader_of(fifo))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    await waiting
+    os.close(reader)
+
+
 async def test_a_last_line_that_was_cut_off_swallows_nothing(workspace: Emulator, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_bytes(b'{"event": "outcome"}\n{"event": "int')
@@ -273,6 +287,8 @@ async def test_a_file_without_end_is_a_line_and_an_exit_code(
     (tmp_path / "plan.json").write_text(" " * 2000)
     large = await shell.run("apply", "plan.json", "--yes")
     assert (large.code, "plan.json: is larger" in large.err) == (Exit.BAD_INPUT, True)
+    with pytest.raises(DesiredStateError, match=r"plan\.json: is larger than"):
+        Plan.load(tmp_path / "plan.json")
     assert workspace.requests == []
 
 

@@ -166,8 +166,9 @@ class TestApply:
     ) -> None:
         others = next(group for group in workspace.groups.values() if group["name"] == "Others")
         others["users"] = ["u-eve", "u-ben"]
-        groups = [{"name": "Analysts", "members": []}, {"name": "New", "members": members}]
-        (tmp_path / "g.json").write_text(json.dumps({"groups": groups}))
+        analysts: dict[str, object] = {"name": "Analysts", "members": []}
+        groups = {"groups": [analysts, {"name": "New", "members": members}]}
+        (tmp_path / "g.json").write_text(json.dumps(groups))
         refused = await shell.run("apply", str(tmp_path / "g.json"), "--prune", "--yes", *options)
         assert refused.code == Exit.UNSAFE
         assert re.search(r"--approve [0-9a-f]{32}(.*)\n$", refused.err).group(1) == advice  # type: ignore[union-attr]
@@ -313,6 +314,9 @@ class TestExport:
             path.write_bytes(exported.out.encode())
             planned = await shell.run("plan", str(path), "--prune", "--detailed-exitcode")
         assert (planned.code, planned.out) == (0, f"nothing to do; {len(texts)} unchanged\n")
+
+    async def test_the_schema_is_printed(self, shell: Shell) -> None:
+        assert (await shell.run("schema")).json["title"]
 
     async def test_json_is_one_document(self, shell: Shell, workspace: Emulator) -> None:
         assert len((await shell.run("export", "--json")).json["groups"]) == 2

@@ -4,21 +4,27 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import Connect, about, pass_time, until
+from conftest import Connect, about, pass_time, settled, until
 
 from secoda_async import (
     APIError,
+    AuthenticationError,
     AutojumpClock,
     CreateGroup,
     Group,
     OutcomeUnknownError,
+    ResponseError,
     SecodaClient,
+    SecodaError,
     ServerError,
     TransportError,
 )
 from secoda_async.emulator import Emulator
 
 Json = dict[str, Any]
+LISTING = 6
+"""Requests of a complete listing of three pages: each is read twice."""
+SEARCHES = 6
 LOST: list[Json] = [
     {"drop": "after"},
     {"stall": "after"},
@@ -90,7 +96,7 @@ class TestFinding:
         emulator.visible_after = 1000
         emulator.faults.add(drop="after", method="POST")
         emulator.faults.add(status=status, headers={"Retry-After": "500"}, method="POST")
-        with pytest.raises(OutcomeUnknownError, match="sending it once more failed") as caught:
+        with pytest.raises(OutcomeUnknownError, match="sending it again failed") as caught:
             await create(secoda)
         assert isinstance(caught.value.__cause__, APIError)
         assert len(emulator.groups) == 121
@@ -103,7 +109,8 @@ class TestFinding:
         emulator.faults.add(drop="after", method="POST")
         group = await create(secoda)
         assert named(emulator, "A") == [group.id]
-        assert clock.now() == about(4)
+        assert clock.now() == about(7)
+        assert emulator.count("POST") == 1
 
     async def test_a_group_found_may_lie_on_any_page(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.page_size = 10
@@ -111,9 +118,10 @@ class TestFinding:
         assert (await create(secoda)).id in emulator.groups
         assert emulator.count("POST") == 1
 
-    async def test_a_clear_answer_is_not_looked_into(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_a_clear_answer_is_followed_by_no_search(self, emulator: Emulator, secoda: SecodaClient) -> None:
         await create(secoda)
-        assert [record.method for record in emulator.requests] == ["POST"]
+        before = ["GET"] * 6  # three pages, read twice
+        assert [record.method for record in emulator.requests] == [*before, "POST"]
 
 
 class TestMistakingNone:
@@ -148,16 +156,18 @@ class TestMistakingNone:
         assert emulator.count("POST") == 3
 
     @pytest.mark.requirement("RT-1")
-    async def test_two_that_may_be_it_are_named_and_nothing_is_sent(self, emulator: Emulator, connect: Connect) -> None:
-        secoda = connect()
-        other = await connect().groups.create(name="A")
-        emulator.faults.add(drop="after", method="POST")
-        with pytest.raises(OutcomeUnknownError) as caught:
+    async def test_two_candidates_are_named_and_nothing_is_sent(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        def another_program_creates_one(_: object) -> bool:
+            emulator.groups["theirs"] = emulator.groups["group-0"] | {"id": "theirs", "name": "A"}
+            return True
+
+        emulator.faults.add(drop="after", method="POST", match=another_program_creates_one)
+        with pytest.raises(OutcomeUnknownError, match="2 groups may be it") as caught:
             await create(secoda)
         assert set(caught.value.candidates) == set(named(emulator, "A"))
-        assert other.id in caught.value.candidates
+        assert len(caught.value.candidates) == 2
         assert all(candidate in str(caught.value) for candidate in caught.value.candidates)
-        assert emulator.count("POST") == 2
+        assert emulator.count("POST") == 1
 
     @pytest.mark.requirement("RT-1", "BS-5")
     @pytest.mark.parametrize("fault", [*LOST[:2], *NEVER_DONE[:2]], ids=repr)
@@ -177,7 +187,7 @@ class TestMistakingNone:
         emulator.faults.add(drop="after", method="POST")
         emulator.faults.add(status=404, match=lambda record: record.query.get("page") == "3", times=None)
         with pytest.raises(
-            OutcomeUnknownError, match=r"looking for it failed: .*the list changed during each of 5 reads"
+            OutcomeUnknownError, match=r"searching for it failed: .*the list changed during each of 5 reads"
         ):
             await create(secoda)
         assert emulator.count("POST") == len(named(emulator, "A")) == 1
@@ -188,7 +198,9 @@ class TestMistakingNone:
         self, emulator: Emulator, secoda: SecodaClient, fault: Json
     ) -> None:
         emulator.faults.add(**fault, method="POST")
-        emulator.faults.add(status=404, match=lambda record: record.query.get("page") == "3", times=5)
+        emulator.faults.add(
+            status=404, match=lambda record: emulator.count("POST") and record.query.get("page") == "3", times=5
+        )
         group = await create(secoda)
         assert named(emulator, "A") == [group.id]
 
@@ -199,7 +211,7 @@ class TestMistakingNone:
         emulator.faults.add(drop="after", method="POST")
         emulator.faults.add(
             transform=lambda page: page | {"results": page["results"][:-1]},
-            match=lambda record: record.query.get("page") == "3",
+            match=lambda record: emulator.count("POST") and record.query.get("page") == "3",
             times=2,
         )
         group = await create(secoda)
@@ -207,18 +219,27 @@ class TestMistakingNone:
 
     @pytest.mark.requirement("RT-1")
     @pytest.mark.parametrize(
-        "broken", [{"status": 500}, {"drop": "before"}, {"body": "<html>"}, {"status": 401}, {"cut": 20}], ids=repr
+        ("broken", "kind"),
+        [
+            ({"status": 500}, ServerError),
+            ({"drop": "before"}, TransportError),
+            ({"body": "<html>"}, ResponseError),
+            ({"status": 401}, AuthenticationError),
+            ({"cut": 20}, TransportError),
+        ],
+        ids=repr,
     )
     async def test_reads_that_stay_broken_leave_the_outcome_unknown(
-        self, emulator: Emulator, secoda: SecodaClient, broken: Json
+        self, emulator: Emulator, secoda: SecodaClient, broken: Json, kind: type[SecodaError]
     ) -> None:
         emulator.faults.add(drop="after", method="POST")
-        emulator.faults.add(**broken, method="GET", times=None)
-        with pytest.raises(OutcomeUnknownError, match="looking for it failed") as caught:
+        emulator.faults.add(**broken, method="GET", match=lambda _: emulator.count("POST"), times=None)
+        with pytest.raises(OutcomeUnknownError, match="searching for it failed") as caught:
             await create(secoda)
         assert emulator.count("POST") == 1
         assert (caught.value.method, caught.value.path) == ("POST", "/api/v1/auth/group")
-        assert isinstance(caught.value.__cause__, TransportError)
+        assert isinstance(caught.value.__cause__, kind)
+        assert "the server closed the connection without an answer" in str(caught.value)
 
 
 class TestLimits:
@@ -227,7 +248,7 @@ class TestLimits:
     async def test_a_deadline_ends_the_looking_too(
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock, latency: float
     ) -> None:
-        emulator.latency = latency
+        emulator.page_size, emulator.latency = 200, latency
         emulator.visible_after = 1000
         emulator.faults.add(drop="after", method="POST")
         with pytest.raises(OutcomeUnknownError):
@@ -242,7 +263,8 @@ class TestLimits:
         emulator.faults.add(stall="after", method="POST")
         with pytest.raises(OutcomeUnknownError, match="deadline of 5 s"):
             await create(connect(deadline=5))
-        assert (clock.now(), len(emulator.requests)) == (about(5), 1)
+        assert (clock.now(), emulator.count("POST")) == (about(5), 1)
+        assert emulator.requests[-1].method == "POST"
 
     @pytest.mark.requirement("RT-1")
     @pytest.mark.parametrize("date", ["", "soon", "Fri, 31 Dec 9999 23:59:59 -2359"])
@@ -257,13 +279,15 @@ class TestLimits:
     @pytest.mark.requirement("RT-7")
     async def test_a_cancelled_look_sends_nothing_more(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(drop="after", method="POST")
-        emulator.faults.add(stall="before", method="GET")
+        stalled = emulator.faults.add(stall="before", method="GET", match=lambda _: emulator.count("POST"))
         task = asyncio.create_task(create(secoda))
-        await until(lambda: emulator.count("GET"))
+        await until(lambda: stalled.used)
+        sent = len(emulator.requests)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert len(emulator.requests) == 2
+        await settled()
+        assert (len(emulator.requests), emulator.count("POST")) == (sent, 1)
         emulator.faults.clear()
         assert (await create(secoda)).name == "A"  # the name is free again
 
@@ -284,7 +308,7 @@ class TestTheSecondCreate:
 
     @pytest.mark.requirement("RT-1", "BS-5")
     @pytest.mark.parametrize("groups", [1, 2])
-    async def test_several_that_show_while_it_waits_are_told_of(
+    async def test_groups_that_appear_just_before_it_prevent_it(
         self, emulator: Emulator, secoda: SecodaClient, groups: int
     ) -> None:
         """Those of another program, say."""
@@ -298,28 +322,39 @@ class TestTheSecondCreate:
                 emulator.groups[f"x{index}"] = emulator.groups["group-0"] | new
             return False
 
-        before = 1 + 3 * 6 + 1  # the server's time, three looks at three pages (each read twice), the server's time
+        before = LISTING + SEARCHES * LISTING + 1
         emulator.faults.add(match=others, status=500)
         if groups == 1:
             assert (await create(secoda)).id == "x0"
         else:
-            with pytest.raises(OutcomeUnknownError, match="2 groups may be it by now"):
+            with pytest.raises(OutcomeUnknownError, match="sending it again failed: 2 groups may be it: x0, x1"):
                 await create(secoda)
         assert emulator.count("POST") == 1
 
-    @pytest.mark.requirement("BS-7", "RT-1")
-    async def test_stopped_before_it_the_outcome_is_unknown(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    @pytest.mark.requirement("BS-7", "RT-1", "RT-12")
+    @pytest.mark.parametrize(
+        ("searches", "note"),
+        [
+            (1, "it was not found, and the search was cancelled"),
+            (SEARCHES, "it was not sent again: the operation was cancelled"),
+            (SEARCHES + 1, "it was not sent again: the operation was cancelled"),
+        ],
+    )
+    async def test_stopped_before_it_the_outcome_is_unknown(
+        self, emulator: Emulator, secoda: SecodaClient, searches: int, note: str
+    ) -> None:
         stop = asyncio.Event()
         emulator.faults.add(status=502, method="POST")
 
-        def last_look(_: object) -> bool:
-            if emulator.count("GET") == 1 + 3 * 6:
+        def last_read_of_a_search(_: object) -> bool:
+            if emulator.count("GET") == LISTING + searches * LISTING:
                 stop.set()
             return False
 
-        emulator.faults.add(match=last_look, status=500)
+        emulator.faults.add(match=last_read_of_a_search, status=500)
         (outcome,) = [outcome async for outcome in secoda.bulk([CreateGroup(name="A")], stop=stop)]
         assert (outcome.status, emulator.count("POST")) == ("unknown", 1)
+        assert note in str(outcome.error)
 
 
 class TestOtherCreates:
@@ -337,14 +372,18 @@ class TestOtherCreates:
         assert isinstance(results[1], OutcomeUnknownError)
         assert emulator.count("POST") == 2 or len(named(emulator, "A")) == 2
 
-    @pytest.mark.requirement("RT-1")
-    async def test_while_that_lasts_nobody_knows(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    @pytest.mark.requirement("RT-1", "RT-10")
+    async def test_a_group_of_a_create_in_flight_is_a_candidate_and_no_more(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
         emulator.faults.add(drop="before", method="POST")
         emulator.faults.add(stall="after", method="POST")
         found = asyncio.create_task(create(secoda, "A"))
         await until(lambda: emulator.count("POST") == 1)
         plain = asyncio.create_task(secoda.groups.create(name="A"))
-        with pytest.raises(OutcomeUnknownError, match="may be the group of another create"):
+        with pytest.raises(OutcomeUnknownError, match="a group that may be it was found") as caught:
             await found
+        assert list(caught.value.candidates) == named(emulator, "A")
+        assert emulator.count("POST") == 2
         plain.cancel()
         await asyncio.gather(plain, return_exceptions=True)

@@ -52,7 +52,12 @@ async def start(*arguments: str, stdin: Any = asyncio.subprocess.DEVNULL) -> Pro
 
 
 async def ended(process: Process) -> Ended:
-    out, err = await asyncio.wait_for(process.communicate(), 120)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+    finally:
+        if process.returncode is None:  # it hangs: the next test must not be blamed for it
+            process.kill()
+            await process.wait()
     return Ended(process.returncode, out.decode(), err.decode())
 
 
@@ -204,7 +209,7 @@ async def test_waiting_for_standard_input_ends_at_the_first_signal(workspace: Em
     writer.write(b"#" * 300_000)  # more than a pipe holds: it is taken only by who reads
     await until_true(lambda: not writer.transport.get_write_buffer_size())
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 15) == Exit.INTERRUPTED
+    assert await asyncio.wait_for(process.wait(), 120) == Exit.INTERRUPTED
     assert process.stderr is not None
     assert await process.stderr.read() == b"secoda-async: interrupted\n"
     process.stdin.close()

@@ -480,8 +480,8 @@ class TestNextStep:
             (status_error(500, 5), Step.RETRY, Step.UNKNOWN),
             (status_error(429), Step.PAUSE, Step.PAUSE),
             (status_error(429, 0), Step.PAUSE, Step.PAUSE),
-            (status_error(503, 0), Step.PAUSE, Step.PAUSE),
-            (status_error(503, 9), Step.PAUSE, Step.PAUSE),
+            (status_error(503, 0), Step.PAUSE, Step.UNKNOWN),
+            (status_error(503, 9), Step.PAUSE, Step.UNKNOWN),
             *(
                 (status_error(status), Step.RAISE, Step.RAISE)
                 for status in (304, 400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 528)
@@ -505,9 +505,9 @@ class TestNextStep:
 def test_an_unclear_create_names_the_group_and_why() -> None:
     cause = RequestTimeoutError("no answer in time")
     error = outcome_unknown(POST, cause)
-    assert str(error).startswith("whether the group 'Data Stewards' was created is not known: no answer in time.")
+    assert str(error).startswith("whether the group 'Data Stewards' was created is not known: no answer in time; ")
     assert (error.name, error.__cause__) == ("Data Stewards", cause)
-    assert "whether this POST was created" in str(outcome_unknown(Request("POST", "/api/v1/tag"), cause))
+    assert "whether this POST was executed" in str(outcome_unknown(Request("POST", "/api/v1/tag"), cause))
 
 
 def test_a_reply_gives_every_value_of_a_header_whatever_its_case() -> None:

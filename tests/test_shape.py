@@ -36,10 +36,10 @@ def body_of(data: Any) -> Any:  # noqa: ANN401 - aiohttp's payload
 
 CALLS: list[tuple[Run, str, str, object, int, object]] = [
     (
-        lambda s: s.groups.create(name="A", users=["u1"]),
+        lambda s: s.groups.create(name="Data Stewards", users=["u1"]),
         "POST",
         "auth/group",
-        {"name": "A", "users": ["u1"]},
+        {"name": "Data Stewards", "users": ["u1"]},
         201,
         GROUP,
     ),

@@ -11,6 +11,7 @@ Whether a group is the result of a lost create never rests on comparing clocks. 
 - In every other case the outcome is unknown, and the error names the candidates.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from itertools import pairwise
 from typing import Final
@@ -146,7 +147,7 @@ class GroupCreator:
     async def _send(self, call: Call, read: Callable[[Reply], Group], name: str) -> Group:
         try:
             return await self.pipeline.send(call, read)
-        except OutcomeUnknownError:
+        except (OutcomeUnknownError, asyncio.CancelledError):
             self._ledger.note_unclear(name)
             raise
 
@@ -155,6 +156,9 @@ class GroupCreator:
             return await self.pipeline.send(create.call, create.read)
         except OutcomeUnknownError as error:
             unknown = error
+        except asyncio.CancelledError:  # it may have been sent
+            self._ledger.note_unclear(create.name)
+            raise
         try:
             return await self._recover(create, unknown)
         except NotSentError:

@@ -19,6 +19,9 @@ from secoda_async.models import Group
 OWN_WRITES_KNOWN: Final = 60.0
 """Seconds for which a write of this client outranks a list that does not show it."""
 
+_REPLACED_KNOWN: Final = 60
+"""Earlier memberships of a group that are remembered: two for each write that the limit allows in a minute."""
+
 
 @frozen(eq=False, repr=False)
 class Write:
@@ -32,19 +35,20 @@ class Write:
     """Whether this client created the group within the last minute."""
     removed: frozenset[str] = frozenset()
     """Members that this client removed within the last minute."""
-    before: frozenset[str] | None = None
-    """The membership that an update of the members replaced, if it was read."""
+    replaced: tuple[frozenset[str], ...] = ()
+    """The memberships that this client's updates of the last minute replaced, as far as they are known."""
 
     def is_missing_in(self, read: Group) -> bool:
         """Return whether a group was read as it was before this write.
 
-        The server's own timestamps of the group tell; where it shows none, the membership before the write does.
+        The server's own timestamps of the group tell; where it shows none, the replaced memberships do.
         """
         if self.group is None:
             return False
         if read.updated_at is not None and self.group.updated_at is not None:
             return read.updated_at < self.group.updated_at
-        return frozenset(read.users) == self.before != frozenset(self.group.users)
+        users = frozenset(read.users)
+        return users in self.replaced and users != frozenset(self.group.users)
 
 
 class Ledger:
@@ -52,7 +56,7 @@ class Ledger:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # re-entered when garbage collection closes a task that creates a group
         self._created = RecentIds()
         self._writes: dict[str, Write] = {}
         self._in_flight: Counter[str] = Counter()
@@ -108,10 +112,17 @@ class Ledger:
             self._discard_old()
             last = self._writes.get(group.id.casefold())
             is_created = last is not None and last.is_created
-            old = None if before is None else frozenset(before)
-            removed = (last.removed if last is not None else frozenset[str]()) | (old or frozenset())
-            removed -= frozenset(group.users)
-            self._put(group.id, Write(group, self._clock.now(), is_created=is_created, removed=removed, before=old))
+            replaced = () if last is None else last.replaced
+            if last is not None and last.group is not None:
+                replaced += (frozenset(last.group.users),)
+            if before is not None:
+                replaced += (frozenset(before),)
+            replaced = replaced[-_REPLACED_KNOWN:]
+            removed = frozenset[str]().union(*replaced) - frozenset(group.users)
+            self._put(
+                group.id,
+                Write(group, self._clock.now(), is_created=is_created, removed=removed, replaced=replaced),
+            )
 
     def note_deleted(self, group_id: str) -> None:
         """Remember that this client deleted a group."""

@@ -3,8 +3,15 @@
 import enum
 from typing import Final
 
-from secoda_async._engine.protocol import Request
-from secoda_async.errors import APIError, OutcomeUnknownError, ResponseError, SecodaError, TransportError
+from secoda_async._engine.protocol import Request, is_absence
+from secoda_async.errors import (
+    APIError,
+    BadRequestError,
+    OutcomeUnknownError,
+    ResponseError,
+    SecodaError,
+    TransportError,
+)
 
 
 class Step(enum.Enum):
@@ -29,9 +36,6 @@ UNCLEAR_STATUSES: Final = frozenset({500, 502, 503, 504, *range(520, 528), 530})
 """Statuses after which a write may have been executed: the framework's own failure, a gateway's (a 503 with
 Retry-After too: some send it although the origin has executed the request), and 52x of one well-known gateway."""
 
-_REFUSALS: Final = frozenset({400, 404, 422})
-"""Statuses that refuse the request itself: the same request was refused before, whatever became of its answer."""
-
 
 def starts_cooldown(error: SecodaError) -> bool:
     """Return whether the server asks every call of the class to wait: 429, or 503 with Retry-After."""
@@ -52,8 +56,11 @@ def is_unclear(method: str, error: SecodaError) -> bool:
 
 
 def is_refusal(error: SecodaError) -> bool:
-    """Return whether the server refused the content or the target of the request."""
-    return isinstance(error, APIError) and error.status in _REFUSALS
+    """Return whether the API, in its own JSON, refused the content or the target of a request.
+
+    The same request was refused before, whatever became of its answer. The refusal of a gateway proves nothing.
+    """
+    return is_absence(error) or (isinstance(error, BadRequestError) and bool(error.fields))
 
 
 def next_step(method: str, error: SecodaError) -> Step:

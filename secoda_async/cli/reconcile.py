@@ -62,7 +62,7 @@ class Rules:
         )
 
 
-_Output = Annotated[Path | None, Parameter(help="Write it here, and only when all went well; not to stdout.")]
+_Output = Annotated[Path | None, Parameter(help="A file to write instead of stdout; a failure leaves it as it was.")]
 _RULES = Rules()
 _DEFAULT = Connection()
 

@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, TypeVar
 from attrs import define, evolve, field
 
 from secoda_async._engine.journey import Journey, Scope
-from secoda_async._engine.operation import NotSentError
+from secoda_async._engine.operation import NotSentError, OperationCancelledError
 from secoda_async._engine.operation import Operation as SharedState
-from secoda_async._engine.protocol import Request, is_absence
+from secoda_async._engine.protocol import is_absence
 from secoda_async.bulk import TRANSIENT, CreateGroup, DeleteGroup, Operation, Outcome, Result, UpdateGroup, WorkerPool
 from secoda_async.clock import Clock, sleep
 from secoda_async.errors import (
@@ -265,7 +265,7 @@ class Applier:
         """Return the ids of the groups that the first complete read showed, before any create."""
         return self._known
 
-    async def _check(self, index: int, shared: SharedState, state: Journey) -> Request | None:
+    async def _check(self, index: int, shared: SharedState, state: Journey) -> None:
         """Read once more, now that a change has its permit and is about to be sent."""
         change = self.plan.changes[index]
         scope = Scope(operation=shared, began=state.began)
@@ -286,7 +286,8 @@ class Applier:
             found, stands = error, None
         if stands is None:
             raise _KeptBackError(found)
-        return None
+        if self.stop.is_set():  # a lost lock says so before any task could run
+            raise OperationCancelledError
 
     def _as_it_is(self, index: int, group: Group | None) -> Result:
         """Nothing is to be written (any more)."""
