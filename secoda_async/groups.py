@@ -104,7 +104,8 @@ class Groups:
             InvalidArgumentError: When the name is empty or not a string.
             PaginationError: When the groups could not be read completely.
         """
-        return _only(await self.known(), _checked_name(name))
+        wanted = _checked_name(name)
+        return _only(await self.known(), wanted)
 
     async def ensure(
         self,
