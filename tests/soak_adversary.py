@@ -248,7 +248,19 @@ class Run:
         record = self.begin()
         record.expected = len(names)
         client = self.client()
-        await self.recorded(record, asyncio.gather(*(self._create(client, name, record) for name in names)))
+        calls = [self.rng.choice((self._create, self._ensure))(client, name, record) for name in names]
+        await self.recorded(record, asyncio.gather(*calls))
+
+    async def _ensure(self, client: SecodaClient, name: str, record: Record) -> None:
+        """Ensure a group, and once more right afterwards: lists may not show it yet."""
+        users = self.rng.sample(USERS, self.rng.randint(0, 3))
+        groups = self._options(client).groups
+        status, result = await self._end_of(groups.ensure(name=name, users=users), record)
+        group_id = cast("Any", result).id if status == "applied" else ""
+        fields = {"name": name, "users": users}
+        record.endings.append(_single("create", status, result, name=name, group_id=group_id, fields=fields))
+        if status == "applied":
+            await self.outcome_of(client.groups.ensure(name=name, users=users))
 
     async def _calls(self) -> None:
         """Change and delete groups by single calls, and create some without `on_unknown`."""
