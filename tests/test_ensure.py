@@ -36,7 +36,7 @@ async def test_find_raises_for_a_name_of_several_groups(emulator: Emulator, seco
 async def test_a_name_that_finds_nothing_is_refused(emulator: Emulator, secoda: SecodaClient, name: object) -> None:
     for call in (secoda.groups.find, secoda.groups.ensure):
         with pytest.raises(InvalidArgumentError):
-            await call(name=name)  # type: ignore[operator]
+            await call(name=name)  # type: ignore[arg-type]
     assert emulator.requests == []
 
 

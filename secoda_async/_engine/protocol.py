@@ -149,8 +149,8 @@ def failure(request: Request, reply: Reply, now: datetime) -> SecodaError:
     error.request_id = next((error.headers[name] for name in _REQUEST_IDS if name in error.headers), None)
     error.retry_after = retry_after(reply, now)
     if isinstance(error, NotFoundError):
-        is_ours = type(payload) is dict and isinstance(cast("dict[str, object]", payload).get("detail"), str)
-        error.is_missing_route = not is_ours
+        detail = cast("dict[str, object]", payload).get("detail") if isinstance(payload, dict) else None
+        error.is_missing_route = not isinstance(detail, str)
     if isinstance(error, BadRequestError) and type(payload) is dict:
         error.fields = _fields(cast("dict[str, object]", payload))
     return error
