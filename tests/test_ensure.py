@@ -31,6 +31,26 @@ async def test_find_raises_for_a_name_of_several_groups(emulator: Emulator, seco
     assert emulator.writes == []
 
 
+@pytest.mark.requirement("BS-13")
+async def test_ensure_takes_a_name_that_differs_in_blanks_only(emulator: Emulator, secoda: SecodaClient) -> None:
+    emulator.collapse_names = True
+    created = await secoda.groups.ensure(name="Data  Team")
+    again = await secoda.groups.ensure(name="Data  Team", icon="x")
+    assert (created.name, again.id) == ("Data Team", created.id)
+    assert [record.method for record in emulator.writes] == ["POST", "PATCH"]
+
+
+@pytest.mark.requirement("BS-13")
+@pytest.mark.parametrize("name", ["group 7", "Group\u200b 7", "\uff27roup 7"])
+async def test_ensure_makes_no_second_group_that_looks_alike(
+    emulator: Emulator, secoda: SecodaClient, name: str
+) -> None:
+    with pytest.raises(AmbiguousNameError, match="looks like another group's name") as caught:
+        await secoda.groups.ensure(name=name)
+    assert caught.value.candidates == ("group-7",)
+    assert emulator.writes == []
+
+
 @pytest.mark.requirement("SEC-3")
 @pytest.mark.parametrize("name", ["", "  ", None, 5])
 async def test_a_name_that_finds_nothing_is_refused(emulator: Emulator, secoda: SecodaClient, name: object) -> None:

@@ -257,6 +257,10 @@ class Applier:
             return "applied", await self._write(change, self.groups(scope))
         except _KeptBackError as kept_back:
             found = kept_back.found
+        except NotFoundError as error:
+            if change.kind != "delete" or not is_absence(error):
+                raise
+            return "unchanged", None
         if isinstance(found, SecodaError):
             raise found
         return self._as_it_is(index, found)
@@ -277,6 +281,8 @@ class Applier:
             else:
                 found = await self._read(change.id, scope)
                 stands = standing(change, found)
+                if change.kind == "delete" and found is None:
+                    stands = ""  # a replica that lags may not show it yet: the answer to the DELETE tells
             if stands:
                 raise _stale(change, stands)
             if stands is not None and index not in self._announced:
@@ -304,7 +310,7 @@ class Applier:
     async def _write(self, change: Change, groups: Groups) -> Group | None:
         after = change.after
         if change.kind == "delete":
-            await groups.delete(change.id or "", missing_ok=True)
+            await groups.delete(change.id or "")
             return None
         if change.kind == "update":
             return await groups.update(
