@@ -11,7 +11,7 @@ import anyio
 import pytest
 from conftest import Connect, settled, until
 
-from secoda_async import CreateGroup, DeleteGroup, Operation, Outcome, SecodaClient, UpdateGroup
+from secoda_async import AutojumpClock, CreateGroup, DeleteGroup, Operation, Outcome, SecodaClient, UpdateGroup
 from secoda_async.emulator import Emulator
 
 Source = Callable[[list[Operation], asyncio.Event], Any]
@@ -115,6 +115,20 @@ class TestEnding:
         outcomes = await consumed(secoda, source([REFUSED], stop), stop=stop)
         assert {outcome.status for outcome in outcomes} <= {"not_attempted"}
         assert emulator.requests == []
+
+    @pytest.mark.requirement("BS-11")
+    async def test_a_stop_during_the_first_listing_ends_it(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        stop = asyncio.Event()
+        emulator.faults.add(stall="before", method="GET", times=None)
+        creates: list[Operation] = [CreateGroup(name=f"g{index}") for index in range(5)]
+        task = asyncio.create_task(consumed(secoda, waiting(creates, stop), concurrency=3, stop=stop))
+        await until(lambda: emulator.requests)
+        stop.set()
+        outcomes = await task
+        assert {outcome.status for outcome in outcomes} == {"not_attempted"}
+        assert (clock.now(), emulator.count("POST")) == (0, 0)
 
     @pytest.mark.requirement("BS-11")
     async def test_a_source_that_stops_itself_is_asked_no_more(self, emulator: Emulator, secoda: SecodaClient) -> None:
