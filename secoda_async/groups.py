@@ -17,7 +17,7 @@ from secoda_async._engine.protocol import Reply, Request, checked_id, checked_id
 from secoda_async._engine.retry_table import outcome_unknown
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, NotFoundError, ResponseError
-from secoda_async.models import UNSET, Group, GroupFields, Page, Unset
+from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, loosely
 from secoda_async.users import user_of
 
 __all__ = ["Groups"]
@@ -224,6 +224,10 @@ class Groups:
     async def sightings(self) -> list[Group]:
         """Return the groups that a few reads show, with this client's own writes; see `Lister.sightings`."""
         return self._pipeline.ledger.corrected(await self._lister.sightings())
+
+    def settles_in(self, name: str) -> float:
+        """Return the seconds until a list shows whether an unclear create of this client has made a group."""
+        return self._pipeline.ledger.settles_in(loosely(name))
 
     def _call(self, request: Request) -> Call:
         return self._pipeline.call(request, self._options, began=self._scope.began, operation=self._scope.operation)

@@ -9,10 +9,12 @@ from conftest import Connect, pass_time, settled, until
 
 from secoda_async import (
     AutojumpClock,
+    CreateGroup,
     DesiredGroup,
     DesiredState,
     Group,
     NotFoundError,
+    OutcomeUnknownError,
     RetryPolicy,
     SecodaClient,
 )
@@ -279,6 +281,58 @@ class TestLists:
         assert report.counts.keys() <= {"applied", "unchanged"}
         assert [len(named(emulator, name)) for name in names] == [1] * 50
         assert emulator.count("POST") == 50
+
+    @pytest.mark.requirement("BS-9", "RT-10")
+    @pytest.mark.parametrize("lag", [0.0, 3.0, 8.0, 20.0])
+    async def test_an_apply_cut_off_during_a_create_and_run_again_makes_one_group(
+        self, emulator: Emulator, secoda: SecodaClient, lag: float
+    ) -> None:
+        emulator.lists_lag = lag
+        stalled = emulator.faults.add(stall="after", method="POST")
+        task = asyncio.create_task(secoda.apply(await secoda.plan(desired("A"))))
+        await until(lambda: stalled.used and named(emulator, "A"))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        report = await secoda.apply(await secoda.plan(desired("A")))
+        assert report.counts.keys() <= {"unchanged"}
+        assert len(named(emulator, "A")) == emulator.count("POST") == 1
+
+    @pytest.mark.requirement("BS-9", "RT-10")
+    async def test_an_apply_after_an_unclear_create_makes_one_group(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        emulator.lists_lag = 20.0
+        emulator.faults.add(drop="after", method="POST")
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.create(name=" a", icon="x")
+        report = await secoda.apply(await secoda.plan(desired("a", "B")))
+        assert {
+            outcome.operation.name: outcome.status
+            for outcome in report.outcomes
+            if isinstance(outcome.operation, CreateGroup)
+        } == {"a": "unchanged", "B": "applied"}
+        assert len(named(emulator, "a")) == 1
+        assert clock.now() < 60
+
+    @pytest.mark.requirement("BS-9", "BS-7")
+    async def test_a_stop_ends_the_wait_for_an_unclear_create(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        stop = asyncio.Event()
+        emulator.faults.add(drop="before", method="POST")
+        plan = await secoda.plan(desired("A"))
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.create(name="A", icon="x")
+        report = await secoda.apply(plan, stop=stop, on_progress=None)
+        assert report.counts == {"applied": 1}
+        emulator.faults.add(drop="before", method="POST")
+        plan = await secoda.plan(desired("B"))
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.create(name="B", icon="x")
+        began = clock.now()
+        clock.call_later(10, stop.set)
+        report = await secoda.apply(plan, stop=stop)
+        assert (report.counts, clock.now() - began) == ({"not_attempted": 1}, pytest.approx(10))
 
     @pytest.mark.requirement("BS-9")
     async def test_own_updates_and_deletes_are_planned_as_made(self, emulator: Emulator, secoda: SecodaClient) -> None:
