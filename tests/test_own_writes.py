@@ -9,7 +9,6 @@ from conftest import Connect, pass_time, settled, until
 
 from secoda_async import (
     AutojumpClock,
-    CreateGroup,
     DesiredGroup,
     DesiredState,
     Group,
@@ -218,6 +217,16 @@ class TestLaggingReplica:
         with pytest.raises(NotFoundError):
             await secoda.groups.add_users("missing", ["user-1"])
 
+    @pytest.mark.requirement("BS-8")
+    async def test_a_deleted_group_that_is_still_readable_is_not_made_again(
+        self, emulator: Emulator, secoda: SecodaClient, group_id: str
+    ) -> None:
+        emulator.reads_lag = 8.0
+        await secoda.groups.delete(group_id)
+        with pytest.raises(NotFoundError):
+            await secoda.groups.add_users(group_id, ["user-1"])
+        assert group_id not in emulator.groups
+
 
 def desired(*names: str, icon: str = "x") -> DesiredState:
     return DesiredState.from_groups([DesiredGroup(name=name, icon=icon) for name in names])
@@ -305,12 +314,10 @@ class TestLists:
         emulator.faults.add(drop="after", method="POST")
         with pytest.raises(OutcomeUnknownError):
             await secoda.groups.create(name=" a", icon="x")
-        report = await secoda.apply(await secoda.plan(desired("a", "B")))
-        assert {
-            outcome.operation.name: outcome.status
-            for outcome in report.outcomes
-            if isinstance(outcome.operation, CreateGroup)
-        } == {"a": "unchanged", "B": "applied"}
+        plan = await secoda.plan(desired("a", "B"))
+        report = await secoda.apply(plan)
+        changes = zip(report.outcomes, (change.name for change in plan.changes), strict=True)
+        assert {name: outcome.status for outcome, name in changes} == {"a": "unchanged", "B": "applied"}
         assert len(named(emulator, "a")) == 1
         assert clock.now() < 60
 
