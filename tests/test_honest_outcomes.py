@@ -59,8 +59,11 @@ class Bulk:
     """A bulk in a task of its own, with every outcome."""
 
     def __init__(
-        self, secoda: SecodaClient, operations: Iterable[Operation] | AsyncIterable[Operation], **options: Any
-    ) -> None:  # noqa: ANN401
+        self,
+        secoda: SecodaClient,
+        operations: Iterable[Operation] | AsyncIterable[Operation],
+        **options: Any,  # noqa: ANN401
+    ) -> None:
         self.run = secoda.bulk(operations, **options)
         self.seen: list[Outcome] = []
         self.task = asyncio.create_task(self.iterate())
