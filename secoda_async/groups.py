@@ -269,6 +269,10 @@ class Groups:
         """Return the groups that a few reads show, with this client's own writes; see `Lister.sightings`."""
         return self._pipeline.ledger.corrected(await self._lister.sightings())
 
+    def settles_in(self, name: str) -> float:
+        """Return the seconds until a list shows whether an unclear create of this client has made a group."""
+        return self._pipeline.ledger.settles_in(loosely(name))
+
     def _call(self, request: Request) -> Call:
         return self._pipeline.call(request, self._options, began=self._scope.began, operation=self._scope.operation)
 
