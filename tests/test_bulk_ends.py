@@ -11,7 +11,17 @@ import anyio
 import pytest
 from conftest import Connect, settled, until
 
-from secoda_async import AutojumpClock, CreateGroup, DeleteGroup, Operation, Outcome, SecodaClient, UpdateGroup
+from secoda_async import (
+    AutojumpClock,
+    CreateGroup,
+    DeleteGroup,
+    Operation,
+    Outcome,
+    Permit,
+    SecodaClient,
+    SlidingWindowLimiter,
+    UpdateGroup,
+)
 from secoda_async.emulator import Emulator
 
 Source = Callable[[list[Operation], asyncio.Event], Any]
@@ -201,6 +211,49 @@ class TestRest:
         assert applied <= made <= applied | unknown
         assert len(unknown) <= concurrency
         assert not [task for task in asyncio.all_tasks() if "bulk.py" in repr(task)]
+
+    @pytest.mark.requirement("BS-11", "RT-12")
+    @pytest.mark.parametrize("ending", ["cancel often", "anyio"])
+    async def test_workers_that_take_long_to_end_are_waited_for(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock, ending: str
+    ) -> None:
+        """A limiter that many processes share gives its permits back over a network."""
+        secoda = connect(limiter=SlowLimiter(clock=clock), timeout=1000)
+        emulator.faults.add(stall="after", method="PATCH", times=None)
+        run = secoda.bulk([UpdateGroup(f"group-{index}", name="x") for index in range(9)], concurrency=3)
+        scope = anyio.move_on_after(inf)
+
+        async def iterate() -> None:
+            with scope:
+                async with aclosing(run) as outcomes:
+                    await anext(outcomes)
+
+        task = asyncio.create_task(iterate())
+        await until(lambda: sum(group["name"] == "x" for group in emulator.groups.values()) == 3)
+        if ending == "anyio":
+            scope.cancel()
+        for _ in range(0 if ending == "anyio" else 4):
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.gather(task, return_exceptions=True)
+        ends = {outcome.index: outcome.status for outcome in run.rest}
+        assert ends == {index: "unknown" if index < 3 else "not_attempted" for index in range(9)}
+        assert secoda.limiter.state.in_flight == 0
+
+
+class SlowPermit(Permit):
+    def __init__(self, permit: Permit) -> None:
+        self._permit = permit
+
+    async def release(self, *, sent: bool) -> None:
+        for _ in range(30):
+            await asyncio.sleep(0)
+        await self._permit.release(sent=sent)
+
+
+class SlowLimiter(SlidingWindowLimiter):
+    async def acquire(self, **options: Any) -> Permit:  # noqa: ANN401
+        return SlowPermit(await super().acquire(**options))
 
 
 class TestCosts:
