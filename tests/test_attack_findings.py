@@ -152,6 +152,17 @@ class TestEnsure:
         assert named(emulator, "A") == [ensured.id]
 
     @pytest.mark.requirement("RT-10")
+    async def test_an_unclear_create_of_the_same_name_may_still_be_executed(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        emulator.faults.add(status=504, execute_after=8, method="POST")
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.create(name="A")
+        ensured = await secoda.groups.ensure(name="A")
+        assert named(emulator, "A") == [ensured.id]
+        assert emulator.count("POST") == 1
+
+    @pytest.mark.requirement("RT-10")
     async def test_a_group_that_another_program_creates_during_the_wait_is_found(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
