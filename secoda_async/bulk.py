@@ -330,7 +330,7 @@ async def _cancel_and_wait(tasks: Iterable["asyncio.Task[Any]"]) -> None:
 
     anyio cancels a task anew at each of its awaits, until it leaves the cancel scope.
     """
-    pending = {task for task in tasks if task.cancel()}
+    pending: set[asyncio.Task[Any]] = {task for task in tasks if task.cancel()}
     is_cancelled = False
     while pending:
         try:
