@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from secoda_async.clock import AutojumpClock, Clock, ScaledClock, SystemClock
     from secoda_async.config import RateLimit, Region, RetryPolicy
     from secoda_async.errors import (
+        AmbiguousNameError,
         APIError,
         AuthenticationError,
         BadRequestError,
@@ -57,10 +58,8 @@ else:
     def __getattr__(name: str) -> object:
         """Import a public name or a public module when it is first used; light modules are searched first."""
         if name in __all__:
-            for module in _MODULES:
-                found = import_module(f"{__name__}.{module}")
-                if hasattr(found, name):
-                    return globals().setdefault(name, getattr(found, name))
+            modules = (import_module(f"{__name__}.{module}") for module in _MODULES)
+            return globals().setdefault(name, next(getattr(each, name) for each in modules if hasattr(each, name)))
         if name in _MODULES:
             return import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -73,6 +72,7 @@ else:
 __all__ = [
     "UNSET",
     "APIError",
+    "AmbiguousNameError",
     "AttemptEvent",
     "AuthenticationError",
     "AutojumpClock",

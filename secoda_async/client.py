@@ -8,16 +8,16 @@ from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TextIO, cast
-from urllib.parse import urlencode
 
 from attrs import evolve
 
-from secoda_async._engine import convert, protocol
+from secoda_async._engine import protocol
 from secoda_async._engine.credentials import Credentials
 from secoda_async._engine.journey import Scope
 from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import METHODS, Reply, Request
+from secoda_async._engine.protocol import Reply, Request
+from secoda_async._engine.raw import raw_request
 from secoda_async._engine.sharing import shared_limiter
 from secoda_async._engine.transport import Transport
 from secoda_async.clock import SYSTEM_CLOCK, Clock
@@ -29,11 +29,12 @@ from secoda_async.config import (
     RateLimit,
     Region,
     RetryPolicy,
+    check_callbacks,
     check_parts,
     key_source,
     origin_of,
 )
-from secoda_async.errors import ConfigurationError, InvalidArgumentError, NotFoundError, ResponseError
+from secoda_async.errors import ConfigurationError, NotFoundError, ResponseError
 from secoda_async.events import Event
 from secoda_async.groups import Groups
 from secoda_async.models import UNSET, Unset
@@ -105,7 +106,7 @@ class SecodaClient:
             deadline: Seconds that a whole call may take, every wait in it included. None: as long as its attempts
                 and a moving queue take.
             max_wait: Seconds that a write may wait for the limit; a longer wait fails at once. None: any.
-            max_connections: Requests that may be on the wire at a time.
+            max_connections: Requests in flight at a time, per event loop; writes take three in four at most.
             session: An aiohttp session to use, left open at the end. Its cookies and default headers are sent; its
                 timeouts and middlewares do not apply, and creates share its kept connections.
             ssl: Which certificates to trust, such as a company's own CA.
@@ -123,6 +124,7 @@ class SecodaClient:
             raise source
         options = CallOptions(timeout=timeout, deadline=deadline, max_wait=max_wait, retry=retry)
         check_parts(write_limit, limiter, max_connections, session, ssl)
+        check_callbacks(on_event, clock)
         origin = origin_of(base_url, region)
         clock = clock or SYSTEM_CLOCK
         self.limiter = shared_limiter(origin, source, write_limit, clock) if limiter is None else limiter
@@ -267,14 +269,16 @@ class SecodaClient:
             DesiredStateError: When members are unknown: each of them, with its place.
             PaginationError: When the workspace could not be read whole: no part of it is ever taken for all.
         """
-        from secoda_async.reconcile.planner import Rules, make_plan  # noqa: PLC0415 - as in bulk
+        from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415 - as in bulk
+        from secoda_async.reconcile.planner import Rules, make_plan  # noqa: PLC0415
 
         rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)
         scope = Scope(began=self._pipeline.clock.now())
         groups = await Groups(self._pipeline, self._options, scope).known()
-        has_members = any(group.members for group in desired.groups)
-        users = await Users(self._pipeline, self._options, scope).snapshot() if has_members else []
-        return make_plan(desired, groups, users, rules, self.limiter.time_for)
+        user_calls = Users(self._pipeline, self._options, scope)
+        users = await user_calls.snapshot() if any(group.members for group in desired.groups) else []
+        workspace = await learn_workspace([*groups, *users], user_calls)
+        return make_plan(desired, groups, users, rules, self.limiter.time_for, origin=self.origin, workspace=workspace)
 
     async def apply(
         self,
@@ -302,9 +306,11 @@ class SecodaClient:
 
         Raises:
             UnsafePlanError: When the plan is beyond the safety limits and not approved; nothing was written.
-            StalePlanError: When the workspace has changed since, or is another; nothing was written.
+            StalePlanError: When the workspace has changed since, or the plan was made at another origin or for another
+                workspace; nothing was written.
         """
         from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in bulk
+        from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415
         from secoda_async.reconcile.journal import Journal  # noqa: PLC0415
 
         waiting = self._pipeline.call(Request("GET", "", route=""), evolve(self._options, deadline=None))
@@ -314,6 +320,8 @@ class SecodaClient:
                 applier = Applier(
                     groups=partial(Groups, self._pipeline, evolve(self._options, priority="background")),
                     plan=plan,
+                    origin=self.origin,
+                    workspace_of=partial(learn_workspace, users=self.users),
                     journal=journal,
                     clock=self._pipeline.clock,
                     time_left=self.time_left,
@@ -370,30 +378,11 @@ class SecodaClient:
             The parsed body, or None when there is none.
 
         Raises:
-            InvalidArgumentError: When the path is a URL, leaves the API or carries a query.
+            InvalidArgumentError: When an argument can't be sent, or the path leads elsewhere or carries a query.
             OutcomeUnknownError: When a POST may have happened.
         """
-        if method.upper() not in METHODS:
-            raise InvalidArgumentError(f"method must be one of {', '.join(sorted(METHODS))}, not {method!r}")
-        url_path = protocol.raw_path(path)
-        body = None if json is None else convert.dump(json)
-        request = Request(method.upper(), url_path, _query(params), body, route=url_path)
+        request = raw_request(method, path, params, json)
         return await self._pipeline.send(self._pipeline.call(request, self._options), protocol.json_of)
-
-
-def _query(params: Mapping[str, ParamValue | Sequence[ParamValue]] | None) -> str:
-    def text(value: ParamValue) -> str:
-        return str(value).lower() if isinstance(value, bool) else str(value)
-
-    pairs = [
-        (name, text(value))
-        for name, values in (params or {}).items()
-        for value in (values if isinstance(values, Sequence) and not isinstance(values, str) else (values,))
-    ]
-    try:
-        return urlencode(pairs)
-    except UnicodeError:
-        raise InvalidArgumentError("params hold half a surrogate pair, which has no encoding") from None
 
 
 def _status(reply: Reply) -> str:

@@ -8,6 +8,7 @@ import re
 import ssl as ssl_module
 import sys
 from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, SupportsIndex, cast
 from urllib.parse import urlsplit
 
@@ -262,13 +263,42 @@ def key_source(api_key: object) -> Secret | ApiKeyProvider | ConfigurationError:
 
 
 def check_parts(write_limit: object, limiter: object, max_connections: object, session: object, ssl: object) -> None:
+    """Check the parts that a client is made of.
+
+    Raises:
+        ConfigurationError: When one is of the wrong kind.
+    """
     if not isinstance(write_limit, RateLimit):
         raise ConfigurationError(f"write_limit must be a RateLimit, not {type(write_limit).__name__}")
-    if limiter is not None and not callable(getattr(limiter, "acquire", None)):
-        raise ConfigurationError(f"limiter must be a RateLimiter, not {type(limiter).__name__}")
+    if limiter is not None and not _has(limiter, "acquire", "pause", "time_for"):
+        raise ConfigurationError(
+            f"limiter must be a RateLimiter, not {_kind(limiter)}: it needs acquire, pause, time_for"
+        )
     if type(max_connections) is not int or max_connections < 1:
         raise ConfigurationError(f"max_connections must be a whole number of at least 1, not {shown(max_connections)}")
     if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
         raise ConfigurationError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
     if ssl is not None and session is not None:
         raise ConfigurationError("ssl belongs to the connections, and those are the session's: set it there")
+
+
+def check_callbacks(on_event: object, clock: object) -> None:
+    """Check what the client will call.
+
+    Raises:
+        ConfigurationError: When one can't be called as it will be.
+    """
+    if on_event is not None and not callable(on_event):
+        raise ConfigurationError(f"on_event must be a function, not {_kind(on_event)}")
+    if iscoroutinefunction(on_event) or iscoroutinefunction(getattr(on_event, "__call__", None)):  # noqa: B004
+        raise ConfigurationError("on_event must be a plain function, not an async one: nothing awaits it")
+    if clock is not None and not _has(clock, "now", "call_later"):
+        raise ConfigurationError(f"clock must be a Clock, with now and call_later, not {_kind(clock)}")
+
+
+def _has(thing: object, *methods: str) -> bool:
+    return not isinstance(thing, type) and all(callable(getattr(thing, name, None)) for name in methods)
+
+
+def _kind(thing: object) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__

@@ -3,6 +3,7 @@
     SecodaError
     ├── ConfigurationError          a setting that can't work; raised before any I/O
     ├── InvalidArgumentError        an argument that can't be sent; raised before any I/O (also a ValueError)
+    ├── AmbiguousNameError          a name or an e-mail address that fits several; `.candidates` holds their ids
     ├── ClientClosedError           the client was closed before or during the call
     ├── TransportError              no usable answer: refused, reset, cut short, not HTTP
     │   └── RequestTimeoutError     one attempt took longer than `timeout` (also a TimeoutError)
@@ -32,6 +33,7 @@ from typing import Final
 
 __all__ = [
     "APIError",
+    "AmbiguousNameError",
     "AuthenticationError",
     "BadRequestError",
     "ClientClosedError",
@@ -93,7 +95,14 @@ class ConfigurationError(SecodaError):
 
 
 class InvalidArgumentError(SecodaError, ValueError):
-    """An argument that can't be sent. Nothing was sent."""
+    """An argument that can't be sent, or an e-mail address that no user has. Nothing was written."""
+
+
+class AmbiguousNameError(SecodaError):
+    """A name or an e-mail address that fits several groups or users. Nothing was written."""
+
+    candidates: tuple[str, ...] = ()
+    """The ids of all that it fits."""
 
 
 class ClientClosedError(SecodaError):
@@ -197,7 +206,7 @@ class ResponseError(SecodaError):
 
 
 class PaginationError(ResponseError):
-    """A list that can't be read to its end: a link that repeats or leads nowhere, a page that is gone."""
+    """A list that contradicts itself, is incomplete, or changed while it was read."""
 
     page: int | None = None
     """The number of the page at fault, from 1."""

@@ -1,42 +1,25 @@
 """The calls on groups: five of the API's own, their pages, and adding and removing members."""
 
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from functools import partial
-from typing import Final, Literal, cast
+from typing import Literal
 
-from attrs import define, evolve
+from attrs import evolve
 
 from secoda_async._engine import convert, protocol
-from secoda_async._engine.creation import GroupCreator
-from secoda_async._engine.journey import Call, Journey, Scope
-from secoda_async._engine.ledger import Write
-from secoda_async._engine.operation import NotSentError
+from secoda_async._engine.creation import GroupCreator, KnownIds
+from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_of, was_there, written_group_of
+from secoda_async._engine.journey import Call, Scope
+from secoda_async._engine.membership import MembershipChange, change_membership, patch_of
 from secoda_async._engine.pages import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Reply, Request, checked_id, checked_ids, request_to
+from secoda_async._engine.protocol import Request, checked_id, checked_ids, request_to
 from secoda_async._engine.retry_table import outcome_unknown
 from secoda_async.config import CallOptions
-from secoda_async.errors import InvalidArgumentError, NotFoundError, ResponseError
-from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, loosely
-from secoda_async.users import user_of
+from secoda_async.errors import AmbiguousNameError, InvalidArgumentError, NotFoundError, ResponseError
+from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, collapsed, loosely, normal
 
 __all__ = ["Groups"]
-
-_COLLECTION = "auth/group"
-
-_REREADS: Final = (0.25, 0.5, 1.0, 2.0)
-"""Seconds before each repeated read of a group that the server shows as it was before this client's last write."""
-
-_MOST_HIDDEN: Final = 20
-"""Members missing from an answer who are looked up, to find out whether their invitation is pending."""
-
-
-class _NothingToWriteError(NotSentError):
-    """The membership is already as it should be."""
-
-    def __init__(self, group: Group) -> None:
-        super().__init__()
-        self.group = group
 
 
 class Groups:
@@ -51,7 +34,7 @@ class Groups:
         self._pipeline = pipeline
         self._options = options
         self._scope = scope or Scope()
-        self._lister = Lister(pipeline, options, _COLLECTION, Group, needed=("users",), scope=self._scope)
+        self._lister = Lister(pipeline, options, COLLECTION, Group, needed=("users",), scope=self._scope)
         self._creator = GroupCreator(pipeline, self._lister)
 
     async def create(
@@ -84,22 +67,81 @@ class Groups:
         if on_unknown not in ("raise", "reconcile"):
             raise InvalidArgumentError(f"on_unknown must be 'raise' or 'reconcile', not {on_unknown!r}")
         fields = _checked(name, icon, description, users)
+        return await self._create(fields, reconcile=on_unknown == "reconcile", known_ids=self._scope.known_ids)
+
+    async def _create_unless_listed(self, fields: GroupFields, ids: Collection[str]) -> Group:
+        async def known_ids() -> Collection[str]:
+            return ids
+
+        return await self._create(fields, reconcile=True, known_ids=known_ids)
+
+    async def _create(self, fields: GroupFields, *, reconcile: bool, known_ids: KnownIds | None) -> Group:
         body = convert.dump(convert.to_dict(fields))
-        call = self._write(request_to("POST", _COLLECTION, body=body, name=fields.name or None))
+        call = self._write(request_to("POST", COLLECTION, body=body, name=fields.name or None))
         group = await self._creator.create(
             call,
             fields,
-            partial(_written, fields=fields),
-            reconcile=on_unknown == "reconcile",
-            known_ids=self._scope.known_ids,
+            partial(written_group_of, fields=fields),
+            reconcile=reconcile,
+            known_ids=known_ids,
         )
         try:
-            await self._confirm_members(group, fields, call)
+            await confirm_members(self._pipeline, call, group, fields)
         except ResponseError as error:
             unknown = outcome_unknown(call.request, error, "its answer was checked")
             unknown.candidates = (group.id,)
             raise unknown from error
         return group
+
+    async def find(self, *, name: str) -> Group | None:
+        """Return the group of a name, or None; all groups are read.
+
+        Names match after trimming, in Unicode's form NFC, with letter case. Groups that this client created within the
+        last minute are found although a list may not show them yet.
+
+        Raises:
+            AmbiguousNameError: When several groups have the name; `.candidates` holds their ids.
+            InvalidArgumentError: When the name is empty or not a string.
+            PaginationError: When the groups could not be read completely.
+        """
+        wanted = _checked_name(name)
+        return _only(await self.known(), wanted)
+
+    async def ensure(
+        self,
+        *,
+        name: str,
+        icon: str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        users: Iterable[str] | Unset = UNSET,
+    ) -> Group:
+        """Find the group of a name and give it these fields, or create it: at most one write, none if it is equal.
+
+        Names match as in `find`, or if they differ in blanks only. Fields that are left out stay as they are. A create
+        whose outcome is unclear is searched for, as by `create(on_unknown="reconcile")`.
+
+        Raises:
+            AmbiguousNameError: When several groups have the name, or one has a name that looks alike (other letter
+                case, full-width or invisible characters); nothing was written.
+            OutcomeUnknownError: When the write may have been executed.
+            InvalidArgumentError: When an argument can't be sent.
+            PaginationError: When the groups could not be read completely; nothing was written.
+        """
+        fields = _checked(_checked_name(name), icon, description, users)
+        scope = evolve(
+            self._scope, began=self._pipeline.clock.now() if self._scope.began is None else self._scope.began
+        )
+        groups = Groups(self._pipeline, self._options, scope)
+        lock = f"ensure {loosely(name)}"
+        async with self._pipeline.lock(lock, groups._call(request_to("GET", COLLECTION))):
+            listed = await groups.known()
+            found = _only(listed, normal(name)) or _only_similar(listed, name)
+            if found is None:
+                ids = frozenset(group.id for group in listed)
+                return await groups._create_unless_listed(fields, ids)
+            if evolve(fields, name=UNSET).fit(found):
+                return found
+            return await groups.update(found.id, icon=icon, description=description, users=fields.users)
 
     async def get(self, group_id: str) -> Group:
         """Read one group (`GET /auth/group/{id}`).
@@ -108,8 +150,8 @@ class Groups:
             NotFoundError: When there is none with this id.
             InvalidArgumentError: When the id can't be one.
         """
-        call = self._call(request_to("GET", _COLLECTION, checked_id(group_id)))
-        return await self._pipeline.send(call, partial(_group, group_id=group_id))
+        call = self._call(request_to("GET", COLLECTION, checked_id(group_id)))
+        return await self._pipeline.send(call, partial(group_of, group_id=group_id))
 
     async def update(
         self,
@@ -132,7 +174,7 @@ class Groups:
         fields = _checked(name, icon, description, users)
         if fields == GroupFields():
             raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
-        call = self._write(self._patch(checked_id(group_id), fields))
+        call = self._write(patch_of(checked_id(group_id), fields))
         if fields.users is UNSET:
             return await self._send_update(call, group_id, fields)
         async with self._pipeline.lock(_lock_key(group_id), call):  # or it could slip into an add_users
@@ -175,15 +217,15 @@ class Groups:
             NotFoundError: When there is none with this id, unless `missing_ok`.
             InvalidArgumentError: When the id can't be one.
         """
-        call = self._write(request_to("DELETE", _COLLECTION, checked_id(group_id)))
+        call = self._write(request_to("DELETE", COLLECTION, checked_id(group_id)))
         try:
-            was_there = await self._pipeline.send(call, _deleted)
+            is_deleted = await self._pipeline.send(call, was_there)
         except NotFoundError as error:
             if not missing_ok or not protocol.is_absence(error):
                 raise
-            was_there = False
+            is_deleted = False
         self._pipeline.ledger.note_deleted(group_id)
-        return was_there
+        return is_deleted
 
     def pages(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
@@ -198,18 +240,20 @@ class Groups:
             max_pages: A list that goes on after so many pages is an error.
 
         Raises:
-            PaginationError: When the list leads nowhere, or a page is gone because it shrank meanwhile.
+            PaginationError: When the list contradicts itself or does not end, when a page is gone because the list
+                shrank meanwhile, or, after the last page, when fewer groups came than the server counts.
         """
         return self._lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
     async def snapshot(self, *, concurrency: int = 4) -> list[Group]:
         """Return every group once, or raise: never a part.
 
-        What came is held against the server's count; when the list moved meanwhile it is read again. A group that comes
-        without its members is an error: it is not taken for empty.
+        A list of several pages is read twice, and again while the reads differ: one read can miss a group that moves to
+        another page, and no clock is relied on. Reads take no place in the write limit. A group that comes without its
+        members is an error: it is not taken for empty.
 
         Raises:
-            PaginationError: When it moved every time.
+            PaginationError: When the list changed during each of five reads, contradicts itself, or has no count.
         """
         return await self._lister.snapshot(concurrency=concurrency)
 
@@ -235,91 +279,16 @@ class Groups:
     def _write(self, request: Request) -> Call:
         return evolve(self._call(request), precondition=self._scope.precondition)
 
-    def _patch(self, group_id: str, fields: GroupFields) -> Request:
-        return request_to("PATCH", _COLLECTION, group_id, body=convert.dump(convert.to_dict(fields)))
-
     async def _send_update(self, call: Call, group_id: str, fields: GroupFields) -> Group:
-        group = await self._pipeline.send(call, partial(_written, fields=fields, group_id=group_id))
-        await self._confirm_members(group, fields, call)
+        group = await self._pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
+        await confirm_members(self._pipeline, call, group, fields)
         self._pipeline.ledger.note_updated(group)
         return group
 
-    async def _change_users(self, group_id: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Group:
-        """Read a group, and write its membership if `change` makes another one of it."""
-        call = self._write(request_to("PATCH", _COLLECTION, checked_id(group_id)))
+    async def _change_users(self, group_id: str, change: MembershipChange) -> Group:
+        call = self._write(request_to("PATCH", COLLECTION, checked_id(group_id)))
         async with self._pipeline.lock(_lock_key(group_id), call):
-            membership = _Membership(change, await self._read_members(call, group_id))
-
-            async def refresh(state: Journey) -> Request | None:
-                if state.waited or not membership.is_fresh:
-                    membership.group = await self._read_members(call, group_id)
-                membership.is_fresh = False  # the next check comes after a wait
-                if not membership.is_changed:
-                    raise _NothingToWriteError(membership.group)
-                return self._patch(group_id, membership.fields)
-
-            if not membership.is_changed:
-                return membership.group
-            try:
-                group = await self._pipeline.send(
-                    call.with_precondition(refresh), lambda reply: _written(reply, membership.fields, group_id)
-                )
-            except _NothingToWriteError as nothing:
-                return nothing.group
-            await self._confirm_members(group, membership.fields, call)
-            self._pipeline.ledger.note_updated(group, before=membership.group.users)
-            return group
-
-    async def _read_members(self, call: Call, group_id: str) -> Group:
-        """Read a group whose membership is to be written; a replica that lags behind our last write is read again."""
-        request = request_to("GET", _COLLECTION, group_id)
-        read = evolve(call, request=request, precondition=None)
-        group, last = await self._read_unless_lagging(read, group_id)
-        for pause in _REREADS if last is not None else ():
-            await self._pipeline.pause(read, pause)
-            group, last = await self._read_unless_lagging(read, group_id)
-            if last is None:
-                break
-        if last is None or last.group is None:
-            return cast("Group", group)
-        # Nobody is lost: neither the members who were written nor those whom others have added.
-        shown = group.users if group is not None else ()
-        others = (user for user in shown if user not in last.removed and user not in last.group.users)
-        return evolve(last.group, users=(*last.group.users, *others))
-
-    async def _read_unless_lagging(self, read: Call, group_id: str) -> tuple[Group | None, Write | None]:
-        """Read a group, and return with it this client's last write if the server does not show that yet."""
-        last = self._pipeline.ledger.latest(group_id)
-        try:
-            group = await self._pipeline.send(read, partial(_group_with_users, group_id=group_id))
-        except NotFoundError:
-            if last is None or not last.is_created:
-                raise
-            return None, last
-        return group, last if last is not None and last.is_missing_in(group) else None
-
-    async def _confirm_members(self, group: Group, fields: GroupFields, call: Call) -> None:
-        """Check members whom an answer does not show: only those with a pending invitation may be hidden.
-
-        Raises:
-            ResponseError: When another one is missing.
-        """
-        hidden = fields.hidden_users(group)
-        for user_id in hidden[:_MOST_HIDDEN]:
-            request = request_to("GET", "user", user_id)
-            try:
-                user = await self._pipeline.send(evolve(call, request=request, precondition=None), user_of)
-            except NotFoundError:
-                break
-            if not user.pending:
-                break
-        else:
-            if len(hidden) <= _MOST_HIDDEN:
-                return
-        error = ResponseError(f"the answer lacks {len(hidden)} of the members that were sent: {hidden[0]!r}, ...")
-        error.location, error.item_id = "users", group.id
-        error.method, error.path = call.request.method, call.request.path
-        raise error
+            return await change_membership(self._pipeline, call, group_id, change)
 
     # Last, because after it `list` means this method to whatever reads the class body.
     def list(
@@ -336,60 +305,38 @@ class Groups:
         return self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
 
-@define
-class _Membership:
-    """The membership of a group as it was read last, and as it should be."""
+def _checked_name(name: object) -> str:
+    """Return a name to find a group by."""
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidArgumentError(f"name must be a string that is not empty, not {name!r}")
+    return normal(name)
 
-    change: Callable[[tuple[str, ...]], tuple[str, ...]]
-    group: Group
-    is_fresh: bool = True
-    """Whether it was read just now."""
 
-    @property
-    def fields(self) -> GroupFields:
-        return GroupFields(users=self.change(self.group.users))
+def _only(groups: Iterable[Group], name: str) -> Group | None:
+    """Return the group of a name, or None."""
+    found = [group for group in groups if normal(group.name) == name]
+    if len(found) > 1:
+        error = AmbiguousNameError(f"{len(found)} groups are called {name!r}: use an id")
+        error.candidates = tuple(group.id for group in found)
+        raise error
+    return found[0] if found else None
 
-    @property
-    def is_changed(self) -> bool:
-        return self.fields.users != self.group.users
+
+def _only_similar(groups: Iterable[Group], name: str) -> Group | None:
+    """Return the group whose name differs in blanks only, or None when no name looks alike."""
+    similar = [group for group in groups if loosely(group.name) == loosely(name)]
+    if len(similar) == 1 and collapsed(similar[0].name) == collapsed(name):
+        return similar[0]
+    if similar:
+        names = ", ".join(f"{group.name!r} ({group.id})" for group in similar)
+        error = AmbiguousNameError(f"{name!r} looks like another group's name: {names}. Use that name, or create()")
+        error.candidates = tuple(group.id for group in similar)
+        raise error
+    return None
 
 
 def _lock_key(group_id: str) -> str:
     return f"group {group_id.casefold()}"
-
-
-def _group(reply: Reply, group_id: str | None = None) -> Group:
-    """Return the group of an answer; with an id, that group and no other."""
-    group: Group = convert.structure(protocol.json_of(reply), Group)
-    if group_id is not None and group.id.casefold() != group_id.casefold():
-        error = ResponseError(f"the answer is about the group {group.id!r}, not about {group_id!r}: a cache's?")
-        error.location, error.item_id = "id", group.id
-        raise error
-    return group
-
-
-def _group_with_users(reply: Reply, group_id: str) -> Group:
-    """Return a group whose membership is to be written: a membership that is not shown is not empty."""
-    convert.check_shown([protocol.json_of(reply)], ("users",))
-    return _group(reply, group_id)
-
-
-def _written(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:
-    """Return the group of an answer to a write; it must show what was sent."""
-    group = _group(reply, group_id)
-    if wrong := fields.contradictions(group):
-        error = ResponseError(f"the answer shows another {' and '.join(wrong)} than was sent, for {group.name!r}")
-        error.location, error.item_id = wrong[0], group.id
-        raise error
-    return group
-
-
-def _deleted(reply: Reply) -> bool:
-    """Return whether the group was there; a 404 stands for one that an earlier attempt deleted."""
-    if reply.status == 404:  # noqa: PLR2004
-        return False
-    protocol.check_deleted(reply)
-    return True
 
 
 def _ids(users: Iterable[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The calls on users: read only, to turn e-mail addresses into ids."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from secoda_async._engine import convert, protocol
 from secoda_async._engine.journey import Scope
@@ -8,7 +8,9 @@ from secoda_async._engine.pages import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, checked_id, request_to
 from secoda_async.config import CallOptions
+from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import Page, User
+from secoda_async.user_index import UserIndex
 
 __all__ = ["Users"]
 
@@ -31,7 +33,7 @@ class Users:
             InvalidArgumentError: When the id can't be one.
         """
         request = request_to("GET", _COLLECTION, checked_id(user_id, "user"))
-        return await self._pipeline.send(self._pipeline.call(request, self._options), user_of)
+        return await self._pipeline.send(self._pipeline.call(request, self._options), _user)
 
     def pages(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
@@ -43,6 +45,32 @@ class Users:
         """Return every user once, or raise; as `Groups.snapshot`."""
         return await self._lister.snapshot(concurrency=concurrency)
 
+    async def find(self, *, email: str) -> User | None:
+        """Return the user that has an e-mail address, or None. Every user is read.
+
+        The case of letters counts only when the address fits several users: then the only enabled user that it fits
+        letter by letter is returned.
+
+        Raises:
+            AmbiguousNameError: When the address fits several users otherwise; `candidates` holds their ids.
+            InvalidArgumentError: When the address is empty or not text.
+        """
+        _check_texts([email], "email")
+        return UserIndex.of(await self.snapshot()).find(email)
+
+    async def resolve(self, members: Sequence[str]) -> list[str]:
+        """Return the id of each user, in order, for ids and e-mail addresses. Every user is read, unless none is given.
+
+        Addresses are found as by `find`.
+
+        Raises:
+            AmbiguousNameError: When addresses fit several users; `candidates` holds the ids of all of them.
+            InvalidArgumentError: When no user has one of the ids or addresses. The message names each that is unknown
+                or ambiguous.
+        """
+        _check_texts(members, "each user")
+        return UserIndex.of(await self.snapshot()).ids_of(members) if members else []
+
     # Last, because after it `list` means this method to whatever reads the class body.
     def list(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
@@ -51,7 +79,14 @@ class Users:
         return self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
 
-def user_of(reply: Reply) -> User:
-    """Return the user of an answer."""
+def _check_texts(values: Sequence[object], what: str) -> None:
+    if isinstance(values, str):
+        raise InvalidArgumentError(f"users must be a list of ids and addresses, not the text {values!r}")
+    for value in values:
+        if not isinstance(value, str) or not value.strip():
+            raise InvalidArgumentError(f"{what} must be text that is not empty, not {value!r}")
+
+
+def _user(reply: Reply) -> User:
     user: User = convert.structure(protocol.json_of(reply), User)
     return user

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
@@ -21,6 +22,9 @@ GROUP = {"icon": None, "description": None, "workspace_id": "workspace", "snowfl
 os.environ["SECODA_NO_STATE"] = "1"  # commands that tests run leave nothing in the user's cache directory
 settings.register_profile("busy machine", deadline=None)  # 200 ms is a matter of what else the machine does
 settings.load_profile("busy machine")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; programs would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.collect()
 gc.freeze()  # some tests collect garbage: not what was imported, each time

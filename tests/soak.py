@@ -515,7 +515,8 @@ def unjustified(job: Job, error: BaseException) -> str | None:
 
 def mislabelled(outcome: Outcome) -> list[Finding]:
     """Whether a bulk gives an outcome another name than it has."""
-    is_unknown = isinstance(outcome.error, OutcomeUnknownError)
+    # A write whose answer makes no sense was sent: it may have been executed.
+    is_unknown = isinstance(outcome.error, OutcomeUnknownError | ResponseError)
     name = "applied" if outcome.error is None else "unknown" if is_unknown else "failed"
     if outcome.status == name:
         return []

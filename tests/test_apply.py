@@ -669,9 +669,9 @@ class TestStopping:
         }
         emulator.faults.add(**faults[fault], method="PATCH", times=None, match=sets(stop))
         report = await secoda.apply(plan, stop=stop)
-        assert emulator.count("PATCH") == 3
+        assert emulator.count("PATCH") == 1  # the others were about to be sent
         assert clock.now() <= 30  # the timeout of one attempt
-        assert report.counts == ({"not_attempted": 3} if fault == "429" else {"unknown": 3})
+        assert report.counts == ({"not_attempted": 3} if fault == "429" else {"unknown": 1, "not_attempted": 2})
         assert (report.ok, report.verified) == (False, False)
 
     @pytest.mark.requirement("BS-7")

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import cattrs
 import pytest
 from bench import measures, report, runner
-from bench.canned import COLLECTION, group_id, one_group, page_of_groups
+from bench.canned import CHANGE, COLLECTION, group_id, one_group, page_of_groups
 from bench.contenders import CONTENDERS, FLOOR, OURS
 from bench.results import JOBS, Figure, Ratio, Results
 from bench.runner import Child
@@ -54,7 +54,7 @@ async def test_each_job_makes_its_calls(name: str) -> None:
             seen = await asyncio.to_thread(count, base)
             assert seen["requests"] == requests
             requests += 1  # that of the count itself
-        changed = await contender.patch("x", {"name": "A"})
+        changed = await contender.patch("x", CHANGE)
         assert contender.id_of(changed) == "x"
         await contender.close()
 

@@ -9,6 +9,7 @@ import logging
 import runpy
 import signal
 import sys
+import types
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -248,7 +249,8 @@ async def test_errors_of_programs_carry_what_the_server_said(shell: Shell, works
     workspace.faults.add(drop="after", method="POST")
     workspace.faults.add(status=403, body={"detail": "no"}, method="GET")
     document = (await shell.run("groups", "create", "--name", "x", "--json")).json["error"]
-    assert (document["type"], document["name"], document["candidates"]) == ("OutcomeUnknownError", "x", [])
+    created = [group["id"] for group in workspace.groups.values() if group["name"] == "x"]  # the list was refused
+    assert (document["type"], document["name"], document["candidates"]) == ("OutcomeUnknownError", "x", created)
     missing = await shell.run("groups", "get", "absent", "--json")
     assert (missing.code, missing.json["error"]["status"]) == (Exit.ERROR, 404)
 
@@ -286,7 +288,7 @@ def test_a_reader_that_went_away_is_no_traceback(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(app, "_run", broken)
     with (tmp_path / "out").open("w") as out:
         monkeypatch.setattr(sys, "stdout", out)
-        assert app.main(["doctor"]) == Exit.ERROR
+        assert app.main(["doctor"]) == Exit.CLOSED_PIPE
         out.write("to nobody")
     assert (tmp_path / "out").read_text() == ""
 
@@ -294,6 +296,45 @@ def test_a_reader_that_went_away_is_no_traceback(monkeypatch: pytest.MonkeyPatch
 def test_unmapped_errors_are_1() -> None:
     assert exit_for(SecodaError("x")) == Exit.ERROR
     assert exit_for(OutcomeUnknownError("x")) == Exit.ERROR
+
+
+@pytest.mark.requirement("CL-4")
+async def test_without_a_command_the_help_is_shown(shell: Shell) -> None:
+    shown = await shell.run()
+    assert (shown.code, shown.err) == (Exit.DONE, "")
+    assert "Usage: secoda-async COMMAND" in shown.out
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "secoda_async", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (Exit.DONE, b"")
+    assert b"Usage: secoda-async COMMAND" in out
+
+
+@pytest.mark.requirement("CL-2")
+@pytest.mark.parametrize("place", ["secoda_async.cli", "secoda_async.cli.app"])
+def test_ctrl_c_while_the_command_line_is_loaded_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    class Interrupted(types.ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    interrupted = Interrupted(place)
+    monkeypatch.setitem(sys.modules, place, interrupted)
+    if place.endswith("app"):
+        monkeypatch.setattr("secoda_async.cli.app", interrupted)
+    assert command.main() == Exit.INTERRUPTED
+    assert capsys.readouterr().err == "secoda-async: interrupted\n"
+
+
+def test_a_stdout_that_is_closed_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert app.main(["schema"]) == Exit.ERROR
+    sys.stdout.close()  # what it was replaced with
+    assert capsys.readouterr().err == "secoda-async: standard output is closed: nothing was done\n"
 
 
 async def test_help_and_version_need_nothing(shell: Shell) -> None:

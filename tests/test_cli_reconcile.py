@@ -83,6 +83,21 @@ class TestPlan:
         assert (result.code, result.out) == (0, "nothing to do; 1 unchanged, 1 not managed\n")
         assert workspace.requests
 
+    @pytest.mark.requirement("CL-4")
+    @pytest.mark.parametrize("options", [(), ("--detailed-exitcode",), ("--format", "json"), ("--json",)])
+    async def test_it_exits_as_apply_would(
+        self, shell: Shell, workspace: Emulator, file: str, tmp_path: Path, options: tuple[str, ...]
+    ) -> None:
+        (tmp_path / "c.yaml").write_text("groups: [{name: Others, id: none}, {name: New}]")
+        conflict = str(tmp_path / "c.yaml")
+        assert (await shell.run("plan", conflict, *options)).code == Exit.SOME_FAILED
+        beyond = ("--prune", "--max-delete", "0")
+        assert (await shell.run("plan", file, *beyond, *options)).code == Exit.UNSAFE
+        assert (await shell.run("plan", conflict, *beyond, *options)).code == Exit.UNSAFE  # it would not even begin
+        assert (await shell.run("apply", conflict, *beyond, "--yes")).code == Exit.UNSAFE
+        assert (await shell.run("apply", conflict, "--yes")).code == Exit.SOME_FAILED
+        assert len(workspace.writes) == 1
+
     @pytest.mark.parametrize("option", [("--json",), ("--format", "json")])
     async def test_programs_get_the_plan_itself(
         self, shell: Shell, workspace: Emulator, file: str, option: tuple[str, ...]
@@ -134,6 +149,29 @@ class TestApply:
         assert names(workspace) == ["Analysts", "Others"]
         assert (await shell.run("apply", saved, "--approve", digest)).code == 0
         assert names(workspace) == ["Analysts", "Stewards"]
+
+    @pytest.mark.requirement("BS-3")
+    @pytest.mark.parametrize(
+        ("members", "options", "advice"),
+        [
+            ([], ["--max-delete", "0"], " (or a higher --max-delete)"),
+            ([], ["--max-remove", "0"], " (or a higher --max-remove)"),
+            ([], ["--max-delete", "0", "--max-remove", "0"], " (or a higher --max-delete and --max-remove)"),
+            (["u-eve", "u-ben"], ["--max-delete", "9"], ""),  # a suspected rename: no limit allows it
+            (["u-eve", "u-ben"], ["--max-delete", "0"], ""),
+        ],
+    )
+    async def test_what_is_refused_names_the_options_that_would_allow_it(
+        self, shell: Shell, workspace: Emulator, tmp_path: Path, members: list[str], options: list[str], advice: str
+    ) -> None:
+        others = next(group for group in workspace.groups.values() if group["name"] == "Others")
+        others["users"] = ["u-eve", "u-ben"]
+        analysts: dict[str, object] = {"name": "Analysts", "members": []}
+        groups = {"groups": [analysts, {"name": "New", "members": members}]}
+        (tmp_path / "g.json").write_text(json.dumps(groups))
+        refused = await shell.run("apply", str(tmp_path / "g.json"), "--prune", "--yes", *options)
+        assert refused.code == Exit.UNSAFE
+        assert re.search(r"--approve [0-9a-f]{32}(.*)\n$", refused.err).group(1) == advice  # type: ignore[union-attr]
 
     @pytest.mark.requirement("CL-1")
     async def test_without_a_terminal_it_needs_yes(self, shell: Shell, workspace: Emulator, file: str) -> None:
@@ -276,6 +314,9 @@ class TestExport:
             path.write_bytes(exported.out.encode())
             planned = await shell.run("plan", str(path), "--prune", "--detailed-exitcode")
         assert (planned.code, planned.out) == (0, f"nothing to do; {len(texts)} unchanged\n")
+
+    async def test_the_schema_is_printed(self, shell: Shell) -> None:
+        assert (await shell.run("schema")).json["title"]
 
     async def test_json_is_one_document(self, shell: Shell, workspace: Emulator) -> None:
         assert len((await shell.run("export", "--json")).json["groups"]) == 2

@@ -1,7 +1,9 @@
 """Settings are checked once, before any I/O, and never show a key."""
 
+import math
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +11,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from travel import ways_round
 
-from secoda_async import ConfigurationError, RateLimit, Region, RetryPolicy, SecodaClient
+from secoda_async import (
+    AutojumpClock,
+    ConfigurationError,
+    RateLimit,
+    Region,
+    RetryPolicy,
+    SecodaClient,
+    SlidingWindowLimiter,
+)
 from secoda_async.config import CallOptions, Secret, key_problem, origin_of, read_environment
 
 CANARY = "c4n4ry-5ecret"
@@ -280,3 +290,45 @@ def test_a_key_in_the_wrong_option_is_not_echoed() -> None:
         with pytest.raises(ConfigurationError) as caught:
             make()
         assert "c4n4ry" not in str(caught.value)
+
+
+class Half:
+    """An object with some of the methods that a setting needs."""
+
+    def acquire(self) -> None: ...
+    def now(self) -> float:
+        return 0.0
+
+
+async def async_hook(_: object) -> None: ...
+
+
+class AsyncHook:
+    async def __call__(self, _: object) -> None: ...
+
+
+@pytest.mark.requirement("SEC-3")
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"on_event": "print"}, "on_event must be a function, not str"),
+        ({"on_event": async_hook}, "on_event must be a plain function"),
+        ({"on_event": partial(async_hook)}, "on_event must be a plain function"),
+        ({"on_event": AsyncHook()}, "on_event must be a plain function"),
+        ({"clock": "x"}, "clock must be a Clock, with now and call_later, not str"),
+        ({"clock": Half()}, "clock must be a Clock"),
+        ({"clock": AutojumpClock}, "not the class AutojumpClock"),
+        ({"limiter": Half()}, "limiter must be a RateLimiter, not Half: it needs"),
+        ({"limiter": SlidingWindowLimiter}, "not the class SlidingWindowLimiter"),
+        ({"session": "x"}, "session must be an aiohttp.ClientSession, not str"),
+        ({"timeout": True}, "timeout must be a number"),
+        ({"timeout": math.nan}, "timeout must be a number"),
+        ({"deadline": "5"}, "deadline must be a number"),
+        ({"max_wait": math.inf}, "max_wait must be a number"),
+        ({"retry": 3}, "retry"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_refused_when_the_client_is_made(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        SecodaClient("key", **settings)
+    SecodaClient("key", on_event=print)  # none is harmed by one that was refused

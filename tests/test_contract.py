@@ -24,7 +24,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"errors", "_version"},
     {"config", "models", "clock", "events"},
-    {"_engine"},
+    {"_engine", "user_index"},
     {"groups", "users"},
     {"bulk"},
     {"reconcile"},

@@ -9,7 +9,7 @@ import pty
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,12 @@ async def start(*arguments: str, stdin: Any = asyncio.subprocess.DEVNULL) -> Pro
 
 
 async def ended(process: Process) -> Ended:
-    out, err = await asyncio.wait_for(process.communicate(), 120)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+    finally:
+        if process.returncode is None:  # it hangs: the next test must not be blamed for it
+            process.kill()
+            await process.wait()
     return Ended(process.returncode, out.decode(), err.decode())
 
 
@@ -123,9 +128,9 @@ async def test_a_second_signal_cuts_off_what_does_not_end(workspace: Emulator) -
     ("redirections", "code"),
     [
         ("<&-", 64),
-        ("--yes >&-", 0),
+        ("--yes >&-", 1),
         ("--yes 2>&-", 0),
-        ("--yes --json >&-", 0),
+        ("--yes --json >&-", 1),
         pytest.param("--yes >/dev/full", 1, marks=NEEDS_FULL),
         pytest.param("--yes --json >/dev/full", 0, marks=NEEDS_FULL),  # it is done before it can't be told
     ],
@@ -147,6 +152,104 @@ async def test_a_reader_that_goes_away_after_the_writes_changes_no_exit_code(wor
     assert result.out == "0\n"
     assert "2 applied; nobody reads the output" in result.err
     assert written(workspace) == 2
+
+
+@pytest.mark.requirement("CL-2")
+@pytest.mark.parametrize("options", ["", "--json", "--format markdown"])
+async def test_a_closed_pipe_is_silent(workspace: Emulator, options: str) -> None:
+    Path("many.yaml").write_text("groups:\n" + "".join(f"- name: g{index}\n" for index in range(5000)))  # noqa: ASYNC240
+    line = f"{sys.executable} -m secoda_async plan many.yaml {options} | head -1; exit ${{PIPESTATUS[0]}}"
+    process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
+    result = await ended(process)
+    assert (result.code, result.err) == (Exit.CLOSED_PIPE, "")
+    assert len(result.out.splitlines()) == 1
+    assert workspace.requests
+
+
+# --- reads that block ------------------------------------------------------------------------------------------
+
+
+async def opened_by(process: Process, fifo: Path) -> int:
+    """Wait until a process reads a FIFO; return its other end, to which nobody writes."""
+    while process.returncode is None:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads it yet
+            await asyncio.sleep(0.005)
+    raise AssertionError((await ended(process)).err)
+
+
+@pytest.mark.requirement("CL-2")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "command",
+    ["plan fifo", "apply fifo --yes", "plan groups.yaml --api-key-file fifo", "users list --api-key-file fifo"],
+)
+async def test_a_read_that_blocks_ends_at_the_first_signal(
+    workspace: Emulator, tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    process = await start(*command.split(), "--json")
+    other_end = await opened_by(process, tmp_path / "fifo")
+    process.send_signal(number)
+    result = await ended(process)
+    os.close(other_end)
+    assert result.code == Exit.INTERRUPTED
+    assert json.loads(result.out)["error"]["exit_code"] == Exit.INTERRUPTED
+    assert result.err == "secoda-async: interrupted\n"
+    assert workspace.requests == []
+
+
+@pytest.mark.requirement("CL-2")
+@pytest.mark.parametrize("command", ["plan -", "users list --api-key-file -"])
+async def test_waiting_for_standard_input_ends_at_the_first_signal(workspace: Emulator, command: str) -> None:
+    process = await start(*command.split(), stdin=PIPE)
+    assert process.stdin is not None
+    writer = process.stdin
+    writer.write(b"#" * 300_000)  # more than a pipe holds: it is taken only by who reads
+    await until_true(lambda: not writer.transport.get_write_buffer_size())
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 120) == Exit.INTERRUPTED
+    assert process.stderr is not None
+    assert await process.stderr.read() == b"secoda-async: interrupted\n"
+    process.stdin.close()
+    assert workspace.requests == []
+
+
+@pytest.mark.requirement("CL-2")
+async def test_waiting_for_the_reader_of_a_log_ends_at_the_first_signal(workspace: Emulator, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    process = await start("apply", "groups.yaml", "--yes", "--log", "fifo", "--report", "report.html")
+    await until_true((tmp_path / "report.html").exists)
+    process.send_signal(signal.SIGTERM)
+    result = await ended(process)
+    assert result.code == Exit.INTERRUPTED
+    assert "Traceback" not in result.err
+    assert not workspace.writes
+
+
+async def until_true(condition: Callable[[], object]) -> None:
+    """Ask a few times in a second: another process is to bring it about."""
+    while not condition():  # noqa: ASYNC110 - nobody would set an event
+        await asyncio.sleep(0.005)
+
+
+# --- signals that are ignored ----------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("CL-2")
+@pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
+@pytest.mark.parametrize("command", ["apply groups.yaml --yes", "groups list"])
+async def test_a_signal_that_is_ignored_at_the_start_stays_ignored(
+    workspace: Emulator, command: str, name: str
+) -> None:
+    workspace.faults.add(delay=0.3, method="GET")
+    line = f"trap '' {name}; exec {sys.executable} -m secoda_async {command}"
+    process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
+    await until(lambda: workspace.requests)
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    result = await ended(process)
+    assert (result.code, result.err) == (Exit.DONE, "")
 
 
 class Broken:

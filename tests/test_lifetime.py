@@ -186,3 +186,13 @@ async def test_what_begins_as_the_client_is_closed_elsewhere_is_refused() -> Non
     lifetime.__dict__["_new_watch"] = add_and_close
     with pytest.raises(ClientClosedError):
         await lifetime.bounded(answer(), None)
+
+
+@pytest.mark.requirement("SL-6")
+async def test_a_future_is_not_awaited_after_closing() -> None:
+    lifetime = Lifetime(ManualClock())
+    lifetime.close()
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    with pytest.raises(ClientClosedError):
+        await lifetime.bounded(future, None)
+    assert not future.done()

@@ -72,7 +72,7 @@ class TestHolding:
         async with lock(), RedisLock(redis, name="other"):
             pass
 
-    async def test_who_may_wait_waits(self, lock: Lock, clock: ManualClock) -> None:
+    async def test_max_wait_waits_for_the_holder(self, lock: Lock, clock: ManualClock) -> None:
         held = lock()
         await held.__aenter__()
         next_one = lock(max_wait=10)
@@ -88,7 +88,7 @@ class TestHolding:
             await late
         await next_one.__aexit__(None, None, None)
 
-    async def test_what_holds_it_may_be_another_program(self, lock: Lock, redis: WatchedRedis) -> None:
+    async def test_locked_error_names_a_key_of_another_program(self, lock: Lock, redis: WatchedRedis) -> None:
         await redis.set(KEY, "by hand")
         with pytest.raises(LockedError, match="another program"):
             await lock().__aenter__()
@@ -109,7 +109,7 @@ class TestHolding:
             other = RedisLock(server.url, name="acme")
             assert (await other.holder() or "").startswith("process ")
 
-    async def test_one_whose_answer_was_lost_is_ours(
+    async def test_lock_is_ours_although_the_reply_was_lost(
         self, lock: Lock, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
     ) -> None:
         given = redis.set
@@ -171,7 +171,7 @@ class TestHolding:
             assert not held.lost.is_set()
         assert not await redis.exists(KEY)
 
-    async def test_leaving_ends_though_redis_overhears_that_it_is_cancelled(
+    async def test_release_ends_although_redis_swallows_the_cancellation_of_the_renewal(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         async with lock(lease_seconds=30):
@@ -181,7 +181,7 @@ class TestHolding:
         redis.calls.is_deaf = False
         assert not await redis.exists(KEY)
 
-    async def test_a_cancellation_that_redis_overhears_while_the_lock_is_let_go_is_not_lost(
+    async def test_cancellation_swallowed_by_redis_during_release_is_reraised(
         self, lock: Lock, redis: WatchedRedis
     ) -> None:
         entered, leave = asyncio.Event(), asyncio.Event()
@@ -203,7 +203,7 @@ class TestHolding:
 
 
 class TestLosing:
-    async def test_one_that_another_has_taken_is_lost_and_stays_theirs(
+    async def test_lock_taken_by_another_run_is_lost_and_not_released(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with lock(lease_seconds=30) as held:
@@ -213,7 +213,7 @@ class TestLosing:
         assert await redis.get(KEY) == b"another's"
         assert "the lock of 'acme' is lost (another run has it" in caplog.text
 
-    async def test_one_that_has_slept_is_lost_before_anything_is_asked(self, lock: Lock, clock: ManualClock) -> None:
+    async def test_lock_is_lost_after_a_suspend_without_asking_redis(self, lock: Lock, clock: ManualClock) -> None:
         held = lock(lease_seconds=30)
         lost = held.lost  # looked up before it is held
         async with held:
@@ -241,7 +241,7 @@ class TestLosing:
         before, now, after = (read() for read in (boot_time, clock.now, boot_time))
         assert before <= now <= after
 
-    async def test_whatever_goes_wrong_with_redis_it_is_lost_in_time(
+    async def test_lock_is_lost_in_time_whatever_redis_py_raises(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def broken(*_: object, **__: object) -> None:

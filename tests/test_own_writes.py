@@ -339,7 +339,8 @@ class TestLists:
         began = clock.now()
         clock.call_later(10, stop.set)
         report = await secoda.apply(plan, stop=stop)
-        assert (report.counts, clock.now() - began) == ({"not_attempted": 1}, about(10))
+        assert report.counts == {"not_attempted": 1}
+        assert clock.now() - began == about(10)
 
     @pytest.mark.requirement("BS-9")
     async def test_own_updates_and_deletes_are_planned_as_made(self, emulator: Emulator, secoda: SecodaClient) -> None:

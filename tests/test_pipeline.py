@@ -528,6 +528,19 @@ class TestWriteLimit:
 class TestTooLong:
     """Waits that are refused, and calls that are cut off."""
 
+    @pytest.mark.requirement("RL-6", "RL-7")
+    async def test_max_wait_bounds_the_slow_start(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        emulator.latency = 10
+        writes = [asyncio.ensure_future(create(secoda)) for _ in range(4)]
+        await until(lambda: secoda.limiter.state.in_flight == 4)
+        error = await failure(secoda.with_options(max_wait=2).groups.create(name="A"))
+        assert isinstance(error, RateLimitError)
+        assert (clock.now(), error.retry_after) == (about(2), about(58))  # an upper bound
+        await secoda.with_options(max_wait=0).groups.create(name="A")
+        await asyncio.gather(*writes)
+
     @pytest.mark.requirement("RL-6")
     @pytest.mark.parametrize("max_wait", [0, 2, 59.9])
     async def test_a_wait_beyond_max_wait_is_refused_at_once(

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secoda_async import errors
-from secoda_async._engine import protocol
+from secoda_async._engine import protocol, raw
 from secoda_async._engine.protocol import Reply, Request
 from secoda_async._engine.retry_table import Step, next_step, outcome_unknown
 from secoda_async.config import API_PREFIX, Secret
@@ -101,7 +101,7 @@ class TestRawPath:
         ],
     )
     def test_a_path_is_put_below_the_prefix(self, path: str, sent: str) -> None:
-        assert protocol.raw_path(path) == sent
+        assert raw.raw_path(path) == sent
 
     @pytest.mark.parametrize(
         ("path", "told"),
@@ -125,13 +125,13 @@ class TestRawPath:
     )
     def test_what_leaves_the_api_is_refused(self, path: str, told: str) -> None:
         with pytest.raises(InvalidArgumentError, match=told):
-            protocol.raw_path(path)
+            raw.raw_path(path)
 
     @given(st.text() | st.text("./\\%2eEfF5cCa:@?#;&= ", min_size=1))
     @example("%252e%252e/x")
     def test_no_path_leads_out_of_the_api(self, path: str) -> None:
         try:
-            sent = protocol.raw_path(path)
+            sent = raw.raw_path(path)
         except InvalidArgumentError:
             return
         url = urlsplit(ORIGIN + sent)
@@ -480,8 +480,8 @@ class TestNextStep:
             (status_error(500, 5), Step.RETRY, Step.UNKNOWN),
             (status_error(429), Step.PAUSE, Step.PAUSE),
             (status_error(429, 0), Step.PAUSE, Step.PAUSE),
-            (status_error(503, 0), Step.PAUSE, Step.PAUSE),
-            (status_error(503, 9), Step.PAUSE, Step.PAUSE),
+            (status_error(503, 0), Step.PAUSE, Step.UNKNOWN),
+            (status_error(503, 9), Step.PAUSE, Step.UNKNOWN),
             *(
                 (status_error(status), Step.RAISE, Step.RAISE)
                 for status in (304, 400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 528)
@@ -505,9 +505,9 @@ class TestNextStep:
 def test_an_unclear_create_names_the_group_and_why() -> None:
     cause = RequestTimeoutError("no answer in time")
     error = outcome_unknown(POST, cause)
-    assert str(error).startswith("whether the group 'Data Stewards' was created is not known: no answer in time.")
+    assert str(error).startswith("whether the group 'Data Stewards' was created is not known: no answer in time; ")
     assert (error.name, error.__cause__) == ("Data Stewards", cause)
-    assert "whether this POST was created" in str(outcome_unknown(Request("POST", "/api/v1/tag"), cause))
+    assert "whether this POST was executed" in str(outcome_unknown(Request("POST", "/api/v1/tag"), cause))
 
 
 def test_a_reply_gives_every_value_of_a_header_whatever_its_case() -> None:

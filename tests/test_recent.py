@@ -1,11 +1,13 @@
-"""Ids seen last and calls under way: counted once, from whatever thread."""
+"""Ids seen last and creates in flight are counted once, from any thread."""
 
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from secoda_async._engine.recent import RecentIds, UnderWay
+from secoda_async import SystemClock
+from secoda_async._engine.ledger import Ledger
+from secoda_async._engine.recent import RecentIds
 
 
 class Name(str):
@@ -26,22 +28,25 @@ class Name(str):
 
 @pytest.mark.requirement("SL-6")
 @pytest.mark.parametrize("lookups", range(5))
-def test_calls_of_one_name_in_two_threads_are_all_counted(lookups: int) -> None:
-    under_way = UnderWay()
+def test_creates_of_one_name_in_two_threads_are_all_counted(lookups: int) -> None:
+    ledger = Ledger(SystemClock())
     ended = threading.Event()
 
     def another() -> None:
-        with under_way.one("name"):
+        with ledger.creating("name"):
             pass
         ended.set()
 
     name = Name("name")
     name.others = []
-    with under_way.one(name):
-        assert under_way.number_of("name") == 1
+    with ledger.creating(name):
+        assert not ledger.is_contested("name")
         name.others = [another] + [lambda: None] * lookups
     assert ended.wait(5) or name.others
-    assert under_way.number_of("name") == 0
+    with ledger.creating("name"):
+        assert not ledger.is_contested("name")  # nothing is left of the two
+        with ledger.creating("name"):
+            assert ledger.is_contested("name")
 
 
 @pytest.mark.requirement("SL-6")

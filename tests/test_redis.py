@@ -265,9 +265,12 @@ class TestGate:
         self, share: Share, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         one, two = share(), share()
+        await one.look()
+        await redis.execute_command("CLIENT", "PAUSE", 20)
         await one.pause(5)
         await until(lambda: redis.waiting)
-        await settle()
+        for _ in range(5):
+            await settle()
         await one.pause(9)
         await clock.advance(0)
         assert (await two.look()).paused == about(9)
@@ -340,7 +343,7 @@ class TestLine:
         assert all(task.done() for task in tasks)
 
     @pytest.mark.requirement("RL-4", "RT-7")
-    async def test_who_gives_up_leaves_no_trace(self, share: Share, clock: ManualClock) -> None:
+    async def test_cancelled_waiter_leaves_no_trace(self, share: Share, clock: ManualClock) -> None:
         limiter = share(RateLimit(1))
         (permit,) = await take(limiter)
         tasks = await waiting(clock, *(limiter.acquire() for _ in range(3)))
@@ -409,7 +412,7 @@ class TestAway:
         async with WatchedRedis.at(server) as redis:
             yield redis
 
-    async def test_it_raises(
+    async def test_unavailable_redis_raises_and_learns_of_releases_later(
         self, share: Share, server: RedisServer, clock: ManualClock, log: Callable[[], list[str]]
     ) -> None:
         limiter = share()
@@ -482,6 +485,18 @@ class TestAway:
         await clock.advance(0)
         assert ((await two.look()).free, two.state.in_flight) == (2, 0)
 
+    @pytest.mark.requirement("RL-7", "RL-8")
+    async def test_local_mode_starts_slowly_if_redis_never_replied(
+        self, share: Share, server: RedisServer, clock: ManualClock
+    ) -> None:
+        server.stop()
+        limiter = share(on_unavailable="local")
+        waiters = await waiting(clock, *(limiter.acquire() for _ in range(5)))
+        assert [task.done() for task in waiters] == [True, True, True, True, False]
+        await waiters[0].result().release(sent=True)
+        await clock.advance(1)
+        assert waiters[4].done()
+
     @pytest.mark.requirement("RL-8")
     async def test_a_cooldown_during_an_outage_is_reported_when_redis_is_back(
         self, share: Share, server: RedisServer, clock: ManualClock
@@ -496,7 +511,7 @@ class TestAway:
         await one.look()
         assert (await two.look()).paused == about(30 - RETRY_AFTER)
 
-    async def test_one_that_does_not_answer_is_away_too(
+    async def test_missing_reply_is_a_transport_error(
         self, redis: WatchedRedis, share: Share, clock: ManualClock
     ) -> None:
         limiter = share(on_unavailable="raise")
@@ -510,7 +525,7 @@ class TestAway:
         with pytest.raises(TransportError, match="no answer in time"):
             await task
 
-    async def test_what_is_owed_has_an_end(self, share: Share, server: RedisServer) -> None:
+    async def test_pending_releases_are_bounded(self, share: Share, server: RedisServer) -> None:
         limiter = share()
         permits = await take(limiter, 30)
         server.stop()
@@ -521,7 +536,7 @@ class TestAway:
         assert len(vars(limiter)["_pending_releases"]) == MAX_PENDING
 
     @pytest.mark.requirement("RL-4", "ER-3")
-    async def test_a_password_that_is_refused(self, tmp_path: Any) -> None:  # noqa: ANN401
+    async def test_wrong_password_is_a_configuration_error(self, tmp_path: Any) -> None:  # noqa: ANN401
         with running(tmp_path, "--requirepass", "right") as server:
             url = server.url.replace("//", "//:canary@")
             async with RedisRateLimiter(url, name="acme") as limiter:
@@ -629,7 +644,7 @@ class TestSettings:
             ({"lease_seconds": float("nan")}, "lease_seconds must be a number"),
         ],
     )
-    def test_what_cannot_work_is_said_at_once(self, wrong: dict[str, Any], says: str) -> None:
+    def test_invalid_settings_are_refused(self, wrong: dict[str, Any], says: str) -> None:
         settings: dict[str, Any] = {"url_or_client": "redis://localhost", "name": "acme"}
         with pytest.raises(ConfigurationError, match=says) as caught:
             RedisRateLimiter(**settings | wrong)
@@ -661,7 +676,7 @@ class TestHung:
     """A Redis that takes commands and does not answer."""
 
     @pytest.mark.requirement("RT-5", "RT-7")
-    async def test_who_ends_a_request_does_not_wait_for_it(
+    async def test_release_and_pause_do_not_wait_for_redis(
         self, share: Share, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         limiter = share()

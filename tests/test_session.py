@@ -2,12 +2,13 @@
 
 import asyncio
 import gc
+import os
 import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -382,3 +383,92 @@ class TestSeveralLoops:
         asyncio.run(first())
         asyncio.run(second())
         assert len(served.requests) == 1
+
+
+FORKS = """
+import asyncio, os, sys
+from secoda_async import SecodaClient
+
+loop = asyncio.new_event_loop()
+secoda = SecodaClient("key", base_url=sys.argv[1])
+
+def ask(path):
+    return loop.run_until_complete(secoda.request("GET", path))["path"]
+
+answers = [ask("parent/1")]
+child = os.fork()
+if child == 0:
+    assert [ask("child/1"), ask("child/2")] == ["child/1", "child/2"]
+    loop.run_until_complete(secoda.close())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert answers + [ask("parent/2")] == ["parent/1", "parent/2"]
+loop.run_until_complete(secoda.close())
+loop.close()
+"""
+
+
+@pytest.mark.requirement("RT-14")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+async def test_a_forked_process_opens_connections_of_its_own_and_leaves_the_parents_alone() -> None:
+    connections: list[list[str]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        paths: list[str] = []
+        connections.append(paths)
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                paths.append(head.split()[1].decode().removeprefix("/api/v1/"))
+                body = b'{"path": "%s"}' % paths[-1].encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", FORKS, url, stderr=asyncio.subprocess.PIPE)
+        _, complaints = await process.communicate()
+    assert (process.returncode, complaints) == (0, b"")
+    assert connections == [["parent/1", "parent/2"], ["child/1", "child/2"]]
+
+
+@pytest.mark.requirement("RT-14")
+async def test_a_session_stays_in_its_process(
+    emulator: Emulator, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        secoda = connect(session=session)
+        await secoda.groups.get("group-0")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: 0)
+            with pytest.raises(ConfigurationError, match="another event loop or process"):
+                await secoda.groups.get("group-0")
+    assert len(emulator.requests) == 1
+
+
+BEGINNINGS: list[Callable[[SecodaClient], Awaitable[object]]] = [
+    lambda secoda: secoda.groups.get("g"),
+    lambda secoda: secoda.groups.create(name="A"),
+    lambda secoda: secoda.groups.create(name="A", on_unknown="reconcile"),
+    lambda secoda: secoda.groups.add_users("g", ["u"]),
+    lambda secoda: secoda.groups.snapshot(),
+    lambda secoda: secoda.groups.pages(concurrency=3).__anext__(),
+    lambda secoda: secoda.health(),
+]
+
+
+@pytest.mark.requirement("SL-1", "SEC-3")
+@pytest.mark.parametrize("key", ["string", "callable"])
+@pytest.mark.parametrize(
+    "begin",
+    BEGINNINGS,
+)
+def test_without_asyncio_a_call_says_what_it_needs(
+    begin: Callable[[SecodaClient], Awaitable[object]], key: str
+) -> None:
+    async def provide() -> str:
+        raise AssertionError
+
+    secoda = SecodaClient("key" if key == "string" else provide)
+    with pytest.raises(ConfigurationError, match="needs a running asyncio event loop; trio is not supported"):
+        next(begin(secoda).__await__())  # as trio does

@@ -53,6 +53,23 @@ class TestWhoShares:
         provider = Provider()
         assert client(provider).limiter is not client(provider).limiter
 
+    @pytest.mark.requirement("SEC-3")
+    def test_a_client_whose_clock_fails_harms_no_other(self) -> None:
+        class Broken(AutojumpClock):
+            is_broken = False
+
+            def now(self) -> float:
+                if self.is_broken:
+                    raise OSError
+                return super().now()
+
+        clock = Broken()
+        broken = SecodaClient("key-of-a-broken-clock", clock=clock)
+        assert isinstance(broken.limiter, SlidingWindowLimiter)
+        broken.limiter._window.take(0.0)  # so that the limiter is not idle, and has to look at its clock
+        clock.is_broken = True
+        assert SecodaClient("another-key").limiter is not broken.limiter
+
     def test_a_limiter_of_ones_own_is_used(self) -> None:
         mine = SlidingWindowLimiter()
         assert SecodaClient("key", base_url=ORIGIN, limiter=mine).limiter is mine

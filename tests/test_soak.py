@@ -194,6 +194,7 @@ def test_a_bulk_that_gives_an_outcome_another_name() -> None:
     outcome = Outcome(operation=CreateGroup(name="a"), index=0, status="unknown", error=OutcomeUnknownError("no"))
     assert mislabelled(outcome) == []
     assert kinds(mislabelled(evolve(outcome, status="failed"))) == ["wrong"]
+    assert mislabelled(evolve(outcome, error=ResponseError("a login page"))) == []
     assert mislabelled(evolve(outcome, status="applied", error=None)) == []
 
 

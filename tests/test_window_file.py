@@ -252,7 +252,7 @@ class TestWindowFile:
     def test_where_nothing_can_be_written_nothing_fails(
         self, tmp_path: Path, wall: WallClock, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, logger="secoda_async")
         (tmp_path / "file").write_text("")
         blocked = file(tmp_path / "file" / "secoda-async", wall)
         assert blocked.read(60.0) == Usage()
@@ -263,7 +263,7 @@ class TestWindowFile:
         ]
 
     def test_a_first_run_says_nothing(self, cache: Path, wall: WallClock, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, logger="secoda_async")
         assert read(cache, wall) == Usage()
         assert caplog.records == []
 

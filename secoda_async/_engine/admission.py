@@ -153,7 +153,7 @@ class Admission:
         except RateLimitError as error:
             wait = longer = error.retry_after or 0.0
         except TimeUpError:
-            wait, longer = self._limiter.time_for(1), inf
+            wait, longer = max(self._limiter.time_for(1), self._limiter.state.next_free), inf
         finally:
             waited = self._clock.now() - began
             journey.waited += waited

@@ -60,7 +60,7 @@ class Ledger:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # re-entered when garbage collection closes a task that creates a group
         self._created = RecentIds()
         self._writes: dict[str, Write] = {}
         self._in_flight: Counter[str] = Counter()

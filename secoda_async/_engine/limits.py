@@ -30,7 +30,7 @@ class LimitState:
     """What a limiter looks like at one moment."""
 
     free: int
-    """Places that a write could take now."""
+    """Places that a write could take now. In a slow start, they are taken a few at a time."""
     next_free: float
     """Seconds until the next place can be taken: 0 when one is free and nothing is paused."""
     queued: int

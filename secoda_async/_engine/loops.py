@@ -2,14 +2,34 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from attrs import define
 
+from secoda_async.errors import ConfigurationError
+
 T = TypeVar("T")
+
+
+def check_event_loop() -> None:
+    """Check that asyncio runs this code.
+
+    Raises:
+        ConfigurationError: When another library does, such as trio, or none.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        problem = (
+            "the client needs a running asyncio event loop; trio is not supported, anyio is with its asyncio backend"
+        )
+    else:
+        return
+    raise ConfigurationError(problem)
 
 
 @define(eq=False, repr=False)
@@ -35,6 +55,8 @@ class PerLoop(Generic[T]):
             closes all generators that are left). An owner that serves several loops, one after the other, can
             be closed in none but the last.
         closed: The error of `here()` after `close()`. Without it, one is made again.
+        abandon: Makes one harmless in a forked process, where the parent goes on using it: it is neither used nor
+            closed there. Returns what must not be garbage-collected.
     """
 
     def __init__(
@@ -42,11 +64,14 @@ class PerLoop(Generic[T]):
         make: Callable[[], T],
         close: Callable[[T], Awaitable[None]],
         closed: Callable[[], Exception] | None = None,
+        abandon: Callable[[T], object] = id,
     ) -> None:
         self._make = make
         self._close = close
         self._closed = closed
         self._is_closed = False
+        self._abandon = abandon
+        self._process = os.getpid()
         self._kept: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept[T]] = WeakKeyDictionary()
         self._lock = threading.RLock()
 
@@ -54,10 +79,13 @@ class PerLoop(Generic[T]):
         """The running event loop's, made when first asked for."""
         loop = asyncio.get_running_loop()
         kept = self._kept.get(loop)
-        return (kept or self._new(loop)).thing
+        if kept is None or self._process != os.getpid():
+            kept = self._new(loop)
+        return kept.thing
 
     def _new(self, loop: asyncio.AbstractEventLoop) -> _Kept[T]:
         with self._lock:  # `close` in another thread comes before it is made, or finds it
+            self._leave_to_parent()
             if self._is_closed and self._closed is not None:
                 raise self._closed()
             kept = _Kept(thing := self._make(), keeper := _keeper(thing, self._close))
@@ -68,9 +96,18 @@ class PerLoop(Generic[T]):
             self._kept[loop] = kept
         return kept
 
+    def _leave_to_parent(self) -> None:
+        """In a forked process, keep everything that was inherited away from use and from the garbage collector."""
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
+        _INHERITED.extend((kept, self._abandon(kept.thing)) for kept in self._kept.values())
+        self._kept.clear()
+
     async def close(self) -> None:
         """Close the running event loop's now, and those of other threads' loops soon."""
         with self._lock:
+            self._leave_to_parent()
             self._is_closed = True
             everywhere = tuple(self._kept.items())
             self._kept.clear()
@@ -87,16 +124,24 @@ class Home:
     """The event loop that something borrowed stays on: the first it is used on."""
 
     _loop: ref[asyncio.AbstractEventLoop] | None = None
+    _process: int = 0
 
     def is_here(self) -> bool:
-        """Whether it is the running one."""
+        """Whether it is the running one, in the same process."""
         loop = asyncio.get_running_loop()
-        self._loop = self._loop or ref(loop)
-        return self._loop() is loop
+        if self._loop is None:
+            self._loop, self._process = ref(loop), os.getpid()
+        return self._loop() is loop and self._process == os.getpid()
+
+
+_INHERITED: Final[list[object]] = []
+"""What a forked process has got from its parent: to close it would tell the server, or the shared selector."""
 
 
 async def _keeper(thing: T, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    process = os.getpid()
     try:
         yield
     finally:
-        await close(thing)
+        if process == os.getpid():
+            await close(thing)

@@ -40,18 +40,18 @@ def canonical_id(item_id: str) -> str:
 def doubt_of_end(envelope: Envelope, number: int) -> str:
     """Return why a page without a next link is not believed to be the last one; empty when it is believed."""
     if envelope.meta.next_page is not None:
-        return f"it has no next link, and meta.next_page is {envelope.meta.next_page}"
+        return f"the page has no next link, and meta.next_page is {envelope.meta.next_page}"
     if envelope.total_pages is not None and envelope.total_pages > number:
-        return f"it has no next link, and total_pages is {envelope.total_pages}"
+        return f"the page has no next link, and total_pages is {envelope.total_pages}"
     if not envelope.next_links and envelope.total_pages is None and envelope.count is None:
-        return "it has neither a next link nor a count, so that nothing says that the list ends there"
+        return "the page has neither a next link nor a count, so that nothing says that the list ends there"
     return ""
 
 
 class Walk(Generic[T]):
     """One reading of a list: what has come so far."""
 
-    def __init__(self, collection: str, max_pages: int) -> None:
+    def __init__(self, collection: str, max_pages: int, *, needs_count: bool = False) -> None:
         self.items = 0
         """Items that came, the repeated and the invalid ones included."""
         self.pages = 0
@@ -59,6 +59,7 @@ class Walk(Generic[T]):
         """The different counts that the pages had."""
         self.max_pages = max_pages
         self._collection = collection
+        self._needs_count = needs_count
         self._seen = RecentIds()
         self._different = 0
         self._last_count: int | None = None
@@ -67,7 +68,15 @@ class Walk(Generic[T]):
         self._cursors: set[str] = set()
 
     def take(self, page: Page[T]) -> Page[T]:
-        """Count a page, and return it without the items that came before."""
+        """Count a page, and return it without the items that came before.
+
+        Raises:
+            PaginationError: When it has no count, and needs one.
+        """
+        if self._needs_count and page.count is None:
+            raise contradiction(
+                page.number, "the page has no count, which proves a list complete; use list() if a part is enough"
+            )
         came = len(page.items) + len(page.invalid)
         self.items += came
         self.pages += 1
@@ -105,15 +114,18 @@ class Walk(Generic[T]):
         """Check that the list may end with the page that came last.
 
         Raises:
-            IncompleteListError: When the page gives a reason for `doubt`, or fewer items came than the server counts.
+            PaginationError: When there is a reason for `doubt`.
+            IncompleteListError: When fewer items came than the server counts.
         """
         if doubt:
-            raise self._incomplete(f"page {self.pages} is not its end: {doubt}")
+            raise contradiction(self.pages, doubt)
         if self._last_count is not None and self._different < self._last_count:
-            raise self._incomplete(
+            error = IncompleteListError(
                 f"{self._different} different items came and the server counts {self._last_count}: the list changed "
-                "while it was read, or a part is missing; read it again, or use snapshot()"
+                "while it was read, or is incomplete; snapshot() reads it again"
             )
+            error.page = self.pages
+            raise error
 
     def log_surplus(self) -> None:
         """Log that more items came than the server counts: others created and deleted some meanwhile."""
@@ -125,8 +137,3 @@ class Walk(Generic[T]):
                 self._different,
                 self._last_count,
             )
-
-    def _incomplete(self, reason: str) -> IncompleteListError:
-        error = IncompleteListError(f"{self._collection}: the list is incomplete: {reason}")
-        error.page = self.pages
-        return error

@@ -19,7 +19,7 @@ from secoda_async._engine import convert, protocol
 from secoda_async._engine.journey import Scope
 from secoda_async._engine.page_checks import IncompleteListError, Walk, canonical_id, contradiction, doubt_of_end
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Reply
+from secoda_async._engine.protocol import Reply, Request
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, NotFoundError, PaginationError
 from secoda_async.models import Group, Page, User
@@ -32,7 +32,7 @@ OnInvalid = Literal["raise", "skip"]
 _log: Final = logging.getLogger("secoda_async")
 
 _SNAPSHOT_READS: Final = 5
-"""How often a snapshot reads the list at most; two reads are enough for a list that does not change."""
+"""The most reads of one snapshot; two are enough for a list that does not change."""
 
 _SNAPSHOT_PAGES: Final = 100_000
 """Pages after which a snapshot fails: more groups than any workspace has."""
@@ -82,6 +82,7 @@ class Lister(Generic[T]):
     ) -> AsyncGenerator[Page[T], None]:
         """Yield the pages in order; see `Groups.pages`. The deadline is each page's own, or counts from `began`."""
         walk = Walk[T](self.collection, max_pages)
+        began = self.scope.began if began is None else began
         async with aclosing(self._read_pages(walk, concurrency, on_invalid, began)) as pages:
             async for page in pages:
                 yield page
@@ -100,41 +101,46 @@ class Lister(Generic[T]):
     async def snapshot(self, *, concurrency: int = 4, began: float | None = None) -> list[T]:
         """Return everything, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now.
 
-        A list of several pages is read at least twice. While it is read, a delete moves an item from a page that is
-        not read yet to one that was, and a create makes up for the count. The proof that nothing was missed: each item
-        of a read was also seen in an earlier one, so that all of them existed when the first page of the later read
-        was sent, and the count on that page says that there were no others.
+        A list of several pages is read at least twice: a delete can move an item from a page that is still to come to
+        one that was read, and a create then makes the count right again. The second read proves that no item was
+        missed. Its items were all seen in an earlier read, so they existed when the server answered its first page,
+        and the count on that page says that there were no others. A list of one page is read once.
         """
         began = self.scope.began if began is None else began
         began = self.pipeline.clock.now() if began is None else began
         seen: set[str] = set()
         reason = ""
         for _ in range(_SNAPSHOT_READS):
-            walk = Walk[T](self.collection, _SNAPSHOT_PAGES)
+            walk = Walk[T](self.collection, _SNAPSHOT_PAGES, needs_count=True)
             items: dict[str, T] = {}
             reason = await self._read_into(items, walk, concurrency, began)
             if not reason and (walk.pages == 1 or items.keys() <= seen):
                 return list(items.values())
             seen |= items.keys()
         raise PaginationError(
-            f"{self.collection}: none of {_SNAPSHOT_READS} reads was complete, and a part is not returned: try again "
-            f"when fewer changes are made (the last read: {reason or 'items were created or deleted'})"
+            f"{self.collection}: the list changed during each of {_SNAPSHOT_READS} reads, and a part is not returned: "
+            f"try again when fewer changes are made (the last read: {reason or 'items were created or deleted'})"
         )
 
     async def sightings(self) -> list[T]:
-        """Return every item that a few reads show; one can be missed while others change the list.
+        """Return every item that a read shows; one can be missed while others change the list.
 
         That serves to find out what is new since a snapshot, when a snapshot would be disturbed by our own creates.
+
+        Raises:
+            PaginationError: When no read was complete.
         """
         seen: dict[str, T] = {}
-        for _ in range(_SIGHTING_READS):
+        for attempt in range(1, _SIGHTING_READS + 1):
             try:
                 async with aclosing(self.items(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES)) as items:
                     async for item in items:
                         seen[canonical_id(item.id)] = item
             except IncompleteListError:
-                continue
-            break
+                if attempt == _SIGHTING_READS:
+                    raise
+            else:
+                break
         return list(seen.values())
 
     async def _read_into(self, items: dict[str, T], walk: Walk[T], concurrency: int, began: float) -> str:
@@ -142,10 +148,6 @@ class Lister(Generic[T]):
         try:
             async with aclosing(self._read_pages(walk, concurrency, "raise", began, self.needed)) as pages:
                 async for page in pages:
-                    if page.count is None:
-                        raise contradiction(
-                            page.number, "without a count nothing proves it complete; use list() if a part is enough"
-                        )
                     items.update((canonical_id(item.id), item) for item in page.items)
         except IncompleteListError as error:
             return error.message
@@ -191,6 +193,8 @@ class Lister(Generic[T]):
             walk.check_end(raw.doubt)
         except PaginationError as error:
             error.items_so_far = walk.items
+            if error.method is None:
+                error.method, error.path, error.attempts = "GET", self._request({}).path, 1
             raise
         finally:
             for task in ahead:
@@ -206,9 +210,8 @@ class Lister(Generic[T]):
         began: float | None,
         needed: tuple[str, ...],
     ) -> _Raw[T]:
-        request = protocol.request_to("GET", self.collection, query=urlencode(query))
         try:
-            call = self.pipeline.call(request, self.options, began=began, operation=self.scope.operation)
+            call = self.pipeline.call(self._request(query), self.options, began=began, operation=self.scope.operation)
             raw = await self.pipeline.send(call, lambda reply: self._read(reply, number, on_invalid, needed))
         except NotFoundError as error:
             if number == 1:
@@ -224,6 +227,9 @@ class Lister(Generic[T]):
         else:
             return raw
         raise gone
+
+    def _request(self, query: dict[str, str]) -> Request:
+        return protocol.request_to("GET", self.collection, query=urlencode(query))
 
     def _read(self, reply: Reply, number: int, on_invalid: OnInvalid, needed: tuple[str, ...]) -> _Raw[T]:
         envelope: convert.Envelope = convert.structure(protocol.json_of(reply), convert.Envelope)

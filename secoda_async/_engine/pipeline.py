@@ -20,6 +20,7 @@ from secoda_async._engine.ledger import Ledger
 from secoda_async._engine.lifetime import Lifetime, TimeUpError
 from secoda_async._engine.limits import RateLimiter
 from secoda_async._engine.locks import KeyedLocks
+from secoda_async._engine.loops import check_event_loop
 from secoda_async._engine.notices import Notices
 from secoda_async._engine.operation import Operation, OperationCancelledError
 from secoda_async._engine.protocol import Reply, Request
@@ -80,6 +81,7 @@ class Pipeline:
         operation: Operation | None = None,
     ) -> Call:
         """Return a call that begins now, or with `began` one of an operation that began before."""
+        check_event_loop()
         return Call(request, options, self.clock.now() if began is None else began, precondition, operation)
 
     def send(self, call: Call, read: Callable[[Reply], T]) -> Coroutine[Any, Any, T]:

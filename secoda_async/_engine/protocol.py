@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from string import ascii_letters, digits
 from typing import Any, Final, cast
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from attrs import frozen
 
@@ -34,9 +34,6 @@ BODY_SHOWN: Final = 2000
 
 LIMITED: Final = frozenset({"POST", "PUT", "PATCH"})
 """The methods that share thirty calls a minute (documented)."""
-
-METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""The methods that `request` sends."""
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -130,27 +127,6 @@ def request_to(
     return Request(method, path, query, body, route, name)
 
 
-def raw_path(path: str) -> str:
-    """Check the path of `SecodaClient.request` and put it below the API's prefix.
-
-    Raises:
-        InvalidArgumentError: When it is a URL, leaves the API, or carries a query.
-    """
-    if not path.strip("/"):
-        raise InvalidArgumentError(f"path must name an endpoint below {API_PREFIX}, such as 'tag', not {path!r}")
-    if "://" in path or path.startswith("//") or "\\" in path:
-        raise InvalidArgumentError("path must be below the API, not a URL: the key goes to the configured host only")
-    if "?" in path or "#" in path:
-        raise InvalidArgumentError("path must have no query: pass it as params={...}")
-    if not path.isprintable():
-        raise InvalidArgumentError("path must have no control or invisible characters")
-    trimmed = path.removeprefix("/").removeprefix(f"{API_PREFIX[1:]}/")
-    segments = [unquote(segment) for segment in trimmed.split("/")]
-    if any(segment in (".", "..") or "/" in segment or "\\" in segment for segment in segments):
-        raise InvalidArgumentError(f"path {path!r} must not contain '.' or '..' segments or encoded slashes")
-    return f"{API_PREFIX}/" + quote(trimmed, safe="/-._~!$&'()*+,;=:@%")
-
-
 # --- what came back --------------------------------------------------------------------------------------------
 
 
@@ -170,13 +146,13 @@ def failure(request: Request, reply: Reply, now: datetime) -> SecodaError:
     error.status = reply.status
     error.headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in reply.raw_headers}
     error.body = shown(reply.body)
+    fields = cast("dict[str, object]", payload) if type(payload) is dict else {}
     error.request_id = next((error.headers[name] for name in _REQUEST_IDS if name in error.headers), None)
     error.retry_after = retry_after(reply, now)
     if isinstance(error, NotFoundError):
-        is_ours = type(payload) is dict and isinstance(cast("dict[str, object]", payload).get("detail"), str)
-        error.is_missing_route = not is_ours
-    if isinstance(error, BadRequestError) and type(payload) is dict:
-        error.fields = _fields(cast("dict[str, object]", payload))
+        error.is_missing_route = not isinstance(fields.get("detail"), str)
+    if isinstance(error, BadRequestError):
+        error.fields = _fields(fields)
     return error
 
 

@@ -112,6 +112,13 @@ class _Connector(aiohttp.TCPConnector):
             wire.maybe_sent = True
         return connection
 
+    def abandon(self) -> object:
+        """Forget all connections without closing them; returns them."""
+        connections = (dict(self._conns), set(self._acquired))
+        self._conns.clear()
+        self._acquired.clear()
+        return connections
+
 
 _BODILESS: Final[ContextVar[Wire | None]] = ContextVar("secoda_async_bodiless", default=None)
 """The request that this task is sending, when it has no body to tell."""
@@ -138,6 +145,13 @@ class _Sessions:
         return (
             ClientClosedError("the aiohttp session that the client was given is closed") if self.are_given else closed()
         )
+
+    def abandon(self) -> object:
+        """Forget the connections without closing them; returns them."""
+        connectors = [cast("_Connector", session.connector) for session in (self.reused, self.fresh)]
+        self.reused.detach()
+        self.fresh.detach()
+        return [(connector, connector.abandon()) for connector in connectors]
 
     async def close(self) -> None:
         """Close them both, even if the event loop ends meanwhile and cancels this."""
@@ -187,7 +201,7 @@ class Transport:
         origin: str,
         *,
         max_connections: int,
-        session: aiohttp.ClientSession | None,
+        session: object,
         ssl: ssl_module.SSLContext | None,
         trust_env: bool,
     ) -> None:
@@ -196,8 +210,12 @@ class Transport:
             # With `trust_env` on its sessions aiohttp would read it, and `.netrc`, in a thread for every call.
             named = environment_proxy(origin) if trust_env else None
             proxy = None if named is None else URL(named)  # may hold a password, which aiohttp sends
-            self._sessions = PerLoop(partial(_opened, max_connections, ssl, proxy), _Sessions.close, closed)
+            self._sessions = PerLoop(
+                partial(_opened, max_connections, ssl, proxy), _Sessions.close, closed, _Sessions.abandon
+            )
         else:
+            if not isinstance(session, aiohttp.ClientSession):
+                raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
             self._sessions = PerLoop(_Borrowed(session, max_connections).sessions, _left_open, closed)
         self._url = URL(origin)
         agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
@@ -344,8 +362,8 @@ def _problem_with_settings(error: Exception) -> str | None:
 
 
 _ELSEWHERE: Final = (
-    "the aiohttp session that the client was given belongs to another event loop: "
-    "leave session= out, and the client makes one for each loop"
+    "the aiohttp session that the client was given belongs to another event loop or process: "
+    "leave session= out, and the client makes one for each"
 )
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any, Final
 
 from cyclopts import App, CycloptsError
@@ -18,7 +19,8 @@ from secoda_async import SecodaError, __version__
 from secoda_async.cli.exits import CommandError, Exit, as_document, exit_for, told
 from secoda_async.cli.interrupts import until_terminated
 from secoda_async.cli.options import Output
-from secoda_async.cli.screen import Screen
+from secoda_async.cli.screen import OutputConsole, Screen
+from secoda_async.reconcile.escape import printable
 
 _HERE: Final = "secoda_async.cli"
 
@@ -83,14 +85,16 @@ app.command(users)
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
+    is_closed = sys.stdout is None  # pyright: ignore[reportUnnecessaryComparison]
     _prepare_streams()
     output = Output(json=_wants_json(arguments), debug="--debug" in arguments)
     screen = Screen(output)
     if output.debug:
         handler = RichHandler(console=screen.err, show_path=False, rich_tracebacks=True)
-        logging.basicConfig(level=logging.DEBUG, handlers=[handler], format="%(name)s: %(message)s")
+        handler.setFormatter(_Escaping("%(name)s: %(message)s"))
+        logging.basicConfig(level=logging.DEBUG, handlers=[handler])
     try:
-        return _run(arguments)
+        return _run_and_flush(arguments, is_closed=is_closed)
     except KeyboardInterrupt:
         failed: Exception = CommandError("interrupted", Exit.INTERRUPTED)
     except CycloptsError as error:
@@ -99,8 +103,7 @@ def main(arguments: Sequence[str]) -> int:
         failed = error
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
-        screen.note("secoda-async: nobody reads the output any more", style="red")
-        return Exit.ERROR
+        return Exit.CLOSED_PIPE
     except OSError as error:
         failed = CommandError(f"the output can't be written: {error.strerror or type(error).__name__}", Exit.ERROR)
     except Exception as error:  # noqa: BLE001 - the command line's last line
@@ -109,8 +112,16 @@ def main(arguments: Sequence[str]) -> int:
     return exit_for(failed)
 
 
+def _run_and_flush(arguments: Sequence[str], *, is_closed: bool) -> int:
+    if is_closed:
+        raise CommandError("standard output is closed: nothing was done", Exit.ERROR)
+    code = _run(arguments)
+    sys.stdout.flush()  # while a failure still has an exit code
+    return code
+
+
 def _run(arguments: Sequence[str]) -> int:
-    app.console = Console(width=min(Console().width, _WIDEST_HELP))
+    app.console = OutputConsole(width=min(Console().width, _WIDEST_HELP))
     command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
     result: Any = command(*bound.args, **bound.kwargs)
     if inspect.iscoroutine(result):
@@ -132,11 +143,8 @@ def _prepare_streams() -> None:
 
 def _wants_json(arguments: Sequence[str]) -> bool:
     """Whether stdout is to be a document, however the rest of the line turns out."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return any(
-        name in ("--json", "--json=true", "--format=json") or (name, value) == ("--format", "json")
-        for name, value in pairs
-    )
+    alone = {"--json", "--json=true", "--format=json"} & set(arguments)
+    return bool(alone) or ("--format", "json") in pairwise(arguments)
 
 
 def _report(screen: Screen, error: Exception) -> None:
@@ -144,7 +152,20 @@ def _report(screen: Screen, error: Exception) -> None:
         with suppress(OSError):
             screen.document(as_document(error))
     if screen.output.debug:
-        screen.err.print(Traceback.from_exception(type(error), error, error.__traceback__, show_locals=False))
-    expected = isinstance(error, SecodaError | CommandError)
-    text = told(error) if expected else f"{type(error).__name__}: {error} (a bug: run again with --debug and report it)"
-    screen.note(f"secoda-async: {text}", style="red")
+        traceback = Traceback.from_exception(type(error), error, error.__traceback__, show_locals=False)
+        for stack in traceback.trace.stacks:
+            stack.exc_value = printable(stack.exc_value)
+        screen.err.print(traceback)
+    if isinstance(error, SecodaError | CommandError):
+        first, *others = told(error)
+    else:
+        first, *others = [f"{type(error).__name__}: {error} (a bug: run again with --debug and report it)"]
+    for line in (f"secoda-async: {first}", *others):
+        screen.note(line, style="red")
+
+
+class _Escaping(logging.Formatter):
+    """Shows each record in one line that is safe to show; a traceback follows in lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        return printable(super().formatMessage(record))

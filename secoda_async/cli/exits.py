@@ -1,10 +1,11 @@
 """Exit codes, and how a failure is told: one line for a person, a document for a program, never a traceback."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from secoda_async import (
+    AmbiguousNameError,
     APIError,
     AuthenticationError,
     BadRequestError,
@@ -41,6 +42,7 @@ class Exit(enum.IntEnum):
     UNAVAILABLE = 69
     REFUSED = 77
     INTERRUPTED = 130
+    CLOSED_PIPE = 141
 
 
 class CommandError(Exception):
@@ -54,6 +56,7 @@ class CommandError(Exception):
 _CODES: Final[tuple[tuple[type[SecodaError], Exit], ...]] = (
     (ConfigurationError, Exit.USAGE),
     (InvalidArgumentError, Exit.USAGE),
+    (AmbiguousNameError, Exit.BAD_INPUT),
     (DesiredStateError, Exit.BAD_INPUT),
     (UnsafePlanError, Exit.UNSAFE),
     (StalePlanError, Exit.STALE),
@@ -99,10 +102,16 @@ def advice_for(error: Exception) -> str | None:
     return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), None)
 
 
-def told(error: Exception) -> str:
-    """The error for a person: what, where and what to do."""
+def told(error: Exception) -> Sequence[str]:
+    """The error for a person, line by line: what, where and what to do.
+
+    Only the lines of an error that has several, each made safe by itself, count as lines: a line break in any other
+    message is somebody else's.
+    """
+    has_lines = isinstance(error, DesiredStateError | UnsafePlanError)
+    lines = str(error).split("\n") if has_lines else [str(error)]
     advice = advice_for(error)
-    return str(error) if advice is None else f"{error}\n{advice} `secoda-async doctor` tells how far a call gets."
+    return lines if advice is None else [*lines, f"{advice} `secoda-async doctor` tells how far a call gets."]
 
 
 def as_document(error: Exception) -> Mapping[str, Any]:
@@ -116,6 +125,8 @@ def as_document(error: Exception) -> Mapping[str, Any]:
         fields["fields"] = {name: list(messages) for name, messages in error.fields.items()}
     if isinstance(error, OutcomeUnknownError):
         fields |= {"name": error.name, "candidates": list(error.candidates)}
+    if isinstance(error, AmbiguousNameError):
+        fields["candidates"] = list(error.candidates)
     if isinstance(error, UnsafePlanError):
         fields |= {"breaches": list(error.breaches), "digest": error.digest}
     if isinstance(error, StalePlanError):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from secoda_async import UNSET, Group, SecodaClient, Unset, to_dict
+from secoda_async import UNSET, Group, InvalidArgumentError, SecodaClient, Unset, to_dict
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.cli.options import Connection
 from secoda_async.cli.screen import Screen
@@ -149,14 +149,18 @@ def _given(value: str | None) -> str | Unset:
 
 
 async def _ids(secoda: SecodaClient, users: Sequence[str]) -> list[str]:
-    """Ids for ids and e-mail addresses; the users are read only when there is an address among them."""
-    if not any("@" in user for user in users):
+    """Return ids for ids and e-mail addresses; the users are read only when there is an address among them.
+
+    Ids pass unchecked: a user who is no longer listed can still be a member who is to be removed.
+    """
+    addresses = [user for user in users if "@" in user]
+    if not addresses:
         return list(users)
-    known = {user.email.casefold(): user.id for user in await secoda.users.snapshot() if user.email}
-    strangers = [user for user in users if "@" in user and user.casefold() not in known]
-    if strangers:
-        raise CommandError(f"no user has the address {', '.join(strangers)}: nothing was written", Exit.BAD_INPUT)
-    return [known[user.casefold()] if "@" in user else user for user in users]
+    try:
+        found = dict(zip(addresses, await secoda.users.resolve(addresses), strict=True))
+    except InvalidArgumentError as error:
+        raise CommandError(f"{error.message}: nothing was written", Exit.BAD_INPUT) from None
+    return [found.get(user, user) for user in users]
 
 
 def _show(screen: Screen, group: Group) -> None:

@@ -13,7 +13,7 @@ from secoda_async.cli.screen import duration, estimate
 from secoda_async.cli.timeline import Recorder
 from secoda_async.models import UNSET
 from secoda_async.reconcile import words
-from secoda_async.reconcile.words import printable
+from secoda_async.reconcile.escape import printable
 
 _UNFOLDED: Final = 10
 """Changes that are all shown at once; of more, each is to be unfolded."""
@@ -62,9 +62,9 @@ def plan_page(plan: Plan, source: str, host: str) -> str:
         ],
         takes="" if plan.is_empty else f"{estimate(plan)}.",
         digest="" if plan.is_empty else plan.digest,
-        breaches=[printable(breach.message) for breach in plan.breaches],
+        breaches=[breach.message for breach in plan.breaches],
         approve=f"--approve {plan.digest}",
-        conflicts=[printable(conflict.message) for conflict in plan.conflicts],
+        conflicts=[conflict.message for conflict in plan.conflicts],
         kinds=list(kinds.items()),
         rows=rows,
     )
@@ -118,7 +118,7 @@ def report_page(
         takes=f"{report.writes} writes in {duration(report.seconds)}; {verified}.",
         digest=plan.digest,
         differences=[printable(difference) for difference in report.differences],
-        conflicts=[printable(conflict.message) for conflict in plan.conflicts],
+        conflicts=[conflict.message for conflict in plan.conflicts],
         chart=timeline.chart(recorder.events, limit),
         events=[timeline.told(at, event) for at, event in recorder.events],
         kinds=list(statuses.items()),
@@ -173,7 +173,7 @@ def _short(change: Change, added: Sequence[str], removed: Sequence[str], fields:
 
 
 def _shown(value: object) -> str:
-    return "" if value is None or value is UNSET else printable(str(value), keep="\n")
+    return "" if value is None or value is UNSET else printable(str(value))
 
 
 def _with_outcome(row: _Row, outcome: Outcome) -> _Row:

@@ -21,6 +21,13 @@ _SIGNALS: Final = tuple(
 )
 
 
+def _heeded() -> tuple[signal.Signals, ...]:
+    """Return the signals to handle: one that is ignored from the start (nohup, a background job) stays ignored."""
+    if not can_be_handled():
+        return ()
+    return tuple(number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
+
+
 def can_be_handled() -> bool:
     """Whether signals can be handled here: in the main thread only."""
     return threading.current_thread() is threading.main_thread()
@@ -113,9 +120,11 @@ def _handled(handlers: Mapping[signal.Signals, Any]) -> Generator[None, None, No
     """Have the event loop call these."""
     loop = asyncio.get_running_loop()
     handled: list[signal.Signals] = []
-    for number, handler in handlers.items() if can_be_handled() else ():
+    for number in _heeded():
+        if number not in handlers:
+            continue
         try:
-            loop.add_signal_handler(number, handler)
+            loop.add_signal_handler(number, handlers[number])
         except NotImplementedError:  # Windows
             break
         handled.append(number)
@@ -128,12 +137,12 @@ def _handled(handlers: Mapping[signal.Signals, Any]) -> Generator[None, None, No
 
 @contextmanager
 def raised_at_once() -> Generator[None, None, None]:
-    """While a person is asked, nothing else runs: a signal raises KeyboardInterrupt there and then."""
+    """While a person is asked or a file is read, nothing else runs: a signal raises KeyboardInterrupt immediately."""
 
     def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    former = {number: signal.signal(number, interrupt) for number in _SIGNALS} if can_be_handled() else {}
+    former = {number: signal.signal(number, interrupt) for number in _heeded()}
     try:
         yield
     finally:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import stat
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -16,9 +18,10 @@ from cyclopts import Group, Parameter
 from secoda_async import Event, SecodaClient, SlidingWindowLimiter, TransportError
 from secoda_async._engine.window_file import share_window
 from secoda_async.cli.exits import CommandError, Exit
-from secoda_async.cli.interrupts import Stops
+from secoda_async.cli.interrupts import Stops, raised_at_once
 from secoda_async.config import key_source
-from secoda_async.reconcile.words import printable
+from secoda_async.reconcile.escape import printable
+from secoda_async.reconcile.input_file import FileTooLargeError, read_bytes
 
 if TYPE_CHECKING:
     from secoda_async.ext.redis import RedisLock
@@ -152,8 +155,25 @@ def _redis() -> ModuleType:
 
 
 def _read_key(path: Path) -> str:
+    """Read the key; a signal ends the wait for standard input or a FIFO."""
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
+        with raised_at_once():
+            key = read_bytes(str(path)).decode("utf-8")
+        if str(path) != "-":
+            _check_mode(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or (
+            str(error) if isinstance(error, FileTooLargeError) else "not text"
+        )
+    else:
+        return key
     raise CommandError(f"the key's file {path} can't be read: {reason}", Exit.USAGE)
+
+
+def _check_mode(path: Path) -> None:
+    """Say when everybody on the machine can read the key. Windows has no such modes."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.name == "posix" and mode & stat.S_IROTH:
+        text = f"everybody on this machine can read the key's file {path} (mode {mode:03o}): chmod 600 it"
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"{printable(text)}\n")

@@ -20,14 +20,17 @@ from secoda_async import (
     UnsafePlanError,
 )
 from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.files import check_outputs, check_writable, reader_of, write
 from secoda_async.cli.html import begun_page, plan_page, report_page
-from secoda_async.cli.interrupts import stopped_by_signals
+from secoda_async.cli.interrupts import raised_at_once, stopped_by_signals
 from secoda_async.cli.options import Connection
-from secoda_async.cli.screen import Screen, duration, show_plan
+from secoda_async.cli.screen import Screen, document, duration, emit, plan_text, show_plan
 from secoda_async.cli.timeline import Recorder
 from secoda_async.clock import SYSTEM_CLOCK
 from secoda_async.reconcile import words
 from secoda_async.reconcile.export import exported
+from secoda_async.reconcile.input_file import read_bytes
+from secoda_async.reconcile.journal import opened_log
 from secoda_async.reconcile.reader import SCHEMA
 
 _File = Annotated[Path, Parameter(allow_leading_hyphen=True, help="Groups: YAML, JSON or CSV; - is YAML from stdin.")]
@@ -59,6 +62,7 @@ class Rules:
         )
 
 
+_Output = Annotated[Path | None, Parameter(help="A file to write instead of stdout; a failure leaves it as it was.")]
 _RULES = Rules()
 _DEFAULT = Connection()
 
@@ -71,29 +75,54 @@ async def plan_command(
     format: Annotated[  # noqa: A002 - the option's name
         Literal["text", "json", "markdown", "html"], Parameter(help="How to print it; html is a page.")
     ] = "text",
+    output: _Output = None,
     detailed_exitcode: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Exit with 2 when there is something to do.")
     ] = False,
     rules: Rules = _RULES,
     options: Connection = _DEFAULT,
 ) -> int:
-    """Show what it takes to bring the workspace to the state of a file. Nothing is written."""
+    """Show what it takes to bring the workspace to the state of a file. Nothing is written.
+
+    It exits as apply would: with 3 when a group could not be planned, with 4 beyond the safety limits.
+    """
     screen = Screen(options)
-    desired = DesiredState.load(file)
+    check_outputs({"--out": out, "--output": output}, [file, options.api_key_file])
+    desired = _desired(file)
     async with options.client() as secoda:
         with screen.progress("reading the workspace", None):
             plan = await rules.plan(secoda, desired)
+        host = secoda.origin
     if out is not None:
-        _write(out, plan.to_json())
-    if options.json or format == "json":
-        screen.document(json.loads(plan.to_json()))
-    elif format == "markdown":
-        sys.stdout.write(words.markdown(plan))
-    elif format == "html":
-        sys.stdout.write(plan_page(plan, file.name, secoda.origin))
-    else:
+        write(out, plan.to_json())
+    shape = "json" if options.json else format
+    if output is None and shape == "text":
         show_plan(screen, plan)
+    else:
+        _publish(_shown(plan, shape, file.name, host), output)
+    if plan.breaches:
+        return Exit.UNSAFE
+    if plan.conflicts:
+        return Exit.SOME_FAILED
     return Exit.CHANGES if detailed_exitcode and not plan.is_empty else Exit.DONE
+
+
+def _shown(plan: Plan, shape: str, source: str, host: str) -> str:
+    """Return the plan as a text, a document or a page."""
+    if shape == "json":
+        return document(json.loads(plan.to_json()))
+    if shape == "markdown":
+        return words.markdown(plan)
+    if shape == "html":
+        return plan_page(plan, source, host)
+    return plan_text(plan)
+
+
+def _publish(text: str, output: Path | None) -> None:
+    if output is None:
+        emit(text)
+    else:
+        write(output, text)
 
 
 async def apply_command(  # noqa: PLR0913 - each is an option
@@ -119,13 +148,15 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     """
     screen = Screen(options)
     seconds = None if deadline is None else _seconds(deadline)
-    wanted = _saved_plan(file) or DesiredState.load(file)
+    check_outputs({"--log": log, "--report": report}, [file, options.api_key_file])
+    if report is not None:
+        check_writable(report)
+    wanted = _saved_plan(file) or _desired(file)
     if isinstance(wanted, Plan) and rules != _RULES:
         raise CommandError("a saved plan has its rules in it: give --prune and the limits to `plan`", Exit.USAGE)
     asks = not yes and sys.stdin.isatty()
     if not yes and not asks and isinstance(wanted, DesiredState):
         raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
-    _check_report(report, file, log)
     recorder = Recorder(SYSTEM_CLOCK)
     with stopped_by_signals(screen.warn, seconds) as stops:
         async with AsyncExitStack() as held:
@@ -134,18 +165,22 @@ async def apply_command(  # noqa: PLR0913 - each is an option
                 await held.enter_async_context(options.alone(stops))
             with screen.progress("reading the workspace", None):
                 plan = wanted if isinstance(wanted, Plan) else await rules.plan(secoda, wanted)
-            _publish(report, lambda: plan_page(plan, file.name, secoda.origin))  # if it comes to no more than that
+            _report(report, lambda: plan_page(plan, file.name, secoda.origin))  # if it comes to no more than that
             _get_leave(screen, plan, approve, asks=asks)
             if asks:  # not before: a person may take their time, and apply looks again before it writes
                 await held.enter_async_context(options.alone(stops))
-            _publish(report, begun_page)
+            stream = None
+            if log is not None:
+                await reader_of(log)
+                stream = held.enter_context(opened_log(log))
+            _report(report, begun_page)
             stops.finishes_writes = True
             with screen.progress("applying", plan.writes, secoda.time_left) as bar:
                 result = await secoda.apply(
                     plan,
                     approve=approve,
                     on_drift=on_drift,
-                    log=log,
+                    log=stream,
                     on_progress=lambda now: bar.reach(now.done, now.failed),
                     stop=stops.event,
                 )
@@ -157,7 +192,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
             except OSError:  # nobody reads stdout any more, but it is done
                 screen.note(f"{_ends(result)}; nobody reads the output", style="red")
             try:
-                _publish(
+                _report(
                     report,
                     lambda: report_page(
                         plan, result, recorder, limit, source=file.name, host=secoda.origin, stopped=why
@@ -174,52 +209,44 @@ async def export_command(
     *,
     format: Annotated[Literal["yaml", "json", "csv"], Parameter(help="Of the file.")] = "yaml",  # noqa: A002
     members: Annotated[Literal["emails", "ids"], Parameter(help="How members are named.")] = "emails",
+    output: _Output = None,
     options: Connection = _DEFAULT,
 ) -> None:
     """Print the workspace's groups as a file that plan and apply read."""
     screen = Screen(options)
+    check_outputs({"--output": output}, [options.api_key_file])
     async with options.client() as secoda:
         with screen.progress("reading the workspace", None):
             groups = await secoda.groups.snapshot()
             users = await secoda.users.snapshot() if members == "emails" else []
-    sys.stdout.write(exported(groups, users, "json" if options.json else format, members))
+    _publish(exported(groups, users, "json" if options.json else format, members), output)
 
 
 def schema_command() -> None:
     """Print the JSON Schema of a file of groups."""
-    sys.stdout.write(SCHEMA.read_text("utf-8"))
+    emit(SCHEMA.read_text("utf-8"))
 
 
-def _write(file: Path, text: str, mode: Literal["w", "a"] = "w") -> None:
-    try:
-        with file.open(mode, encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise CommandError(f"{file}: can't be written: {error.strerror}", Exit.USAGE) from None
+def _desired(file: Path) -> DesiredState:
+    """Read a file of groups; a signal ends the wait for standard input or a FIFO."""
+    with raised_at_once():
+        return DesiredState.load(file)
 
 
-def _check_report(report: Path | None, *others: Path | None) -> None:
-    """Refuse a report that can't be written, or would be written over what is read or logged."""
-    if report is None:
-        return
-    if any(other is not None and other.resolve() == report.resolve() for other in others):
-        raise CommandError(f"{report}: the report would overwrite it; name another file", Exit.USAGE)
-    _write(report, "", "a")
-
-
-def _publish(report: Path | None, page: Callable[[], str]) -> None:
+def _report(report: Path | None, page: Callable[[], str]) -> None:
     if report is not None:
-        _write(report, page())
+        write(report, page())
 
 
 def _saved_plan(file: Path) -> Plan | None:
     """The plan in a file, if that is what it holds."""
     try:
-        document: Any = json.loads(file.read_bytes()) if file.is_file() else None
+        with raised_at_once():
+            content: Any = json.loads(read_bytes(str(file))) if file.is_file() else None
     except (OSError, ValueError, RecursionError):
         return None  # DesiredState.load says what is wrong
-    is_plan = isinstance(document, dict) and {"changes", "digest"} <= set(cast("dict[str, object]", document))
-    return Plan.from_document(cast("object", document), str(file)) if is_plan else None
+    is_plan = isinstance(content, dict) and {"changes", "digest"} <= set(cast("dict[str, object]", content))
+    return Plan.from_document(cast("object", content), str(file)) if is_plan else None
 
 
 def _get_leave(screen: Screen, plan: Plan, approve: str | None, *, asks: bool) -> None:
@@ -239,12 +266,21 @@ def _unsafe(plan: Plan) -> UnsafePlanError:
             [
                 "the plan is beyond the safety limits, and nothing was written:",
                 *(f"  {breach.message}" for breach in plan.breaches),
-                f"If that is meant: --approve {plan.digest} (or other --max-delete, --max-remove)",
+                f"If that is meant: --approve {plan.digest}{_other_limits(plan)}",
             ]
         )
     )
     error.breaches, error.digest = tuple(breach.message for breach in plan.breaches), plan.digest
     return error
+
+
+def _other_limits(plan: Plan) -> str:
+    """Return the options that would allow a plan too, if there are any: a suspected rename has none."""
+    options = {"deletes": "--max-delete", "removals": "--max-remove"}
+    kinds = {breach.kind for breach in plan.breaches}
+    if not kinds <= set(options):
+        return ""
+    return f" (or a higher {' and '.join(name for kind, name in options.items() if kind in kinds)})"
 
 
 def _tell(screen: Screen, plan: Plan, report: Report) -> None:

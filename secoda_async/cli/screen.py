@@ -1,5 +1,6 @@
 """What people and programs see: results on stdout, everything else on stderr."""
 
+import io
 import json
 import sys
 import time
@@ -18,10 +19,13 @@ from secoda_async import Plan
 from secoda_async.cli.interrupts import raised_at_once
 from secoda_async.cli.options import Output
 from secoda_async.reconcile import words
-from secoda_async.reconcile.words import printable
+from secoda_async.reconcile.escape import escaped_json, printable
 
 _PIPED_WIDTH: Final = 1000
 """Columns of a table that goes into a pipe: cut values help nobody there."""
+
+_PART: Final = 4096
+"""Characters that are written at a time."""
 
 _GAP: Final = 2
 """Columns between the cells of a table."""
@@ -33,16 +37,17 @@ _LEAST_ROOM: Final = 12
 """Columns below which what gives way is left out: three letters and an ellipsis tell nothing."""
 
 
-class _Console(Console):
+class OutputConsole(Console):
     """Leaves it to the caller what it means that nobody reads."""
 
     def on_broken_pipe(self) -> None:
+        """Raise what the write raised."""
         raise BrokenPipeError
 
 
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    return _Console(stderr=stderr, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False)
+    return OutputConsole(stderr=stderr, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False)
 
 
 @define
@@ -55,8 +60,7 @@ class Screen:
 
     def document(self, value: object) -> None:
         """Print the one JSON document of a command."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
-        sys.stdout.flush()
+        emit(document(value))
 
     def ask(self, question: str) -> bool:
         """Ask a person on the terminal."""
@@ -73,7 +77,7 @@ class Screen:
                 what is wrapped.
             rows: The cells.
         """
-        cells = [[cell if isinstance(cell, Text) else Text(printable(cell, keep="\n")) for cell in row] for row in rows]
+        cells = [[cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row] for row in rows]
         headings = [column.rstrip("#~/") for column in columns]
         table = Table(
             title=Text(printable(title)),
@@ -100,12 +104,12 @@ class Screen:
 
     def say(self, text: str, style: str = "") -> None:
         """Print a line of a result for a person."""
-        self.out.print(Text(printable(text, keep="\n"), style=style))
+        self.out.print(Text(printable(text), style=style))
 
     def note(self, text: str, style: str = "dim") -> None:
         """Print a line that is not part of the result; when nobody reads stderr, it is lost and nothing else."""
         with suppress(OSError, ValueError):
-            self.err.print(Text(printable(text, keep="\n"), style=style))
+            self.err.print(Text(printable(text), style=style))
 
     def warn(self, text: str) -> None:
         """Print a line that is not part of the result, and should not be overlooked."""
@@ -206,6 +210,26 @@ def show_plan(screen: Screen, plan: Plan, *, most: int | None = None, console: C
 def estimate(plan: Plan) -> str:
     """What a plan takes. A new process can't know what programs elsewhere wrote in the last minute, and says so."""
     return f"{plan.writes} writes, {at_least(plan.seconds)} if no other program wrote in the last minute"
+
+
+def plan_text(plan: Plan) -> str:
+    """Return a plan as `show_plan` prints it into a pipe."""
+    console = Console(file=io.StringIO(), width=_PIPED_WIDTH, highlight=False)
+    with console.capture() as captured:
+        show_plan(Screen(Output()), plan, console=console)
+    return captured.get()
+
+
+def emit(text: str) -> None:
+    """Write a text to stdout, in parts: with PYTHONUNBUFFERED, Python drops the rest of one that a closed pipe cuts."""
+    for start in range(0, len(text), _PART):
+        sys.stdout.write(text[start : start + _PART])
+    sys.stdout.flush()
+
+
+def document(value: object) -> str:
+    """Return a value as JSON, with what would steer a terminal escaped."""
+    return escaped_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
 
 
 def at_least(seconds: float) -> str:

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from secoda_async.cli.exits import CommandError, Exit
 from secoda_async.reconcile import DesiredGroup, DesiredState
+from secoda_async.reconcile.input_file import FileTooLargeError, read_bytes
 
 _SHOWN: Final = 5
 """Strangers that are named; the rest are counted."""
@@ -78,9 +79,11 @@ def _made_up(member: str) -> dict[str, str]:
 
 def _read_users(path: Path) -> list[dict[str, str]]:
     try:
-        users: object = json.loads(path.read_text("utf-8"))
+        users: object = json.loads(read_bytes(str(path)))
     except OSError as error:
         raise CommandError(f"{path}: can't be read: {error.strerror}", Exit.BAD_INPUT) from None
+    except FileTooLargeError as error:
+        raise CommandError(f"{path}: {error}", Exit.BAD_INPUT) from None
     except ValueError as error:
         raise CommandError(f"{path}: is not JSON: {error}", Exit.BAD_INPUT) from None
     entries = cast("list[object]", users if isinstance(users, list) else [None])

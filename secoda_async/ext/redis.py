@@ -155,7 +155,7 @@ class RedisRateLimiter:
         self._script = files("secoda_async.ext").joinpath("window.lua").read_text("utf-8")
         self._script_sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._lock = threading.RLock()
-        self._seen = Window(self.limit)
+        self._seen = Window(self.limit, is_known=False)
         """The window in Redis as of the last reply; and, while Redis is away, as this process continues it."""
         self._seen_at = -inf
         self._own = SlidingWindowLimiter(self.limit, clock=self._clock)
@@ -272,7 +272,8 @@ class RedisRateLimiter:
                     raise too_long(wait)
                 else:
                     longest = inf  # max_wait decides about entering; a later limit is the caller's deadline
-                    await sleep(self._clock, min(wait, POLL_INTERVAL))
+                    ready_in = self._seen.ready_in(self._clock.now())  # `wait` does not include a slow start
+                    await sleep(self._clock, min(max(wait, ready_in), POLL_INTERVAL))
         finally:
             queue.queues[priority].remove(waiter)
             self._waiting.discard(waiter)
@@ -398,9 +399,14 @@ class RedisRateLimiter:
         """Remember that Redis failed, and log it once."""
         self._why, self._is_refused = reason(error), is_permanent(error)
         if self._retry_at == -inf:
-            goes_on = self._fallback_local and not self._is_refused
-            what = "this process keeps the limit by itself" if goes_on else "writes fail"
-            _log.warning("the shared write limit %r is away: %s; until it is back, %s", self._name, self._why, what)
+            if self._is_refused:
+                consequence = "writes fail"
+            elif self._fallback_local:
+                consequence = "until it is back, this process keeps the limit by itself"
+            else:
+                consequence = "until it is back, writes fail"
+            state = "refused" if self._is_refused else "away"
+            _log.warning("the shared write limit %r is %s: %s; %s", self._name, state, self._why, consequence)
             with self._lock:
                 self._unreported |= self._in_flight  # it may come back without its data
                 self._others = max(0, self._seen.in_flight - len(self._in_flight))

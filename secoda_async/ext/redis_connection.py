@@ -68,13 +68,14 @@ CLUSTER_ERRORS: Final = (AskError, ClusterCrossSlotError)  # a MovedError is an 
 PERMANENT_ERRORS: Final = (AuthenticationError, NoPermissionError, *CLUSTER_ERRORS)
 """Errors that waiting does not fix."""
 
-# Inside a script Redis reports these without a code word, or with it in the middle of the text.
-_CLUSTER_TEXTS: Final = ("in a cluster node", "hash to the same slot")
+# Redis reports an error inside a script without a code word, or with it in the middle of the text; and redis-py's
+# asyncio parser knew no MOVED, ASK and MASTERDOWN before version 6.
+_CLUSTER_TEXTS: Final = (" MOVED ", " ASK ", "in a cluster node", "hash to the same slot")
 _PERMISSION_TEXTS: Final = ("The user executing the script", "NOPERM")
 _PERMANENT_TEXTS: Final = (*_CLUSTER_TEXTS, *_PERMISSION_TEXTS, "unknown command", "WRONGTYPE")
 
 NOT_PRIMARY_ERRORS: Final = (ReadOnlyError, MasterDownError, BusyLoadingError)
-_NOT_PRIMARY_TEXTS: Final = ("READONLY", "UNBLOCKED")
+_NOT_PRIMARY_TEXTS: Final = ("READONLY", "UNBLOCKED", "MASTERDOWN")
 
 
 class ConnectTimeoutError(TimeUpError):
@@ -236,15 +237,17 @@ def _is_not_primary(error: Exception) -> bool:
 
 
 def _mentions(error: Exception, texts: tuple[str, ...]) -> bool:
-    return isinstance(error, ResponseError) and any(text in str(error) for text in texts)
+    return isinstance(error, ResponseError) and any(text in f" {error}" for text in texts)
 
 
 def check_address(url_or_client: object) -> None:
-    """Refuse what leads to no Redis, without showing it: it may hold a password."""
+    """Raise if this is no address of a Redis, without showing it: it may hold a password."""
     if isinstance(url_or_client, str):
         try:
             settings: dict[str, Any] = {**parse_url(url_or_client)}
-            settings.pop("connection_class", Connection)(**settings)  # as it is made later; nothing is opened
+            settings.pop("connection_class", Connection)(
+                **settings
+            )  # constructed as for a connection; nothing is opened
         except (ValueError, TypeError, RedisError):  # its text may show the password
             raise ConfigurationError(
                 "the URL of Redis must be redis://host, rediss://host or unix:///path, with options that redis-py knows"
@@ -257,13 +260,13 @@ def check_address(url_or_client: object) -> None:
 
 
 def check_name(name: object) -> None:
-    """Refuse what can't be part of a key in Redis."""
+    """Raise if this can't be part of a key in Redis."""
     if not isinstance(name, str) or not name or set(name) & set("{}"):
         raise ConfigurationError(f"name must be text without braces, such as 'acme', not {name!r}")
 
 
 def check_seconds(setting: str, seconds: object, *, least: float | None = None) -> None:
-    """Refuse what is no time: a number from `least` up, or without it any greater than 0."""
+    """Raise unless this is a number of at least `least`, or without it greater than 0."""
     number = seconds if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) else nan
     if not (number < inf and (number > 0 if least is None else number >= least)):
         bound = "greater than 0" if least is None else f"of at least {least:g}"

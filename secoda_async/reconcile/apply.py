@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, TypeVar
 from attrs import define, evolve, field
 
 from secoda_async._engine.journey import Journey, Scope
-from secoda_async._engine.operation import NotSentError
+from secoda_async._engine.operation import NotSentError, OperationCancelledError
 from secoda_async._engine.operation import Operation as SharedState
-from secoda_async._engine.protocol import Request, is_absence
+from secoda_async._engine.protocol import is_absence
 from secoda_async.bulk import TRANSIENT, CreateGroup, DeleteGroup, Operation, Outcome, Result, UpdateGroup, WorkerPool
 from secoda_async.clock import Clock, sleep
 from secoda_async.errors import (
@@ -26,6 +26,7 @@ from secoda_async.errors import (
 )
 from secoda_async.groups import Groups
 from secoda_async.models import Group
+from secoda_async.reconcile.binding import check_origin, check_workspace
 from secoda_async.reconcile.journal import Journal
 from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.report import Progress, Report
@@ -65,6 +66,10 @@ class Applier:
     groups: Callable[[Scope], Groups]
     """The calls on groups, within a scope."""
     plan: Plan
+    origin: str
+    """Where the plan is to be applied."""
+    workspace_of: Callable[[Iterable[Group]], Coroutine[Any, Any, str | None]]
+    """Learns the id of the workspace that groups are in."""
     journal: Journal
     clock: Clock
     time_left: Callable[[int], float]
@@ -87,10 +92,12 @@ class Applier:
 
         Raises:
             UnsafePlanError: Before anything is read, when the plan is beyond the limits and not approved.
-            StalePlanError: Before anything is written, when the workspace has moved on and `on_drift` is "raise".
+            StalePlanError: Before anything is written, when the plan was made elsewhere, or the workspace has moved on
+                and `on_drift` is "raise".
         """
         if on_drift not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_drift must be 'raise' or 'skip', not {on_drift!r}")
+        check_origin(self.plan, self.origin)
         _check_approval(self.plan, approve)
         began = self.clock.now()
         differences: tuple[str, ...] = ()
@@ -120,9 +127,11 @@ class Applier:
         if view is None:
             return False
         self._known = frozenset(view.by_id)
-        workspaces = {group.workspace_id for group in view.by_id.values()} - {None}
-        if self.plan.workspace and workspaces and self.plan.workspace not in workspaces:
-            raise StalePlanError("the plan was made for another workspace, and nothing was written: plan again")
+        if self.plan.workspace is not None:
+            workspace = await self._unless_stopped(self.workspace_of(view.by_id.values()))
+            if self.stop.is_set():
+                return False
+            check_workspace(self.plan, workspace)
         self._compare(view, range(len(self.plan.changes)))
         if self._drift and on_drift == "raise":
             names = tuple(self.plan.changes[index].name for index in self._drift)
@@ -250,6 +259,10 @@ class Applier:
             return "applied", await self._write(change, self.groups(scope))
         except _KeptBackError as kept_back:
             found = kept_back.found
+        except NotFoundError as error:
+            if change.kind != "delete" or not is_absence(error):
+                raise
+            return "unchanged", None
         if isinstance(found, SecodaError):
             raise found
         return self._as_it_is(index, found)
@@ -258,7 +271,7 @@ class Applier:
         """Return the ids of the groups that the first complete read showed, before any create."""
         return self._known
 
-    async def _check(self, index: int, shared: SharedState, state: Journey) -> Request | None:
+    async def _check(self, index: int, shared: SharedState, state: Journey) -> None:
         """Read once more, now that a change has its permit and is about to be sent."""
         change = self.plan.changes[index]
         scope = Scope(operation=shared, began=state.began)
@@ -270,6 +283,8 @@ class Applier:
             else:
                 found = await self._read(change.id, scope)
                 stands = standing(change, found)
+                if change.kind == "delete" and found is None:
+                    stands = ""  # a replica that lags may not show it yet: the answer to the DELETE tells
             if stands:
                 raise _stale(change, stands)
             if stands is not None and index not in self._announced:
@@ -279,7 +294,8 @@ class Applier:
             found, stands = error, None
         if stands is None:
             raise _KeptBackError(found)
-        return None
+        if self.stop.is_set():  # a lost lock says so before any task could run
+            raise OperationCancelledError
 
     def _as_it_is(self, index: int, group: Group | None) -> Result:
         """Nothing is to be written (any more)."""
@@ -296,7 +312,7 @@ class Applier:
     async def _write(self, change: Change, groups: Groups) -> Group | None:
         after = change.after
         if change.kind == "delete":
-            await groups.delete(change.id or "", missing_ok=True)
+            await groups.delete(change.id or "")
             return None
         if change.kind == "update":
             return await groups.update(

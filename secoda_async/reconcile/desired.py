@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from secoda_async.errors import DesiredStateError
 from secoda_async.models import Group
 from secoda_async.reconcile.entry import DesiredGroup, normal
+from secoda_async.reconcile.escape import printable
 from secoda_async.reconcile.reader import read
 
 __all__ = ["DesiredState"]
@@ -53,6 +54,7 @@ class DesiredState:
     def _checked(cls, groups: Iterable[DesiredGroup], problems: list[str]) -> Self:
         state = cls(tuple(groups))
         problems += state._contradictions()
+        problems = [printable(problem) for problem in problems]
         if problems:
             error = DesiredStateError("\n".join(problems))
             error.problems = tuple(problems)

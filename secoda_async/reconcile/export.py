@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 from secoda_async.models import Group, User
 from secoda_async.reconcile import yaml_nodes
 from secoda_async.reconcile.entry import normal, unsendable
+from secoda_async.reconcile.tables import quoted
+from secoda_async.user_index import UserIndex
 
 __all__ = ["Format", "exported"]
 
@@ -22,13 +24,11 @@ def exported(
     groups: Sequence[Group], users: Iterable[User], file_format: Format, members: Literal["emails", "ids"]
 ) -> str:
     """The groups as text, sorted by name; members by address where they have one that nobody shares."""
-    users = list(users)
-    addresses = Counter(user.email.casefold() for user in users if user.email)
-    ids = {user.id for user in users} | {user for group in groups for user in group.users}
+    index = UserIndex.of(users, (user for group in groups for user in group.users))
     emails = {
         user.id: user.email
-        for user in users
-        if members == "emails" and user.email and addresses[user.email.casefold()] == 1 and _is_address(user.email, ids)
+        for user in index.by_id.values()
+        if members == "emails" and user.email and _is_address(user.email, index)
     }
     names = Counter(normal(group.name) for group in groups)
     entries = [
@@ -42,9 +42,10 @@ def exported(
     return yaml_nodes.dump({"groups": entries})
 
 
-def _is_address(email: str, ids: set[str]) -> bool:
+def _is_address(email: str, index: UserIndex) -> bool:
     """Whether an address, read again, can only mean the one who has it."""
-    return "@" in email and email == email.strip() and email not in ids and not unsendable(email)
+    is_alone = len(index.with_address(email)) == 1 and email not in index.ids
+    return "@" in email and email == email.strip() and is_alone and not unsendable(email)
 
 
 def _entry(group: Group, emails: Mapping[str, str], *, pins: bool) -> dict[str, Any]:
@@ -66,5 +67,5 @@ def _csv(entries: Iterable[Mapping[str, Any]]) -> str:
     for entry in entries:
         for member in entry["members"] or [""]:
             row = (entry["name"], entry.get("icon", ""), entry.get("description", ""), member, entry.get("id", ""))
-            (careful if any("\r" in cell for cell in row) else table).writerow(row)
+            (careful if any("\r" in cell for cell in row) else table).writerow(map(quoted, row))
     return text.getvalue()

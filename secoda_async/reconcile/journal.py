@@ -2,7 +2,8 @@
 
 import json
 import os
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,47 @@ from secoda_async.bulk import Outcome
 from secoda_async.errors import InvalidArgumentError, SecodaError
 from secoda_async.reconcile.plan import Plan
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "opened_log"]
+
+
+@contextmanager
+def opened_log(path: str | os.PathLike[str]) -> Generator[TextIO, None, None]:
+    """Open a log to append to: made for its owner alone, for it holds e-mail addresses.
+
+    A last line that was cut off (the disk was full, the machine died) is ended first, or it would swallow the next.
+
+    Raises:
+        InvalidArgumentError: When it can't be opened.
+    """
+    name = os.fspath(path)
+    try:
+        ends_in_half_a_line = _ends_in_half_a_line(Path(name))
+        stream = open(name, "a", encoding="utf-8", errors="backslashreplace", opener=_private)  # noqa: SIM115
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise InvalidArgumentError(f"the log {name} can't be written: {why}") from None
+    try:
+        if ends_in_half_a_line:
+            stream.write("\n")
+        yield stream
+    finally:
+        with suppress(OSError):  # each line was flushed; what could not be written is only tried again
+            stream.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _ends_in_half_a_line(path: Path) -> bool:
+    if not path.is_file() or not path.stat().st_size:  # to open a FIFO would wait for its other end
+        return False
+    try:
+        with path.open("rb") as stream:
+            stream.seek(-1, os.SEEK_END)
+            return stream.read(1) != b"\n"
+    except PermissionError:  # it may be written and not read: an empty line does no harm
+        return True
 
 
 class Journal:
@@ -30,22 +71,14 @@ class Journal:
 
     def __enter__(self) -> Self:
         target = self._target
-        if isinstance(target, str | os.PathLike):
-            try:
-                self._context = Path(target).open("a", encoding="utf-8", errors="backslashreplace")
-            except OSError as error:
-                why = error.strerror or type(error).__name__
-                raise InvalidArgumentError(f"the log {os.fspath(target)} can't be written: {why}") from None
-        else:
-            self._context = nullcontext(target)
+        self._context = opened_log(target) if isinstance(target, str | os.PathLike) else nullcontext(target)
         self._stream = self._context.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # each line was flushed; what could not be written is only tried again
-            self._context.__exit__(kind, error, traceback)
+        self._context.__exit__(kind, error, traceback)
 
     def intent(self, plan: Plan, index: int) -> None:
         """Say that a change is about to be written.
@@ -56,6 +89,7 @@ class Journal:
         change = plan.changes[index]
         fields = {name: convert.to_dict(getattr(change, name)) for name in ("before", "after")}
         self._write("intent", plan, index, fields)
+        self._sync()
         if self._broken:
             raise SecodaError(f"the log can't be written, and so nothing is: {self._broken}")
 
@@ -65,6 +99,11 @@ class Journal:
         error = None if outcome.error is None else f"{type(outcome.error).__name__}: {outcome.error}"
         fields = {"status": outcome.status, "id": group_id, "attempts": outcome.attempts, "error": error}
         self._write("outcome", plan, outcome.index, fields)
+
+    def _sync(self) -> None:
+        """Have the disk keep what was said: the machine may die before the write ends."""
+        with suppress(OSError, ValueError, AttributeError):  # a stream that is no file has nothing to keep
+            os.fsync(self._stream.fileno())  # type: ignore[union-attr]
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, Literal, Self, cast
 
 from attrs import field, frozen
@@ -13,13 +12,16 @@ from attrs import field, frozen
 from secoda_async._engine import convert
 from secoda_async.errors import DesiredStateError, ResponseError
 from secoda_async.models import GroupFields
+from secoda_async.reconcile.escape import printable
+from secoda_async.reconcile.input_file import FileTooLargeError, read_bytes
 
 __all__ = ["Breach", "Change", "Conflict", "Plan"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+"""Of a saved plan: 2 says at which origin it was made."""
 
-_DIGITS: Final = 16
-"""Of a digest: enough to tell plans apart, few enough to be typed."""
+_DIGITS: Final = 32
+"""Of a digest: 128 bits, so that nobody can make two plans that one approval fits."""
 
 
 @frozen(kw_only=True)
@@ -58,8 +60,8 @@ class Conflict:
 
     name: str
     """Its name."""
-    message: str
-    """What is in the way, and what to do."""
+    message: str = field(converter=printable)
+    """What is in the way, and what to do: one line that is safe to show."""
     ids: tuple[str, ...] = ()
     """The groups that are in the way."""
 
@@ -68,10 +70,10 @@ class Conflict:
 class Breach:
     """A reason why a plan is not carried out unless somebody approves it."""
 
-    kind: Literal["deletes", "removals", "rename", "empty"]
+    kind: Literal["deletes", "removals", "rename", "empty", "similar"]
     """Which of the limits it is."""
-    message: str
-    """The numbers, and the option that says otherwise."""
+    message: str = field(converter=printable)
+    """The numbers, and the option that says otherwise: one line that is safe to show."""
     names: tuple[str, ...] = ()
     """The groups that it is about."""
 
@@ -92,8 +94,10 @@ class Plan:
     """Groups that are as they should be."""
     unmanaged: int = 0
     """Groups of the workspace that the desired state does not speak of, and that stay."""
+    origin: str = ""
+    """The origin that it was made at: it is refused at any other. Empty for a plan made by hand, which fits any."""
     workspace: str | None = None
-    """The id of the workspace that it was made for, where that is known."""
+    """The id of the workspace that it was made for: it is refused in any other. None when nothing said it."""
     people: Mapping[str, str] = field(factory=dict[str, str], eq=False)
     """E-mail addresses by user id, of those who are added or removed: for display."""
 
@@ -139,9 +143,11 @@ class Plan:
         """
         name = os.fspath(path)
         try:
-            document = json.loads(Path(name).read_text("utf-8"))
+            document = json.loads(read_bytes(name))
         except OSError as error:
             raise _unusable(name, f"can't be read: {error.strerror}") from None
+        except FileTooLargeError as error:
+            raise _unusable(name, str(error)) from None
         except (ValueError, RecursionError):
             raise _unusable(name, "is not JSON") from None
         return cls.from_document(document, name)
@@ -175,6 +181,6 @@ def _checksum(document: Mapping[str, Any]) -> str:
 
 
 def _unusable(name: str, why: str) -> DesiredStateError:
-    error = DesiredStateError(f"{name}: {why}")
+    error = DesiredStateError(printable(f"{name}: {why}"))
     error.problems = (str(error),)
     return error

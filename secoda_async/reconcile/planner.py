@@ -1,5 +1,6 @@
 """From what is and what should be to the fewest writes in between: a pure function, with no I/O and no clock."""
 
+import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -8,11 +9,13 @@ from typing import Final, Literal
 
 from attrs import define, field, frozen
 
-from secoda_async.errors import DesiredStateError, InvalidArgumentError
-from secoda_async.models import UNSET, Group, GroupFields, User
+from secoda_async.errors import AmbiguousNameError, DesiredStateError, InvalidArgumentError
+from secoda_async.models import UNSET, Group, GroupFields, User, loosely
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.entry import DesiredGroup, normal
+from secoda_async.reconcile.escape import printable
 from secoda_async.reconcile.plan import Breach, Change, Conflict, Plan
+from secoda_async.user_index import UserIndex
 
 UnknownMembers = Literal["error", "hold"]
 Limit = int | str
@@ -63,6 +66,9 @@ def make_plan(
     users: Iterable[User],
     rules: Rules,
     time_for: Callable[[int], float] = lambda writes: 0.0,  # noqa: ARG005
+    *,
+    origin: str = "",
+    workspace: str | None = None,
 ) -> Plan:
     """Compare, and return the writes that are needed.
 
@@ -72,22 +78,22 @@ def make_plan(
         users: Every user of the workspace.
         rules: What the plan may do.
         time_for: How long so many writes take.
+        origin: Where the workspace is; the plan is refused elsewhere.
+        workspace: The id of the workspace; the plan is refused in any other.
 
     Raises:
         DesiredStateError: With every member who is no user of the workspace, unless these are to be held.
     """
-    users = list(users)
-    directory = _Directory.of(users, groups)
+    index = UserIndex.of(users, (user for group in groups for user in group.users))
     matches = _Matches.of(desired, groups)
     unchanged = 0
     changes: list[Change] = []
     problems: list[str] = []
     for wanted, present in matches.pairs:
-        members, unknown = directory.members_of(wanted)
+        members, unknown = _members_of(wanted, index)
         if unknown and rules.unknown_members == "error":
             problems += [
-                f"{wanted.place}: {member!r}, a member of {wanted.name!r}, {directory.why_not(member)}"
-                for member in unknown
+                f"{wanted.place}: {member!r}, a member of {wanted.name!r}, {why}" for member, why in unknown.items()
             ]
         elif unknown:
             members = tuple(sorted({*(members or ()), *(present.users if present else ())}))
@@ -96,6 +102,7 @@ def make_plan(
         changes += [] if change is None else [change]
     if problems:
         advice = "invite them, correct them, or use unknown_members='hold' (--unknown-members hold)"
+        problems = [printable(problem) for problem in problems]
         error = DesiredStateError("\n".join([*problems, advice]))
         error.problems = tuple(problems)
         raise error
@@ -109,14 +116,15 @@ def make_plan(
         seconds=time_for(sum(change.kind != "delete" for change in changes)),
         unchanged=unchanged,
         unmanaged=len(matches.rest) - len(deletes),
-        workspace=_workspace_of(groups, users),
-        people={user: directory.emails[user] for user in sorted(mentioned) if user in directory.emails},
+        origin=origin,
+        workspace=workspace,
+        people=_addresses(mentioned, index),
     )
 
 
-def _workspace_of(groups: Iterable[Group], users: Iterable[User]) -> str | None:
-    """The id of the workspace, if anything in it says so."""
-    return next((one.workspace_id for some in (groups, users) for one in some if one.workspace_id), None)
+def _addresses(ids: Iterable[str], index: UserIndex) -> Mapping[str, str]:
+    known = {user_id: index.by_id[user_id].email for user_id in sorted(ids) if user_id in index.by_id}
+    return {user_id: email for user_id, email in known.items() if email}
 
 
 def _sorted(changes: Iterable[Change]) -> list[Change]:
@@ -198,53 +206,25 @@ class _Matches:
         return bool(free)
 
 
-@frozen
-class _Directory:
-    """The users of the workspace, by id and by e-mail address."""
-
-    ids: frozenset[str]
-    by_email: Mapping[str, Sequence[str]]
-    """In their own letters, and in lower case."""
-    emails: Mapping[str, str]
-
-    @classmethod
-    def of(cls, users: Iterable[User], groups: Iterable[Group]) -> "_Directory":
-        by_email: dict[str, list[str]] = defaultdict(list)
-        emails: dict[str, str] = {}
-        for user in users:
-            if user.email:
-                emails[user.id] = user.email
-                by_email[f"={user.email}"].append(user.id)
-                by_email[user.email.casefold()].append(user.id)
-        members = {user for group in groups for user in group.users}  # who is in a group is known by that
-        return cls(frozenset(emails) | members | {user.id for user in users}, by_email, emails)
-
-    def members_of(self, wanted: DesiredGroup) -> tuple[tuple[str, ...] | None, list[str]]:
-        """The ids of the members, sorted (None: not managed), and those who are not known."""
-        if wanted.members is UNSET:
-            return None, []
-        if (given := set(wanted.members)) <= self.ids:  # as a rule
-            return tuple(sorted(given)), []
-        found = {member: self._id_of(member) for member in wanted.members}
-        return tuple(sorted({user for user in found.values() if user})), [
-            name for name, user in found.items() if not user
-        ]
-
-    def why_not(self, member: str) -> str:
-        """Why a member is not known."""
-        users = self.by_email.get(member.casefold(), ())
-        if not users:
-            return "is no user of the workspace"
-        return f"is the address of {len(users)} users ({', '.join(sorted(users))}): say which by id"
-
-    def _id_of(self, member: str) -> str | None:
-        if member in self.ids:
-            return member
-        for form in (f"={member}", member.casefold()):
-            users = self.by_email.get(form, ())
-            if len(users) == 1:
-                return users[0]
-        return None
+def _members_of(wanted: DesiredGroup, index: UserIndex) -> tuple[tuple[str, ...] | None, Mapping[str, str]]:
+    """Return the ids of the members, sorted (None: not managed), and why the others are not known."""
+    if wanted.members is UNSET:
+        return None, {}
+    if (given := set(wanted.members)) <= index.ids:  # the usual case, without a lookup for each
+        return tuple(sorted(given)), {}
+    found: set[str] = set()
+    unknown: dict[str, str] = {}
+    for member in wanted.members:
+        try:
+            user_id = index.id_of(member)
+        except AmbiguousNameError as error:
+            unknown[member] = error.message.removeprefix(f"{member!r} ")
+            continue
+        if user_id is None:
+            unknown[member] = "is no user of the workspace"
+        else:
+            found.add(user_id)
+    return tuple(sorted(found)), unknown
 
 
 # --- what is to be written -------------------------------------------------------------------------------------
@@ -315,6 +295,7 @@ def _breaches(
         yield Breach(kind="removals", message=message, names=_names(losers))
     yield from _renames(creates, deletes)
     yield from _former_names(desired, deletes)
+    yield from _similar_names(creates, desired, groups)
 
 
 def _renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterable[Breach]:
@@ -330,9 +311,10 @@ def _renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterable[B
             create = creates[index]
             most = max(len(old), len(create.after.users or ()))
             if shared > 1 and 2 * shared > most:
+                former = json.dumps(delete.name, ensure_ascii=False)  # YAML too, whatever the name holds
                 message = (
                     f"{delete.name!r} would be deleted and {create.name!r} created, with {shared} of {most} members "
-                    f"in common: if it is a rename, add `previously: [{delete.name}]` to {create.name!r}"
+                    f"in common: if it is a rename, add `previously: [{former}]` to {create.name!r}"
                 )
                 yield Breach(kind="rename", message=message, names=(delete.name, create.name))
 
@@ -348,6 +330,31 @@ def _former_names(desired: DesiredState, deletes: Sequence[Change]) -> Iterable[
                 f"{new!r} already. Merge the two, or take {delete.name!r} out of `previously`"
             )
             yield Breach(kind="rename", message=message, names=(delete.name, new))
+
+
+def _similar_names(creates: Sequence[Change], desired: DesiredState, groups: Sequence[Group]) -> Iterable[Breach]:
+    """Creates whose names look like another group's: people, and some servers, take the two for one."""
+    present: dict[str, list[Group]] = defaultdict(list)
+    wanted: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        present[loosely(group.name)].append(group)
+    for other in desired.groups:
+        wanted[loosely(other.name)].append(other.name)
+    for create in creates:
+        form = loosely(create.name)
+        for group in present.get(form, ()):
+            if normal(group.name) == create.name:
+                continue  # the plan gives it another name
+            former = json.dumps(group.name, ensure_ascii=not group.name.isprintable())
+            message = (
+                f"{create.name!r} would be created, and {group.name!r} ({group.id}) looks alike: to rename that group, "
+                f"add `previously: [{former}]`"
+            )
+            yield Breach(kind="similar", message=message, names=(create.name, group.name))
+        for name in wanted[form]:
+            if name > create.name:
+                message = f"the desired groups {create.name!r} and {name!r} look alike: remove one"
+                yield Breach(kind="similar", message=message, names=(create.name, name))
 
 
 def _names(changes: Iterable[Change]) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ A file is `groups:` and a list of entries with `name` and, each optional, `icon`
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -18,6 +17,8 @@ from secoda_async._engine.protocol import checked_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.reconcile import yaml_nodes
 from secoda_async.reconcile.entry import DesiredGroup, normal, unsendable
+from secoda_async.reconcile.input_file import FileTooLargeError, read_bytes
+from secoda_async.reconcile.tables import unquoted
 from secoda_async.reconcile.yaml_nodes import Located
 
 SCHEMA: Final = Path(__file__).with_name("groups.schema.json")
@@ -34,12 +35,6 @@ def read(name: str) -> tuple[list[DesiredGroup], list[str]]:
         parse = {"json": _parse_json, "csv": _parse_csv}.get(name.rpartition(".")[2].lower(), _parse_yaml)
         reader.document(parse(text, reader))
     return reader.groups, reader.problems
-
-
-def _standard_input() -> bytes:
-    stream = getattr(sys.stdin, "buffer", None)  # a test's may have none
-    content: bytes = sys.stdin.read().encode() if stream is None else stream.read()
-    return content
 
 
 @define
@@ -62,11 +57,13 @@ class _Reader:
     def text(self) -> str | None:
         """The file's text, or None when it can't be read."""
         try:
-            return (_standard_input() if self.name == "-" else Path(self.name).read_bytes()).decode("utf-8-sig")
+            return read_bytes(self.name).decode("utf-8-sig")
         except OSError as error:
             self.problem("", f"can't be read: {error.strerror or type(error).__name__}")
         except UnicodeDecodeError as error:
             self.problem("", f"is not UTF-8 text (byte {error.start}): save it as UTF-8")
+        except FileTooLargeError as error:
+            self.problem("", str(error))
         except ValueError:  # a NUL in its name
             self.problem("", "is no name of a file")
         return None
@@ -193,7 +190,7 @@ def _parse_csv(text: str, reader: _Reader) -> Located | None:
     nothing: list[str] = []
     try:
         header = [column.strip().lower() for column in next(table, nothing)]  # an export may say Group
-        rows = [(table.line_num, [cell.strip() for cell in row]) for row in table if row]
+        rows = [(table.line_num, [unquoted(cell.strip()) for cell in row]) for row in table if row]
     except csv.Error as error:
         reader.problem(f":{table.line_num}", f"is not CSV: {error}")
         return None

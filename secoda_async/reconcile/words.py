@@ -4,16 +4,16 @@ What stands in them is other people's: no name can move a cursor, forge a line o
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
 
 from secoda_async.models import UNSET
+from secoda_async.reconcile.escape import printable
 from secoda_async.reconcile.plan import Change, Plan
 
-__all__ = ["Line", "lines", "markdown", "named", "printable", "texts"]
+__all__ = ["Line", "lines", "markdown", "named", "texts"]
 
 _SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
 
@@ -48,9 +48,9 @@ def lines(plan: Plan, *, most: int | None = None) -> Iterable[Line]:
     if hidden:
         yield Line(f"... and {hidden} more changes")
     for conflict in plan.conflicts:
-        yield Line(f"! left alone: {printable(conflict.message)}", "warning")
+        yield Line(f"! left alone: {conflict.message}", "warning")
     for breach in plan.breaches:
-        yield Line(f"! beyond the safety limits: {printable(breach.message)}", "warning")
+        yield Line(f"! beyond the safety limits: {breach.message}", "warning")
     yield Line(plan.summary(), "summary")
 
 
@@ -110,26 +110,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_MEMBERS]) + (f" and {more} more" if more > 0 else "")
 
 
-_JOINERS: Final = "\u200c\u200d"
-"""What holds letters and emoji together: invisible, and harmless."""
-
-
-def printable(text: str, *, keep: str = "") -> str:
-    """A text for a terminal or a log: what would steer it, or break the line, is shown as its code."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character
-        if character in _JOINERS or character in keep or unicodedata.category(character) not in _STEERING
-        else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
-
-
-_STEERING: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
-"""Unicode's categories of what is no letter, sign or space."""
-
-
 def _code(text: str) -> str:
     """Text in a table of Markdown that is shown as it is: nothing in it is markup, a link or a mention."""
     text = printable(text).replace("|", "\\|")
@@ -140,6 +120,6 @@ def _code(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """A sentence in Markdown: what would be markup, a link or a mention of somebody is shown as it is."""
-    text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", printable(text))
+    text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([@#]|:(?=//))", "\\1\u200b", text)

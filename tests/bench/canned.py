@@ -57,7 +57,7 @@ def _split(value: object) -> list[bytes]:
 
 
 _CHANCE: Final = random.Random(1)  # noqa: S311 - the same each time
-_ONE: Final = _split(_group(_CHANCE, 25))
+_ONE: Final = _split(_group(_CHANCE, 25) | CHANGE)  # also what the server returns after the change
 _PAGES: Final = [_split([_group(_CHANCE, _CHANCE.randint(10, 50)) for _ in range(PAGE_SIZE)]) for _ in range(4)]
 
 

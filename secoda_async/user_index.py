@@ -1,0 +1,113 @@
+"""Users by id and by e-mail address: the only code that decides which user an address names."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
+
+from attrs import frozen
+
+from secoda_async.errors import AmbiguousNameError, InvalidArgumentError
+from secoda_async.models import User, normal
+
+__all__ = ["UserIndex"]
+
+
+@frozen
+class UserIndex:
+    """The users of a workspace, prepared for lookups."""
+
+    ids: frozenset[str]
+    """Every known id, of users and of members of groups."""
+    by_id: Mapping[str, User]
+    _by_address: Mapping[str, Sequence[User]]
+
+    @classmethod
+    def of(cls, users: Iterable[User], members: Iterable[str] = ()) -> Self:
+        """Index users; `members` are further ids that count as known, such as those of groups' members."""
+        by_id = {user.id: user for user in users}
+        by_address: dict[str, list[User]] = defaultdict(list)
+        for user in by_id.values():
+            if user.email:
+                by_address[_key(user.email)].append(user)
+        return cls(frozenset(by_id).union(members), by_id, dict(by_address))
+
+    def with_address(self, address: str) -> Sequence[User]:
+        """Return every user whose address is this one, in any case of letters."""
+        return self._by_address.get(_key(address), ())
+
+    def find(self, address: str) -> User | None:
+        """Return the user that an address names, or None.
+
+        A single user is returned even if the case of letters differs. Of several users, the one that fits letter by
+        letter is returned, if it is the only enabled user that does.
+
+        Raises:
+            AmbiguousNameError: When the address fits several users and that rule names none.
+        """
+        users = self.with_address(address)
+        if len(users) <= 1:
+            return next(iter(users), None)
+        wanted = normal(address)
+        exact = [user for user in users if user.email == wanted and not user.disabled]
+        if len(exact) == 1:
+            return exact[0]
+        ids = tuple(sorted(user.id for user in users))
+        error = AmbiguousNameError(
+            f"{address!r} is the address of {len(ids)} users ({', '.join(ids)}): say which by id"
+        )
+        error.candidates = ids
+        raise error
+
+    def id_of(self, member: str) -> str | None:
+        """Return the id of a member given by id or address, or None.
+
+        Raises:
+            AmbiguousNameError: As for `find`.
+        """
+        if member in self.ids:
+            return member
+        user = self.find(member)
+        return None if user is None else user.id
+
+    def ids_of(self, members: Iterable[str]) -> list[str]:
+        """Return the id of each member, in order.
+
+        Raises:
+            AmbiguousNameError: When the only faults are addresses that fit several users.
+            InvalidArgumentError: When no user has one of the ids or addresses; it names the ambiguous ones too.
+        """
+        ids: list[str] = []
+        unknown: dict[str, None] = {}
+        ambiguous: dict[str, tuple[str, ...]] = {}
+        for member in members:
+            try:
+                user_id = self.id_of(member)
+            except AmbiguousNameError as error:
+                ambiguous[error.message] = error.candidates
+                continue
+            if user_id is None:
+                unknown[member] = None
+            else:
+                ids.append(user_id)
+        if unknown:
+            raise InvalidArgumentError("; ".join([f"no user has {_listed(unknown)}", *ambiguous]))
+        if ambiguous:
+            fault = AmbiguousNameError("; ".join(ambiguous))
+            fault.candidates = tuple(dict.fromkeys(user for users in ambiguous.values() for user in users))
+            raise fault
+        return ids
+
+
+def _listed(unknown: Iterable[str]) -> str:
+    addresses = [member for member in unknown if "@" in member]
+    others = [member for member in unknown if "@" not in member]
+    parts = [f"the address {', '.join(addresses)}"] if addresses else []
+    return " or ".join([*parts, *([f"the id {', '.join(others)}"] if others else [])])
+
+
+def _key(address: str) -> str:
+    """Return the form in which addresses are compared.
+
+    `lower` rather than `casefold`, which makes the addresses of different people equal ("ß" and "ss").
+    """
+    return normal(address).lower()
