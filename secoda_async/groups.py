@@ -132,16 +132,23 @@ class Groups:
             self._scope, began=self._pipeline.clock.now() if self._scope.began is None else self._scope.began
         )
         groups = Groups(self._pipeline, self._options, scope)
-        lock = f"ensure {loosely(name)}"
-        async with self._pipeline.lock(lock, groups._call(request_to("GET", COLLECTION))):
-            listed = await groups.known()
-            found = _only(listed, normal(name)) or _only_similar(listed, name)
+        read = groups._call(request_to("GET", COLLECTION))
+        async with self._pipeline.lock(f"ensure {loosely(name)}", read):
+            listed, found = await groups._look_up(name)
+            if found is None and (pause := self.settles_in(name)) > 0:
+                await self._pipeline.pause(read, pause)  # an unclear create of this client may have made it
+                listed, found = await groups._look_up(name)
             if found is None:
                 ids = frozenset(group.id for group in listed)
                 return await groups._create_unless_listed(fields, ids)
             if evolve(fields, name=UNSET).fit(found):
                 return found
             return await groups.update(found.id, icon=icon, description=description, users=fields.users)
+
+    async def _look_up(self, name: str) -> tuple[list[Group], Group | None]:
+        """Return all groups, and the one that `ensure` takes for the group of a name."""
+        listed = await self.known()
+        return listed, _only(listed, normal(name)) or _only_similar(listed, name)
 
     async def get(self, group_id: str) -> Group:
         """Read one group (`GET /auth/group/{id}`).
