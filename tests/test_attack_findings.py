@@ -203,8 +203,9 @@ class TestArguments:
         "wrong", [{"concurrency": "4"}, {"concurrency": 1.5}, {"concurrency": None}, {"stop": 5}, {"operations": 5}]
     )
     async def test_a_bulk_checks_them(self, secoda: SecodaClient, wrong: Json) -> None:
+        arguments: Json = {"operations": [CreateGroup(name="A")]}
         with pytest.raises(InvalidArgumentError):
-            async for _ in secoda.bulk(**{"operations": [CreateGroup(name="A")]} | wrong):
+            async for _ in secoda.bulk(**arguments | wrong):
                 pass
 
     @pytest.mark.requirement("SEC-3")
