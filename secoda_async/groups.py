@@ -160,8 +160,7 @@ class Groups:
         async with self._creator.lock(name, waiting):
             listed = await groups.known()
             found = _found(listed, name)
-            if found is None and (pause := self.settles_in(name)) > 0:  # an unclear create may still be executed
-                await self._pipeline.pause(waiting, pause)
+            if found is None and await groups.settle(name):
                 listed = await groups.known()
                 found = _found(listed, name)
             if found is None:
@@ -299,9 +298,11 @@ class Groups:
         """Return the groups that a few reads show, with this client's own writes; see `Lister.sightings`."""
         return self._pipeline.ledger.corrected(await self._lister.sightings())
 
-    def settles_in(self, name: str) -> float:
-        """Return the seconds until a list shows whether an unclear create of this client has made a group."""
-        return self._pipeline.ledger.settles_in(loosely(name))
+    async def settle(self, name: str) -> bool:
+        """Wait until a list shows what an unclear create of a name has made; return whether there was one."""
+        pause = self._pipeline.ledger.settles_in(loosely(name))
+        await self._pipeline.pause(self._call(request_to("POST", COLLECTION)), pause)
+        return pause > 0
 
     def _call(self, request: Request) -> Call:
         return self._pipeline.call(request, self._options, began=self._scope.began, operation=self._scope.operation)

@@ -5,11 +5,13 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from conftest import Connect, until
+from conftest import Connect, pass_time, until
 
 from secoda_async import (
     AutojumpClock,
     CreateGroup,
+    DesiredGroup,
+    DesiredState,
     Group,
     InvalidArgumentError,
     OutcomeUnknownError,
@@ -102,11 +104,12 @@ async def test_a_limiter_that_fails_after_the_wait_for_a_connection_costs_no_con
 
 class TestStatuses:
     @pytest.mark.requirement("RT-12")
-    @pytest.mark.parametrize("status", [529, 561, 599])
+    @pytest.mark.parametrize("status", [101, 529, 561, 599, 999])
     async def test_a_create_that_a_gateway_fails_is_unknown(
         self, emulator: Emulator, secoda: SecodaClient, status: int
     ) -> None:
-        emulator.faults.add(status=status, carry_out=True, method="POST")
+        answer = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
+        emulator.faults.add(raw=answer, carry_out=True, method="POST")
         with pytest.raises(OutcomeUnknownError):
             await secoda.groups.create(name="New")
 
@@ -139,6 +142,21 @@ class TestStop:
         assert seen == ["not_attempted"]
         assert clock.now() < 2
         await other
+
+    @pytest.mark.requirement("SL-6")
+    async def test_closing_ends_an_apply_that_waits_for_an_unclear_create(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        plan = await secoda.plan(DesiredState.from_groups([DesiredGroup(name="A")]))
+        emulator.faults.add(drop="before", method="POST")
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.create(name="A")
+        task = asyncio.ensure_future(secoda.apply(plan))
+        await pass_time(clock, 5)
+        await secoda.close()
+        assert (await task).counts == {"failed": 1}
+        assert clock.now() < 20
+        assert emulator.count("POST") == 1
 
 
 class TestEnsure:

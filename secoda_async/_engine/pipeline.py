@@ -149,15 +149,16 @@ class Pipeline:
         """
         if (turn := self._locks.take(key)) is None:
             journey = Journey.of(call)
-            acquired: Awaitable[Turn] = self._locks.acquire(key)
-            if call.operation is not None:
-                acquired = call.operation.run_unless_cancelled(acquired)
             try:
-                turn = await self._admission.in_time(journey, acquired)
+                turn = await self._admission.in_time(journey, self._turn(key, call))
             except SecodaError as error:
                 raise journey.placed(error) from None
         with turn:
             yield
+
+    async def _turn(self, key: str, call: Call) -> Turn:
+        turn = self._locks.acquire(key)
+        return await (turn if call.operation is None else call.operation.run_unless_cancelled(turn))
 
     async def pause(self, call: Call, seconds: float) -> None:
         """Sleep between two requests of an operation.

@@ -32,10 +32,10 @@ NOT_RECEIVED: Final = 408
 the next request finds it. A POST has a connection of its own, so that a 408 is about the POST itself."""
 
 
-UNCLEAR_STATUSES: Final = frozenset(range(500, 600)) - {501, 505, 511}
+UNCLEAR_STATUSES: Final = frozenset({*range(1, 200), *range(500, 1000)}) - {501, 505, 511}
 """Statuses after which a write may have been executed: the framework's own failure, a gateway's (a 503 with
 Retry-After too: some send it although the origin has executed the request), and those that gateways invented, such as
-52x, 529, 561 and 599. 501, 505 and 511 say that nobody has read the request."""
+52x, 529, 561 and 999. 501, 505 and 511 say that nobody has read the request. An interim answer (1xx) is none."""
 
 
 def starts_cooldown(error: SecodaError) -> bool:

@@ -252,8 +252,8 @@ class Applier:
             return self._as_it_is(index, self._made[index])
         if index in self._drift:
             raise _stale(change, self._drift[index])
-        if change.id is None and (pause := self.groups(Scope()).settles_in(change.name)) > 0:
-            await shared.run_unless_cancelled(sleep(self.clock, pause))  # then the check before the write is certain
+        if change.id is None:  # then the check before the write is certain
+            await self.groups(Scope(operation=shared)).settle(change.name)
         scope = Scope(operation=shared, precondition=partial(self._check, index, shared), known_ids=self._first_ids)
         try:
             return "applied", await self._write(change, self.groups(scope))
