@@ -13,11 +13,11 @@ import soak as soak_module
 from attrs import evolve
 from soak import (
     ATTEMPTS,
-    HURT,
-    HURTS,
-    PLACES,
-    Asked,
-    Belief,
+    FAULT_RATE,
+    FAULT_KINDS,
+    PERMITS,
+    Invocation,
+    Expected,
     Finding,
     Footprint,
     Job,
@@ -27,10 +27,10 @@ from soak import (
     Soak,
     grown,
     left_over,
-    life,
-    lot,
+    scenario,
+    draw,
     main,
-    mislabelled,
+    mislabeled,
     parts_of,
     unjustified,
 )
@@ -54,7 +54,7 @@ from secoda_async import (
 )
 
 TEAM = {"name": "Team", "icon": "🧪", "description": None, "users": ["user-1"]}
-IDLE = LimitState(free=PLACES, next_free=0.0, queued=0, in_flight=0, paused=0.0)
+IDLE = LimitState(free=PERMITS, next_free=0.0, queued=0, in_flight=0, paused=0.0)
 
 
 def kinds(findings: list[Finding]) -> list[str]:
@@ -69,23 +69,23 @@ async def test_nothing_is_lost_nothing_is_twice_nothing_is_left() -> None:
     assert report.operations >= 300
     assert report.groups > 0
     assert report.retries > 0
-    assert report.looks["done"] > 0
-    assert 0.1 < report.hurt / sum(report.requests.values()) < 0.3
+    assert report.searches["done"] > 0
+    assert 0.1 < report.fault / sum(report.requests.values()) < 0.3
     assert len(report.memory) == 2
 
 
 class TestSeed:
     def test_the_same_seed_gives_the_same_operations(self) -> None:
-        assert [life(1, number) for number in range(50)] == [life(1, number) for number in range(50)]
-        assert life(1, 0) != life(2, 0)
+        assert [scenario(1, number) for number in range(50)] == [scenario(1, number) for number in range(50)]
+        assert scenario(1, 0) != scenario(2, 0)
 
     def test_and_the_same_faults(self) -> None:
         requests = [(method, f"subject {number}", 1) for method in ("GET", "POST", "PATCH") for number in range(50)]
-        assert [lot(1, *request) for request in requests] == [lot(1, *request) for request in requests]
-        assert [lot(1, *request) for request in requests] != [lot(2, *request) for request in requests]
+        assert [draw(1, *request) for request in requests] == [draw(1, *request) for request in requests]
+        assert [draw(1, *request) for request in requests] != [draw(2, *request) for request in requests]
 
     def test_every_kind_of_operation_comes(self) -> None:
-        jobs = [job for number in range(100) for step in life(1, number).steps for job in step]
+        jobs = [job for number in range(100) for step in scenario(1, number).steps for job in step]
         assert {job.kind for job in jobs} == set(get_args(Kind))
         for trait in ("is_urgent", "is_missing", "deadline", "cancel_after"):
             assert any(getattr(job, trait) for job in jobs)
@@ -93,14 +93,14 @@ class TestSeed:
         assert names.most_common()[0][1] > 1
 
     def test_every_kind_of_fault_comes_and_one_request_in_five_is_hurt(self) -> None:
-        lots = [lot(1, "GET", f"subject {number}", 1) for number in range(3000)]
-        hurt = Counter(drawn.hurt.name for drawn in lots if drawn.hurt)
-        assert set(hurt) == {kind.name for kind in HURTS}
-        assert abs(hurt.total() / len(lots) - HURT) < 0.03
+        draws = [draw(1, "GET", f"subject {number}", 1) for number in range(3000)]
+        fault = Counter(drawn.fault.name for drawn in draws if drawn.fault)
+        assert set(fault) == {kind.name for kind in FAULT_KINDS}
+        assert abs(fault.total() / len(draws) - FAULT_RATE) < 0.03
 
     def test_a_write_is_never_late(self) -> None:
-        lots = [lot(1, method, f"subject {number}", 1) for method in ("POST", "PATCH") for number in range(500)]
-        assert not any(drawn.hurt and drawn.hurt.name.startswith("later") for drawn in lots)
+        draws = [draw(1, method, f"subject {number}", 1) for method in ("POST", "PATCH") for number in range(500)]
+        assert not any(drawn.fault and drawn.fault.name.startswith("later") for drawn in draws)
 
 
 class TestModel:
@@ -146,19 +146,19 @@ class TestModel:
     @pytest.mark.parametrize("change", [{"icon": None}, {"users": []}, {"users": ["user-1", "user-2"]}])
     def test_an_update_that_is_lost(self, change: dict[str, Any]) -> None:
         model = Model()
-        belief = model.created("a", parts_of(TEAM | change))
+        expected = model.created("a", parts_of(TEAM | change))
         parts = parts_of(TEAM)
-        belief.begin(parts)
+        expected.begin(parts)
         assert model.check({"a": TEAM}) == []
         assert model.check({"a": TEAM | change}) == []
-        belief.confirm(parts)
+        expected.confirm(parts)
         assert model.check({"a": TEAM}) == []
         assert kinds(model.check({"a": TEAM | change})) == ["lost"]
 
     def test_what_was_possible_at_the_beginning_of_a_read_counts(self) -> None:
-        belief = Belief.of({"name": "new"})
-        assert belief.against({"name": "old"}) == "name is 'old', not 'new'"
-        assert belief.against({"name": "old"}, {"name": frozenset({"old"})}) == ""
+        expected = Expected.of({"name": "new"})
+        assert expected.against({"name": "old"}) == "name is 'old', not 'new'"
+        assert expected.against({"name": "old"}, {"name": frozenset({"old"})}) == ""
 
 
 def error(kind: type[SecodaError], attempts: int = ATTEMPTS) -> SecodaError:
@@ -192,9 +192,9 @@ def test_only_what_the_faults_explain_is_a_fair_end(job: Job, ending: BaseExcept
 
 def test_a_bulk_that_gives_an_outcome_another_name() -> None:
     outcome = Outcome(operation=CreateGroup(name="a"), index=0, status="unknown", error=OutcomeUnknownError("no"))
-    assert mislabelled(outcome) == []
-    assert kinds(mislabelled(evolve(outcome, status="failed"))) == ["wrong"]
-    assert mislabelled(evolve(outcome, status="applied", error=None)) == []
+    assert mislabeled(outcome) == []
+    assert kinds(mislabeled(evolve(outcome, status="failed"))) == ["wrong"]
+    assert mislabeled(evolve(outcome, status="applied", error=None)) == []
 
 
 async def test_a_list_is_left_early_in_the_midst_of_its_pages(secoda: SecodaClient) -> None:
@@ -216,7 +216,7 @@ class TestLeftOver:
         before, after = Footprint(frozenset(), 3), Footprint(frozenset(), 4)
         assert kinds(left_over(before, after, IDLE, 1)) == ["left over", "left over"]
 
-    @pytest.mark.parametrize("field", [{"free": PLACES - 1}, {"in_flight": 1}, {"queued": 1}])
+    @pytest.mark.parametrize("field", [{"free": PERMITS - 1}, {"in_flight": 1}, {"queued": 1}])
     def test_a_place_of_the_limit(self, field: dict[str, int]) -> None:
         nothing = Footprint(frozenset(), 0)
         assert kinds(left_over(nothing, nothing, evolve(IDLE, **field), 0)) == ["left over"]
@@ -246,7 +246,7 @@ async def place_kept(soak: Soak) -> None:
 
 
 async def limit_overrun(soak: Soak) -> None:
-    soak.tally.refused = 1
+    soak.counters.refused = 1
 
 
 async def pause_ignored(soak: Soak) -> None:
@@ -304,41 +304,41 @@ class TestAnswers:
         return Soak(seed=1, operations=10)
 
     def test_another_group_than_was_created(self, soak: Soak) -> None:
-        soak._done(Asked(Job(kind="create", fields={"name": "a"})), Group("id", "b"))
+        soak._done(Invocation(Job(kind="create", fields={"name": "a"})), Group("id", "b"))
         assert kinds(soak.findings) == ["wrong"]
 
     def test_another_group_than_was_read(self, soak: Soak) -> None:
         job = Job(kind="get")
-        soak._done(Asked(job, "id", Belief.of(parts_of({"name": "a"}))), Group("id", "a"))
+        soak._done(Invocation(job, "id", Expected.of(parts_of({"name": "a"}))), Group("id", "a"))
         assert soak.findings == []
-        soak._done(Asked(job, "id", Belief.of(parts_of({"name": "a"}))), Group("id", "b"))
+        soak._done(Invocation(job, "id", Expected.of(parts_of({"name": "a"}))), Group("id", "b"))
         assert kinds(soak.findings) == ["wrong"]
 
     def test_a_change_that_is_not_shown(self, soak: Soak) -> None:
-        asked = Asked(Job(kind="add_users", users=("user-1",)), "id", Belief.of(parts_of({"name": "a"})))
-        asked.before = dict(asked.belief.may_be) if asked.belief else {}
-        soak._done(asked, Group("id", "a"))
+        invocation = Invocation(Job(kind="add_users", users=("user-1",)), "id", Expected.of(parts_of({"name": "a"})))
+        invocation.before = dict(invocation.expected.may_be) if invocation.expected else {}
+        soak._done(invocation, Group("id", "a"))
         assert kinds(soak.findings) == ["wrong"]
 
     def test_a_deleted_group(self, soak: Soak) -> None:
-        soak._failed(Asked(Job(kind="get", is_missing=True), "id"), NotFoundError("gone"))
-        soak._done(Asked(Job(kind="delete", is_missing=True), "id"), result=False)
+        soak._failed(Invocation(Job(kind="get", is_missing=True), "id"), NotFoundError("gone"))
+        soak._done(Invocation(Job(kind="delete", is_missing=True), "id"), result=False)
         assert soak.findings == []
-        soak._done(Asked(Job(kind="get", is_missing=True), "id"), Group("id", "a"))
+        soak._done(Invocation(Job(kind="get", is_missing=True), "id"), Group("id", "a"))
         assert kinds(soak.findings) == ["wrong"]
 
     def test_a_list(self, soak: Soak) -> None:
         soak.model.created("a", parts_of(TEAM))
-        soak._done(Asked(Job(kind="list"), certain={"a"}, deleted={"b"}), [])
-        soak._done(Asked(Job(kind="snapshot"), certain={"a"}, deleted={"b"}), ["a", "c"])
+        soak._done(Invocation(Job(kind="list"), certain={"a"}, deleted={"b"}), [])
+        soak._done(Invocation(Job(kind="snapshot"), certain={"a"}, deleted={"b"}), ["a", "c"])
         assert soak.findings == []
-        soak._done(Asked(Job(kind="snapshot"), certain={"a"}, deleted={"b"}), [])
-        soak._done(Asked(Job(kind="list"), certain={"a"}, deleted={"b"}), ["a", "b"])
-        soak._done(Asked(Job(kind="list"), certain={"a"}, deleted={"b"}), ["a", "a"])
+        soak._done(Invocation(Job(kind="snapshot"), certain={"a"}, deleted={"b"}), [])
+        soak._done(Invocation(Job(kind="list"), certain={"a"}, deleted={"b"}), ["a", "b"])
+        soak._done(Invocation(Job(kind="list"), certain={"a"}, deleted={"b"}), ["a", "a"])
         assert kinds(soak.findings) == ["wrong", "wrong", "wrong"]
 
     def test_an_end_that_nothing_explains(self, soak: Soak) -> None:
-        soak._failed(Asked(Job(kind="get")), KeyError("name"))
+        soak._failed(Invocation(Job(kind="get")), KeyError("name"))
         assert kinds(soak.findings) == ["wrong"]
 
 
