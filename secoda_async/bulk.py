@@ -148,7 +148,8 @@ def run(
     known = _Once(groups(None).listed_ids)
 
     async def execute(operation: Operation, shared: SharedState) -> Result:
-        return await _execute(groups(Scope(operation=shared, known_ids=known.get)), operation)
+        scope = Scope(operation=shared, known_ids=lambda: shared.run_unless_cancelled(known.get()))
+        return await _execute(groups(scope), operation)
 
     pool = WorkerPool(execute, lambda operation: operation, fail_fast=fail_fast, stop=stop)
     return Bulk(pool.run(operations, concurrency), pool.rest)
@@ -329,7 +330,7 @@ async def _cancel_and_wait(tasks: Iterable["asyncio.Task[Any]"]) -> None:
 
     anyio cancels a task anew at each of its awaits, until it leaves the cancel scope.
     """
-    pending = {task for task in tasks if task.cancel()}
+    pending: set[asyncio.Task[Any]] = {task for task in tasks if task.cancel()}
     is_cancelled = False
     while pending:
         try:

@@ -17,7 +17,7 @@ from secoda_async._engine.protocol import Request, checked_id, checked_ids, requ
 from secoda_async._engine.retry_table import outcome_unknown
 from secoda_async.config import CallOptions
 from secoda_async.errors import AmbiguousNameError, InvalidArgumentError, NotFoundError, ResponseError
-from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, loosely, normal
+from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, collapsed, loosely, normal
 
 __all__ = ["Groups"]
 
@@ -104,7 +104,8 @@ class Groups:
             InvalidArgumentError: When the name is empty or not a string.
             PaginationError: When the groups could not be read completely.
         """
-        return _only(await self.known(), _checked_name(name))
+        wanted = _checked_name(name)
+        return _only(await self.known(), wanted)
 
     async def ensure(
         self,
@@ -116,11 +117,12 @@ class Groups:
     ) -> Group:
         """Find the group of a name and give it these fields, or create it: at most one write, none if it is equal.
 
-        Names match as in `find`. Fields that are left out stay as they are. A create whose outcome is unclear is
-        searched for, as by `create(on_unknown="reconcile")`.
+        Names match as in `find`, or if they differ in blanks only. Fields that are left out stay as they are. A create
+        whose outcome is unclear is searched for, as by `create(on_unknown="reconcile")`.
 
         Raises:
-            AmbiguousNameError: When several groups have the name; nothing was written.
+            AmbiguousNameError: When several groups have the name, or one has a name that looks alike (other letter
+                case, full-width or invisible characters); nothing was written.
             OutcomeUnknownError: When the write may have been executed.
             InvalidArgumentError: When an argument can't be sent.
             PaginationError: When the groups could not be read completely; nothing was written.
@@ -133,11 +135,11 @@ class Groups:
         lock = f"ensure {loosely(name)}"
         async with self._pipeline.lock(lock, groups._call(request_to("GET", COLLECTION))):
             listed = await groups.known()
-            found = _only(listed, normal(name))
+            found = _only(listed, normal(name)) or _only_similar(listed, name)
             if found is None:
                 ids = frozenset(group.id for group in listed)
                 return await groups._create_unless_listed(fields, ids)
-            if fields.fit(found):
+            if evolve(fields, name=UNSET).fit(found):
                 return found
             return await groups.update(found.id, icon=icon, description=description, users=fields.users)
 
@@ -267,6 +269,10 @@ class Groups:
         """Return the groups that a few reads show, with this client's own writes; see `Lister.sightings`."""
         return self._pipeline.ledger.corrected(await self._lister.sightings())
 
+    def settles_in(self, name: str) -> float:
+        """Return the seconds until a list shows whether an unclear create of this client has made a group."""
+        return self._pipeline.ledger.settles_in(loosely(name))
+
     def _call(self, request: Request) -> Call:
         return self._pipeline.call(request, self._options, began=self._scope.began, operation=self._scope.operation)
 
@@ -314,6 +320,19 @@ def _only(groups: Iterable[Group], name: str) -> Group | None:
         error.candidates = tuple(group.id for group in found)
         raise error
     return found[0] if found else None
+
+
+def _only_similar(groups: Iterable[Group], name: str) -> Group | None:
+    """Return the group whose name differs in blanks only, or None when no name looks alike."""
+    similar = [group for group in groups if loosely(group.name) == loosely(name)]
+    if len(similar) == 1 and collapsed(similar[0].name) == collapsed(name):
+        return similar[0]
+    if similar:
+        names = ", ".join(f"{group.name!r} ({group.id})" for group in similar)
+        error = AmbiguousNameError(f"{name!r} looks like another group's name: {names}. Use that name, or create()")
+        error.candidates = tuple(group.id for group in similar)
+        raise error
+    return None
 
 
 def _lock_key(group_id: str) -> str:

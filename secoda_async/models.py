@@ -40,11 +40,19 @@ def normal(text: str) -> str:
 
 
 def loosely(text: str | Unset | None) -> str:
-    """Return a name as any server might normalize it: compatibility form, blanks collapsed, letter case ignored."""
-    return " ".join(unicodedata.normalize("NFKC", text or "").split()).casefold()
+    """Return a name in a form that names which look alike share.
+
+    Compatibility characters are replaced, invisible ones removed, blanks collapsed, and letter case is ignored: so much
+    may a server normalize, and a person overlook.
+    """
+    visible = unicodedata.normalize("NFKC", text or "")
+    if not visible.isprintable():
+        visible = "".join(character for character in visible if unicodedata.category(character) != "Cf")
+    return " ".join(visible.split()).casefold()
 
 
-def _collapsed(text: str | Unset | None) -> str:
+def collapsed(text: str | Unset | None) -> str:
+    """Return a text in Unicode's form NFC, with each run of blanks as one space."""
     return " ".join(unicodedata.normalize("NFC", text or "").split())
 
 
@@ -156,7 +164,7 @@ class GroupFields:
             ("icon", group.icon, self.icon),
             ("description", group.description, self.description),
         )
-        wrong = [field for field, shown, sent in texts if sent is not UNSET and _collapsed(shown) != _collapsed(sent)]
+        wrong = [field for field, shown, sent in texts if sent is not UNSET and collapsed(shown) != collapsed(sent)]
         if self.users is not UNSET and not _casefolded(group.users) <= _casefolded(self.users):
             wrong.append("users")
         return wrong

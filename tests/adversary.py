@@ -247,6 +247,8 @@ class Adversary:
     def _another(self, body: object) -> object:
         """Return another group's body in place of a group's."""
         own = str(_dict(body).get("id", ""))
+        if "detail" in _dict(body):
+            return body  # an error
         others = [group for group_id, group in self.store.groups.items() if group_id != own]
         return self._shown(self.rng.choice(others)) if others else body
 

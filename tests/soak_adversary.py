@@ -22,7 +22,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from typing import Any, Final, Literal, cast
 
 from adversary import KEY, LATEST, USERS, Adversary, Weather, weather
-from adversary_checks import CHECKS, Ending, Kind, Record, duplicates, spelling, violations
+from adversary_checks import CHECKS, Ending, Kind, Record, duplicates, violations
+from adversary_person import Person
 from adversary_store import Group
 from attrs import define, field
 
@@ -50,65 +51,11 @@ SETTLING: Final = LATEST + 5.0
 PATIENCE: Final = 30.0
 """Seconds of real time after which a run hangs; it takes a fraction of one."""
 TURNS: Final = 100
-PEOPLES: Final = USERS[:6]  # the members that people add
 OURS: Final = USERS[6:12]  # the members that we add
 LEAVING: Final = USERS[12:]  # the members that we remove
 KINDS: Final[Mapping[type, Kind]] = {CreateGroup: "create", UpdateGroup: "update", DeleteGroup: "delete"}
 
 Violation = tuple[str, str]
-
-
-@define
-class Person:
-    """Edits groups while the client works."""
-
-    server: Adversary
-    rng: random.Random
-    shared: Sequence[str] = ()
-    """Groups to which the person adds members."""
-    prey: Sequence[str] = ()
-    """Groups in which the person changes anything."""
-    touched: set[str] = field(init=False, factory=set[str])
-    _own: list[str] = field(init=False, factory=list[str])
-    _count: int = field(init=False, default=0)
-
-    def __call__(self) -> None:
-        """Make one edit."""
-        edits = [self._edit_own, *[self._join] * 3 * bool(self.shared), *[self._meddle] * bool(self.prey)]
-        self.rng.choice(edits)()
-
-    def _write(self, method: str, group_id: str, **fields: Any) -> Group | None:  # noqa: ANN401 - any field
-        now = self.server.clock.now()
-        return self.server.store.execute(method, group_id, fields, by="person", arrived=now)[1]
-
-    def _edit_own(self) -> None:
-        """Create, rename or delete a group that is nobody else's business."""
-        self._count += 1
-        if not self._own or self.rng.random() < 0.4:
-            self._own.append(str((self._write("POST", "", name=f"Human {self._count}") or {})["id"]))
-        elif self.rng.random() < 0.5:
-            self._write("PATCH", self.rng.choice(self._own), name=f"Human {self._count}")
-        else:
-            self._write("DELETE", self._own.pop(self.rng.randrange(len(self._own))))
-
-    def _join(self) -> None:
-        group = self.server.store.groups[self.rng.choice(self.shared)]
-        self._write("PATCH", group["id"], users=[*group["users"], self.rng.choice(PEOPLES)])
-
-    def _meddle(self) -> None:
-        """Change, rename or delete a group that a plan may be about."""
-        group = self.server.store.groups.get(self.rng.choice(self.prey))
-        if group is None:
-            return
-        self._count += 1
-        new = f"Renamed {self._count}"
-        self.touched |= {group["id"], spelling(group["name"]), new}
-        change = self.rng.choice(("users", "name", "icon", "delete"))
-        if change == "delete":
-            self._write("DELETE", group["id"])
-            return
-        fields = {"users": self.rng.sample(USERS, 2), "name": new, "icon": "person"}
-        self._write("PATCH", group["id"], **{change: fields[change]})
 
 
 @define
@@ -301,7 +248,19 @@ class Run:
         record = self.begin()
         record.expected = len(names)
         client = self.client()
-        await self.recorded(record, asyncio.gather(*(self._create(client, name, record) for name in names)))
+        calls = [self.rng.choice((self._create, self._ensure))(client, name, record) for name in names]
+        await self.recorded(record, asyncio.gather(*calls))
+
+    async def _ensure(self, client: SecodaClient, name: str, record: Record) -> None:
+        """Ensure a group, and once more right afterwards: lists may not show it yet."""
+        users = self.rng.sample(USERS, self.rng.randint(0, 3))
+        groups = self._options(client).groups
+        status, result = await self._end_of(groups.ensure(name=name, users=users), record)
+        group_id = cast("Any", result).id if status == "applied" else ""
+        fields = {"name": name, "users": users}
+        record.endings.append(_single("create", status, result, name=name, group_id=group_id, fields=fields))
+        if status == "applied":
+            await self.outcome_of(client.groups.ensure(name=name, users=users))
 
     async def _calls(self) -> None:
         """Change and delete groups by single calls, and create some without `on_unknown`."""

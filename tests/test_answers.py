@@ -91,6 +91,13 @@ class TestReads:
         assert (caught.value.location, caught.value.item_id, caught.value.status) == ("id", "other", 200)
         assert server.requests == ["GET auth/group/g"]
 
+    @pytest.mark.requirement("RT-14")
+    @pytest.mark.parametrize("cut", [b"", b'{"id": "g", "na'])
+    async def test_a_read_whose_answer_ends_early_is_sent_again(self, server: Raw, cut: bytes) -> None:
+        server.answers["GET"] = lambda _: http(200, cut) if len(server.requests) == 1 else http(200, ME)
+        assert (await server.secoda.groups.get("g")).name == "G"
+        assert server.requests == ["GET auth/group/g"] * 2
+
     @pytest.mark.requirement("RT-13", "SL-6")
     async def test_an_id_in_other_letters_is_the_same(self, server: Raw) -> None:
         server.answers["GET"] = http(200, ME | {"id": "G"})
@@ -247,7 +254,7 @@ NO_ABSENCE = [
 
 class TestDeletes:
     @pytest.mark.requirement("RT-13")
-    @pytest.mark.parametrize("answer", DELETED)
+    @pytest.mark.parametrize("answer", DELETED, ids=range(len(DELETED)))
     async def test_an_empty_200_or_204_is_a_success(self, server: Raw, answer: bytes) -> None:
         server.answers["DELETE"] = answer
         assert await server.secoda.groups.delete("g") is True
@@ -255,7 +262,7 @@ class TestDeletes:
         assert server.requests == ["DELETE auth/group/g"] * 2
 
     @pytest.mark.requirement("RT-13")
-    @pytest.mark.parametrize("answer", NOT_DELETED)
+    @pytest.mark.parametrize("answer", NOT_DELETED, ids=range(len(NOT_DELETED)))
     async def test_another_success_is_an_error(self, server: Raw, answer: bytes) -> None:
         server.answers["DELETE"] = answer
         with pytest.raises(ResponseError, match="it may not be deleted"):
@@ -264,7 +271,7 @@ class TestDeletes:
         assert (outcome.status, len(server.requests)) == ("unknown", 2)
 
     @pytest.mark.requirement("RT-13", "RT-12")
-    @pytest.mark.parametrize("answer", UNCLEAR)
+    @pytest.mark.parametrize("answer", UNCLEAR, ids=range(len(UNCLEAR)))
     async def test_an_interim_answer_is_none(self, server: Raw, answer: bytes) -> None:
         server.answers["DELETE"] = answer
         with pytest.raises(OutcomeUnknownError):
@@ -272,7 +279,7 @@ class TestDeletes:
         assert (await server.outcome(DeleteGroup("g", missing_ok=True))).status == "unknown"
 
     @pytest.mark.requirement("RT-13")
-    @pytest.mark.parametrize("answer", NO_ABSENCE)
+    @pytest.mark.parametrize("answer", NO_ABSENCE, ids=range(len(NO_ABSENCE)))
     async def test_a_404_of_something_else_is_no_absence(self, server: Raw, answer: bytes) -> None:
         server.answers["DELETE"] = answer
         with pytest.raises(NotFoundError) as caught:
@@ -291,7 +298,7 @@ class TestDeletes:
         assert not caught.value.is_missing_route
 
     @pytest.mark.requirement("RT-13", "RT-12")
-    @pytest.mark.parametrize("answer", NO_ABSENCE)
+    @pytest.mark.parametrize("answer", NO_ABSENCE, ids=range(len(NO_ABSENCE)))
     async def test_a_404_of_something_else_after_a_lost_answer_is_unknown(self, server: Raw, answer: bytes) -> None:
         server.answers["DELETE"] = lambda _: b"" if len(server.requests) == 1 else answer
         with pytest.raises(SecodaError) as caught:

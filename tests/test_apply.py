@@ -21,6 +21,7 @@ from secoda_async import (
     DesiredGroup,
     DesiredState,
     InvalidArgumentError,
+    NotFoundError,
     PaginationError,
     Plan,
     Progress,
@@ -381,6 +382,16 @@ class TestDrift:
         assert [outcome.status for outcome in report.outcomes] == ["applied", "failed", "not_attempted"]
         assert "'a' is not there any more" in str(report.outcomes[1].error)
 
+    @pytest.mark.requirement("RT-13")
+    async def test_a_404_of_a_gateway_is_not_the_absence_of_a_group(
+        self, emulator: Emulator, secoda: SecodaClient, plan: Plan
+    ) -> None:
+        for group in ("a", "c"):
+            emulator.faults.add(status=404, body="<html>nginx</html>", method="GET", path=f"/auth/group/{group}")
+        report = await secoda.apply(plan)
+        assert [outcome.status for outcome in report.outcomes] == ["applied", "failed", "not_attempted"]
+        assert isinstance(report.outcomes[1].error, NotFoundError)
+
     @pytest.mark.parametrize(
         "fields", [{"description": "theirs"}, {"description": "changed", "users": ["u-ana", "u-eve"]}]
     )
@@ -518,6 +529,28 @@ class TestSecondTry:
         assert "was sent twice, searched for after each, and not found" in str(report.outcomes[0].error)
         assert "look for it before you repeat it" not in str(report.outcomes[0].error)
 
+    @pytest.mark.requirement("BS-5", "RT-10")
+    @pytest.mark.parametrize(("icon", "status"), [("i", "applied"), ("theirs", "unknown")])
+    async def test_a_group_that_appears_before_the_second_create_prevents_it(
+        self, emulator: Emulator, secoda: SecodaClient, icon: str, status: str
+    ) -> None:
+        plan = await secoda.plan(state(DesiredGroup(name="d", icon="i")))
+        emulator.faults.add(status=502, method="POST")
+        searches = 6 * 2 * 2  # reads of two pages, each twice
+        reads = 0
+
+        def another_program_creates_it(_: object) -> bool:
+            nonlocal reads
+            reads += emulator.count("POST")
+            if reads == searches + 1:
+                emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": "d", "icon": icon}
+            return False
+
+        emulator.faults.add(status=500, method="GET", match=another_program_creates_it)
+        report = await secoda.apply(plan)
+        assert report.counts == {status: 1}
+        assert (emulator.count("POST"), reads > searches) == (1, True)
+
     async def test_stopped_before_it_the_first_outcome_stands(self, emulator: Emulator, secoda: SecodaClient) -> None:
         plan, stop = await planned(secoda), asyncio.Event()
         emulator.faults.add(status=502, method="PATCH", times=5)
@@ -636,9 +669,9 @@ class TestStopping:
         }
         emulator.faults.add(**faults[fault], method="PATCH", times=None, match=sets(stop))
         report = await secoda.apply(plan, stop=stop)
-        assert emulator.count("PATCH") == 3
+        assert emulator.count("PATCH") == 1  # the others were about to be sent
         assert clock.now() <= 30  # the timeout of one attempt
-        assert report.counts == ({"not_attempted": 3} if fault == "429" else {"unknown": 3})
+        assert report.counts == ({"not_attempted": 3} if fault == "429" else {"unknown": 1, "not_attempted": 2})
         assert (report.ok, report.verified) == (False, False)
 
     @pytest.mark.requirement("BS-7")

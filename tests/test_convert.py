@@ -328,7 +328,7 @@ class TestEnvelope:
 
     @pytest.mark.requirement("PG-6")
     def test_a_next_link_is_read_in_both_places(self) -> None:
-        payload = {"results": [], "links": {"next": "?page=2"}, "next": "?page=3"}
+        payload: dict[str, Any] = {"results": [], "links": {"next": "?page=2"}, "next": "?page=3"}
         assert convert.structure(payload, Envelope).next_links == ["?page=2", "?page=3"]
 
     def test_the_references_example_is_read(self) -> None:

@@ -1,7 +1,7 @@
 """A write that may have been executed is `unknown`, however the operation ends; an unsent one never is."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable
 from contextlib import aclosing
 from math import inf
 from typing import Any
@@ -58,7 +58,12 @@ def is_done(emulator: Emulator) -> bool:
 class Bulk:
     """A bulk in a task of its own, with every outcome."""
 
-    def __init__(self, secoda: SecodaClient, operations: list[Operation], **options: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        secoda: SecodaClient,
+        operations: Iterable[Operation] | AsyncIterable[Operation],
+        **options: Any,  # noqa: ANN401
+    ) -> None:
         self.run = secoda.bulk(operations, **options)
         self.seen: list[Outcome] = []
         self.task = asyncio.create_task(self.iterate())
@@ -85,31 +90,37 @@ class TestBulk:
     ) -> None:
         emulator.visible_after = 1000
         events: list[AttemptEvent] = []
-        secoda = connect(on_event=lambda event: events.append(event) if isinstance(event, AttemptEvent) else None)
+        secoda = connect(
+            on_event=lambda event: events.append(event) if isinstance(event, AttemptEvent) else None,
+            retry=RetryPolicy(initial=1000, maximum=1000),  # the backoff outlasts the test
+        )
         stop = asyncio.Event()
         emulator.faults.add(**lost, match=is_subject, times=None)
         emulator.faults.add(
             status=401 if reason == "401" else 400,
             body={"detail": "No."},
             path="group-1",
-            delay=0.01,  # after the answer to the write under test: its backoff takes longer
             times=None,
         )
-        operations = [WRITES[method]] if reason in ("stop", "close") else [WRITES[method], OTHER]
-        bulk = Bulk(secoda, operations, stop=stop, fail_fast=reason == "fail_fast")
-        if len(operations) == 1:
+
+        async def operations() -> AsyncGenerator[Operation, None]:
+            yield WRITES[method]
             await until(lambda: any(event.method == method for event in events))
             await settled()
             if reason == "stop":
                 stop.set()
-            else:
+            elif reason == "close":
                 await secoda.close()
+            else:
+                yield OTHER
+
+        bulk = Bulk(secoda, operations(), stop=stop, fail_fast=reason == "fail_fast")
         await bulk.task
         first = bulk.outcomes[0]
         assert first.status == "unknown"
         assert isinstance(first.error, SecodaError)
         assert sum(is_subject(record) for record in emulator.requests) == 1
-        assert [outcome.status for outcome in bulk.outcomes[1:]] == ["failed"] * (len(operations) - 1)
+        assert [outcome.status for outcome in bulk.outcomes[1:]] == ["failed"] * (reason in ("401", "fail_fast"))
 
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("ending", ["cancel", "cancel twice", "anyio cancel", "anyio timeout", "close"])

@@ -13,6 +13,7 @@ from secoda_async import (
     DesiredState,
     Group,
     NotFoundError,
+    OutcomeUnknownError,
     RetryPolicy,
     SecodaClient,
 )
@@ -216,6 +217,16 @@ class TestLaggingReplica:
         with pytest.raises(NotFoundError):
             await secoda.groups.add_users("missing", ["user-1"])
 
+    @pytest.mark.requirement("BS-8")
+    async def test_a_deleted_group_that_is_still_readable_is_not_made_again(
+        self, emulator: Emulator, secoda: SecodaClient, group_id: str
+    ) -> None:
+        emulator.reads_lag = 8.0
+        await secoda.groups.delete(group_id)
+        with pytest.raises(NotFoundError):
+            await secoda.groups.add_users(group_id, ["user-1"])
+        assert group_id not in emulator.groups
+
 
 def desired(*names: str, icon: str = "x") -> DesiredState:
     return DesiredState.from_groups([DesiredGroup(name=name, icon=icon) for name in names])
@@ -279,6 +290,57 @@ class TestLists:
         assert report.counts.keys() <= {"applied", "unchanged"}
         assert [len(named(emulator, name)) for name in names] == [1] * 50
         assert emulator.count("POST") == 50
+
+    @pytest.mark.requirement("BS-9", "RT-10")
+    @pytest.mark.parametrize("lag", [0.0, 3.0, 8.0, 20.0])
+    async def test_an_apply_cut_off_during_a_create_and_run_again_makes_one_group(
+        self, emulator: Emulator, secoda: SecodaClient, lag: float
+    ) -> None:
+        emulator.lists_lag = lag
+        stalled = emulator.faults.add(stall="after", method="POST")
+        task = asyncio.create_task(secoda.apply(await secoda.plan(desired("A"))))
+        await until(lambda: stalled.used and named(emulator, "A"))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        report = await secoda.apply(await secoda.plan(desired("A")))
+        assert report.counts.keys() <= {"unchanged"}
+        assert len(named(emulator, "A")) == emulator.count("POST") == 1
+
+    @pytest.mark.requirement("BS-9", "RT-10")
+    async def test_an_apply_after_an_unclear_create_makes_one_group(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        emulator.lists_lag = 20.0
+        emulator.faults.add(drop="after", method="POST")
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.create(name=" a", icon="x")
+        plan = await secoda.plan(desired("a", "B"))
+        report = await secoda.apply(plan)
+        changes = zip(report.outcomes, (change.name for change in plan.changes), strict=True)
+        assert {name: outcome.status for outcome, name in changes} == {"a": "unchanged", "B": "applied"}
+        assert len(named(emulator, "a")) == 1
+        assert clock.now() < 60
+
+    @pytest.mark.requirement("BS-9", "BS-7")
+    async def test_a_stop_ends_the_wait_for_an_unclear_create(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        stop = asyncio.Event()
+        emulator.faults.add(drop="before", method="POST")
+        plan = await secoda.plan(desired("A"))
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.create(name="A", icon="x")
+        report = await secoda.apply(plan, stop=stop, on_progress=None)
+        assert report.counts == {"applied": 1}
+        emulator.faults.add(drop="before", method="POST")
+        plan = await secoda.plan(desired("B"))
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.create(name="B", icon="x")
+        began = clock.now()
+        clock.call_later(10, stop.set)
+        report = await secoda.apply(plan, stop=stop)
+        assert report.counts == {"not_attempted": 1}
+        assert clock.now() - began == pytest.approx(10)
 
     @pytest.mark.requirement("BS-9")
     async def test_own_updates_and_deletes_are_planned_as_made(self, emulator: Emulator, secoda: SecodaClient) -> None:

@@ -21,7 +21,7 @@ from secoda_async import (
     Plan,
     User,
 )
-from secoda_async.models import GroupFields
+from secoda_async.models import GroupFields, normal
 from secoda_async.reconcile.planner import Rules, make_plan
 
 ANA, BEN, EVE = (User(id=f"u-{name}", email=f"{name}@example.com") for name in ("ana", "ben", "eve"))
@@ -422,3 +422,33 @@ def test_what_is_there_needs_no_plan(groups: list[Group]) -> None:
 def test_json_loses_nothing(desired: list[DesiredGroup], groups: list[Group]) -> None:
     plan = plan_of(desired, groups, prune=True)
     assert Plan.from_document(json.loads(plan.to_json()), "plan.json") == plan
+
+
+class TestSimilarNames:
+    @pytest.mark.requirement("BS-13")
+    @pytest.mark.parametrize(
+        "name", ["data stewards", "Data  Stewards", "Data\u00a0Stewards", "Data\u200b Stewards", "\uff24ata Stewards"]
+    )
+    @pytest.mark.parametrize("prune", [False, True])
+    def test_a_create_that_looks_like_a_present_group_is_a_breach(self, name: str, prune: bool) -> None:  # noqa: FBT001
+        plan = plan_of([wanted(name)], [group("Data Stewards", users=("u-ana", "u-ben"))], prune=prune)
+        (breach,) = (breach for breach in plan.breaches if breach.kind == "similar")
+        assert breach.names == (normal(name), "Data Stewards")
+        assert 'previously: ["Data Stewards"]' in breach.message
+
+    @pytest.mark.requirement("BS-13")
+    def test_desired_groups_that_look_alike_are_a_breach(self) -> None:
+        plan = plan_of([wanted("analysts"), wanted("Analysts"), wanted("Ops")], [])
+        assert [(breach.kind, breach.names) for breach in plan.breaches] == [("similar", ("Analysts", "analysts"))]
+
+    @pytest.mark.requirement("BS-13")
+    def test_groups_that_look_alike_and_exist_are_no_breach(self) -> None:
+        present = [group("analysts"), group("Analysts")]
+        assert plan_of([wanted("analysts"), wanted("Analysts", icon="x")], present).breaches == ()
+
+    @pytest.mark.requirement("BS-13")
+    def test_the_advice_shows_invisible_characters_as_codes(self) -> None:
+        plan = plan_of([wanted("Ops")], [group("Ops\u200b")])
+        assert 'previously: ["Ops\\u200b"]' in plan.breaches[0].message
+        renamed = plan_of([wanted("Ops", previously=("Ops\u200b",))], [group("Ops\u200b")])
+        assert (only(renamed).kind, renamed.breaches) == ("update", ())

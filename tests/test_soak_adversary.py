@@ -17,7 +17,7 @@ from soak_adversary import Run, main, soak
 @pytest.mark.requirement("RT-10", "RT-12", "RT-13", "BS-8", "PG-6")
 async def test_invariants_hold_against_a_hostile_server() -> None:
     lines = list[str]()
-    assert await soak(1, range(20), lines.append) == 0, "\n".join(lines)
+    assert await soak(2, range(20), lines.append) == 0, "\n".join(lines)
 
 
 def test_the_command_prints_one_line_when_nothing_is_wrong(

@@ -19,7 +19,7 @@ from typing import Final
 from attrs import define, frozen
 
 from secoda_async._engine.journey import Call, Journey
-from secoda_async._engine.ledger import Ledger
+from secoda_async._engine.ledger import SETTLE_TIME, Ledger
 from secoda_async._engine.operation import NotSentError, OperationCancelledError
 from secoda_async._engine.pages import Lister
 from secoda_async._engine.pipeline import Pipeline
@@ -41,9 +41,6 @@ KnownIds = Callable[[], Awaitable[Collection[str] | None]]
 
 _SEARCHES: Final = (0.0, 1.0, 3.0, 7.0, 15.0)
 """Seconds after an unclear answer at which the groups are read, besides the end of the settle time."""
-
-_SHORTEST_SETTLE_TIME: Final = 30.0
-"""Seconds for which a server or gateway may go on with a request whose client has lost the answer, at least."""
 
 
 class _AlreadyCreatedError(NotSentError):
@@ -147,17 +144,25 @@ class GroupCreator:
     async def _send(self, call: Call, read: Callable[[Reply], Group], name: str) -> Group:
         try:
             return await self.pipeline.send(call, read)
-        except (OutcomeUnknownError, asyncio.CancelledError):
+        except OutcomeUnknownError:
             self._ledger.note_unclear(name)
             raise
+        except asyncio.CancelledError:
+            self._note_cancelled(call, name)
+            raise
+
+    def _note_cancelled(self, call: Call, name: str) -> None:
+        """Remember a cancelled create as unclear, unless it was certainly not sent."""
+        if call.operation is None or call.operation.may_have_written:
+            self._ledger.note_unclear(name)
 
     async def _create(self, create: _Create) -> Group:
         try:
             return await self.pipeline.send(create.call, create.read)
         except OutcomeUnknownError as error:
             unknown = error
-        except asyncio.CancelledError:  # it may have been sent
-            self._ledger.note_unclear(create.name)
+        except asyncio.CancelledError:
+            self._note_cancelled(create.call, create.name)
             raise
         try:
             return await self._recover(create, unknown)
@@ -278,7 +283,7 @@ def _unknown(create: _Create, unknown: OutcomeUnknownError, note: str) -> Outcom
 
 def _pauses(timeout: float) -> Iterator[float]:
     """Yield the pauses before the searches, up to the end of the settle time."""
-    end = max(timeout, _SHORTEST_SETTLE_TIME)
+    end = max(timeout, SETTLE_TIME)
     moments = [*(moment for moment in _SEARCHES if moment < end), end]
     yield moments[0]
     yield from (after - before for before, after in pairwise(moments))

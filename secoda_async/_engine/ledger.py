@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from math import inf
 from typing import Final
 
 from attrs import frozen
@@ -18,6 +19,9 @@ from secoda_async.models import Group
 
 OWN_WRITES_KNOWN: Final = 60.0
 """Seconds for which a write of this client outranks a list that does not show it."""
+
+SETTLE_TIME: Final = 30.0
+"""Seconds for which a server or gateway may go on with a request whose client has lost the answer, or its lists lag."""
 
 _REPLACED_KNOWN: Final = 60
 """Earlier memberships of a group that are remembered: two for each write that the limit allows in a minute."""
@@ -92,6 +96,13 @@ class Ledger:
         """Remember that a create of this name ended with an unknown outcome."""
         with self._lock:
             self._unclear[name] = self._clock.now() + OWN_WRITES_KNOWN
+
+    def settles_in(self, name: str) -> float:
+        """Return the seconds until a list shows whether an unclear create has made a group of this name."""
+        with self._lock:
+            self._discard_old()
+            noted = self._unclear.get(name, -inf) - OWN_WRITES_KNOWN
+            return max(0.0, noted + SETTLE_TIME - self._clock.now())
 
     def has_created(self, group_id: str) -> bool:
         """Return whether this client created the group by a call that had a clear outcome."""

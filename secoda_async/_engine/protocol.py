@@ -146,13 +146,13 @@ def failure(request: Request, reply: Reply, now: datetime) -> SecodaError:
     error.status = reply.status
     error.headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in reply.raw_headers}
     error.body = shown(reply.body)
+    fields = cast("dict[str, object]", payload) if type(payload) is dict else {}
     error.request_id = next((error.headers[name] for name in _REQUEST_IDS if name in error.headers), None)
     error.retry_after = retry_after(reply, now)
     if isinstance(error, NotFoundError):
-        is_ours = type(payload) is dict and isinstance(cast("dict[str, object]", payload).get("detail"), str)
-        error.is_missing_route = not is_ours
-    if isinstance(error, BadRequestError) and type(payload) is dict:
-        error.fields = _fields(cast("dict[str, object]", payload))
+        error.is_missing_route = not isinstance(fields.get("detail"), str)
+    if isinstance(error, BadRequestError):
+        error.fields = _fields(fields)
     return error
 
 

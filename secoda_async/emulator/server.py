@@ -318,7 +318,8 @@ class Emulator(Switches):
             return _hang_up(request, fault.raw)
         record.status = answer.status
         skew = self.date_skew
-        date = () if skew is None else (("Date", self._calendar.date_header(skew)),)
+        header = self._calendar.date_header(skew) if skew else self._calendar.date_header()
+        date = () if skew is None else (("Date", header),)
         dated = Answer(answer.status, answer.body, date).with_headers(*answer.headers)
         if fault.cut is not None:
             head, body = dated.as_bytes()

@@ -252,11 +252,17 @@ class Applier:
             return self._as_it_is(index, self._made[index])
         if index in self._drift:
             raise _stale(change, self._drift[index])
+        if change.id is None and (pause := self.groups(Scope()).settles_in(change.name)) > 0:
+            await shared.run_unless_cancelled(sleep(self.clock, pause))  # then the check before the write is certain
         scope = Scope(operation=shared, precondition=partial(self._check, index, shared), known_ids=self._first_ids)
         try:
             return "applied", await self._write(change, self.groups(scope))
         except _KeptBackError as kept_back:
             found = kept_back.found
+        except NotFoundError as error:
+            if change.kind != "delete" or not is_absence(error):
+                raise
+            return "unchanged", None
         if isinstance(found, SecodaError):
             raise found
         return self._as_it_is(index, found)
@@ -277,6 +283,8 @@ class Applier:
             else:
                 found = await self._read(change.id, scope)
                 stands = standing(change, found)
+                if change.kind == "delete" and found is None:
+                    stands = ""  # a replica that lags may not show it yet: the answer to the DELETE tells
             if stands:
                 raise _stale(change, stands)
             if stands is not None and index not in self._announced:
@@ -304,7 +312,7 @@ class Applier:
     async def _write(self, change: Change, groups: Groups) -> Group | None:
         after = change.after
         if change.kind == "delete":
-            await groups.delete(change.id or "", missing_ok=True)
+            await groups.delete(change.id or "")
             return None
         if change.kind == "update":
             return await groups.update(

@@ -70,7 +70,7 @@ class Conflict:
 class Breach:
     """A reason why a plan is not carried out unless somebody approves it."""
 
-    kind: Literal["deletes", "removals", "rename", "empty"]
+    kind: Literal["deletes", "removals", "rename", "empty", "similar"]
     """Which of the limits it is."""
     message: str = field(converter=printable)
     """The numbers, and the option that says otherwise: one line that is safe to show."""

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from attrs import define, field, frozen
 
 from secoda_async.errors import AmbiguousNameError, DesiredStateError, InvalidArgumentError
-from secoda_async.models import UNSET, Group, GroupFields, User
+from secoda_async.models import UNSET, Group, GroupFields, User, loosely
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.entry import DesiredGroup, normal
 from secoda_async.reconcile.escape import printable
@@ -295,6 +295,7 @@ def _breaches(
         yield Breach(kind="removals", message=message, names=_names(losers))
     yield from _renames(creates, deletes)
     yield from _former_names(desired, deletes)
+    yield from _similar_names(creates, desired, groups)
 
 
 def _renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterable[Breach]:
@@ -329,6 +330,31 @@ def _former_names(desired: DesiredState, deletes: Sequence[Change]) -> Iterable[
                 f"{new!r} already. Merge the two, or take {delete.name!r} out of `previously`"
             )
             yield Breach(kind="rename", message=message, names=(delete.name, new))
+
+
+def _similar_names(creates: Sequence[Change], desired: DesiredState, groups: Sequence[Group]) -> Iterable[Breach]:
+    """Creates whose names look like another group's: people, and some servers, take the two for one."""
+    present: dict[str, list[Group]] = defaultdict(list)
+    wanted: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        present[loosely(group.name)].append(group)
+    for other in desired.groups:
+        wanted[loosely(other.name)].append(other.name)
+    for create in creates:
+        form = loosely(create.name)
+        for group in present.get(form, ()):
+            if normal(group.name) == create.name:
+                continue  # the plan gives it another name
+            former = json.dumps(group.name, ensure_ascii=not group.name.isprintable())
+            message = (
+                f"{create.name!r} would be created, and {group.name!r} ({group.id}) looks alike: to rename that group, "
+                f"add `previously: [{former}]`"
+            )
+            yield Breach(kind="similar", message=message, names=(create.name, group.name))
+        for name in wanted[form]:
+            if name > create.name:
+                message = f"the desired groups {create.name!r} and {name!r} look alike: remove one"
+                yield Breach(kind="similar", message=message, names=(create.name, name))
 
 
 def _names(changes: Iterable[Change]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """YAML with its line numbers: the only module that knows PyYAML."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, cast
 
 from attrs import frozen
 
@@ -112,8 +112,8 @@ def dump(document: object) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     Dumper.add_representer(str, quoted)
-    text: str = yaml.dump(document, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=120)
-    return text
+    dump = cast("Callable[..., str]", yaml.dump)  # pyright: ignore[reportUnknownMemberType] - one of its types is unknown
+    return dump(document, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=120)
 
 
 _BREAKS: Final = frozenset("\x85\u2028\u2029\ufeff\r")
