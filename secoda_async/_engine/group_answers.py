@@ -8,7 +8,8 @@ from secoda_async._engine import convert, protocol
 from secoda_async._engine.journey import Call
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, request_to
-from secoda_async.errors import NotFoundError, ResponseError
+from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async.errors import NotFoundError, OutcomeUnknownError, ResponseError, SecodaError
 from secoda_async.models import Group, GroupFields, User
 
 COLLECTION: Final = "auth/group"
@@ -56,6 +57,7 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
 
     Raises:
         ResponseError: When another one is missing.
+        OutcomeUnknownError: When they could not be looked up: the write was executed, and its effect is not known.
     """
     hidden = fields.hidden_users(group)
     for user_id in hidden[:_MOST_HIDDEN]:
@@ -67,6 +69,8 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
             )
         except NotFoundError:
             break
+        except SecodaError as error:
+            raise _unconfirmed(call, group, user_id, error) from error
         if not user.pending:
             break
     else:
@@ -76,3 +80,18 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
     error.location, error.item_id = "users", group.id
     error.method, error.path = call.request.method, call.request.path
     raise error
+
+
+def _unconfirmed(call: Call, group: Group, user_id: str, cause: SecodaError) -> OutcomeUnknownError:
+    """Return the error for a write whose answer lacks a member who could not be looked up."""
+    note = f"its answer lacks the member {user_id!r}, whose invitation may be pending; read the group {group.id}"
+    error = outcome_unknown(call.request, cause, note)
+    error.method, error.path, error.attempts, error.waited = (
+        call.request.method,
+        call.request.path,
+        cause.attempts,
+        cause.waited,
+    )
+    if call.request.method == "POST":
+        error.candidates = (group.id,)
+    return error
