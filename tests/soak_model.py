@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from attrs import define, field, frozen
 from soak_faults import GRACE, LONGEST_LAG
-from soak_scenarios import LISTS, TEXTS, USERS, Job, Value, collapsed
+from soak_scenarios import TEXTS, USERS, Job, Value, collapsed
 
 from secoda_async import (
     APIError,
@@ -32,7 +32,6 @@ WRITES: Final[Mapping[str, str]] = {
     "delete": "DELETE",
 }
 """The operations that write, and their methods."""
-NOT_RECEIVED: Final = 408
 
 Parts = Mapping[str, Value]
 Values = Mapping[str, frozenset[Value]]
@@ -231,16 +230,10 @@ def unjustified(job: Job, error: BaseException) -> str | None:
 
 def mislabeled(job: Job, outcome: Outcome) -> list[Finding]:
     """Return a finding when the status of an outcome in a bulk contradicts its error."""
-    if outcome.error is None:
-        allowed = ("applied", "not_attempted", "unknown")
-    else:
+    allowed: tuple[str, ...] = ("applied", "not_attempted", "unknown")
+    if outcome.error is not None:
         allowed = ("unknown",) if is_unknown(job, outcome.error) else ("failed",)
     if outcome.status in allowed:
         return []
     text = f"{outcome.operation} in a bulk is {outcome.status}, not {allowed[0]}: {outcome.error!r}"
     return [Finding("false outcome", text)]
-
-
-def may_lag(job: Job) -> bool:
-    """Return whether the result of an operation comes from a replica."""
-    return job.kind in ("get", "add_users", "remove_users") or job.kind in LISTS

@@ -49,8 +49,8 @@ class Report:
         lines = [
             f"seed {self.seed}: {self.operations} operations in {self.seconds} s for {self.emulated_seconds} s",
             f"  requests {requests}, faults {self.faulted} ({share:.1%}), retries {self.retries}",
-            f"  creates without a clear answer {searches['all']}, "
-            f"reconciled {searches['done']}, unknown {searches['unknown']}, groups at the end {self.groups}",
+            f"  unclear creates {searches['all']}, reconciled {searches['done']}, unknown {searches['unknown']}",
+            f"  groups at the end {self.groups}",
             f"  duplicates {self.duplicates}, lost {self.lost}, false outcomes {self.false_outcomes}",
             f"  memory {' -> '.join(memory)}",
             f"  {'operations':<26}" + "".join(f"{end:>14}" for end in get_args(End)),

@@ -92,7 +92,10 @@ def scenario(seed: int, number: int) -> Scenario:
         steps = _bulk_steps(rng, number)
         stop_after = rng.uniform(1, 90) if rng.random() < 0.3 else None
         leave_after = rng.randint(1, 4) if rng.random() < 0.2 else None
-        return Scenario(number, steps, True, stop_after, leave_after, fail_fast=rng.random() < 0.2)
+        fail_fast = rng.random() < 0.2
+        return Scenario(
+            number, steps, is_bulk=True, stop_after=stop_after, leave_after=leave_after, fail_fast=fail_fast
+        )
     return Scenario(number, _reads(rng) if share < 0.2 else _group_steps(rng, number))
 
 
@@ -109,8 +112,7 @@ def _group_steps(rng: random.Random, number: int) -> tuple[tuple[Job, ...], ...]
     steps: list[tuple[Job, ...]] = [(create,)]
     if rng.random() < 0.3:
         steps.append((Job(kind="ensure"),))
-    for _ in range(rng.randint(1, 7)):
-        steps.append(_step(rng, number))
+    steps += [_step(rng, number) for _ in range(rng.randint(1, 7))]
     if rng.random() < 0.9:
         delete = Job(kind="delete")
         steps.append((_hasty(rng, delete, 40) if rng.random() < 0.05 else delete,))

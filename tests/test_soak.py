@@ -46,7 +46,7 @@ IDLE = LimitState(free=PERMITS, next_free=0.0, queued=0, in_flight=0, paused=0.0
 METHODS = ("GET", "POST", "PATCH", "DELETE")
 
 
-def request_of(method: str, path: str, *, number: int = 0, **fields: Any) -> RecordedRequest:
+def request_of(method: str, path: str, *, number: int = 0, **fields: object) -> RecordedRequest:
     path = f"/api/v1/auth/{path}"
     body = json.dumps(fields).encode() if fields else b""
     return RecordedRequest(
@@ -59,7 +59,9 @@ def kinds(findings: list[Finding]) -> list[str]:
     return [finding.kind for finding in findings]
 
 
-@pytest.mark.requirement("RT-1", "RT-3", "RL-1", "RL-2", "SL-3", "BS-5", "BS-6", "RT-10", "RT-12", "RT-13", "RT-14", "BS-8", "BS-9", "PG-7")
+@pytest.mark.requirement(
+    "RT-1", "RT-3", "RL-1", "RL-2", "SL-3", "BS-5", "BS-6", "RT-10", "RT-12", "RT-13", "RT-14", "BS-8", "BS-9", "PG-7"
+)
 async def test_nothing_is_lost_nothing_is_twice_nothing_is_left() -> None:
     report = await Soak(seed=1, operations=300).run()
     assert report.findings == []
@@ -486,7 +488,7 @@ class TestAnswers:
         await soak._run_bulk(stopped, [Invocation(job) for job in jobs])
         assert soak.findings == []
         assert soak.counters.ends["create", "not_attempted"] == 2
-        monkeypatch.setattr(soak, "_take", lambda *_, **__: None)
+        monkeypatch.setattr(Soak, "_take", lambda *_, **__: None)
         await soak._run_bulk(stopped, [Invocation(job) for job in jobs])
         assert kinds(soak.findings) == ["wrong"]
         await soak.secoda.close()

@@ -69,8 +69,8 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
             )
         except NotFoundError:
             break
-        except SecodaError as error:
-            raise _unconfirmed(call, group, user_id, error) from error
+        except SecodaError as cause:
+            raise _unconfirmed(call, group, user_id, cause) from cause
         if not user.pending:
             break
     else:
