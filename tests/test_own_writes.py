@@ -193,7 +193,18 @@ class TestLaggingReplica:
         emulator.reads_lag = 8.0
         await secoda.groups.update(group_id, users=["user-0", "user-5"])
         await secoda.groups.add_users(group_id, ["user-6"])
-        assert members() >= {"user-0", "user-5", "user-6"}
+        assert members() == {"user-0", "user-5", "user-6"}
+
+    @pytest.mark.requirement("BS-8")
+    async def test_members_whom_an_update_removed_do_not_come_back(
+        self, emulator: Emulator, secoda: SecodaClient, group_id: str, members: Callable[[], set[str]]
+    ) -> None:
+        emulator.reads_lag = 20.0
+        await secoda.groups.update(group_id, users=["user-5"])
+        await secoda.groups.add_users(group_id, ["user-6"])
+        await secoda.groups.update(group_id, icon="x")
+        await secoda.groups.remove_users(group_id, ["user-6"])
+        assert members() == {"user-5"}
 
     @pytest.mark.requirement("BS-8")
     async def test_a_member_whom_another_program_adds_stays(
