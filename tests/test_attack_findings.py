@@ -233,9 +233,9 @@ class TestArguments:
         "wrong", [{"concurrency": "4"}, {"concurrency": 1.5}, {"concurrency": None}, {"stop": 5}, {"operations": 5}]
     )
     async def test_a_bulk_checks_them(self, secoda: SecodaClient, wrong: Json) -> None:
+        arguments: Json = {"operations": [CreateGroup(name="A")]} | wrong
         with pytest.raises(InvalidArgumentError):
-            async for _ in secoda.bulk(**{"operations": [CreateGroup(name="A")]} | wrong):
-                pass
+            secoda.bulk(**arguments)
 
     @pytest.mark.requirement("SEC-3")
     @pytest.mark.parametrize("wrong", [{"concurrency": "4"}, {"concurrency": None}, {"max_pages": None}])

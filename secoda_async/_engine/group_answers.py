@@ -69,11 +69,11 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
             )
         except NotFoundError:
             break
-        except SecodaError as error:
-            unknown = outcome_unknown(call.request, error, f"the group is {group.id}; check its members")
+        except SecodaError as failed:
+            unknown = outcome_unknown(call.request, failed, f"the group is {group.id}; check its members")
             unknown.candidates = (group.id,)
             unknown.method, unknown.path = call.request.method, call.request.path
-            raise unknown from error
+            raise unknown from failed
         if not user.pending:
             break
     else:

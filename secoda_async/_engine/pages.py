@@ -168,8 +168,9 @@ class Lister(Generic[T]):
 
         The deadline is each page's own, or with `began` that of all of them.
         """
-        for name, number in (("concurrency", concurrency), ("max_pages", walk.max_pages)):
-            if not isinstance(number, int) or number < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        numbers: dict[str, object] = {"concurrency": concurrency, "max_pages": walk.max_pages}
+        for name, number in numbers.items():
+            if not isinstance(number, int) or number < 1:
                 raise InvalidArgumentError(f"{name} must be a whole number from 1, not {number!r}")
         if on_invalid not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_invalid must be 'raise' or 'skip', not {on_invalid!r}")
