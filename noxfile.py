@@ -125,7 +125,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Ten thousand operations, one request in five hurt; arguments (`--seed 7`) go to the soak."""
+    """Run six thousand operations, one request in five with a fault; arguments (`--seed 7`) go to the soak."""
     session.install("-e", ".")
     session.run("python", "tests/soak.py", *(session.posargs or ("--seed", "1")))
 

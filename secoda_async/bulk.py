@@ -20,6 +20,7 @@ from attrs import field, frozen
 from secoda_async._engine.journey import Scope
 from secoda_async._engine.operation import Operation as SharedState
 from secoda_async._engine.operation import OperationCancelledError
+from secoda_async._engine.page_checks import check_number
 from secoda_async._engine.sources import Source
 from secoda_async.errors import (
     AuthenticationError,
@@ -175,8 +176,7 @@ def run(
 def _check(operations: object, concurrency: object, stop: object) -> None:
     if not isinstance(operations, (Iterable, AsyncIterable)):
         raise InvalidArgumentError(f"operations must be iterable, not {type(operations).__name__}")
-    if not isinstance(concurrency, int) or concurrency < 1:
-        raise InvalidArgumentError(f"concurrency must be a whole number from 1, not {concurrency!r}")
+    check_number("concurrency", concurrency)
     if stop is not None and not isinstance(stop, StopEvent):
         raise InvalidArgumentError(f"stop must be an asyncio.Event, not {type(stop).__name__}")
 

@@ -312,7 +312,7 @@ class Groups:
 
     async def _send_update(self, call: Call, group_id: str, fields: GroupFields) -> Group:
         group = await self._pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
-        self._pipeline.ledger.note_updated(group)
+        self._pipeline.ledger.note_updated(group, is_whole_membership=fields.users is not UNSET)
         await confirm_members(self._pipeline, call, group, fields)
         return group
 

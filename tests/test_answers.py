@@ -160,6 +160,24 @@ class TestUpdates:
             assert isinstance(outcome.error, ResponseError)
             assert "the answer lacks 1 of the members that were sent: 'u2'" in str(outcome.error)
 
+    @pytest.mark.requirement("RT-12", "RT-13")
+    @pytest.mark.parametrize("method", ["POST", "PATCH"])
+    async def test_a_write_is_unknown_when_its_missing_member_cannot_be_looked_up(
+        self, server: Raw, method: str
+    ) -> None:
+        server.answers |= {
+            method: http(200, ME),
+            "GET": lambda path: http(500, {"detail": "no"}) if "user/" in path else http(200, LIST),
+        }
+        groups = server.secoda.groups
+        with pytest.raises(OutcomeUnknownError, match=r"lacks the member 'u2'.*read the group g") as failed:
+            await (
+                groups.create(name="G", users=["u1", "u2"])
+                if method == "POST"
+                else groups.update("g", users=["u1", "u2"])
+            )
+        assert (failed.value.method, failed.value.candidates) == (method, ("g",) if method == "POST" else ())
+
     @pytest.mark.requirement("RT-13")
     async def test_many_missing_members_are_an_error_even_if_the_first_are_pending(self, server: Raw) -> None:
         server.answers |= {

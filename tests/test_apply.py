@@ -383,6 +383,18 @@ class TestDrift:
         assert "'a' is not there any more" in str(report.outcomes[1].error)
 
     @pytest.mark.requirement("RT-13")
+    async def test_a_404_of_a_gateway_to_a_delete_is_a_failure(
+        self, emulator: Emulator, secoda: SecodaClient, plan: Plan
+    ) -> None:
+        emulator.faults.add(status=404, body="<html>nginx</html>", method="DELETE")
+        report = await secoda.apply(plan)
+        assert [outcome.status for outcome in report.outcomes] == ["applied", "applied", "failed"]
+        assert "c" in emulator.groups
+
+    async def test_a_plan_that_names_no_workspace_is_applied(self, secoda: SecodaClient, plan: Plan) -> None:
+        assert (await secoda.apply(evolve(plan, workspace=None))).ok
+
+    @pytest.mark.requirement("RT-13")
     async def test_a_404_of_a_gateway_is_not_the_absence_of_a_group(
         self, emulator: Emulator, secoda: SecodaClient, plan: Plan
     ) -> None:

@@ -38,16 +38,24 @@ async def by_bulk(secoda: SecodaClient, name: str) -> Group:
 
 async def by_apply(secoda: SecodaClient, name: str) -> Group:
     plan = await secoda.plan(DesiredState.from_groups([DesiredGroup(name=name)]))
+    if plan.is_empty:
+        group = await secoda.groups.find(name=name)
+        assert group is not None
+        return group
     (outcome,) = (await secoda.apply(plan)).outcomes
     if outcome.error is not None:
         assert outcome.status == "unknown"
         raise outcome.error
-    assert outcome.status == "applied"
+    assert outcome.ok
     assert outcome.group is not None
     return outcome.group
 
 
-WAYS: list[Create] = [by_create, by_bulk, by_apply]
+async def by_ensure(secoda: SecodaClient, name: str) -> Group:
+    return await secoda.groups.ensure(name=name)
+
+
+WAYS: list[Create] = [by_create, by_bulk, by_apply, by_ensure]
 LOST: list[Json] = [
     {"drop": "after"},
     {"status": 502, "carry_out": True},
@@ -170,6 +178,24 @@ class TestUnknown:
         await pass_time(clock, 61)  # after a minute it is a group like any other
         emulator.faults.add(drop="after", method="POST")
         assert (await by_create(secoda, "A")).id not in caught.value.candidates
+
+
+class TestAgain:
+    @pytest.mark.requirement("RT-10", "BS-9")
+    @pytest.mark.parametrize("again", [by_apply, by_ensure])
+    @pytest.mark.parametrize("lost", LOST, ids=repr)
+    @pytest.mark.parametrize("lag", [0.0, 3.0, 20.0])
+    async def test_an_unclear_create_is_found_by_the_next_call_for_its_name(
+        self, emulator: Emulator, connect: Connect, again: Create, lost: Json, lag: float
+    ) -> None:
+        emulator.lists_lag = lag
+        secoda = connect(timeout=1)
+        emulator.faults.add(**lost, method="POST")
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.create(name="A")
+        group = await again(secoda, "A")
+        assert [one["id"] for one in made(emulator)] == [group.id]
+        assert emulator.count("POST") == 1
 
 
 class TestServiceUnavailable:

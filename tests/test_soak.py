@@ -4,6 +4,7 @@ import asyncio
 import json
 import runpy
 import sys
+from asyncio import Event
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, get_args
@@ -11,31 +12,14 @@ from typing import Any, get_args
 import pytest
 import soak as soak_module
 from attrs import evolve
-from soak import (
-    ATTEMPTS,
-    HURT,
-    HURTS,
-    PLACES,
-    Asked,
-    Belief,
-    Finding,
-    Footprint,
-    Job,
-    Kind,
-    Memory,
-    Model,
-    Soak,
-    grown,
-    left_over,
-    life,
-    lot,
-    main,
-    mislabelled,
-    parts_of,
-    unjustified,
-)
+from soak import Invocation, Soak, main
+from soak_faults import FAULT_KINDS, FAULT_RATE, GRACE, LATEST, LONGEST_LAG, SEARCHED, START, Chaos, conditions, draw
+from soak_leaks import PERMITS, Footprint, Memory, grown, left_over
+from soak_model import ATTEMPTS, Expected, Finding, Model, mislabeled, parts_of, unjustified
+from soak_scenarios import Job, Kind, Scenario, scenario
 
 from secoda_async import (
+    APIError,
     BadRequestError,
     CreateGroup,
     DeadlineExceededError,
@@ -52,55 +36,135 @@ from secoda_async import (
     ServerError,
     TransportError,
 )
+from secoda_async.emulator import Emulator
+from secoda_async.emulator.log import RecordedRequest
 
 TEAM = {"name": "Team", "icon": "🧪", "description": None, "users": ["user-1"]}
-IDLE = LimitState(free=PLACES, next_free=0.0, queued=0, in_flight=0, paused=0.0)
+IDLE = LimitState(free=PERMITS, next_free=0.0, queued=0, in_flight=0, paused=0.0)
+
+
+METHODS = ("GET", "POST", "PATCH", "DELETE")
+
+
+def request_of(method: str, path: str, *, number: int = 0, **fields: object) -> RecordedRequest:
+    path = f"/api/v1/auth/{path}"
+    body = json.dumps(fields).encode() if fields else b""
+    return RecordedRequest(
+        number=number, method=method, path=path, query={}, headers={}, authorized=True, connection=1,
+        at=START, target=path, body=body,
+    )  # fmt: skip
 
 
 def kinds(findings: list[Finding]) -> list[str]:
     return [finding.kind for finding in findings]
 
 
-@pytest.mark.requirement("RT-1", "RT-3", "RL-1", "RL-2", "SL-3", "BS-5", "BS-6")
+@pytest.mark.requirement(
+    "RT-1", "RT-3", "RL-1", "RL-2", "SL-3", "BS-5", "BS-6", "RT-10", "RT-12", "RT-13", "RT-14", "BS-8", "BS-9", "PG-7"
+)
 async def test_nothing_is_lost_nothing_is_twice_nothing_is_left() -> None:
     report = await Soak(seed=1, operations=300).run()
     assert report.findings == []
-    assert (report.duplicates, report.lost) == (0, 0)
+    assert (report.duplicates, report.lost, report.false_outcomes) == (0, 0, 0)
     assert report.operations >= 300
     assert report.groups > 0
     assert report.retries > 0
-    assert report.looks["done"] > 0
-    assert 0.1 < report.hurt / sum(report.requests.values()) < 0.3
+    assert report.searches["done"] > 0
+    assert 0.1 < report.faulted / sum(report.requests.values()) < 0.3
     assert len(report.memory) == 2
 
 
 class TestSeed:
     def test_the_same_seed_gives_the_same_operations(self) -> None:
-        assert [life(1, number) for number in range(50)] == [life(1, number) for number in range(50)]
-        assert life(1, 0) != life(2, 0)
+        assert [scenario(1, number) for number in range(50)] == [scenario(1, number) for number in range(50)]
+        assert scenario(1, 0) != scenario(2, 0)
 
     def test_and_the_same_faults(self) -> None:
         requests = [(method, f"subject {number}", 1) for method in ("GET", "POST", "PATCH") for number in range(50)]
-        assert [lot(1, *request) for request in requests] == [lot(1, *request) for request in requests]
-        assert [lot(1, *request) for request in requests] != [lot(2, *request) for request in requests]
+        assert [draw(1, *request) for request in requests] == [draw(1, *request) for request in requests]
+        assert [draw(1, *request) for request in requests] != [draw(2, *request) for request in requests]
 
     def test_every_kind_of_operation_comes(self) -> None:
-        jobs = [job for number in range(100) for step in life(1, number).steps for job in step]
+        jobs = [job for number in range(100) for step in scenario(1, number).steps for job in step]
         assert {job.kind for job in jobs} == set(get_args(Kind))
         for trait in ("is_urgent", "is_missing", "deadline", "cancel_after"):
             assert any(getattr(job, trait) for job in jobs)
         names = Counter(job.fields["name"] for job in jobs if job.kind == "create")
         assert names.most_common()[0][1] > 1
 
-    def test_every_kind_of_fault_comes_and_one_request_in_five_is_hurt(self) -> None:
-        lots = [lot(1, "GET", f"subject {number}", 1) for number in range(3000)]
-        hurt = Counter(drawn.hurt.name for drawn in lots if drawn.hurt)
-        assert set(hurt) == {kind.name for kind in HURTS}
-        assert abs(hurt.total() / len(lots) - HURT) < 0.03
+    def test_every_kind_of_fault_is_drawn_for_one_request_in_five(self) -> None:
+        draws = [draw(1, method, f"subject {number}", 1) for method in METHODS for number in range(1000)]
+        draws += [draw(1, "GET", f"page {number}", 1, is_list=True) for number in range(1000)]
+        faults = Counter(drawn.fault.name for drawn in draws if drawn.fault)
+        assert set(faults) == {kind.name for kind in FAULT_KINDS}
+        assert abs(faults.total() / len(draws) - FAULT_RATE) < 0.03
 
-    def test_a_write_is_never_late(self) -> None:
-        lots = [lot(1, method, f"subject {number}", 1) for method in ("POST", "PATCH") for number in range(500)]
-        assert not any(drawn.hurt and drawn.hurt.name.startswith("later") for drawn in lots)
+    def test_late_executions_are_drawn_within_the_promise(self) -> None:
+        draws = [draw(1, method, f"subject {number}", 1) for method in METHODS for number in range(500)]
+        late = [drawn for drawn in draws if drawn.fault and drawn.fault.is_late]
+        assert {drawn.delay for drawn in late} == {3.0, 8.0, LATEST}
+        assert not any(drawn.delay for drawn in draws if drawn not in late)
+
+    def test_every_condition_of_the_server_is_drawn(self) -> None:
+        drawn = [conditions(1, phase) for phase in range(200)]
+        assert drawn == [conditions(1, phase) for phase in range(200)]
+        assert {one.date_skew for one in drawn} == {0.0, 3.0, -3.0, 5.0, -5.0, 60.0, -60.0, None}
+        for name in ("lists_lag", "reads_lag", "visible_after"):
+            assert {getattr(one, name) for one in drawn} == {0.0, 3.0, 8.0, LONGEST_LAG}
+        assert {one.created_at_shown for one in drawn} == {"full", "null", "absent", "local"}
+        for name in ("hide_pending", "next_link", "collapse_names", "idle_408"):
+            assert len({getattr(one, name) for one in drawn}) == 2
+
+    def test_some_bulks_are_stopped_and_some_are_left(self) -> None:
+        bulks = [one for number in range(500) if (one := scenario(1, number)).is_bulk]
+        for trait in ("stop_after", "leave_after", "fail_fast"):
+            assert 0 < sum(bool(getattr(one, trait)) for one in bulks) < len(bulks)
+
+
+class TestChaos:
+    """Writes that take something away that nobody asked for."""
+
+    @pytest.fixture
+    def chaos(self) -> Chaos:
+        users = [{"id": user, "email": f"{user}@example.com"} for user in ("user-1", "outsider-1")]
+        emulator = Emulator(users=users, groups=[{"id": "a", "name": "A", "users": ["user-1"]}])
+        return Chaos(seed=1, emulator=emulator)
+
+    def test_a_late_execution_and_the_lag_of_lists_add_up_to_what_a_search_covers(self, chaos: Chaos) -> None:
+        for number in range(3000):
+            fault = chaos.choose(request_of("POST", "group", number=number, name=f"Team {number}"))
+            if fault is not None and fault.execute_after is not None:
+                assert fault.execute_after + chaos.conditions.lag <= SEARCHED
+        assert chaos.injected["504 HTML, executed later"] > 0
+
+    def test_a_membership_is_never_written_late(self, chaos: Chaos) -> None:
+        for number in range(1000):
+            fault = chaos.choose(request_of("PATCH", "group/a", number=number, users=["user-1"]))
+            assert fault is None or fault.execute_after is None
+
+    @pytest.mark.requirement("BS-8")
+    def test_a_member_of_another_program_must_stay(self, chaos: Chaos) -> None:
+        chaos.choose(request_of("GET", "group/a"))
+        chaos.join("a", "outsider-1", START)
+        chaos.join("a", "outsider-1", START + 50)  # who is a member already
+        chaos.join("missing", "outsider-1", START)
+        write = request_of("PATCH", "group/a", users=["user-1"])
+        chaos.choose(write)  # in the moment of the addition: a race that nobody can win
+        assert chaos.losses == []
+        write.at = START + LONGEST_LAG + 2 * GRACE
+        chaos.choose(write)
+        assert len(chaos.losses) == 1
+        chaos.replacing["a"] += 1
+        chaos.choose(write)
+        assert len(chaos.losses) == 1
+
+    def test_a_delete_must_be_asked_for(self, chaos: Chaos) -> None:
+        chaos.deleting.add("a")
+        chaos.choose(request_of("DELETE", "group/a"))
+        assert chaos.losses == []
+        chaos.forget("a")
+        chaos.choose(request_of("DELETE", "group/a"))
+        assert chaos.losses == ["group a was deleted, and nobody asked for that"]
 
 
 class TestModel:
@@ -143,27 +207,56 @@ class TestModel:
         assert model.check({}) == []
         assert model.check({"a": TEAM}) == []
 
+    @pytest.mark.requirement("RT-12")
+    def test_a_failed_write_that_was_executed(self) -> None:
+        model = Model()
+        expected = model.created("a", parts_of(TEAM))
+        for _ in range(2):
+            expected.begin({"icon": "📊"})
+        expected.deny({"icon": "📊"})
+        assert model.check({"a": TEAM | {"icon": "📊"}}) == []  # the other one may have been executed
+        expected.deny({"icon": "📊"})
+        assert kinds(model.check({"a": TEAM | {"icon": "📊"}})) == ["false outcome"]
+        assert model.check({"a": TEAM}) == []
+
+    @pytest.mark.requirement("RT-12")
+    def test_a_failed_create_or_delete_that_was_executed(self) -> None:
+        model = Model()
+        model.created("a", parts_of(TEAM)).has_failed_delete = True
+        model.not_created(parts_of(TEAM | {"name": "B"}))
+        assert model.check({"a": TEAM}) == []
+        assert kinds(model.check({"b": TEAM | {"name": "B"}})) == ["false outcome", "false outcome"]
+
+    def test_a_replica_may_show_replaced_values_for_a_while(self) -> None:
+        expected = Expected.of({"name": "old"})
+        expected.confirm({"name": "new"}, now=100.0)
+        assert expected.shown(100.0 + LONGEST_LAG) == {"name": {"old", "new"}}
+        assert expected.possible() == {"name": {"new"}}
+        assert expected.shown(101.0 + LONGEST_LAG + GRACE) == {"name": {"new"}}
+
     @pytest.mark.parametrize("change", [{"icon": None}, {"users": []}, {"users": ["user-1", "user-2"]}])
     def test_an_update_that_is_lost(self, change: dict[str, Any]) -> None:
         model = Model()
-        belief = model.created("a", parts_of(TEAM | change))
+        expected = model.created("a", parts_of(TEAM | change))
         parts = parts_of(TEAM)
-        belief.begin(parts)
+        expected.begin(parts)
         assert model.check({"a": TEAM}) == []
         assert model.check({"a": TEAM | change}) == []
-        belief.confirm(parts)
+        expected.confirm(parts)
         assert model.check({"a": TEAM}) == []
         assert kinds(model.check({"a": TEAM | change})) == ["lost"]
 
     def test_what_was_possible_at_the_beginning_of_a_read_counts(self) -> None:
-        belief = Belief.of({"name": "new"})
-        assert belief.against({"name": "old"}) == "name is 'old', not 'new'"
-        assert belief.against({"name": "old"}, {"name": frozenset({"old"})}) == ""
+        expected = Expected.of({"name": "new"})
+        assert expected.against({"name": "old"}) == "name is 'old', not 'new'"
+        assert expected.against({"name": "old"}, {"name": frozenset({"old"})}) == ""
 
 
-def error(kind: type[SecodaError], attempts: int = ATTEMPTS) -> SecodaError:
+def error(kind: type[SecodaError], attempts: int = ATTEMPTS, **attributes: object) -> SecodaError:
     made = kind("no")
     made.attempts = attempts
+    for name, value in attributes.items():
+        setattr(made, name, value)
     return made
 
 
@@ -171,7 +264,13 @@ def error(kind: type[SecodaError], attempts: int = ATTEMPTS) -> SecodaError:
     ("job", "ending", "fits"),
     [
         (Job(kind="create"), error(OutcomeUnknownError), True),
-        (Job(kind="update"), error(OutcomeUnknownError), False),
+        (Job(kind="update"), error(OutcomeUnknownError), True),
+        (Job(kind="ensure"), error(OutcomeUnknownError), False),
+        (Job(kind="get"), error(NotFoundError, is_missing_route=True), True),
+        (Job(kind="get"), error(NotFoundError), False),
+        (Job(kind="create"), error(APIError, 1, status=408), True),
+        (Job(kind="update"), error(APIError, 1, status=408), False),
+        (Job(kind="get"), error(APIError, status=418), False),
         (Job(kind="get"), error(ResponseError, 1), True),
         (Job(kind="snapshot"), error(PaginationError, 1), True),
         (Job(kind="create"), error(ResponseError, 1), False),
@@ -190,12 +289,15 @@ def test_only_what_the_faults_explain_is_a_fair_end(job: Job, ending: BaseExcept
     assert (unjustified(job, ending) is None) is fits
 
 
-def test_a_bulk_that_gives_an_outcome_another_name() -> None:
+def test_the_status_of_an_outcome_must_fit_its_error() -> None:
     outcome = Outcome(operation=CreateGroup(name="a"), index=0, status="unknown", error=OutcomeUnknownError("no"))
-    assert mislabelled(outcome) == []
-    assert kinds(mislabelled(evolve(outcome, status="failed"))) == ["wrong"]
-    assert mislabelled(evolve(outcome, error=ResponseError("a login page"))) == []
-    assert mislabelled(evolve(outcome, status="applied", error=None)) == []
+    job = Job(kind="create")
+    assert mislabeled(job, outcome) == []
+    assert kinds(mislabeled(job, evolve(outcome, status="failed"))) == ["false outcome"]
+    assert mislabeled(job, evolve(outcome, error=ResponseError("a login page"))) == []
+    assert kinds(mislabeled(job, evolve(outcome, error=RateLimitError("no")))) == ["false outcome"]
+    assert mislabeled(job, evolve(outcome, status="applied", error=None)) == []
+    assert kinds(mislabeled(job, evolve(outcome, status="failed", error=None))) == ["false outcome"]
 
 
 async def test_a_list_is_left_early_in_the_midst_of_its_pages(secoda: SecodaClient) -> None:
@@ -217,7 +319,7 @@ class TestLeftOver:
         before, after = Footprint(frozenset(), 3), Footprint(frozenset(), 4)
         assert kinds(left_over(before, after, IDLE, 1)) == ["left over", "left over"]
 
-    @pytest.mark.parametrize("field", [{"free": PLACES - 1}, {"in_flight": 1}, {"queued": 1}])
+    @pytest.mark.parametrize("field", [{"free": PERMITS - 1}, {"in_flight": 1}, {"queued": 1}])
     def test_a_place_of_the_limit(self, field: dict[str, int]) -> None:
         nothing = Footprint(frozenset(), 0)
         assert kinds(left_over(nothing, nothing, evolve(IDLE, **field), 0)) == ["left over"]
@@ -247,11 +349,15 @@ async def place_kept(soak: Soak) -> None:
 
 
 async def limit_overrun(soak: Soak) -> None:
-    soak.tally.refused = 1
+    soak.counters.refused = 1
 
 
 async def pause_ignored(soak: Soak) -> None:
     soak.chaos.breaches = 1
+
+
+async def member_taken_away(soak: Soak) -> None:
+    soak.chaos.losses.append("a member was removed")
 
 
 async def sent_behind_our_back(soak: Soak) -> None:
@@ -275,6 +381,7 @@ async def raised(_: Soak) -> None:
         (undone, "lost"),
         (vanished, "lost"),
         (place_kept, "left over"),
+        (member_taken_away, "lost"),
         (limit_overrun, "limit"),
         (pause_ignored, "limit"),
         (sent_behind_our_back, "wrong"),
@@ -293,8 +400,14 @@ async def test_every_kind_of_damage_is_found(damage: Callable[[Soak], Awaitable[
 
 async def test_a_soak_that_hangs_says_what_is_under_way() -> None:
     report = await Soak(seed=1, operations=100_000, seconds=0.1).run()
-    assert report.findings[0].startswith("hung: under way after ")
+    assert report.findings[0].startswith("hung: in flight after ")
     assert "{'fields': {'name':" in report.findings[0]
+
+
+def set_event() -> asyncio.Event:
+    event = Event()
+    event.set()
+    return event
 
 
 class TestAnswers:
@@ -302,44 +415,96 @@ class TestAnswers:
 
     @pytest.fixture
     def soak(self) -> Soak:
-        return Soak(seed=1, operations=10)
+        soak = Soak(seed=1, operations=10)
+        soak.emulator = Emulator()
+        soak.chaos = Chaos(seed=1, emulator=soak.emulator)
+        return soak
 
     def test_another_group_than_was_created(self, soak: Soak) -> None:
-        soak._done(Asked(Job(kind="create", fields={"name": "a"})), Group("id", "b"))
+        soak._succeed(Invocation(Job(kind="create", fields={"name": "a"})), Group("id", "b"))
         assert kinds(soak.findings) == ["wrong"]
 
     def test_another_group_than_was_read(self, soak: Soak) -> None:
         job = Job(kind="get")
-        soak._done(Asked(job, "id", Belief.of(parts_of({"name": "a"}))), Group("id", "a"))
+        soak._succeed(Invocation(job, "id", Expected.of(parts_of({"name": "a"}))), Group("id", "a"))
         assert soak.findings == []
-        soak._done(Asked(job, "id", Belief.of(parts_of({"name": "a"}))), Group("id", "b"))
+        soak._succeed(Invocation(job, "id", Expected.of(parts_of({"name": "a"}))), Group("id", "b"))
         assert kinds(soak.findings) == ["wrong"]
 
     def test_a_change_that_is_not_shown(self, soak: Soak) -> None:
-        asked = Asked(Job(kind="add_users", users=("user-1",)), "id", Belief.of(parts_of({"name": "a"})))
-        asked.before = dict(asked.belief.may_be) if asked.belief else {}
-        soak._done(asked, Group("id", "a"))
+        invocation = Invocation(Job(kind="add_users", users=("user-1",)), "id", Expected.of(parts_of({"name": "a"})))
+        invocation.before = invocation.expected.possible() if invocation.expected else {}
+        soak._succeed(invocation, Group("id", "a"))
         assert kinds(soak.findings) == ["wrong"]
 
     def test_a_deleted_group(self, soak: Soak) -> None:
-        soak._failed(Asked(Job(kind="get", is_missing=True), "id"), NotFoundError("gone"))
-        soak._done(Asked(Job(kind="delete", is_missing=True), "id"), result=False)
+        soak._fail(Invocation(Job(kind="get", is_missing=True), "id"), NotFoundError("gone"))
+        soak._succeed(Invocation(Job(kind="delete", is_missing=True), "id"), result=False)
         assert soak.findings == []
-        soak._done(Asked(Job(kind="get", is_missing=True), "id"), Group("id", "a"))
+        soak._succeed(Invocation(Job(kind="get", is_missing=True), "id"), Group("id", "a"))
         assert kinds(soak.findings) == ["wrong"]
+
+    def test_a_group_that_a_replica_does_not_show_yet_or_still_shows(self, soak: Soak) -> None:
+        began = soak.clock.now()
+        expected = soak.model.created("id", parts_of(TEAM), began)
+        soak._fail(Invocation(Job(kind="get"), "id", expected, began=began), NotFoundError("not yet"))
+        soak.model.gone("id", began)
+        soak._succeed(Invocation(Job(kind="get", is_missing=True), "id", began=began), Group("id", "Team"))
+        assert soak.findings == []
+        later = began + LONGEST_LAG + 2 * GRACE
+        soak._fail(Invocation(Job(kind="get"), "id", expected, began=later), NotFoundError("lost"))
+        soak._succeed(Invocation(Job(kind="get", is_missing=True), "id", began=later), Group("id", "Team"))
+        assert kinds(soak.findings) == ["wrong", "wrong"]
+
+    @pytest.mark.requirement("BS-9")
+    def test_ensure_must_find_the_group(self, soak: Soak) -> None:
+        expected = Expected.of(parts_of(TEAM))
+        ensure = Invocation(Job(kind="ensure"), "a", expected, expected.possible())
+        found = Group("a", "Team", "🧪", users=("user-1",))
+        soak._succeed(ensure, found)
+        assert soak.findings == []
+        soak._succeed(ensure, evolve(found, id="b"))
+        assert kinds(soak.findings) == ["duplicate"]
+
+    @pytest.mark.requirement("RT-12")
+    async def test_an_unknown_write_must_have_been_sent(self, soak: Soak) -> None:
+        update = Invocation(Job(kind="update", fields={"icon": ""}), "a", Expected.of(parts_of(TEAM)))
+        soak._begin(update)
+        soak._fail(update, OutcomeUnknownError("no"))
+        await soak._settle([update], {0: "a"})
+        assert kinds(soak.findings) == ["false outcome"]
+        soak.chaos.choose(request_of("PATCH", "group/a", icon=""))
+        await soak._settle([update], {0: "a"})
+        assert len(soak.findings) == 1
+
+    @pytest.mark.requirement("RT-12")
+    async def test_every_operation_of_a_bulk_must_have_one_outcome(
+        self, soak: Soak, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        soak.secoda = SecodaClient("key", base_url="http://127.0.0.1:9")
+        jobs = [Job(kind="create", fields={"name": name}) for name in "ab"]
+        stopped = Scenario(0, (tuple(jobs),), is_bulk=True)
+        monkeypatch.setattr(asyncio, "Event", set_event)
+        await soak._run_bulk(stopped, [Invocation(job) for job in jobs])
+        assert soak.findings == []
+        assert soak.counters.ends["create", "not_attempted"] == 2
+        monkeypatch.setattr(Soak, "_take", lambda *_, **__: None)
+        await soak._run_bulk(stopped, [Invocation(job) for job in jobs])
+        assert kinds(soak.findings) == ["wrong"]
+        await soak.secoda.close()
 
     def test_a_list(self, soak: Soak) -> None:
         soak.model.created("a", parts_of(TEAM))
-        soak._done(Asked(Job(kind="list"), certain={"a"}, deleted={"b"}), [])
-        soak._done(Asked(Job(kind="snapshot"), certain={"a"}, deleted={"b"}), ["a", "c"])
+        soak._succeed(Invocation(Job(kind="list"), certain={"a"}, deleted={"b"}), [])
+        soak._succeed(Invocation(Job(kind="snapshot"), certain={"a"}, deleted={"b"}), ["a", "c"])
         assert soak.findings == []
-        soak._done(Asked(Job(kind="snapshot"), certain={"a"}, deleted={"b"}), [])
-        soak._done(Asked(Job(kind="list"), certain={"a"}, deleted={"b"}), ["a", "b"])
-        soak._done(Asked(Job(kind="list"), certain={"a"}, deleted={"b"}), ["a", "a"])
+        soak._succeed(Invocation(Job(kind="snapshot"), certain={"a"}, deleted={"b"}), [])
+        soak._succeed(Invocation(Job(kind="list"), certain={"a"}, deleted={"b"}), ["a", "b"])
+        soak._succeed(Invocation(Job(kind="list"), certain={"a"}, deleted={"b"}), ["a", "a"])
         assert kinds(soak.findings) == ["wrong", "wrong", "wrong"]
 
     def test_an_end_that_nothing_explains(self, soak: Soak) -> None:
-        soak._failed(Asked(Job(kind="get")), KeyError("name"))
+        soak._fail(Invocation(Job(kind="get")), KeyError("name"))
         assert kinds(soak.findings) == ["wrong"]
 
 
@@ -349,7 +514,7 @@ class TestCommand:
         shown = capsys.readouterr().out
         assert "seed 1: " in shown
         assert "seed 2: " in shown
-        assert shown.count("duplicates 0, lost 0") == 2
+        assert shown.count("duplicates 0, lost 0, false outcomes 0\n") == 2
 
     def test_as_one_json_document_and_with_1_when_something_is_wrong(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

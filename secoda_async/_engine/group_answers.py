@@ -69,11 +69,11 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
             )
         except NotFoundError:
             break
-        except SecodaError as failed:
-            unknown = outcome_unknown(call.request, failed, f"the group is {group.id}; check its members")
+        except SecodaError as cause:
+            unknown = outcome_unknown(call.request, cause, f"the group is {group.id}; check its members")
             unknown.candidates = (group.id,)
             unknown.method, unknown.path = call.request.method, call.request.path
-            raise unknown from failed
+            raise unknown from cause
         if not user.pending:
             break
     else:

@@ -6,8 +6,9 @@ that this client created is not created again, and one that it changed is not ta
 
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from math import inf
 from typing import Final
 
@@ -41,6 +42,8 @@ class Write:
     """Members that this client removed within the last minute."""
     replaced: tuple[frozenset[str], ...] = ()
     """The memberships that this client's updates of the last minute replaced, as far as they are known."""
+    replaced_at: datetime | None = None
+    """The server's time of the last update that set the whole membership, whoever was in it before."""
 
     def is_missing_in(self, read: Group) -> bool:
         """Return whether a group was read as it was before this write.
@@ -54,6 +57,15 @@ class Write:
             return shown < written
         users = frozenset(read.users)
         return users in self.replaced and users != frozenset(self.group.users)
+
+    def others_in(self, read: Group) -> Iterator[str]:
+        """Yield the members that others may have added, in a group as it was read before this write.
+
+        A group that was read as it was before the whole membership was set shows members whom that removed.
+        """
+        if self.group is None or (self.replaced_at and read.updated_at and read.updated_at < self.replaced_at):
+            return
+        yield from (user for user in read.users if user not in self.removed and user not in self.group.users)
 
 
 class Ledger:
@@ -118,8 +130,16 @@ class Ledger:
             self._created.add(group.id)
             self._put(group.id, Write(group, self._clock.now(), is_created=True))
 
-    def note_updated(self, group: Group, *, before: Iterable[str] | None = None) -> None:
-        """Remember a group as the server returned it after an update, and the membership that the update replaced."""
+    def note_updated(
+        self, group: Group, *, before: Iterable[str] | None = None, is_whole_membership: bool = False
+    ) -> None:
+        """Remember a group as the server returned it after an update.
+
+        Args:
+            group: The group.
+            before: The membership that the update replaced, if it is known.
+            is_whole_membership: The update set the membership, whoever was in it before.
+        """
         with self._lock:
             self._discard_old()
             last = self._writes.get(group.id.casefold())
@@ -131,9 +151,10 @@ class Ledger:
                 replaced += (frozenset(before),)
             replaced = replaced[-_REPLACED_KNOWN:]
             removed = frozenset[str]().union(*replaced) - frozenset(group.users)
+            replaced_at = group.updated_at if is_whole_membership else None if last is None else last.replaced_at
             self._put(
                 group.id,
-                Write(group, self._clock.now(), is_created=is_created, removed=removed, replaced=replaced),
+                Write(group, self._clock.now(), is_created, removed, replaced, replaced_at),
             )
 
     def note_deleted(self, group_id: str) -> None:

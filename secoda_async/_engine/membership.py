@@ -91,8 +91,7 @@ async def _read(pipeline: Pipeline, call: Call, group_id: str) -> Group:
     if last is None or last.group is None:
         return cast("Group", group)
     # Nobody is lost: neither the members who were written nor those whom others have added.
-    shown = group.users if group is not None else ()
-    others = (user for user in shown if user not in last.removed and user not in last.group.users)
+    others = () if group is None else last.others_in(group)
     return evolve(last.group, users=(*last.group.users, *others))
 
 

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from secoda_async._engine.convert import Envelope
 from secoda_async._engine.recent import RecentIds
-from secoda_async.errors import PaginationError
+from secoda_async.errors import InvalidArgumentError, PaginationError
 from secoda_async.models import Group, Page, User
 
 T = TypeVar("T", Group, User)
@@ -46,6 +46,16 @@ def doubt_of_end(envelope: Envelope, number: int) -> str:
     if not envelope.next_links and envelope.total_pages is None and envelope.count is None:
         return "the page has neither a next link nor a count, so that nothing says that the list ends there"
     return ""
+
+
+def check_number(name: str, number: object) -> None:
+    """Check an argument that counts something.
+
+    Raises:
+        InvalidArgumentError: When it is not a whole number from 1.
+    """
+    if not isinstance(number, int) or number < 1:
+        raise InvalidArgumentError(f"{name} must be a whole number from 1, not {number!r}")
 
 
 class Walk(Generic[T]):

@@ -17,7 +17,14 @@ from attrs import field, frozen
 
 from secoda_async._engine import convert, protocol
 from secoda_async._engine.journey import Scope
-from secoda_async._engine.page_checks import IncompleteListError, Walk, canonical_id, contradiction, doubt_of_end
+from secoda_async._engine.page_checks import (
+    IncompleteListError,
+    Walk,
+    canonical_id,
+    check_number,
+    contradiction,
+    doubt_of_end,
+)
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Reply, Request
 from secoda_async.config import CallOptions
@@ -168,10 +175,8 @@ class Lister(Generic[T]):
 
         The deadline is each page's own, or with `began` that of all of them.
         """
-        numbers: dict[str, object] = {"concurrency": concurrency, "max_pages": walk.max_pages}
-        for name, number in numbers.items():
-            if not isinstance(number, int) or number < 1:
-                raise InvalidArgumentError(f"{name} must be a whole number from 1, not {number!r}")
+        check_number("concurrency", concurrency)
+        check_number("max_pages", walk.max_pages)
         if on_invalid not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_invalid must be 'raise' or 'skip', not {on_invalid!r}")
         fetch = partial(self._fetch, on_invalid=on_invalid, began=began, needed=needed)
