@@ -2,7 +2,17 @@
 
 import asyncio
 from asyncio import Event as StopEvent
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Sequence,
+)
+from functools import partial
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from attrs import field, frozen
@@ -123,17 +133,23 @@ class Bulk(AsyncIterator[Outcome]):
     under way is cancelled, and `rest` accounts for it.
     """
 
-    def __init__(self, outcomes: AsyncGenerator[Outcome, None], rest: list[Outcome]) -> None:
+    def __init__(self, outcomes: AsyncGenerator[Outcome, None], rest: list[Outcome], leave: Callable[[], None]) -> None:
         self.rest = rest
         """The outcomes that were not iterated over, once this is closed. What was never taken from a source that is
         read only once, such as a generator, is still in there."""
         self._outcomes = outcomes
+        self._leave = leave
+        self._is_begun = False
 
     async def __anext__(self) -> Outcome:
+        self._is_begun = True
         return await anext(self._outcomes)
 
     async def aclose(self) -> None:
         """Give up: cancel what is under way. Does nothing when all is over."""
+        if not self._is_begun:
+            self._is_begun = True
+            self._leave()
         await self._outcomes.aclose()
 
 
@@ -154,7 +170,7 @@ def run(
         return await _execute(groups(scope), operation)
 
     pool = WorkerPool(execute, lambda operation: operation, fail_fast=fail_fast, stop=stop)
-    return Bulk(pool.run(operations, concurrency), pool.rest)
+    return Bulk(pool.run(operations, concurrency), pool.rest, partial(pool.leave, operations))
 
 
 def _check(operations: object, concurrency: object, stop: object) -> None:
@@ -250,6 +266,11 @@ class WorkerPool(Generic[Job]):
                 await _cancel_and_wait([watcher, *workers, *source.tasks])
             finally:
                 self._account(outcomes, source)
+
+    def leave(self, jobs: Iterable[Job] | AsyncIterable[Job]) -> None:
+        """Account for the jobs of a sequence that are not to be begun."""
+        for index, job in enumerate(jobs if isinstance(jobs, Sequence) else ()):
+            self.rest.append(self._outcome(index, job, SharedState()))
 
     async def _watch(self) -> None:
         await self._stop.wait()

@@ -30,6 +30,7 @@ from secoda_async.config import (
     Region,
     RetryPolicy,
     check_callbacks,
+    check_kind,
     check_parts,
     key_source,
     origin_of,
@@ -270,8 +271,10 @@ class SecodaClient:
             PaginationError: When the workspace could not be read whole: no part of it is ever taken for all.
         """
         from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415 - as in bulk
+        from secoda_async.reconcile.desired import DesiredState  # noqa: PLC0415
         from secoda_async.reconcile.planner import Rules, make_plan  # noqa: PLC0415
 
+        check_kind("desired", desired, DesiredState)
         rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)
         scope = Scope(began=self._pipeline.clock.now())
         groups = await Groups(self._pipeline, self._options, scope).known()
@@ -312,7 +315,11 @@ class SecodaClient:
         from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in bulk
         from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415
         from secoda_async.reconcile.journal import Journal  # noqa: PLC0415
+        from secoda_async.reconcile.plan import Plan  # noqa: PLC0415
 
+        check_kind("plan", plan, Plan)
+        if stop is not None:
+            check_kind("stop", stop, StopEvent)
         waiting = self._pipeline.call(Request("GET", "", route=""), evolve(self._options, deadline=None))
         # Serialize the applies of one client: two at once would both create what is missing.
         async with self._pipeline.lock("apply", waiting):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
 
-from secoda_async.errors import ConfigurationError
+from secoda_async.errors import ConfigurationError, InvalidArgumentError
 
 __all__ = [
     "API_PREFIX",
@@ -280,6 +280,16 @@ def check_parts(write_limit: object, limiter: object, max_connections: object, s
         raise ConfigurationError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
     if ssl is not None and session is not None:
         raise ConfigurationError("ssl belongs to the connections, and those are the session's: set it there")
+
+
+def check_kind(name: str, value: object, kind: type) -> None:
+    """Check an argument of a call.
+
+    Raises:
+        InvalidArgumentError: When it is something else.
+    """
+    if not isinstance(value, kind):
+        raise InvalidArgumentError(f"{name} must be of the type {kind.__name__}, not {_kind(value)}")
 
 
 def check_callbacks(on_event: object, clock: object) -> None:

@@ -1,6 +1,6 @@
 """The calls on users: read only, to turn e-mail addresses into ids."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 
 from secoda_async._engine import convert, protocol
 from secoda_async._engine.journey import Scope
@@ -80,8 +80,8 @@ class Users:
 
 
 def _check_texts(values: Sequence[object], what: str) -> None:
-    if isinstance(values, str):
-        raise InvalidArgumentError(f"users must be a list of ids and addresses, not the text {values!r}")
+    if isinstance(values, str) or not isinstance(values, Collection):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"users must be a list of ids and addresses, not {values!r}")
     for value in values:
         if not isinstance(value, str) or not value.strip():
             raise InvalidArgumentError(f"{what} must be text that is not empty, not {value!r}")

@@ -129,6 +129,18 @@ class TestStop:
         assert clock.now() < 2
 
     @pytest.mark.requirement("BS-11")
+    async def test_a_bulk_that_is_closed_before_it_begins_accounts_for_all(self, secoda: SecodaClient) -> None:
+        operations = [CreateGroup(name="A"), CreateGroup(name="B")]
+        bulk = secoda.bulk(operations)
+        await bulk.aclose()
+        await bulk.aclose()
+        assert [(outcome.index, outcome.status) for outcome in bulk.rest] == [
+            (0, "not_attempted"),
+            (1, "not_attempted"),
+        ]
+        assert [outcome async for outcome in bulk] == []
+
+    @pytest.mark.requirement("BS-11")
     async def test_a_bulk_ends_while_another_call_holds_the_group(
         self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
     ) -> None:
@@ -221,10 +233,9 @@ class TestArguments:
         "wrong", [{"concurrency": "4"}, {"concurrency": 1.5}, {"concurrency": None}, {"stop": 5}, {"operations": 5}]
     )
     async def test_a_bulk_checks_them(self, secoda: SecodaClient, wrong: Json) -> None:
-        arguments: Json = {"operations": [CreateGroup(name="A")]}
+        arguments: Json = {"operations": [CreateGroup(name="A")]} | wrong
         with pytest.raises(InvalidArgumentError):
-            async for _ in secoda.bulk(**arguments | wrong):
-                pass
+            secoda.bulk(**arguments)
 
     @pytest.mark.requirement("SEC-3")
     @pytest.mark.parametrize("wrong", [{"concurrency": "4"}, {"concurrency": None}, {"max_pages": None}])
@@ -232,3 +243,20 @@ class TestArguments:
         with pytest.raises(InvalidArgumentError):
             async for _ in secoda.groups.list(**wrong):
                 pass
+
+    @pytest.mark.requirement("SEC-3")
+    async def test_plan_apply_and_resolve_check_them_before_anything_is_sent(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        wrong: Any = 5
+        plan = await secoda.plan(DesiredState.from_groups([]))
+        sent = len(emulator.requests)
+        for call in (
+            secoda.plan(wrong),
+            secoda.apply(wrong),
+            secoda.apply(plan, stop=wrong),
+            secoda.users.resolve(wrong),
+        ):
+            with pytest.raises(InvalidArgumentError):
+                await call
+        assert len(emulator.requests) == sent
