@@ -125,9 +125,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run six thousand operations, one request in five with a fault; arguments (`--seed 7`) go to the soak."""
+    """Run thousands of operations with faults, then hundreds against a hostile server; `--seed 7` goes to both."""
     session.install("-e", ".")
     session.run("python", "tests/soak.py", *(session.posargs or ("--seed", "1")))
+    session.run("python", "tests/soak_adversary.py", *(session.posargs or ("--seed", "1")))
 
 
 @nox.session
