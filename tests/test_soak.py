@@ -431,6 +431,14 @@ class TestAnswers:
         soak._succeed(Invocation(job, "id", Expected.of(parts_of({"name": "a"}))), Group("id", "b"))
         assert kinds(soak.findings) == ["wrong"]
 
+    @pytest.mark.requirement("RT-12")
+    def test_a_group_that_shows_a_failed_write(self, soak: Soak) -> None:
+        expected = Expected.of(parts_of({"name": "a"}))
+        expected.begin({"icon": "📊"})
+        expected.deny({"icon": "📊"})
+        soak._succeed(Invocation(Job(kind="get"), "id", expected), Group("id", "a", "📊"))
+        assert kinds(soak.findings) == ["false outcome"]
+
     def test_a_change_that_is_not_shown(self, soak: Soak) -> None:
         invocation = Invocation(Job(kind="add_users", users=("user-1",)), "id", Expected.of(parts_of({"name": "a"})))
         invocation.before = invocation.expected.possible() if invocation.expected else {}
