@@ -10,7 +10,7 @@ from secoda_async._engine import convert, protocol
 from secoda_async._engine.creation import GroupCreator, KnownIds
 from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_of, was_there, written_group_of
 from secoda_async._engine.journey import Call, Journey, Scope
-from secoda_async._engine.membership import MembershipChange, change_membership, patch_of
+from secoda_async._engine.membership import MembershipChange, change_membership, noting_unclear_update, patch_of
 from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pages import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
@@ -311,7 +311,8 @@ class Groups:
         return evolve(self._call(request), precondition=self._scope.precondition)
 
     async def _send_update(self, call: Call, group_id: str, fields: GroupFields) -> Group:
-        group = await self._pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
+        with noting_unclear_update(self._pipeline, group_id):
+            group = await self._pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
         self._pipeline.ledger.note_updated(group, is_whole_membership=fields.users is not UNSET)
         await confirm_members(self._pipeline, call, group, fields)
         return group

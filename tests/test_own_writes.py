@@ -247,6 +247,28 @@ def named(emulator: Emulator, name: str) -> list[str]:
     return [group["id"] for group in emulator.groups.values() if group["name"] == name]
 
 
+class TestUnclearUpdates:
+    """The server executes an update and its answer is lost; then reads lag behind it."""
+
+    @pytest.mark.requirement("BS-8", "RT-12")
+    @pytest.mark.parametrize("first", ["remove", "update"])
+    async def test_an_addition_is_written_although_a_lagging_read_shows_the_member(
+        self, emulator: Emulator, connect: Connect, group_id: str, members: Callable[[], set[str]], first: str
+    ) -> None:
+        emulator.reads_lag = 8
+        secoda = connect(retry=RetryPolicy(attempts=1))
+        emulator.faults.add(status=504, carry_out=True, method="PATCH")
+        removal = secoda.groups.remove_users(group_id, ["user-1"])
+        update = secoda.groups.update(group_id, users=["user-0"])
+        lost, other = (removal, update) if first == "remove" else (update, removal)
+        other.close()
+        with pytest.raises(OutcomeUnknownError):
+            await lost
+        assert members() == {"user-0"}
+        group = await secoda.groups.add_users(group_id, ["user-1"])
+        assert set(group.users) == members() == {"user-0", "user-1"}
+
+
 class TestLists:
     @pytest.mark.requirement("BS-9")
     @pytest.mark.parametrize("lag", [3.0, 8.0, 20.0])

@@ -110,6 +110,14 @@ class Ledger:
         with self._lock:
             self._unclear[name] = self._clock.now() + OWN_WRITES_KNOWN
 
+    def note_unclear_update(self, group_id: str) -> None:
+        """Remember that an update of this group ended with an unknown outcome."""
+        self.note_unclear(_update_of(group_id))
+
+    def update_settles_in(self, group_id: str) -> float:
+        """Return the seconds until a read shows whether an unclear update of this group was executed."""
+        return self.settles_in(_update_of(group_id))
+
     def settles_in(self, name: str) -> float:
         """Return the seconds until a list shows whether an unclear create has made a group of this name."""
         with self._lock:
@@ -193,3 +201,8 @@ class Ledger:
             del self._writes[next(iter(self._writes))]
         for name in [name for name, until in self._unclear.items() if until < now]:
             del self._unclear[name]
+
+
+def _update_of(group_id: str) -> str:
+    """Return the key of unclear updates of a group; no name has a line break in the form that names look alike in."""
+    return f"\n{group_id.casefold()}"

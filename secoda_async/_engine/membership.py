@@ -1,6 +1,8 @@
 """Adding and removing members of a group: the API replaces whole memberships, so each write follows a fresh read."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, cast
 
@@ -13,7 +15,7 @@ from secoda_async._engine.ledger import Write
 from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.protocol import Request, request_to
-from secoda_async.errors import NotFoundError
+from secoda_async.errors import NotFoundError, OutcomeUnknownError
 from secoda_async.models import Group, GroupFields
 
 MembershipChange = Callable[[tuple[str, ...]], tuple[str, ...]]
@@ -50,6 +52,16 @@ class _Membership:
         return self.fields.users != self.group.users
 
 
+@contextmanager
+def noting_unclear_update(pipeline: Pipeline, group_id: str) -> Generator[None, None, None]:
+    """Remember the update that is sent meanwhile, if its outcome stays unknown."""
+    try:
+        yield
+    except (OutcomeUnknownError, asyncio.CancelledError):
+        pipeline.ledger.note_unclear_update(group_id)
+        raise
+
+
 async def change_membership(pipeline: Pipeline, call: Call, group_id: str, change: MembershipChange) -> Group:
     """Read a group, and write its membership if `change` makes another one of it.
 
@@ -57,6 +69,10 @@ async def change_membership(pipeline: Pipeline, call: Call, group_id: str, chang
     before each attempt that had to wait.
     """
     membership = _Membership(change, await _read(pipeline, call, group_id))
+    if not membership.is_changed and (pause := pipeline.ledger.update_settles_in(group_id)) > 0:
+        # What was read may be older than an update of this client whose answer was lost.
+        await pipeline.pause(call, pause)
+        membership.group = await _read(pipeline, call, group_id)
 
     async def refresh(state: Journey) -> Request | None:
         if not membership.is_just_read or state.waited:
@@ -69,9 +85,10 @@ async def change_membership(pipeline: Pipeline, call: Call, group_id: str, chang
     if not membership.is_changed:
         return membership.group
     try:
-        group = await pipeline.send(
-            call.with_precondition(refresh), lambda reply: written_group_of(reply, membership.fields, group_id)
-        )
+        with noting_unclear_update(pipeline, group_id):
+            group = await pipeline.send(
+                call.with_precondition(refresh), lambda reply: written_group_of(reply, membership.fields, group_id)
+            )
     except _NothingToWriteError:
         return membership.group
     pipeline.ledger.note_updated(group, before=membership.group.users)
