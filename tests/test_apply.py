@@ -437,6 +437,16 @@ class TestGoingWrong:
         assert (await secoda.apply(await planned(secoda))).ok
         assert sorted(group["name"] for group in emulator.groups.values()) == ["a", "b", "d"]
 
+    @pytest.mark.requirement("BS-2")
+    async def test_a_group_that_is_gone_when_its_update_arrives_is_a_failure(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        plan = await planned(secoda)
+        emulator.faults.add(status=404, body={"detail": "Not found."}, method="PATCH")
+        report = await secoda.apply(plan)
+        assert [outcome.status for outcome in report.outcomes] == ["applied", "failed", "not_attempted"]
+        assert isinstance(report.outcomes[1].error, NotFoundError)
+
     async def test_an_answer_that_shows_something_else_is_a_failure(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:

@@ -767,3 +767,27 @@ class TestEndlessLists:
 
 def endless(emulator: Emulator, **change: object) -> Json:
     return {"links": {"next": f"?cursor={len(emulator.requests)}"}} | change
+
+
+def of_more_items(page: Json) -> Json:
+    """Return a page of a list that is said to be longer."""
+    return page | {"count": 200}
+
+
+class TestSightings:
+    """The reads of an apply before its creates, while its own creates change the list."""
+
+    @pytest.mark.requirement("PG-6")
+    async def test_items_of_an_incomplete_read_count_and_the_list_is_read_again(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        emulator.faults.add(method="GET", path="page=3", transform=of_more_items)
+        assert len(await secoda.groups.sightings()) == 120
+        assert emulator.count("GET") == 6
+
+    @pytest.mark.requirement("PG-6")
+    async def test_without_a_complete_read_it_raises(self, emulator: Emulator, secoda: SecodaClient) -> None:
+        emulator.faults.add(method="GET", path="page=3", transform=of_more_items, times=None)
+        with pytest.raises(PaginationError, match="incomplete"):
+            await secoda.groups.sightings()
+        assert emulator.count("GET") == 9

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -138,17 +138,18 @@ class Lister(Generic[T]):
             PaginationError: When no read was complete.
         """
         seen: dict[str, T] = {}
-        for attempt in range(1, _SIGHTING_READS + 1):
-            try:
-                async with aclosing(self.items(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES)) as items:
-                    async for item in items:
-                        seen[canonical_id(item.id)] = item
-            except IncompleteListError:
-                if attempt == _SIGHTING_READS:
-                    raise
-            else:
-                break
+        for _ in range(_SIGHTING_READS - 1):
+            with suppress(IncompleteListError):
+                await self._see(seen)
+                return list(seen.values())
+        await self._see(seen)
         return list(seen.values())
+
+    async def _see(self, seen: dict[str, T]) -> None:
+        """Read the list once, and add its items."""
+        async with aclosing(self.items(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES)) as items:
+            async for item in items:
+                seen[canonical_id(item.id)] = item
 
     async def _read_into(self, items: dict[str, T], walk: Walk[T], concurrency: int, began: float) -> str:
         """Read the list once, for a snapshot; return why it is certainly incomplete, or an empty string."""
