@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from secoda_async._version import __version__
 
 if TYPE_CHECKING:
-    from secoda_async._engine.convert import to_dict
-    from secoda_async._engine.limits import LimitState, Permit, RateLimiter, SlidingWindowLimiter
+    from secoda_async._engine.limits.limiter import LimitState, Permit, RateLimiter, SlidingWindowLimiter
+    from secoda_async._engine.wire.codec import to_dict
     from secoda_async.bulk import Bulk, CreateGroup, DeleteGroup, Operation, Outcome, Status, UpdateGroup
     from secoda_async.client import SecodaClient
     from secoda_async.clock import AutojumpClock, Clock, ScaledClock, SystemClock
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     )
 else:
     # pytest imports this package at each start, for the fixtures: names are imported when they are first used.
-    _MODULES = ("errors", "models", "events", "config", "clock", "_engine.limits", "_engine.convert")
+    _MODULES = ("errors", "models", "events", "config", "clock", "_engine.limits.limiter", "_engine.wire.codec")
     _MODULES += ("users", "groups", "client", "bulk", "reconcile")
 
     def __getattr__(name: str) -> object:

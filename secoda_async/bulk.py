@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 from attrs import field, frozen
 
-from secoda_async._engine.journey import Scope
+from secoda_async._engine.call import Scope
 from secoda_async._engine.operation import Operation as SharedState
 from secoda_async._engine.operation import OperationCancelledError
 from secoda_async._engine.page_checks import check_number

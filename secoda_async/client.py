@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TextIO, cast
 
 from attrs import evolve
 
-from secoda_async._engine import protocol
-from secoda_async._engine.credentials import Credentials
-from secoda_async._engine.journey import Scope
-from secoda_async._engine.limits import RateLimiter
+from secoda_async._engine.call import Scope
+from secoda_async._engine.limits.limiter import RateLimiter
+from secoda_async._engine.limits.registry import shared_limiter
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Reply, Request
-from secoda_async._engine.raw import raw_request
-from secoda_async._engine.sharing import shared_limiter
-from secoda_async._engine.transport import Transport
+from secoda_async._engine.wire import protocol
+from secoda_async._engine.wire.credentials import Credentials
+from secoda_async._engine.wire.protocol import Reply, Request
+from secoda_async._engine.wire.raw import raw_request
+from secoda_async._engine.wire.transport import Transport
 from secoda_async.clock import SYSTEM_CLOCK, Clock
 from secoda_async.config import (
     API_PREFIX,
@@ -272,7 +272,7 @@ class SecodaClient:
         """
         from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415 - as in bulk
         from secoda_async.reconcile.desired import DesiredState  # noqa: PLC0415
-        from secoda_async.reconcile.planner import Rules, make_plan  # noqa: PLC0415
+        from secoda_async.reconcile.diff import Rules, make_plan  # noqa: PLC0415
 
         check_kind("desired", desired, DesiredState)
         rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)

@@ -6,16 +6,16 @@ from typing import Literal
 
 from attrs import evolve
 
-from secoda_async._engine import convert, protocol
+from secoda_async._engine.call import Call, Journey, Scope
 from secoda_async._engine.creation import GroupCreator, KnownIds
 from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_of, was_there, written_group_of
-from secoda_async._engine.journey import Call, Journey, Scope
 from secoda_async._engine.membership import MembershipChange, change_membership, noting_unclear_update, patch_of
 from secoda_async._engine.operation import NotSentError
-from secoda_async._engine.pages import Lister, OnInvalid
+from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Request, checked_id, checked_ids, request_to
 from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async._engine.wire import codec, protocol
+from secoda_async._engine.wire.protocol import Request, checked_id, checked_ids, request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import AmbiguousNameError, InvalidArgumentError, NotFoundError, ResponseError
 from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, collapsed, loosely, normal
@@ -99,7 +99,7 @@ class Groups:
     async def _create(
         self, fields: GroupFields, *, reconcile: bool, known_ids: KnownIds | None, is_locked: bool = False
     ) -> Group:
-        body = convert.dump(convert.to_dict(fields))
+        body = codec.dump(codec.to_dict(fields))
         call = self._write(request_to("POST", COLLECTION, body=body, name=fields.name or None))
         group = await self._creator.create(
             call,

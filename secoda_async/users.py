@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 
-from secoda_async._engine import convert, protocol
-from secoda_async._engine.journey import Scope
-from secoda_async._engine.pages import Lister, OnInvalid
+from secoda_async._engine.call import Scope
+from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Reply, checked_id, request_to
+from secoda_async._engine.wire import codec, protocol
+from secoda_async._engine.wire.protocol import Reply, checked_id, request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import Page, User
@@ -88,5 +88,5 @@ def _check_texts(values: Sequence[object], what: str) -> None:
 
 
 def _user(reply: Reply) -> User:
-    user: User = convert.structure(protocol.json_of(reply), User)
+    user: User = codec.structure(protocol.json_of(reply), User)
     return user

@@ -22,7 +22,7 @@ from secoda_async import (
     UpdateGroup,
 )
 from secoda_async._engine.ledger import Ledger
-from secoda_async._engine.limits import LimitState, Permit, SlidingWindowLimiter
+from secoda_async._engine.limits.limiter import LimitState, Permit, SlidingWindowLimiter
 from secoda_async.emulator import Emulator
 
 Json = dict[str, Any]

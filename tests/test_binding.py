@@ -12,7 +12,7 @@ from test_cli import Shell
 from test_cli import shell as shell  # noqa: PLC0414 - a fixture
 
 from secoda_async import AutojumpClock, DesiredState, Plan, SecodaClient, StalePlanError
-from secoda_async.cli.exits import Exit
+from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup
 

@@ -21,10 +21,11 @@ from rich.progress import TaskID
 
 from secoda_async import Plan, Report, RetryPolicy, SecodaClient
 from secoda_async import __main__ as command
-from secoda_async.cli import app, demo, emulate, options
-from secoda_async.cli.exits import Exit, exit_for
+from secoda_async.cli import app, options
+from secoda_async.cli.commands import demo, emulate
+from secoda_async.cli.exit_codes import Exit, exit_for
 from secoda_async.cli.options import Output
-from secoda_async.cli.screen import Screen, duration
+from secoda_async.cli.output.console import Screen, duration
 from secoda_async.emulator import Emulator
 from secoda_async.errors import OutcomeUnknownError, SecodaError
 
@@ -601,7 +602,7 @@ def test_on_a_terminal_a_bar_shows_the_time_the_limit_needs(terminal: Callable[[
 def test_elsewhere_a_line_is_written_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     screen, seconds = Screen(Output()), 0.0
     screen.err = Console(file=io.StringIO(), width=100)
-    monkeypatch.setattr("secoda_async.cli.screen.time.monotonic", lambda: seconds)
+    monkeypatch.setattr("secoda_async.cli.output.console.time.monotonic", lambda: seconds)
     with screen.progress("applying", 90, lambda left: left * 2.0) as bar:
         for done in range(1, 80):
             seconds += 1.0

@@ -16,13 +16,14 @@ from test_cli import shell as shell  # noqa: PLC0414 - a fixture
 
 from secoda_async import Breach, Change, Conflict, DesiredGroup, DesiredState, DesiredStateError, Group, Plan, User
 from secoda_async.cli import app
-from secoda_async.cli.exits import Exit
+from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator
 from secoda_async.models import GroupFields
-from secoda_async.reconcile import tables, words
+from secoda_async.reconcile import render
+from secoda_async.reconcile.diff import Rules, make_plan
 from secoda_async.reconcile.escape import escaped_json, printable
-from secoda_async.reconcile.export import exported
-from secoda_async.reconcile.planner import Rules, make_plan
+from secoda_async.reconcile.files import tables
+from secoda_async.reconcile.files.writing import exported
 
 pytestmark = pytest.mark.requirement("SEC-2")
 
@@ -114,7 +115,7 @@ def test_messages_of_plans_are_safe_wherever_they_are_shown() -> None:
     )
     assert plan.conflicts[0].message == plan.breaches[0].message == f"no {SHOWN}"
     assert Plan.from_document(json.loads(plan.to_json()), "-") == plan
-    for text in (words.markdown(plan), *(line.text for line in words.lines(plan))):
+    for text in (render.markdown(plan), *(line.text for line in render.lines(plan))):
         assert not STEERING.search(text)
 
 

@@ -15,9 +15,10 @@ from test_cli import shell as shell  # noqa: PLC0414 - a fixture
 
 from secoda_async import DesiredState, DesiredStateError, InvalidArgumentError, Plan, SecodaClient
 from secoda_async.cli import files
-from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.emulator import Emulator
-from secoda_async.reconcile import DesiredGroup, input_file
+from secoda_async.reconcile import DesiredGroup
+from secoda_async.reconcile.files import input_file
 from secoda_async.reconcile.journal import Journal, opened_log
 
 pytestmark = pytest.mark.requirement("BS-10", "CL-4")

@@ -25,11 +25,11 @@ from secoda_async import (
     UnsafePlanError,
     User,
 )
-from secoda_async.cli.exits import Exit, as_document, exit_for
+from secoda_async.cli.exit_codes import Exit, as_document, exit_for
 from secoda_async.emulator import Emulator
 from secoda_async.models import GroupFields
-from secoda_async.reconcile.export import exported
-from secoda_async.reconcile.words import lines, markdown
+from secoda_async.reconcile.files.writing import exported
+from secoda_async.reconcile.render import lines, markdown
 
 FILE = """groups:
 - name: Stewards

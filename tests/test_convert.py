@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secoda_async import UNSET, Group, InvalidArgumentError, Page, ResponseError, User, to_dict
-from secoda_async._engine import convert
-from secoda_async._engine.convert import Envelope
+from secoda_async._engine.wire import codec
+from secoda_async._engine.wire.codec import Envelope
 from secoda_async.models import GroupFields
 
 GROUP = {
@@ -72,12 +72,12 @@ users = st.builds(
 
 
 def group(**fields: Any) -> Group:  # noqa: ANN401
-    read: Group = convert.structure({"id": "g-1", "name": "A", **fields}, Group)
+    read: Group = codec.structure({"id": "g-1", "name": "A", **fields}, Group)
     return read
 
 
 def user(**fields: Any) -> User:  # noqa: ANN401
-    read: User = convert.structure({"id": "u-1", **fields}, User)
+    read: User = codec.structure({"id": "u-1", **fields}, User)
     return read
 
 
@@ -107,7 +107,7 @@ envelopes = st.fixed_dictionaries(
 def read(payload: object, model: type[Any]) -> str:
     """What becomes of a payload, types and unknown fields included, or what is said of it."""
     try:
-        return repr(attrs.asdict(convert.structure(payload, model)))
+        return repr(attrs.asdict(codec.structure(payload, model)))
     except ResponseError as error:
         return f"{error} ({error.location}, {error.item_id})"
 
@@ -152,7 +152,7 @@ class TestTwoWaysAgree:
     @example([GROUP, GROUP | {"updated_at": "2023-05-10 14:27:23+02:00"}])
     @example([GROUP | {"new": 1}, GROUP | {"id": 1}, GROUP])
     def test_on_one_and_on_many(self, payloads: list[object]) -> None:
-        items, faults = convert.structure_all(payloads, Group, skip_invalid=True)
+        items, faults = codec.structure_all(payloads, Group, skip_invalid=True)
         told = iter([repr(attrs.asdict(item)) for item in items])
         wrong = iter(faults)
         for index, payload in enumerate(payloads):
@@ -166,25 +166,25 @@ class TestTwoWaysAgree:
 class TestRoundTrip:
     @given(groups | users)
     def test_a_model_survives_json(self, model: Group | User) -> None:
-        again = convert.structure(convert.parse(convert.dump(to_dict(model))), type(model))
+        again = codec.structure(codec.parse(codec.dump(to_dict(model))), type(model))
         assert again == model
         assert again.extra == model.extra
 
     @given(st.dictionaries(texts, json_values, max_size=5), st.sampled_from([Group, User]))
     def test_what_can_be_read_comes_back_as_it_was(self, extra: dict[str, Any], model: type[Group | User]) -> None:
         payload: dict[str, Any] = {"id": "1", "name": "A"} | {f"x_{name}": value for name, value in extra.items()}
-        assert payload.items() <= to_dict(convert.structure(payload, model)).items()
+        assert payload.items() <= to_dict(codec.structure(payload, model)).items()
 
     @given(json_values, st.sampled_from([Group, User, Envelope]))
     def test_any_json_is_a_model_or_a_response_error(self, payload: object, model: type[Any]) -> None:
         with suppress(ResponseError):
-            assert isinstance(convert.structure(payload, model), model)
+            assert isinstance(codec.structure(payload, model), model)
 
     @given(st.dictionaries(st.sampled_from(sorted(GROUP)), json_values))
     def test_any_value_in_a_known_field_is_kept_or_named(self, fields: dict[str, Any]) -> None:
         payload = GROUP | fields
         try:
-            read = convert.structure(payload, Group)
+            read = codec.structure(payload, Group)
         except ResponseError as error:
             named = re.split(r"\W", error.location)[0]
         else:
@@ -195,7 +195,7 @@ class TestRoundTrip:
 
     @pytest.mark.requirement("MD-1")
     def test_the_references_example_comes_back_whole(self) -> None:
-        assert to_dict(convert.structure(GROUP, Group)) == GROUP
+        assert to_dict(codec.structure(GROUP, Group)) == GROUP
 
     def test_a_page_is_plain_json_with_its_items_and_faults(self) -> None:
         fault = ResponseError("name: missing")
@@ -236,7 +236,7 @@ class TestTolerance:
 
     def test_one_bad_item_is_skipped_and_reported_if_so_wished(self) -> None:
         payloads: list[object] = [{"id": "a", "name": "A"}, {"id": "b"}, None, {"id": "d", "name": "D", "users": [1]}]
-        items, faults = convert.structure_all(payloads, Group, skip_invalid=True)
+        items, faults = codec.structure_all(payloads, Group, skip_invalid=True)
         assert [item.id for item in items] == ["a"]
         assert [(fault.location, fault.item_id) for fault in faults] == [
             ("results[1].name", "b"),
@@ -247,13 +247,13 @@ class TestTolerance:
 
     def test_one_bad_item_is_an_error_otherwise(self) -> None:
         with pytest.raises(ResponseError, match=re.escape("results[1].name: missing")) as caught:
-            convert.structure_all([{"id": "a", "name": "A"}, {"id": "b"}], Group, skip_invalid=False)
+            codec.structure_all([{"id": "a", "name": "A"}, {"id": "b"}], Group, skip_invalid=False)
         assert caught.value.item_id == "b"
         assert caught.value.__cause__ is caught.value.__context__ is None
 
     def test_good_items_come_without_errors(self) -> None:
-        assert convert.structure_all([], Group, skip_invalid=False) == ([], [])
-        assert convert.structure_all([GROUP], Group, skip_invalid=True)[1] == []
+        assert codec.structure_all([], Group, skip_invalid=False) == ([], [])
+        assert codec.structure_all([GROUP], Group, skip_invalid=True)[1] == []
 
 
 @pytest.mark.requirement("MD-2", "MD-4")
@@ -304,7 +304,7 @@ class TestStrictness:
     )
     def test_what_is_no_group_is_named(self, payload: object, location: str, told: str) -> None:
         with pytest.raises(ResponseError) as caught:
-            convert.structure(payload, Group)
+            codec.structure(payload, Group)
         assert (caught.value.location, str(caught.value)) == (location, told)
 
     @pytest.mark.parametrize(("item_id", "kept"), [("g-7", "g-7"), (7, None)])
@@ -319,17 +319,17 @@ class TestEnvelope:
     @pytest.mark.parametrize("end", [None, "", "None"])
     def test_a_next_link_without_a_target_means_the_last_page(self, end: str | None) -> None:
         for payload in ({"links": {"next": end}}, {"next": end}):
-            assert convert.structure({"results": [], **payload}, Envelope).next_links == [None]
+            assert codec.structure({"results": [], **payload}, Envelope).next_links == [None]
 
     @pytest.mark.requirement("PG-6")
     @pytest.mark.parametrize("payload", [{}, {"links": {}}, {"links": {"previous": 5}}], ids=repr)
     def test_a_next_link_that_was_not_sent_is_no_next_link(self, payload: dict[str, Any]) -> None:
-        assert convert.structure({"results": [], **payload}, Envelope).next_links == []
+        assert codec.structure({"results": [], **payload}, Envelope).next_links == []
 
     @pytest.mark.requirement("PG-6")
     def test_a_next_link_is_read_in_both_places(self) -> None:
         payload: dict[str, Any] = {"results": [], "links": {"next": "?page=2"}, "next": "?page=3"}
-        assert convert.structure(payload, Envelope).next_links == ["?page=2", "?page=3"]
+        assert codec.structure(payload, Envelope).next_links == ["?page=2", "?page=3"]
 
     def test_the_references_example_is_read(self) -> None:
         payload: dict[str, Any] = {
@@ -339,7 +339,7 @@ class TestEnvelope:
             "total_pages": 7,
             "results": [GROUP],
         }
-        envelope = convert.structure(payload, Envelope)
+        envelope = codec.structure(payload, Envelope)
         assert envelope.next_links == ["https://api.secoda.co/resource/all/?page=2"]
         assert (envelope.meta.page, envelope.meta.next_page) == (1, 2)
         assert (envelope.count, envelope.total_pages) == (315, 7)
@@ -348,7 +348,7 @@ class TestEnvelope:
     @pytest.mark.requirement("MD-2")
     def test_the_literal_none_means_no_number(self) -> None:
         payload: dict[str, Any] = {"results": [], "count": "None", "meta": {"page": "None"}}
-        assert convert.structure(payload, Envelope).count is None
+        assert codec.structure(payload, Envelope).count is None
 
     @pytest.mark.requirement("MD-4")
     @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ class TestEnvelope:
     )
     def test_a_wrong_envelope_says_where(self, payload: object, told: str) -> None:
         with pytest.raises(ResponseError) as caught:
-            convert.structure(payload, Envelope)
+            codec.structure(payload, Envelope)
         assert str(caught.value) == told
 
 
@@ -412,7 +412,7 @@ class TestFields:
         ],
     )
     def test_unset_null_and_empty_are_three_things_in_the_body(self, fields: GroupFields, body: bytes) -> None:
-        assert convert.dump(to_dict(fields)) == body
+        assert codec.dump(to_dict(fields)) == body
 
     @given(
         st.builds(
@@ -426,7 +426,7 @@ class TestFields:
     def test_a_body_has_the_fields_that_were_set_and_no_others(self, fields: GroupFields) -> None:
         values = {name: getattr(fields, name) for name in ("name", "icon", "description", "users")}
         wanted = {name: value for name, value in values.items() if value is not UNSET}
-        body = convert.parse(convert.dump(to_dict(fields)))
+        body = codec.parse(codec.dump(to_dict(fields)))
         assert body == {name: list(value) if name == "users" else value for name, value in wanted.items()}
 
 
@@ -434,16 +434,16 @@ class TestJson:
     @pytest.mark.parametrize("body", [b"", b"{", b"nan", b"1e400", b'"\xff"', b"[" * 5000, b"\xef\xbb\xbf{}", b"'a'"])
     def test_what_is_no_json_is_a_value_error(self, body: bytes) -> None:
         with pytest.raises(ValueError, match=r"."):
-            convert.parse(body)
+            codec.parse(body)
 
     @pytest.mark.parametrize(
         "value", [object(), {1: 2}, {"a": {3}}, "\ud800", 2**70, b"bytes", {"a": float("nan")}, [[(-float("inf"),)]]]
     )
     def test_what_json_cannot_say_is_refused_before_it_is_sent(self, value: object) -> None:
         with pytest.raises(InvalidArgumentError, match="can't be sent as JSON") as caught:
-            convert.dump(value)
+            codec.dump(value)
         assert caught.value.__cause__ is None
 
     @given(json_values)
     def test_json_is_written_as_it_is(self, value: object) -> None:
-        assert convert.parse(convert.dump(value)) == value
+        assert codec.parse(codec.dump(value)) == value

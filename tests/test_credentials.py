@@ -17,7 +17,7 @@ from secoda_async import (
     SecodaClient,
     TransportError,
 )
-from secoda_async._engine.credentials import Credentials
+from secoda_async._engine.wire.credentials import Credentials
 from secoda_async.config import Secret
 from secoda_async.emulator import Emulator
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secoda_async._engine import decoding
-from secoda_async._engine.decoding import CutShortError, Decoder, UnusableBodyError
+from secoda_async._engine.wire import decoding
+from secoda_async._engine.wire.decoding import CutShortError, Decoder, UnusableBodyError
 
 
 def raw_deflate(body: bytes) -> bytes:

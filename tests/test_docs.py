@@ -32,7 +32,7 @@ from secoda_async import (
 )
 from secoda_async._engine.retry_table import Step, next_step
 from secoda_async.cli import app
-from secoda_async.cli.exits import Exit
+from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredState
 

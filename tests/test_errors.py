@@ -7,8 +7,8 @@ import pytest
 from travel import ways_round
 
 from secoda_async import errors
-from secoda_async._engine import convert, protocol
 from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async._engine.wire import codec, protocol
 from secoda_async.errors import (
     APIError,
     BadRequestError,
@@ -106,7 +106,7 @@ def test_pickle_and_copy_keep_an_error(kind: type[SecodaError]) -> None:
 def test_pickle_keeps_errors_as_the_engine_makes_them() -> None:
     request = protocol.request_to("POST", "auth/group", body=b"{}", name="Data Stewards")
     with pytest.raises(ResponseError) as caught:
-        convert.structure({"id": "g-1", "name": None}, Group)
+        codec.structure({"id": "g-1", "name": None}, Group)
     unknown = outcome_unknown(request, RequestTimeoutError("no answer in time"))
     for error in (caught.value, unknown):
         for again in ways_round(error):

@@ -17,10 +17,10 @@ import pytest
 from attrs import frozen
 from conftest import until
 
-from secoda_async.cli import app, interrupts
-from secoda_async.cli.exits import Exit
+from secoda_async.cli import app, signals
+from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.options import Connection, Output
-from secoda_async.cli.screen import Screen
+from secoda_async.cli.output.console import Screen
 from secoda_async.emulator import Emulator
 
 pytestmark = pytest.mark.requirement("CL-1", "BS-7")
@@ -288,7 +288,7 @@ async def test_cancelled_by_others_it_is_no_interrupt() -> None:
     """A cancellation that no signal asked for goes on as what it is."""
 
     async def stopped() -> None:
-        with interrupts.stopped_by_signals(print, None):
+        with signals.stopped_by_signals(print, None):
             await asyncio.sleep(3600)
 
     task = asyncio.create_task(stopped())
@@ -299,7 +299,7 @@ async def test_cancelled_by_others_it_is_no_interrupt() -> None:
 
 
 def test_where_there_is_no_task_a_second_signal_changes_nothing() -> None:
-    stops = interrupts.Stops(print, None)
+    stops = signals.Stops(print, None)
     stops.ask("interrupted")
     stops.ask("interrupted")
     assert stops.event.is_set()
@@ -310,7 +310,7 @@ async def test_where_the_loop_takes_no_handlers_signals_are_as_python_has_them(m
         raise NotImplementedError  # as on Windows
 
     monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", none)
-    with interrupts.stopped_by_signals(print, None) as stops:
+    with signals.stopped_by_signals(print, None) as stops:
         assert signal.getsignal(signal.SIGINT) is not signal.SIG_DFL
     assert not stops.event.is_set()
 
@@ -319,8 +319,8 @@ async def test_elsewhere_than_in_the_main_thread_signals_are_left_alone() -> Non
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def inside() -> None:
-        assert not interrupts.can_be_handled()
-        with interrupts.raised_at_once():
+        assert not signals.can_be_handled()
+        with signals.raised_at_once():
             assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
     await asyncio.to_thread(inside)
@@ -349,7 +349,7 @@ def test_whoever_asks_for_json_gets_it_on_failure_too(
 async def test_only_a_signal_cuts_off_what_was_asked_to_stop() -> None:
     said: list[str] = []
     task = asyncio.create_task(asyncio.Event().wait())
-    stops = interrupts.Stops(said.append, task)
+    stops = signals.Stops(said.append, task)
     stops.finishes_writes = True
     stops.signalled()
     stops.ask("the deadline has come")

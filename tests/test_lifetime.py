@@ -8,7 +8,7 @@ import pytest
 from clocks import ManualClock, settle
 
 from secoda_async import ClientClosedError, RequestTimeoutError
-from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
+from secoda_async._engine.concurrency.timeouts import Lifetime, TimeUpError, closed
 from secoda_async.clock import sleep
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secoda_async import LimitState, Permit, RateLimit, RateLimiter, RateLimitError, SlidingWindowLimiter
-from secoda_async._engine.window import Gate
+from secoda_async._engine.limits.window import Gate
 from secoda_async.clock import sleep
 from secoda_async.config import Priority
 

@@ -22,7 +22,7 @@ from test_redis import redis as redis  # noqa: PLC0414 - a fixture
 from test_redis import server as server  # noqa: PLC0414 - a fixture
 
 from secoda_async import ConfigurationError, LockedError, SecodaError, TransportError
-from secoda_async.cli.exits import Exit, as_document
+from secoda_async.cli.exit_codes import Exit, as_document
 from secoda_async.emulator import Emulator
 from secoda_async.ext.redis import RedisLock
 from secoda_async.ext.redis_connection import REPLY_TIMEOUT
@@ -382,7 +382,7 @@ class TestCommand:
         self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-        monkeypatch.setattr("secoda_async.cli.screen.Screen.ask", lambda *_: True)
+        monkeypatch.setattr("secoda_async.cli.output.console.Screen.ask", lambda *_: True)
         async with RedisLock(redis, name="acme"):
             assert (await shell.run("apply", file)).code == Exit.LOCKED
         assert not workspace.writes

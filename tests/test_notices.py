@@ -6,8 +6,8 @@ import pytest
 from clocks import ManualClock
 
 from secoda_async import AttemptEvent, Event, RequestTimeoutError, WaitEvent
-from secoda_async._engine.notices import Notices
-from secoda_async._engine.protocol import Request
+from secoda_async._engine.hooks import Notices
+from secoda_async._engine.wire.protocol import Request
 
 REQUEST = Request("POST", "/api/v1/auth/group")
 

@@ -38,7 +38,7 @@ def test_the_wheel_holds_the_package_its_types_and_its_data(wheel: zipfile.ZipFi
     names = set(wheel.namelist())
     files = {str(path.relative_to(HERE)) for path in (HERE / "secoda_async").rglob("*.*") if path.suffix != ".pyc"}
     assert files <= names
-    assert {"secoda_async/py.typed", "secoda_async/reconcile/groups.schema.json"} <= files
+    assert {"secoda_async/py.typed", "secoda_async/reconcile/files/groups.schema.json"} <= files
     assert {name.partition("/")[0] for name in names} == {
         "secoda_async",
         f"secoda_async-{secoda_async.__version__}.dist-info",

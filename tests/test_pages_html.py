@@ -26,9 +26,9 @@ from secoda_async import (
     SecodaClient,
     WaitEvent,
 )
-from secoda_async.cli.exits import Exit
-from secoda_async.cli.html import report_page
-from secoda_async.cli.timeline import Recorder
+from secoda_async.cli.exit_codes import Exit
+from secoda_async.cli.output.html import report_page
+from secoda_async.cli.output.timeline import Recorder
 from secoda_async.emulator import Emulator
 
 WIDTHS = (390, 1280)

@@ -39,7 +39,7 @@ from secoda_async import (
     TransportError,
     WaitEvent,
 )
-from secoda_async._engine.lifetime import Lifetime
+from secoda_async._engine.concurrency.timeouts import Lifetime
 from secoda_async._engine.operation import Operation, OperationCancelledError
 from secoda_async.emulator import Emulator
 

@@ -22,7 +22,7 @@ from secoda_async import (
     User,
 )
 from secoda_async.models import GroupFields, normal
-from secoda_async.reconcile.planner import Rules, make_plan
+from secoda_async.reconcile.diff import Rules, make_plan
 
 ANA, BEN, EVE = (User(id=f"u-{name}", email=f"{name}@example.com") for name in ("ana", "ben", "eve"))
 USERS = [ANA, BEN, EVE]

@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secoda_async import errors
-from secoda_async._engine import protocol, raw
-from secoda_async._engine.protocol import Reply, Request
 from secoda_async._engine.retry_table import Step, next_step, outcome_unknown
+from secoda_async._engine.wire import protocol, raw
+from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.config import API_PREFIX, Secret
 from secoda_async.errors import (
     APIError,

@@ -13,7 +13,7 @@ from test_failures import give_a_group, serving
 from test_transport import ONCE, assert_ours, server
 
 from secoda_async import ConfigurationError, RetryPolicy, SecodaClient, SecodaError, TransportError
-from secoda_async._engine.proxies import environment_proxy
+from secoda_async._engine.wire.proxies import environment_proxy
 from secoda_async.emulator import Emulator
 
 

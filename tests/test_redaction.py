@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secoda_async._engine.redaction import redact, redact_bytes
+from secoda_async._engine.wire.redaction import redact, redact_bytes
 
 KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=8, max_size=60)
 

@@ -24,7 +24,7 @@ from secoda_async import (
     SecodaClient,
     TransportError,
 )
-from secoda_async._engine.limits import Permit
+from secoda_async._engine.limits.limiter import Permit
 from secoda_async.emulator import Emulator
 from secoda_async.ext.redis import LEASE, MAX_PENDING, RETRY_AFTER, RedisRateLimiter
 from secoda_async.ext.redis_connection import REPLY_TIMEOUT

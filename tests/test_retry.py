@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secoda_async._engine.retry import RetryBudget, tried_again
+from secoda_async._engine.retries import RetryBudget, tried_again
 from secoda_async._engine.retry_table import Step, next_step
 from secoda_async.config import RetryPolicy
 from secoda_async.errors import (

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from secoda_async import DesiredState, DesiredStateError
 from secoda_async.cli import app
-from secoda_async.cli.demo import NEXT, SAMPLE
-from secoda_async.reconcile.reader import SCHEMA
+from secoda_async.cli.commands.demo import NEXT, SAMPLE
+from secoda_async.reconcile.files.reading import SCHEMA
 
 VALIDATOR = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text("utf-8")))
 

@@ -12,7 +12,7 @@ from clocks import ManualClock, ManualTimer, settle
 from conftest import Connect, about
 
 from secoda_async import AutojumpClock, RateLimit, SecodaClient, SlidingWindowLimiter
-from secoda_async._engine.window import Window
+from secoda_async._engine.limits.window import Window
 from secoda_async.emulator import Emulator
 
 ORIGIN = "https://secoda.example"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from conftest import settled
 
-from secoda_async._engine.slots import Slots
+from secoda_async._engine.concurrency.connection_limit import Slots
 
 
 @pytest.mark.requirement("RL-3")

@@ -31,8 +31,8 @@ from secoda_async import (
     SlidingWindowLimiter,
     WaitEvent,
 )
-from secoda_async._engine.notices import Notices
-from secoda_async._engine.protocol import Request
+from secoda_async._engine.hooks import Notices
+from secoda_async._engine.wire.protocol import Request
 from secoda_async.emulator import Emulator
 from secoda_async.events import CallStart
 from secoda_async.ext.opentelemetry import Telemetry

@@ -28,8 +28,8 @@ from secoda_async import (
     SecodaError,
     TransportError,
 )
-from secoda_async._engine import decoding
-from secoda_async._engine.transport import Wire, translated
+from secoda_async._engine.wire import decoding
+from secoda_async._engine.wire.transport import Wire, translated
 from secoda_async.emulator import Emulator
 from secoda_async.events import AttemptEvent, Event
 

@@ -15,10 +15,10 @@ from secoda_async import (
     SecodaClient,
     User,
 )
-from secoda_async.cli.exits import Exit, as_document
+from secoda_async.cli.exit_codes import Exit, as_document
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup
-from secoda_async.reconcile.planner import Rules, make_plan
+from secoda_async.reconcile.diff import Rules, make_plan
 from secoda_async.user_index import UserIndex
 
 pytestmark = pytest.mark.requirement("CL-3")

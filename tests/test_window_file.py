@@ -16,8 +16,8 @@ from clocks import ManualClock
 from conftest import Connect
 
 from secoda_async import AutojumpClock, CreateGroup, RateLimit, SlidingWindowLimiter
-from secoda_async._engine.window import Usage
-from secoda_async._engine.window_file import WindowFile, cache_directory, fingerprint, share_window
+from secoda_async._engine.limits.window import Usage
+from secoda_async._engine.limits.window_file import WindowFile, cache_directory, fingerprint, share_window
 from secoda_async.config import Secret
 from secoda_async.emulator import Emulator
 

@@ -4,14 +4,14 @@ from collections.abc import Awaitable
 from math import inf
 from typing import Final, TypeVar
 
-from secoda_async._engine import protocol
-from secoda_async._engine.journey import Journey, refused
-from secoda_async._engine.lifetime import Lifetime, TimeUpError, closed
-from secoda_async._engine.limits import Permit, RateLimiter, SlidingWindowLimiter
-from secoda_async._engine.notices import Notices
+from secoda_async._engine.call import Journey, refused
+from secoda_async._engine.concurrency.connection_limit import Slots
+from secoda_async._engine.concurrency.timeouts import Lifetime, TimeUpError, closed
+from secoda_async._engine.hooks import Notices
+from secoda_async._engine.limits.limiter import Permit, RateLimiter, SlidingWindowLimiter
+from secoda_async._engine.limits.window import Gate
 from secoda_async._engine.operation import OperationCancelledError
-from secoda_async._engine.slots import Slots
-from secoda_async._engine.window import Gate
+from secoda_async._engine.wire import protocol
 from secoda_async.clock import Clock, sleep
 from secoda_async.errors import APIError, RateLimitError, SecodaError
 

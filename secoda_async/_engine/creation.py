@@ -19,13 +19,13 @@ from typing import Final
 
 from attrs import define, frozen
 
-from secoda_async._engine.journey import Call, Journey
+from secoda_async._engine.call import Call, Journey
 from secoda_async._engine.ledger import SETTLE_TIME, Ledger
 from secoda_async._engine.operation import NotSentError, OperationCancelledError
-from secoda_async._engine.pages import Lister
+from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Reply, Request
 from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.errors import (
     AuthenticationError,
     ClientClosedError,

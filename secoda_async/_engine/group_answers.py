@@ -4,11 +4,11 @@ from typing import Final
 
 from attrs import evolve
 
-from secoda_async._engine import convert, protocol
-from secoda_async._engine.journey import Call
+from secoda_async._engine.call import Call
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Reply, request_to
 from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async._engine.wire import codec, protocol
+from secoda_async._engine.wire.protocol import Reply, request_to
 from secoda_async.errors import NotFoundError, ResponseError, SecodaError
 from secoda_async.models import Group, GroupFields, User
 
@@ -20,7 +20,7 @@ _MOST_HIDDEN: Final = 20
 
 def group_of(reply: Reply, group_id: str | None = None) -> Group:
     """Return the group of an answer; with an id, that group and no other."""
-    group: Group = convert.structure(protocol.json_of(reply), Group)
+    group: Group = codec.structure(protocol.json_of(reply), Group)
     if group_id is not None and group.id.casefold() != group_id.casefold():
         error = ResponseError(f"the answer is about the group {group.id!r}, not about {group_id!r}: a cache's?")
         error.location, error.item_id = "id", group.id
@@ -30,7 +30,7 @@ def group_of(reply: Reply, group_id: str | None = None) -> Group:
 
 def group_with_users_of(reply: Reply, group_id: str) -> Group:
     """Return a group whose membership is to be written: a membership that is not shown is not empty."""
-    convert.check_shown([protocol.json_of(reply)], ("users",))
+    codec.check_shown([protocol.json_of(reply)], ("users",))
     return group_of(reply, group_id)
 
 
@@ -65,7 +65,7 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
         try:
             user: User = await pipeline.send(
                 evolve(call, request=request, precondition=None),
-                lambda reply: convert.structure(protocol.json_of(reply), User),
+                lambda reply: codec.structure(protocol.json_of(reply), User),
             )
         except NotFoundError:
             break

@@ -8,13 +8,13 @@ from typing import Final, cast
 
 from attrs import define, evolve
 
-from secoda_async._engine import convert
+from secoda_async._engine.call import Call, Journey
 from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_with_users_of, written_group_of
-from secoda_async._engine.journey import Call, Journey
 from secoda_async._engine.ledger import Write
 from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Request, request_to
+from secoda_async._engine.wire import codec
+from secoda_async._engine.wire.protocol import Request, request_to
 from secoda_async.errors import NotFoundError, OutcomeUnknownError
 from secoda_async.models import Group, GroupFields
 
@@ -31,7 +31,7 @@ class _NothingToWriteError(NotSentError):
 
 def patch_of(group_id: str, fields: GroupFields) -> Request:
     """Return the request that changes fields of a group."""
-    return request_to("PATCH", COLLECTION, group_id, body=convert.dump(convert.to_dict(fields)))
+    return request_to("PATCH", COLLECTION, group_id, body=codec.dump(codec.to_dict(fields)))
 
 
 @define

@@ -12,21 +12,21 @@ from typing import Any, TypeVar
 
 from attrs import evolve
 
-from secoda_async._engine import protocol
 from secoda_async._engine.admission import Admission
-from secoda_async._engine.credentials import Credentials
-from secoda_async._engine.journey import Call, Journey, Precondition
+from secoda_async._engine.call import Call, Journey, Precondition
+from secoda_async._engine.concurrency.keyed_locks import KeyedLocks, Turn
+from secoda_async._engine.concurrency.per_loop import check_event_loop
+from secoda_async._engine.concurrency.timeouts import Lifetime, TimeUpError
+from secoda_async._engine.hooks import Notices
 from secoda_async._engine.ledger import Ledger
-from secoda_async._engine.lifetime import Lifetime, TimeUpError
-from secoda_async._engine.limits import RateLimiter
-from secoda_async._engine.locks import KeyedLocks, Turn
-from secoda_async._engine.loops import check_event_loop
-from secoda_async._engine.notices import Notices
+from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._engine.operation import Operation, OperationCancelledError
-from secoda_async._engine.protocol import Reply, Request
-from secoda_async._engine.retry import RetryBudget, tried_again
+from secoda_async._engine.retries import RetryBudget, tried_again
 from secoda_async._engine.retry_table import is_refusal, outcome_unknown, starts_cooldown
-from secoda_async._engine.transport import Transport, Wire
+from secoda_async._engine.wire import protocol
+from secoda_async._engine.wire.credentials import Credentials
+from secoda_async._engine.wire.protocol import Reply, Request
+from secoda_async._engine.wire.transport import Transport, Wire
 from secoda_async.clock import Clock
 from secoda_async.config import CallOptions, Secret
 from secoda_async.errors import (

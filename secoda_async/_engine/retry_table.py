@@ -3,7 +3,7 @@
 import enum
 from typing import Final
 
-from secoda_async._engine.protocol import Request, is_absence
+from secoda_async._engine.wire.protocol import Request, is_absence
 from secoda_async.errors import (
     APIError,
     BadRequestError,

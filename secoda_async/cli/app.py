@@ -16,13 +16,13 @@ from rich.logging import RichHandler
 from rich.traceback import Traceback
 
 from secoda_async import SecodaError, __version__
-from secoda_async.cli.exits import CommandError, Exit, as_document, exit_for, told
-from secoda_async.cli.interrupts import until_terminated
+from secoda_async.cli.exit_codes import CommandError, Exit, as_document, exit_for, told
 from secoda_async.cli.options import Output
-from secoda_async.cli.screen import OutputConsole, Screen
+from secoda_async.cli.output.console import OutputConsole, Screen
+from secoda_async.cli.signals import until_terminated
 from secoda_async.reconcile.escape import printable
 
-_HERE: Final = "secoda_async.cli"
+_HERE: Final = "secoda_async.cli.commands"
 
 _WIDEST_HELP: Final = 100
 """Columns of a help page: longer lines are hard to read."""

@@ -16,12 +16,12 @@ from attrs import define
 from cyclopts import Group, Parameter
 
 from secoda_async import Event, SecodaClient, SlidingWindowLimiter, TransportError
-from secoda_async._engine.window_file import share_window
-from secoda_async.cli.exits import CommandError, Exit
-from secoda_async.cli.interrupts import Stops, raised_at_once
+from secoda_async._engine.limits.window_file import share_window
+from secoda_async.cli.exit_codes import CommandError, Exit
+from secoda_async.cli.signals import Stops, raised_at_once
 from secoda_async.config import key_source
 from secoda_async.reconcile.escape import printable
-from secoda_async.reconcile.input_file import FileTooLargeError, read_bytes
+from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
 
 if TYPE_CHECKING:
     from secoda_async.ext.redis import RedisLock

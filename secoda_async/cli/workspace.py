@@ -8,9 +8,9 @@ from typing import Any, Final, Self, cast
 
 from attrs import frozen
 
-from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.reconcile import DesiredGroup, DesiredState
-from secoda_async.reconcile.input_file import FileTooLargeError, read_bytes
+from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
 
 _SHOWN: Final = 5
 """Strangers that are named; the rest are counted."""

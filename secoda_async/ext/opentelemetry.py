@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 from attrs import define, field, frozen
 
-from secoda_async._engine.limits import RateLimiter
+from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._version import __version__
 from secoda_async.errors import OutcomeUnknownError
 from secoda_async.events import AttemptEvent, CallStart, Event

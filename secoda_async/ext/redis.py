@@ -16,10 +16,10 @@ from uuid import uuid4
 
 from attrs import define, field
 
-from secoda_async._engine.lifetime import Lifetime
-from secoda_async._engine.limits import LimitState, Permit, SlidingWindowLimiter, too_long
-from secoda_async._engine.loops import PerLoop
-from secoda_async._engine.window import Window
+from secoda_async._engine.concurrency.per_loop import PerLoop
+from secoda_async._engine.concurrency.timeouts import Lifetime
+from secoda_async._engine.limits.limiter import LimitState, Permit, SlidingWindowLimiter, too_long
+from secoda_async._engine.limits.window import Window
 from secoda_async.clock import SYSTEM_CLOCK, Clock, sleep
 from secoda_async.config import Priority, RateLimit
 from secoda_async.errors import ConfigurationError, SecodaError

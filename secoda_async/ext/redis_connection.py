@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from math import inf, nan
 from typing import Any, Final, TypeVar, cast
 
-from secoda_async._engine.lifetime import Lifetime, TimeUpError
-from secoda_async._engine.loops import Home
+from secoda_async._engine.concurrency.per_loop import Home
+from secoda_async._engine.concurrency.timeouts import Lifetime, TimeUpError
 from secoda_async.errors import ConfigurationError, SecodaError, TransportError
 
 try:

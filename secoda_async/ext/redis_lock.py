@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 from uuid import uuid4
 
-from secoda_async._engine.lifetime import Lifetime
+from secoda_async._engine.concurrency.timeouts import Lifetime
 from secoda_async.clock import Clock, SystemClock, sleep
 from secoda_async.errors import ConfigurationError, LockedError, TransportError
 from secoda_async.ext.redis_connection import (

@@ -10,10 +10,10 @@ from typing import Any, Final, Literal, TypeVar
 
 from attrs import define, evolve, field
 
-from secoda_async._engine.journey import Journey, Scope
+from secoda_async._engine.call import Journey, Scope
 from secoda_async._engine.operation import NotSentError, OperationCancelledError
 from secoda_async._engine.operation import Operation as SharedState
-from secoda_async._engine.protocol import is_absence
+from secoda_async._engine.wire.protocol import is_absence
 from secoda_async.bulk import TRANSIENT, CreateGroup, DeleteGroup, Operation, Outcome, Result, UpdateGroup, WorkerPool
 from secoda_async.clock import Clock, sleep
 from secoda_async.errors import (
@@ -27,10 +27,10 @@ from secoda_async.errors import (
 from secoda_async.groups import Groups
 from secoda_async.models import Group
 from secoda_async.reconcile.binding import check_origin, check_workspace
+from secoda_async.reconcile.drift import View, standing
 from secoda_async.reconcile.journal import Journal
 from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.report import Progress, Report
-from secoda_async.reconcile.standing import View, standing
 
 __all__ = ["Applier"]
 

@@ -9,9 +9,9 @@ from attrs import evolve, frozen
 
 from secoda_async.errors import DesiredStateError
 from secoda_async.models import Group
-from secoda_async.reconcile.entry import DesiredGroup, normal
+from secoda_async.reconcile.desired_group import DesiredGroup, normal
 from secoda_async.reconcile.escape import printable
-from secoda_async.reconcile.reader import read
+from secoda_async.reconcile.files.reading import read
 
 __all__ = ["DesiredState"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from secoda_async._engine import convert
+from secoda_async._engine.wire import codec
 from secoda_async.bulk import Outcome
 from secoda_async.errors import InvalidArgumentError, SecodaError
 from secoda_async.reconcile.plan import Plan
@@ -87,7 +87,7 @@ class Journal:
             SecodaError: When that can't be said.
         """
         change = plan.changes[index]
-        fields = {name: convert.to_dict(getattr(change, name)) for name in ("before", "after")}
+        fields = {name: codec.to_dict(getattr(change, name)) for name in ("before", "after")}
         self._write("intent", plan, index, fields)
         self._sync()
         if self._broken:

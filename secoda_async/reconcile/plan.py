@@ -9,11 +9,11 @@ from typing import Any, Final, Literal, Self, cast
 
 from attrs import field, frozen
 
-from secoda_async._engine import convert
+from secoda_async._engine.wire import codec
 from secoda_async.errors import DesiredStateError, ResponseError
 from secoda_async.models import GroupFields
 from secoda_async.reconcile.escape import printable
-from secoda_async.reconcile.input_file import FileTooLargeError, read_bytes
+from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
 
 __all__ = ["Breach", "Change", "Conflict", "Plan"]
 
@@ -114,7 +114,7 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """What the changes hash to: approves exactly this plan, whenever and wherever it was made."""
-        changes = [convert.to_dict(change) | {"place": ""} for change in self.changes]
+        changes = [codec.to_dict(change) | {"place": ""} for change in self.changes]
         text = json.dumps(changes, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
@@ -130,7 +130,7 @@ class Plan:
 
     def to_json(self) -> str:
         """The plan as JSON that `load` reads."""
-        document = {"version": _VERSION, "digest": self.digest, "summary": self.summary(), **convert.to_dict(self)}
+        document = {"version": _VERSION, "digest": self.digest, "summary": self.summary(), **codec.to_dict(self)}
         document["checksum"] = _checksum(document)
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
@@ -165,7 +165,7 @@ class Plan:
         if fields.get("version") != _VERSION:
             raise _unusable(name, f"is of version {fields.get('version')!r}, not {_VERSION}: plan again")
         try:
-            plan: Self = convert.structure(fields, cls)
+            plan: Self = codec.structure(fields, cls)
         except ResponseError as error:
             raise _unusable(name, f"is not a plan: {error.message}") from None
         if plan.digest != fields["digest"] or fields.get("checksum") != _checksum(fields):

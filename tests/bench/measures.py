@@ -24,7 +24,7 @@ from bench.canned import CHANGE, TOKEN, group_id, user_ids
 from bench.cores import pin
 from bench.worker import at_a_time
 from secoda_async import DesiredState, Group, RateLimit, SecodaClient, UpdateGroup, User
-from secoda_async.reconcile.planner import Rules, make_plan
+from secoda_async.reconcile.diff import Rules, make_plan
 
 FAR: Final = RateLimit(10**9, per_seconds=60)
 """A limit that is on and never reached."""

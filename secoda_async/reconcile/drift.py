@@ -7,7 +7,7 @@ from typing import Final
 from attrs import frozen
 
 from secoda_async.models import Group
-from secoda_async.reconcile.entry import normal
+from secoda_async.reconcile.desired_group import normal
 from secoda_async.reconcile.plan import Change, Plan
 
 __all__ = ["View", "standing"]

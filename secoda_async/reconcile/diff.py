@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from secoda_async.errors import AmbiguousNameError, DesiredStateError, InvalidArgumentError
 from secoda_async.models import UNSET, Group, GroupFields, User, loosely
 from secoda_async.reconcile.desired import DesiredState
-from secoda_async.reconcile.entry import DesiredGroup, normal
+from secoda_async.reconcile.desired_group import DesiredGroup, normal
 from secoda_async.reconcile.escape import printable
 from secoda_async.reconcile.plan import Breach, Change, Conflict, Plan
 from secoda_async.user_index import UserIndex

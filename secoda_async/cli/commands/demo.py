@@ -9,9 +9,9 @@ from attrs import define, frozen
 from cyclopts import Parameter
 
 from secoda_async import Group, Plan, Report, ScaledClock, SecodaClient
-from secoda_async.cli.exits import Exit
+from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.options import Output
-from secoda_async.cli.screen import Screen, at_least, duration, show_plan
+from secoda_async.cli.output.console import Screen, at_least, duration, show_plan
 from secoda_async.cli.workspace import Workspace
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredState

@@ -19,19 +19,19 @@ from secoda_async import (
     SecodaClient,
     UnsafePlanError,
 )
-from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.files import check_outputs, check_writable, reader_of, write
-from secoda_async.cli.html import begun_page, plan_page, report_page
-from secoda_async.cli.interrupts import raised_at_once, stopped_by_signals
 from secoda_async.cli.options import Connection
-from secoda_async.cli.screen import Screen, document, duration, emit, plan_text, show_plan
-from secoda_async.cli.timeline import Recorder
+from secoda_async.cli.output.console import Screen, document, duration, emit, plan_text, show_plan
+from secoda_async.cli.output.html import begun_page, plan_page, report_page
+from secoda_async.cli.output.timeline import Recorder
+from secoda_async.cli.signals import raised_at_once, stopped_by_signals
 from secoda_async.clock import SYSTEM_CLOCK
-from secoda_async.reconcile import words
-from secoda_async.reconcile.export import exported
-from secoda_async.reconcile.input_file import read_bytes
+from secoda_async.reconcile import render
+from secoda_async.reconcile.files.input_file import read_bytes
+from secoda_async.reconcile.files.reading import SCHEMA
+from secoda_async.reconcile.files.writing import exported
 from secoda_async.reconcile.journal import opened_log
-from secoda_async.reconcile.reader import SCHEMA
 
 _File = Annotated[Path, Parameter(allow_leading_hyphen=True, help="Groups: YAML, JSON or CSV; - is YAML from stdin.")]
 
@@ -112,7 +112,7 @@ def _shown(plan: Plan, shape: str, source: str, host: str) -> str:
     if shape == "json":
         return document(json.loads(plan.to_json()))
     if shape == "markdown":
-        return words.markdown(plan)
+        return render.markdown(plan)
     if shape == "html":
         return plan_page(plan, source, host)
     return plan_text(plan)

@@ -15,8 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from attrs import field, frozen
 
-from secoda_async._engine import convert, protocol
-from secoda_async._engine.journey import Scope
+from secoda_async._engine.call import Scope
 from secoda_async._engine.page_checks import (
     IncompleteListError,
     Walk,
@@ -26,7 +25,8 @@ from secoda_async._engine.page_checks import (
     doubt_of_end,
 )
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.protocol import Reply, Request
+from secoda_async._engine.wire import codec, protocol
+from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, NotFoundError, PaginationError
 from secoda_async.models import Group, Page, User
@@ -240,14 +240,14 @@ class Lister(Generic[T]):
         return protocol.request_to("GET", self.collection, query=urlencode(query))
 
     def _read(self, reply: Reply, number: int, on_invalid: OnInvalid, needed: tuple[str, ...]) -> _Raw[T]:
-        envelope: convert.Envelope = convert.structure(protocol.json_of(reply), convert.Envelope)
+        envelope: codec.Envelope = codec.structure(protocol.json_of(reply), codec.Envelope)
         meta = envelope.meta
         if meta.page not in (None, number):
             raise contradiction(number, f"page {number} was asked for and page {meta.page} came")
         if meta.next_page not in (None, number + 1):
             raise contradiction(number, f"meta.next_page is {meta.next_page}")
-        items, invalid = convert.structure_all(envelope.results, self.model, skip_invalid=on_invalid == "skip")
-        convert.check_shown(envelope.results, needed)
+        items, invalid = codec.structure_all(envelope.results, self.model, skip_invalid=on_invalid == "skip")
+        codec.check_shown(envelope.results, needed)
         for error in invalid:
             error.status = reply.status
             _log.warning("%s, page %d: left out what can't be read: %s", self.collection, number, error)

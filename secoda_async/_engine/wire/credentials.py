@@ -5,7 +5,7 @@ import logging
 from inspect import isawaitable
 from typing import Any, Final
 
-from secoda_async._engine.locks import KeyedLocks
+from secoda_async._engine.concurrency.keyed_locks import KeyedLocks
 from secoda_async.config import ApiKeyProvider, Secret, key_problem
 from secoda_async.errors import ConfigurationError, SecodaError, TransportError
 

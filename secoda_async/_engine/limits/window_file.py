@@ -21,8 +21,8 @@ from uuid import uuid4
 
 from attrs import define, field
 
-from secoda_async._engine.limits import SlidingWindowLimiter
-from secoda_async._engine.window import Usage
+from secoda_async._engine.limits.limiter import SlidingWindowLimiter
+from secoda_async._engine.limits.window import Usage
 from secoda_async.config import Secret
 
 _log: Final = logging.getLogger("secoda_async")

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from secoda_async import UNSET, Group, InvalidArgumentError, SecodaClient, Unset, to_dict
-from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.options import Connection
-from secoda_async.cli.screen import Screen
+from secoda_async.cli.output.console import Screen
 
 _Name = Annotated[str | None, Parameter(help="Its name.")]
 _Icon = Annotated[str | None, Parameter(help="Its icon: an emoji, as a rule.")]

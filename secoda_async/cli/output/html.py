@@ -8,11 +8,11 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from secoda_async import AttemptEvent, Change, Outcome, Plan, RateLimit, Report, __version__
-from secoda_async.cli import timeline
-from secoda_async.cli.screen import duration, estimate
-from secoda_async.cli.timeline import Recorder
+from secoda_async.cli.output import timeline
+from secoda_async.cli.output.console import duration, estimate
+from secoda_async.cli.output.timeline import Recorder
 from secoda_async.models import UNSET
-from secoda_async.reconcile import words
+from secoda_async.reconcile import render
 from secoda_async.reconcile.escape import printable
 
 _UNFOLDED: Final = 10
@@ -135,7 +135,7 @@ def _rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - what the t
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - most commands make no page
 
     pages = Environment(
-        loader=PackageLoader("secoda_async.cli", "pages"),
+        loader=PackageLoader("secoda_async.cli.output", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -146,10 +146,10 @@ def _rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - what the t
 
 
 def _row(change: Change, people: Mapping[str, str]) -> _Row:
-    fields = [(name, _shown(before), _shown(after)) for name, before, after in words.texts(change)]
+    fields = [(name, _shown(before), _shown(after)) for name, before, after in render.texts(change)]
     if change.kind == "create":
         fields = [each for each in fields if each[2]]
-    added, removed = (words.named(users, people) for users in (change.added, change.removed))
+    added, removed = (render.named(users, people) for users in (change.added, change.removed))
     name = printable(change.name)
     texts = [name, *added, *removed, *(text for each in fields for text in each[1:])]
     return _Row(

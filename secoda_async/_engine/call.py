@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Collection
 
 from attrs import define, evolve, frozen
 
-from secoda_async._engine.limits import Permit
+from secoda_async._engine.limits.limiter import Permit
 from secoda_async._engine.operation import Operation
-from secoda_async._engine.protocol import Request
 from secoda_async._engine.retry_table import Step, is_unclear, next_step
+from secoda_async._engine.wire.protocol import Request
 from secoda_async.config import CallOptions
 from secoda_async.errors import APIError, DeadlineExceededError, RateLimitError, RequestTimeoutError, SecodaError
 

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from attrs import define, field, frozen
 
-from secoda_async._engine.window import Usage, Window
+from secoda_async._engine.limits.window import Usage, Window
 from secoda_async.clock import SYSTEM_CLOCK, Clock, Timer
 from secoda_async.config import Priority, RateLimit
 from secoda_async.errors import RateLimitError

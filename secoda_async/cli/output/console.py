@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from secoda_async import Plan
-from secoda_async.cli.interrupts import raised_at_once
 from secoda_async.cli.options import Output
-from secoda_async.reconcile import words
+from secoda_async.cli.signals import raised_at_once
+from secoda_async.reconcile import render
 from secoda_async.reconcile.escape import escaped_json, printable
 
 _PIPED_WIDTH: Final = 1000
@@ -201,7 +201,7 @@ _COLOURS: Final = {
 def show_plan(screen: Screen, plan: Plan, *, most: int | None = None, console: Console | None = None) -> None:
     """Print what would change, and what it takes; of more than `most` changes, some."""
     console = console or screen.out
-    for line in words.lines(plan, most=most):
+    for line in render.lines(plan, most=most):
         console.print(Padding(Text(line.text, style=_COLOURS.get(line.kind, "")), (0, 0, 0, line.indent), expand=False))
     if not plan.is_empty:
         console.print(Text(f"{estimate(plan)}; digest {plan.digest}", style="dim"))

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from secoda_async.models import Group, User
-from secoda_async.reconcile import yaml_nodes
-from secoda_async.reconcile.entry import normal, unsendable
-from secoda_async.reconcile.tables import quoted
+from secoda_async.reconcile.desired_group import normal, unsendable
+from secoda_async.reconcile.files import yaml_nodes
+from secoda_async.reconcile.files.tables import quoted
 from secoda_async.user_index import UserIndex
 
 __all__ = ["Format", "exported"]

@@ -17,12 +17,12 @@ from aiohttp.abc import AbstractStreamWriter
 from attrs import define, field
 from yarl import URL
 
-from secoda_async._engine.decoding import CutShortError, Decoder, UnusableBodyError
-from secoda_async._engine.lifetime import closed
-from secoda_async._engine.loops import Home, PerLoop
-from secoda_async._engine.protocol import Reply, Request
-from secoda_async._engine.proxies import environment_proxy
-from secoda_async._engine.slots import Slots
+from secoda_async._engine.concurrency.connection_limit import Slots
+from secoda_async._engine.concurrency.per_loop import Home, PerLoop
+from secoda_async._engine.concurrency.timeouts import closed
+from secoda_async._engine.wire.decoding import CutShortError, Decoder, UnusableBodyError
+from secoda_async._engine.wire.protocol import Reply, Request
+from secoda_async._engine.wire.proxies import environment_proxy
 from secoda_async._version import __version__
 from secoda_async.config import Secret
 from secoda_async.errors import (

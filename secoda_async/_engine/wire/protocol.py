@@ -14,8 +14,8 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from attrs import frozen
 
-from secoda_async._engine import convert
-from secoda_async._engine.redaction import redact_bytes
+from secoda_async._engine.wire import codec
+from secoda_async._engine.wire.redaction import redact_bytes
 from secoda_async.config import API_PREFIX, Secret
 from secoda_async.errors import (
     STATUS_ERRORS,
@@ -185,7 +185,7 @@ def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
     if not reply.body.strip():
         return None
     try:
-        return convert.parse(reply.body)
+        return codec.parse(reply.body)
     except ValueError as error:
         reason = str(error)
     kind = "".join(reply.values(b"content-type")[:1]).partition(";")[0].strip().lower() or "no content type"
@@ -203,7 +203,7 @@ def is_cut_short(reply: Reply) -> bool:
         return False
     try:
         reply.body.decode()
-        convert.parse(reply.body)
+        codec.parse(reply.body)
     except UnicodeDecodeError as error:
         return error.reason == "unexpected end of data"
     except ValueError as error:
@@ -224,7 +224,7 @@ def shown(body: bytes) -> str:
 
 def _parsed(body: bytes) -> object:
     try:
-        return convert.parse(body)
+        return codec.parse(body)
     except ValueError:
         return None
 
@@ -269,7 +269,7 @@ def _message(value: object) -> str:
     if isinstance(value, str):
         return value
     try:
-        return convert.dump(value).decode()
+        return codec.dump(value).decode()
     except InvalidArgumentError:  # JSON may be nested deeper than it can be written
         return "..."
 

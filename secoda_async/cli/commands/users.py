@@ -2,7 +2,7 @@
 
 from secoda_async import User, to_dict
 from secoda_async.cli.options import Connection
-from secoda_async.cli.screen import Screen
+from secoda_async.cli.output.console import Screen
 
 _DEFAULT = Connection()
 

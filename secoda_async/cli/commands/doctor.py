@@ -9,9 +9,9 @@ from attrs import frozen
 from rich.text import Text
 
 from secoda_async import RetryPolicy, SecodaClient, SecodaError
-from secoda_async.cli.exits import Exit, advice_for, exit_for
+from secoda_async.cli.exit_codes import Exit, advice_for, exit_for
 from secoda_async.cli.options import Connection
-from secoda_async.cli.screen import Screen, duration
+from secoda_async.cli.output.console import Screen, duration
 
 if TYPE_CHECKING:
     from secoda_async.ext.redis import RedisRateLimiter

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.options import Output
-from secoda_async.cli.screen import Screen
+from secoda_async.cli.output.console import Screen
 from secoda_async.cli.workspace import Workspace
 from secoda_async.emulator import Emulator
 

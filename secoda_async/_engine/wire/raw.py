@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 from urllib.parse import quote, unquote, urlencode
 
-from secoda_async._engine import convert
-from secoda_async._engine.protocol import Request
+from secoda_async._engine.wire import codec
+from secoda_async._engine.wire.protocol import Request
 from secoda_async.config import API_PREFIX, shown
 from secoda_async.errors import InvalidArgumentError
 
@@ -23,7 +23,7 @@ def raw_request(method: object, path: object, params: object, json: object) -> R
     if verb not in METHODS:
         raise InvalidArgumentError(f"method must be one of {', '.join(sorted(METHODS))}, not {shown(method)}")
     url_path = raw_path(path)
-    body = None if json is None else convert.dump(json)
+    body = None if json is None else codec.dump(json)
     return Request(verb, url_path, raw_query(params), body, route=url_path)
 
 

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from secoda_async._engine.limits import RateLimiter
+from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._engine.operation import NotSentError
-from secoda_async._engine.protocol import Request
+from secoda_async._engine.wire.protocol import Request
 from secoda_async.clock import Clock
 from secoda_async.config import API_PREFIX
 from secoda_async.errors import SecodaError

@@ -5,7 +5,7 @@ from collections import deque
 
 from attrs import define, field
 
-from secoda_async._engine.protocol import LIMITED
+from secoda_async._engine.wire.protocol import LIMITED
 
 
 @define(eq=False, repr=False)

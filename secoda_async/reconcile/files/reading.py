@@ -13,13 +13,13 @@ from typing import Any, Final, cast
 
 from attrs import define, field
 
-from secoda_async._engine.protocol import checked_id
+from secoda_async._engine.wire.protocol import checked_id
 from secoda_async.errors import InvalidArgumentError
-from secoda_async.reconcile import yaml_nodes
-from secoda_async.reconcile.entry import DesiredGroup, normal, unsendable
-from secoda_async.reconcile.input_file import FileTooLargeError, read_bytes
-from secoda_async.reconcile.tables import unquoted
-from secoda_async.reconcile.yaml_nodes import Located
+from secoda_async.reconcile.desired_group import DesiredGroup, normal, unsendable
+from secoda_async.reconcile.files import yaml_nodes
+from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
+from secoda_async.reconcile.files.tables import unquoted
+from secoda_async.reconcile.files.yaml_nodes import Located
 
 SCHEMA: Final = Path(__file__).with_name("groups.schema.json")
 """The same as a JSON Schema, for editors."""

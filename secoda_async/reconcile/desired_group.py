@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
-from secoda_async._engine.protocol import checked_id
+from secoda_async._engine.wire.protocol import checked_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import UNSET, Unset, normal
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
-from secoda_async.cli.exits import CommandError, Exit
+from secoda_async.cli.exit_codes import CommandError, Exit
 
 T = TypeVar("T")
 

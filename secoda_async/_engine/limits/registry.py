@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import Final
 from weakref import WeakValueDictionary
 
-from secoda_async._engine.limits import SlidingWindowLimiter
+from secoda_async._engine.limits.limiter import SlidingWindowLimiter
 from secoda_async.clock import Clock
 from secoda_async.config import ApiKeyProvider, RateLimit, Secret
 

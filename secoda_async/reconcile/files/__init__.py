@@ -1,0 +1,1 @@
+"""Files of groups: reading them strictly, and writing them."""
