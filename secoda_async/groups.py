@@ -6,7 +6,7 @@ from typing import Literal
 
 from attrs import evolve
 
-from secoda_async._engine.call import Call, Journey, Scope
+from secoda_async._engine.call import Call, CallState, Scope
 from secoda_async._engine.creation import GroupCreator, KnownIds
 from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_of, was_there, written_group_of
 from secoda_async._engine.membership import MembershipChange, change_membership, noting_unclear_update, patch_of
@@ -89,7 +89,7 @@ class Groups:
         async def known_ids() -> Collection[str]:
             return ids
 
-        async def look_again(journey: Journey) -> None:
+        async def look_again(journey: CallState) -> None:
             if journey.waited and (found := _found(await self.known(), name)) is not None:
                 raise _FoundError(found)
 

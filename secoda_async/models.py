@@ -1,6 +1,6 @@
 """What the API speaks of: groups, users, pages of either, and the operations of a bulk.
 
-Plain frozen classes that can be built by hand. They know nothing of JSON; `_engine/convert.py` does.
+Plain frozen classes that can be built by hand. They know nothing of JSON; `_engine/wire/codec.py` does.
 """
 
 import enum

@@ -248,6 +248,12 @@ def test_imports_point_one_way() -> None:
         assert RANKS[target] < RANKS[layer] or (target == layer and "." in f"{found.importer}."), found
 
 
+def test_parts_of_the_engine_import_none_of_its_other_modules() -> None:
+    for found in IMPORTS:
+        if is_in(found.importer, WINGS) and found.ours is not None and found.ours.startswith("_engine."):
+            assert is_in(found.ours, WINGS), found
+
+
 def test_nothing_is_imported_in_a_circle() -> None:
     graph: dict[str, set[str]] = {name: set() for name in NAMES}
     for found in IMPORTS:

@@ -30,7 +30,7 @@ from secoda_async import (
     ServerError,
     TransportError,
 )
-from secoda_async._engine.retry_table import Step, next_step
+from secoda_async._engine.retry_table import Decision, decide
 from secoda_async.cli import app
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator
@@ -236,7 +236,12 @@ RESILIENCY: dict[str, list[SecodaError]] = {
     "any other status": [answered(status) for status in (400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 511)],
     "any other redirect": [RedirectError("x")],
 }
-STEPS = {"retry": Step.RETRY, "pause, then retry": Step.PAUSE, "unknown": Step.UNKNOWN, "raise": Step.RAISE}
+STEPS = {
+    "retry": Decision.RETRY,
+    "pause, then retry": Decision.THROTTLED,
+    "unknown": Decision.UNKNOWN,
+    "raise": Decision.RAISE,
+}
 
 
 @pytest.mark.requirement("RT-1")
@@ -247,7 +252,7 @@ def test_the_resiliency_table_is_what_the_code_does() -> None:
     for happened, errors in RESILIENCY.items():
         for methods, said in zip((["GET"], ["PATCH", "PUT", "DELETE"], ["POST"]), rows[happened], strict=True):
             for method in methods:
-                assert {next_step(method, error) for error in errors} == {STEPS[said]}, (happened, method)
+                assert {decide(method, error) for error in errors} == {STEPS[said]}, (happened, method)
 
 
 def test_the_table_of_errors_names_each() -> None:

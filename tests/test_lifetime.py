@@ -8,7 +8,7 @@ import pytest
 from clocks import ManualClock, settle
 
 from secoda_async import ClientClosedError, RequestTimeoutError
-from secoda_async._engine.concurrency.timeouts import Lifetime, TimeUpError, closed
+from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError, closed
 from secoda_async.clock import sleep
 
 
@@ -20,14 +20,14 @@ async def answer() -> str:
 @pytest.mark.parametrize("seconds", [None, 5.0])
 async def test_what_ends_in_time_is_returned_and_leaves_no_timer(seconds: float | None) -> None:
     clock = ManualClock()
-    assert await Lifetime(clock).bounded(answer(), seconds) == "done"
+    assert await CallScopes(clock).bounded(answer(), seconds) == "done"
     await settle()
     assert clock.pending == 0
 
 
 async def test_calls_one_after_the_other_share_a_timer() -> None:
     clock = ManualClock()
-    lifetime = Lifetime(clock)
+    lifetime = CallScopes(clock)
     await lifetime.bounded(answer(), 5.0)
     assert clock.pending == 1
     clock.jump(1.0)
@@ -37,7 +37,7 @@ async def test_calls_one_after_the_other_share_a_timer() -> None:
     await clock.advance(4.9)
     assert not late.done()
     await clock.advance(0.1)
-    with pytest.raises(TimeUpError):
+    with pytest.raises(TimedOutError):
         await late
 
 
@@ -46,9 +46,9 @@ async def test_calls_one_after_the_other_share_a_timer() -> None:
 async def test_what_takes_too_long_is_cancelled(seconds: float) -> None:
     clock = ManualClock()
     work = asyncio.ensure_future(sleep(clock, 60.0))
-    bounded = asyncio.create_task(Lifetime(clock).bounded(work, seconds))
+    bounded = asyncio.create_task(CallScopes(clock).bounded(work, seconds))
     await clock.advance(seconds)
-    with pytest.raises(TimeUpError) as caught:
+    with pytest.raises(TimedOutError) as caught:
         await bounded
     assert work.cancelled()
     assert caught.value.__context__ is None
@@ -58,7 +58,7 @@ async def test_what_takes_too_long_is_cancelled(seconds: float) -> None:
 @pytest.mark.requirement("SL-2")
 async def test_closing_ends_all_that_is_under_way_and_says_so() -> None:
     clock = ManualClock()
-    lifetime = Lifetime(clock)
+    lifetime = CallScopes(clock)
     calls = [asyncio.create_task(lifetime.bounded(sleep(clock, 60.0), seconds)) for seconds in (None, 90.0)]
     await settle()
     lifetime.close()
@@ -74,7 +74,7 @@ async def test_closing_ends_all_that_is_under_way_and_says_so() -> None:
 
 async def test_closing_as_the_time_is_up_ends_it_once() -> None:
     clock = ManualClock()
-    lifetime = Lifetime(clock)
+    lifetime = CallScopes(clock)
     clock.call_later(5.0, lifetime.close)
     call = asyncio.create_task(lifetime.bounded(sleep(clock, 60.0), 5.0))
     await clock.advance(5.0)
@@ -84,7 +84,7 @@ async def test_closing_as_the_time_is_up_ends_it_once() -> None:
 
 async def test_work_that_will_not_be_cancelled_is_not_ended_twice() -> None:
     clock = ManualClock()
-    lifetime = Lifetime(clock)
+    lifetime = CallScopes(clock)
 
     async def stubborn() -> str:
         try:
@@ -105,7 +105,7 @@ async def test_work_that_will_not_be_cancelled_is_not_ended_twice() -> None:
 @pytest.mark.requirement("RT-7")
 async def test_a_cancellation_from_outside_stays_one() -> None:
     clock = ManualClock()
-    call = asyncio.create_task(Lifetime(clock).bounded(sleep(clock, 60.0), 5.0))
+    call = asyncio.create_task(CallScopes(clock).bounded(sleep(clock, 60.0), 5.0))
     await settle()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -119,16 +119,16 @@ async def test_an_error_of_the_work_is_left_as_it_is(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)) as caught:
-        await Lifetime(ManualClock()).bounded(fail(), 5.0)
+        await CallScopes(ManualClock()).bounded(fail(), 5.0)
     assert caught.value is error
 
 
 async def test_a_stretch_within_a_stretch_ends_at_the_earlier_of_the_two() -> None:
     clock = ManualClock()
-    lifetime = Lifetime(clock)
+    lifetime = CallScopes(clock)
     call = asyncio.create_task(lifetime.bounded(lifetime.bounded(sleep(clock, 60.0), 20.0), 10.0))
     await clock.advance(10.0)
-    with pytest.raises(TimeUpError):
+    with pytest.raises(TimedOutError):
         await call
     assert clock.pending == 0
 
@@ -151,7 +151,7 @@ class Other(asyncio.SelectorEventLoop):
 
 @pytest.mark.requirement("SL-6")
 async def test_an_event_loop_that_begins_while_another_does_harms_neither() -> None:
-    lifetime = Lifetime(ManualClock())
+    lifetime = CallScopes(ManualClock())
     threads: list[threading.Thread] = []
 
     def begin_another() -> None:
@@ -170,7 +170,7 @@ async def test_an_event_loop_that_begins_while_another_does_harms_neither() -> N
 
 @pytest.mark.requirement("SL-6")
 async def test_what_begins_as_the_client_is_closed_elsewhere_is_refused() -> None:
-    lifetime = Lifetime(ManualClock())
+    lifetime = CallScopes(ManualClock())
     add = lifetime._new_watch
 
     def add_and_close(loop: asyncio.AbstractEventLoop) -> object:
@@ -190,7 +190,7 @@ async def test_what_begins_as_the_client_is_closed_elsewhere_is_refused() -> Non
 
 @pytest.mark.requirement("SL-6")
 async def test_a_future_is_not_awaited_after_closing() -> None:
-    lifetime = Lifetime(ManualClock())
+    lifetime = CallScopes(ManualClock())
     lifetime.close()
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     with pytest.raises(ClientClosedError):

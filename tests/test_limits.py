@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secoda_async import LimitState, Permit, RateLimit, RateLimiter, RateLimitError, SlidingWindowLimiter
-from secoda_async._engine.limits.window import Gate
+from secoda_async._engine.limits.window import Cooldown
 from secoda_async.clock import sleep
 from secoda_async.config import Priority
 
@@ -565,7 +565,7 @@ class TestSlowStart:
 
 
 def test_a_gate_is_open_until_it_is_closed_and_opens_by_itself() -> None:
-    gate = Gate(60.0)
+    gate = Cooldown(60.0)
     assert gate.delay(1000.0) == 0.0
     assert gate.pause(None, 1000.0) == 60.0
     assert gate.pause(5.0, 1000.0) == 60.0
@@ -574,7 +574,7 @@ def test_a_gate_is_open_until_it_is_closed_and_opens_by_itself() -> None:
 
 @pytest.mark.requirement("RL-7")
 def test_after_a_capped_cooldown_one_call_probes() -> None:
-    gate = Gate(60.0)
+    gate = Cooldown(60.0)
     assert gate.try_pass(1000.0)
     gate.pause(300.0, 1000.0, is_capped=True)
     assert not gate.try_pass(1299.0)

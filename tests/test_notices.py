@@ -6,7 +6,7 @@ import pytest
 from clocks import ManualClock
 
 from secoda_async import AttemptEvent, Event, RequestTimeoutError, WaitEvent
-from secoda_async._engine.hooks import Notices
+from secoda_async._engine.hooks import Hooks
 from secoda_async._engine.wire.protocol import Request
 
 REQUEST = Request("POST", "/api/v1/auth/group")
@@ -15,7 +15,7 @@ REQUEST = Request("POST", "/api/v1/auth/group")
 @pytest.mark.requirement("OB-1")
 def test_the_hook_is_told_of_attempts_and_waits() -> None:
     events: list[Event] = []
-    notices = Notices(ManualClock(), events.append)
+    notices = Hooks(ManualClock(), events.append)
     notices.attempt(REQUEST, 1, 429, 0.25, None)
     notices.waited(REQUEST, "limit", 10.0)
     notices.waited(REQUEST, "limit", 0.0)
@@ -30,7 +30,7 @@ def test_the_hook_is_told_of_attempts_and_waits() -> None:
 
 
 def test_without_a_hook_nothing_happens() -> None:
-    notices = Notices(ManualClock(), None)
+    notices = Hooks(ManualClock(), None)
     notices.attempt(REQUEST, 1, 200, 0.25, None)
     notices.waited(REQUEST, "limit", 10.0)
 
@@ -40,7 +40,7 @@ def test_a_hook_that_fails_is_logged_and_breaks_nothing(caplog: pytest.LogCaptur
     def fail(_: Event) -> None:
         raise LookupError
 
-    Notices(ManualClock(), fail).attempt(REQUEST, 1, 200, 0.25, None)
+    Hooks(ManualClock(), fail).attempt(REQUEST, 1, 200, 0.25, None)
     assert caplog.messages == ["the on_event hook failed; the call goes on"]
 
 
@@ -49,14 +49,14 @@ def test_a_hook_may_interrupt_the_program() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Notices(ManualClock(), interrupt).waited(REQUEST, "limit", 1.0)
+        Hooks(ManualClock(), interrupt).waited(REQUEST, "limit", 1.0)
 
 
 @pytest.mark.requirement("OB-1")
 async def test_a_long_wait_is_logged_once_for_all_who_wait(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "secoda_async")
     clock = ManualClock()
-    notices = Notices(clock, None)
+    notices = Hooks(clock, None)
     notices.waiting(REQUEST, "limit", 0.99)
     for _ in range(100):
         notices.waiting(REQUEST, "limit", 50.0)

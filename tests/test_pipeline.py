@@ -39,7 +39,7 @@ from secoda_async import (
     TransportError,
     WaitEvent,
 )
-from secoda_async._engine.concurrency.timeouts import Lifetime
+from secoda_async._engine.concurrency.timeouts import CallScopes
 from secoda_async._engine.operation import Operation, OperationCancelledError
 from secoda_async.emulator import Emulator
 
@@ -1221,7 +1221,7 @@ class TestTold:
 
     @pytest.mark.requirement("SL-2")
     async def test_a_wait_that_begins_after_the_close_does_not(self, clock: AutojumpClock) -> None:
-        lifetime = Lifetime(clock)
+        lifetime = CallScopes(clock)
         lifetime.close()
         for work in (asyncio.sleep(9), asyncio.ensure_future(asyncio.sleep(0))):
             with pytest.raises(ClientClosedError):

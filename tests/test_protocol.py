@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secoda_async import errors
-from secoda_async._engine.retry_table import Step, next_step, outcome_unknown
+from secoda_async._engine.retry_table import Decision, decide, outcome_unknown
 from secoda_async._engine.wire import protocol, raw
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.config import API_PREFIX, Secret
@@ -236,7 +236,7 @@ class TestFailure:
         answer = Reply(status, [(b"Retry-After", header), (b"Location", header), (b"Date", header)], body)
         error = protocol.failure(POST, answer, NOW)
         assert isinstance(error, SecodaError)
-        next_step("POST", error)
+        decide("POST", error)
         protocol.slash_redirect(POST, answer, ORIGIN)
 
     @pytest.mark.parametrize("depth", [900, 1000, 1020])
@@ -473,35 +473,35 @@ class TestNextStep:
     @pytest.mark.parametrize(
         ("error", "repeated", "created"),
         [
-            (not_sent(), Step.RETRY, Step.RETRY),
-            (TransportError("dropped"), Step.RETRY, Step.UNKNOWN),
-            (RequestTimeoutError("late"), Step.RETRY, Step.UNKNOWN),
+            (not_sent(), Decision.RETRY, Decision.RETRY),
+            (TransportError("dropped"), Decision.RETRY, Decision.UNKNOWN),
+            (RequestTimeoutError("late"), Decision.RETRY, Decision.UNKNOWN),
             *(
-                (status_error(status), Step.RETRY, Step.UNKNOWN)
+                (status_error(status), Decision.RETRY, Decision.UNKNOWN)
                 for status in (500, 502, 503, 504, 520, 524, 528, 530, 561, 599)
             ),
-            (status_error(500, 5), Step.RETRY, Step.UNKNOWN),
-            (status_error(429), Step.PAUSE, Step.PAUSE),
-            (status_error(429, 0), Step.PAUSE, Step.PAUSE),
-            (status_error(503, 0), Step.PAUSE, Step.UNKNOWN),
-            (status_error(503, 9), Step.PAUSE, Step.UNKNOWN),
+            (status_error(500, 5), Decision.RETRY, Decision.UNKNOWN),
+            (status_error(429), Decision.THROTTLED, Decision.THROTTLED),
+            (status_error(429, 0), Decision.THROTTLED, Decision.THROTTLED),
+            (status_error(503, 0), Decision.THROTTLED, Decision.UNKNOWN),
+            (status_error(503, 9), Decision.THROTTLED, Decision.UNKNOWN),
             *(
-                (status_error(status), Step.RAISE, Step.RAISE)
+                (status_error(status), Decision.RAISE, Decision.RAISE)
                 for status in (304, 400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 511)
             ),
-            (status_error(302), Step.RAISE, Step.RAISE),
-            (status_error(408), Step.RETRY, Step.RAISE),
-            (ResponseError("not JSON"), Step.RAISE, Step.UNKNOWN),
-            (errors.PaginationError("moved"), Step.RAISE, Step.UNKNOWN),
-            (errors.RateLimitError("no place"), Step.RAISE, Step.RAISE),
-            (errors.OutcomeUnknownError("?"), Step.RAISE, Step.RAISE),
-            (errors.DeadlineExceededError("late"), Step.RAISE, Step.RAISE),
-            (errors.ClientClosedError("closed"), Step.RAISE, Step.RAISE),
-            (errors.ConfigurationError("key"), Step.RAISE, Step.RAISE),
+            (status_error(302), Decision.RAISE, Decision.RAISE),
+            (status_error(408), Decision.RETRY, Decision.RAISE),
+            (ResponseError("not JSON"), Decision.RAISE, Decision.UNKNOWN),
+            (errors.PaginationError("moved"), Decision.RAISE, Decision.UNKNOWN),
+            (errors.RateLimitError("no place"), Decision.RAISE, Decision.RAISE),
+            (errors.OutcomeUnknownError("?"), Decision.RAISE, Decision.RAISE),
+            (errors.DeadlineExceededError("late"), Decision.RAISE, Decision.RAISE),
+            (errors.ClientClosedError("closed"), Decision.RAISE, Decision.RAISE),
+            (errors.ConfigurationError("key"), Decision.RAISE, Decision.RAISE),
         ],
     )
-    def test_the_retry_table(self, method: str, error: SecodaError, repeated: Step, created: Step) -> None:
-        assert next_step(method, error) is (created if method == "POST" else repeated)
+    def test_the_retry_table(self, method: str, error: SecodaError, repeated: Decision, created: Decision) -> None:
+        assert decide(method, error) is (created if method == "POST" else repeated)
 
 
 @pytest.mark.requirement("RT-1")

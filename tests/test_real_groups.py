@@ -22,7 +22,7 @@ from secoda_async.emulator import Emulator, RecordedRequest
 
 HERE: Final = Path(__file__).parent
 REAL: Final = HERE.parent.parent / "shared" / "data" / "kubernetes-teams"
-SAMPLES: Final = HERE.parent / "secoda_async" / "cli"
+SAMPLES: Final = HERE.parent / "secoda_async" / "cli" / "commands"
 
 SPEED: Final = 1000.0
 """Of the clock, where a process is killed: a minute lasts 60 ms."""

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secoda_async._engine.retries import RetryBudget, tried_again
-from secoda_async._engine.retry_table import Step, next_step
+from secoda_async._engine.retries import RetryBudget, retry
+from secoda_async._engine.retry_table import Decision, decide
 from secoda_async.config import RetryPolicy
 from secoda_async.errors import (
     APIError,
@@ -54,18 +54,18 @@ class Script:
         else:
             budget.give()
             return result
-        return await tried_again(
+        return await retry(
             first,
             self.attempt,
             policy=policy or RetryPolicy(),
             budget=budget,
-            decide=partial(decide, "GET"),
+            decide=partial(decide_for, "GET"),
             sleep=sleep or self.sleep,
         )
 
 
-def decide(method: str, error: BaseException) -> Step:
-    return next_step(method, error) if isinstance(error, SecodaError) else Step.RAISE
+def decide_for(method: str, error: BaseException) -> Decision:
+    return decide(method, error) if isinstance(error, SecodaError) else Decision.RAISE
 
 
 def failed(status: int, retry_after: float | None = None) -> APIError:
@@ -221,12 +221,12 @@ async def test_concurrent_calls_share_no_state() -> None:
 
         with pytest.raises(ServerError) as first:
             await attempt()
-        await tried_again(
+        await retry(
             first.value,
             attempt,
             policy=RetryPolicy(attempts=4),
             budget=RetryBudget(None),
-            decide=partial(decide, "GET"),
+            decide=partial(decide_for, "GET"),
             sleep=sleep,
         )
 

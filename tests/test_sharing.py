@@ -104,18 +104,18 @@ class TestTightening:
         window = Window(RateLimit(3, per_seconds=60))
         for now in (0.0, 1.0, 2.0):
             window.take(now)
-            window.give_back(now, sent=True)
+            window.release_permit(now, sent=True)
         window.tighten(RateLimit(1, per_seconds=60))
         assert window.free(2.0) == 0
-        assert window.ready_in(2.0) == 60.0
-        assert window.ready_in(62.0) == 0.0
+        assert window.time_until_available(2.0) == 60.0
+        assert window.time_until_available(62.0) == 0.0
 
     def test_a_longer_window_holds_for_those_that_are_over_too(self) -> None:
         window = Window(RateLimit(1, per_seconds=60))
         window.take(0.0)
-        window.give_back(0.0, sent=True)
+        window.release_permit(0.0, sent=True)
         window.tighten(RateLimit(5, per_seconds=100))
-        assert window.ready_in(0.0) == 100.0
+        assert window.time_until_available(0.0) == 100.0
         assert window.pause(None, 0.0) == 100.0
 
 

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from conftest import settled
 
-from secoda_async._engine.concurrency.connection_limit import Slots
+from secoda_async._engine.concurrency.connection_limit import ConnectionLimit
 
 
 @pytest.mark.requirement("RL-3")
 async def test_a_free_slot_is_taken_without_a_wait() -> None:
-    slots = Slots(2)
+    slots = ConnectionLimit(2)
     await slots.acquire("GET")
     await slots.acquire("GET")
     assert not slots.take("GET")
@@ -18,14 +18,14 @@ async def test_a_free_slot_is_taken_without_a_wait() -> None:
 
 @pytest.mark.requirement("RL-3")
 async def test_writes_leave_slots_to_reads() -> None:
-    slots = Slots(4)
+    slots = ConnectionLimit(4)
     assert [slots.take("PATCH") for _ in range(4)] == [True, True, True, False]
     assert slots.take("GET")
 
 
 @pytest.mark.requirement("SL-3")
 async def test_waiters_are_served_in_order_and_a_cancelled_one_loses_nothing() -> None:
-    slots = Slots(1)
+    slots = ConnectionLimit(1)
     await slots.acquire("GET")
     served: list[int] = []
 

@@ -31,7 +31,7 @@ from secoda_async import (
     SlidingWindowLimiter,
     WaitEvent,
 )
-from secoda_async._engine.hooks import Notices
+from secoda_async._engine.hooks import Hooks
 from secoda_async._engine.wire.protocol import Request
 from secoda_async.emulator import Emulator
 from secoda_async.events import CallStart
@@ -325,9 +325,7 @@ def test_a_hook_that_cannot_begin_is_not_told_of_an_end(caplog: pytest.LogCaptur
             raise AssertionError
 
     hook = Broken()
-    with Notices(ManualClock(), hook).call(
-        hook, Request("GET", "/x"), "https://secoda.example", SlidingWindowLimiter()
-    ):
+    with Hooks(ManualClock(), hook).call(hook, Request("GET", "/x"), "https://secoda.example", SlidingWindowLimiter()):
         pass
     assert caplog.messages == ["the on_event hook failed; the call goes on"]
 

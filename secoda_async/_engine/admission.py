@@ -4,12 +4,12 @@ from collections.abc import Awaitable
 from math import inf
 from typing import Final, TypeVar
 
-from secoda_async._engine.call import Journey, refused
-from secoda_async._engine.concurrency.connection_limit import Slots
-from secoda_async._engine.concurrency.timeouts import Lifetime, TimeUpError, closed
-from secoda_async._engine.hooks import Notices
+from secoda_async._engine.call import CallState, refused
+from secoda_async._engine.concurrency.connection_limit import ConnectionLimit
+from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError, closed
+from secoda_async._engine.hooks import Hooks
 from secoda_async._engine.limits.limiter import Permit, RateLimiter, SlidingWindowLimiter
-from secoda_async._engine.limits.window import Gate
+from secoda_async._engine.limits.window import Cooldown
 from secoda_async._engine.operation import OperationCancelledError
 from secoda_async._engine.wire import protocol
 from secoda_async.clock import Clock, sleep
@@ -35,7 +35,7 @@ class Admission:
     """Lets calls through, and lets them wait."""
 
     def __init__(
-        self, limiter: RateLimiter, *, clock: Clock, lifetime: Lifetime, notices: Notices, window: float
+        self, limiter: RateLimiter, *, clock: Clock, lifetime: CallScopes, notices: Hooks, window: float
     ) -> None:
         self._limiter = limiter
         is_own = isinstance(limiter, SlidingWindowLimiter)
@@ -44,41 +44,41 @@ class Admission:
         """The limiter, when it can be asked without waiting: a subclass may do something else."""
         self._clock = clock
         self._lifetime = lifetime
-        self._notices = notices
-        self._gates = {"GET": Gate(window), "DELETE": Gate(window)}
+        self._hooks = notices
+        self._gates = {"GET": Cooldown(window), "DELETE": Cooldown(window)}
 
-    async def let_through(self, journey: Journey, slots: Slots) -> None:
+    async def admit(self, state: CallState, slots: ConnectionLimit) -> None:
         """Wait until the call may start and has a place on the wire; both are given back when they come too late."""
-        method = journey.request.method
+        method = state.request.method
         while True:
-            journey.permit = permit = await self._admitted(journey)
+            state.permit = permit = await self._admitted(state)
             try:
-                waited = await self._take_slot(journey, slots)
+                waited = await self._take_slot(state, slots)
             except BaseException:
                 if permit is not None:
                     await permit.release(sent=False)
                 raise
             may_start = False
             try:
-                may_start = await self._may_start_now(journey, waited)
+                may_start = await self._may_start_now(state, waited)
             finally:
                 if not may_start:
                     slots.release(method)
             if may_start:
                 return
 
-    async def _may_start_now(self, journey: Journey, waited: float) -> bool:
+    async def _may_start_now(self, state: CallState, waited: float) -> bool:
         """Return whether a call that has a slot may start; a permit that the wait for it made old is acquired anew."""
-        permit = journey.permit
-        is_paused = self._is_paused(journey.request.method)  # last: a probe is sent when it has passed
+        permit = state.permit
+        is_paused = self._is_paused(state.request.method)  # last: a probe is sent when it has passed
         if not is_paused and (permit is None or waited <= self._freshness):
             return True
         if permit is not None:
             await permit.release(sent=False)
-            journey.permit = None if is_paused else await self._taken_at_once(journey)
-        return journey.permit is not None
+            state.permit = None if is_paused else await self._acquire_nowait(state)
+        return state.permit is not None
 
-    async def _take_slot(self, journey: Journey, slots: Slots) -> float:
+    async def _take_slot(self, state: CallState, slots: ConnectionLimit) -> float:
         """Check the precondition and take a connection slot.
 
         The precondition is checked again after a wait for the slot: what it has read is old by then.
@@ -86,31 +86,31 @@ class Admission:
         Returns:
             The seconds it waited for the slot.
         """
-        method = journey.request.method
-        if journey.precondition is None and slots.take(method):
+        method = state.request.method
+        if state.precondition is None and slots.take(method):
             return 0.0
         while True:
-            if journey.precondition is not None:
-                journey.request = await journey.precondition(journey) or journey.request
+            if state.precondition is not None:
+                state.request = await state.precondition(state) or state.request
             began = self._clock.now()
             if not slots.take(method):
-                await self.in_time(journey, slots.acquire(method))
+                await self.in_time(state, slots.acquire(method))
             waited = self._clock.now() - began
             try:
-                self._check_may_start(journey)
+                self._check_may_start(state)
             except BaseException:
                 slots.release(method)
                 raise
-            if journey.precondition is None or waited <= _FRESH:
+            if state.precondition is None or waited <= _FRESH:
                 return waited
             slots.release(method)
 
-    async def _taken_at_once(self, journey: Journey) -> Permit | None:
+    async def _acquire_nowait(self, state: CallState) -> Permit | None:
         """A place in the limit, if there is one right now."""
-        priority = journey.options.priority
+        priority = state.options.priority
         try:
             return await self._lifetime.bounded(self._limiter.acquire(priority=priority, max_wait=0.0), _ASKING)
-        except (RateLimitError, TimeUpError):
+        except (RateLimitError, TimedOutError):
             return None
 
     def _is_paused(self, method: str) -> bool:
@@ -118,42 +118,42 @@ class Admission:
             return self._limiter.state.paused > 0 if self._own is None else self._own.is_paused
         return not self._gates[method].try_pass(self._clock.now())
 
-    def _check_may_start(self, journey: Journey) -> None:
+    def _check_may_start(self, state: CallState) -> None:
         """Raise when it is too late for the call: the client is closed, the deadline over, the operation stopped."""
         if self._lifetime.is_closed:
             raise closed()
-        if (left := journey.left(self._clock.now())) is not None and left <= 0:
-            raise journey.too_late(None)
-        if journey.request.method != "GET" and journey.operation is not None and journey.operation.is_cancelled:
+        if (left := state.left(self._clock.now())) is not None and left <= 0:
+            raise state.too_late(None)
+        if state.request.method != "GET" and state.operation is not None and state.operation.is_cancelled:
             raise OperationCancelledError
 
-    async def _admitted(self, journey: Journey) -> Permit | None:
+    async def _admitted(self, state: CallState) -> Permit | None:
         """Wait until the call may start: a place in the limit for a write, an open gate for the rest."""
-        self._check_may_start(journey)
-        method = journey.request.method
+        self._check_may_start(state)
+        method = state.request.method
         if method in protocol.LIMITED:
             permit = None if self._own is None else self._own.at_once()
-            return permit or await self._permitted(journey)
+            return permit or await self._permitted(state)
         while (delay := self._gates[method].delay(self._clock.now())) > 0:
-            if delay > journey.options.retry.max_retry_after:
+            if delay > state.options.retry.max_retry_after:
                 raise refused(delay, "the server asked for a pause")
-            await self.wait(journey, delay, "gate")
+            await self.wait(state, delay, "gate")
         return None
 
-    async def _permitted(self, journey: Journey) -> Permit:
+    async def _permitted(self, state: CallState) -> Permit:
         """Take a place in the write limit, or say at once that it would take too long."""
         began = self._clock.now()
-        options = journey.options
-        left = journey.left(began)
-        patience = None if options.max_wait is None else options.max_wait - journey.waited_for_limit
+        options = state.options
+        left = state.left(began)
+        patience = None if options.max_wait is None else options.max_wait - state.waited_for_limit
         allowed = min((seconds for seconds in (left, patience) if seconds is not None), default=None)
         is_deadline = left is not None and (patience is None or left <= patience)
-        self._notices.waiting(journey.request, "limit", self._limiter.time_for(1))
+        self._hooks.waiting(state.request, "limit", self._limiter.time_for(1))
         place = self._limiter.acquire(
             priority=options.priority, max_wait=allowed, max_pause=options.retry.max_retry_after
         )
-        if journey.operation is not None:
-            place = journey.operation.run_unless_cancelled(place)
+        if state.operation is not None:
+            place = state.operation.run_unless_cancelled(place)
         # A limiter refuses by itself what takes longer than max_wait; to ask, it may need a moment of its own.
         bound = allowed if allowed is None or is_deadline else allowed + self._asking
         permit: Permit | None = None
@@ -162,14 +162,14 @@ class Admission:
             permit = await self._lifetime.bounded(place, bound)
         except RateLimitError as error:
             wait = longer = error.retry_after or 0.0
-        except TimeUpError:
+        except TimedOutError:
             wait, longer = max(self._limiter.time_for(1), self._limiter.state.next_free), inf
         finally:
             waited = self._clock.now() - began
-            journey.waited += waited
-            journey.waited_for_limit += waited
+            state.waited += waited
+            state.waited_for_limit += waited
             try:
-                self._notices.waited(journey.request, "limit", waited)
+                self._hooks.waited(state.request, "limit", waited)
             except BaseException:  # the hook's
                 if permit is not None:
                     await permit.release(sent=False)
@@ -177,38 +177,38 @@ class Admission:
         if permit is not None:
             return permit
         if is_deadline and left is not None and longer > left:
-            raise journey.too_late(wait)
+            raise state.too_late(wait)
         raise refused(wait, "the write limit has no place")
 
-    async def wait(self, journey: Journey, seconds: float, reason: str) -> None:
+    async def wait(self, state: CallState, seconds: float, reason: str) -> None:
         """Sleep, unless the deadline comes first: then say so at once."""
-        left = journey.left(self._clock.now())
+        left = state.left(self._clock.now())
         if left is not None and left < seconds:
-            raise journey.too_late(seconds)
-        self._notices.waiting(journey.request, reason, seconds)
+            raise state.too_late(seconds)
+        self._hooks.waiting(state.request, reason, seconds)
         began = self._clock.now()
         nap = sleep(self._clock, seconds)
-        if journey.request.method != "GET" and journey.operation is not None:
-            nap = journey.operation.run_unless_cancelled(nap)
+        if state.request.method != "GET" and state.operation is not None:
+            nap = state.operation.run_unless_cancelled(nap)
         try:
             await self._lifetime.bounded(nap, None)
         finally:
-            journey.waited += self._clock.now() - began
-            self._notices.waited(journey.request, reason, self._clock.now() - began)
+            state.waited += self._clock.now() - began
+            self._hooks.waited(state.request, reason, self._clock.now() - began)
 
-    async def in_time(self, journey: Journey, work: Awaitable[T]) -> T:
+    async def in_time(self, state: CallState, work: Awaitable[T]) -> T:
         """Await something that is over when the deadline is."""
         try:
-            return await self._lifetime.bounded(work, journey.left(self._clock.now()))
-        except TimeUpError:
+            return await self._lifetime.bounded(work, state.left(self._clock.now()))
+        except TimedOutError:
             pass
-        raise journey.too_late(None)
+        raise state.too_late(None)
 
-    async def close_gate(self, journey: Journey, failed: SecodaError) -> None:
+    async def start_cooldown(self, state: CallState, failed: SecodaError) -> None:
         """Let every call of the class wait, not only the one that got the 429."""
         seconds = failed.retry_after if isinstance(failed, APIError) else None
-        method = journey.request.method
-        longest = max(_LONGEST_COOLDOWN, 2 * journey.options.retry.max_retry_after)
+        method = state.request.method
+        longest = max(_LONGEST_COOLDOWN, 2 * state.options.retry.max_retry_after)
         is_capped = seconds is not None and seconds > longest
         if is_capped:
             seconds = longest

@@ -6,12 +6,12 @@ from attrs import define, evolve, frozen
 
 from secoda_async._engine.limits.limiter import Permit
 from secoda_async._engine.operation import Operation
-from secoda_async._engine.retry_table import Step, is_unclear, next_step
+from secoda_async._engine.retry_table import Decision, decide, is_unclear
 from secoda_async._engine.wire.protocol import Request
 from secoda_async.config import CallOptions
 from secoda_async.errors import APIError, DeadlineExceededError, RateLimitError, RequestTimeoutError, SecodaError
 
-Precondition = Callable[["Journey"], Awaitable[Request | None]]
+Precondition = Callable[["CallState"], Awaitable[Request | None]]
 """Awaited just before each attempt is sent, after every wait. It raises to prevent the send, and may return another
 request to send in place of the present one."""
 
@@ -47,7 +47,7 @@ class Call:
         if first is None:
             return evolve(self, precondition=precondition)
 
-        async def both(state: "Journey") -> Request | None:
+        async def both(state: "CallState") -> Request | None:
             request = await first(state)
             return await precondition(state) or request
 
@@ -55,7 +55,7 @@ class Call:
 
 
 @define(eq=False, repr=False)
-class Journey:
+class CallState:
     """The state of one call."""
 
     request: Request
@@ -77,7 +77,7 @@ class Journey:
     last_failure: SecodaError | None = None
 
     @classmethod
-    def of(cls, call: Call) -> "Journey":
+    def of(cls, call: Call) -> "CallState":
         """Return the state of a call that has not begun."""
         return cls(call.request, call.options, call.began, call.precondition, call.operation)
 
@@ -96,14 +96,14 @@ class Journey:
         """Record whether the server may have executed the attempt that failed."""
         self.is_unclear |= is_unclear(self.request.method, error)
 
-    def decide(self, error: BaseException) -> Step:
+    def decide(self, error: BaseException) -> Decision:
         """Decide what follows a failure: the retry table, and the server's Retry-After against the policy's cap."""
         if not isinstance(error, SecodaError):
-            return Step.RAISE
-        step = next_step(self.request.method, error)
+            return Decision.RAISE
+        step = decide(self.request.method, error)
         asked = error.retry_after if isinstance(error, APIError) else None
-        if asked is not None and asked > self.options.retry.max_retry_after and step is not Step.UNKNOWN:
-            return Step.RAISE
+        if asked is not None and asked > self.options.retry.max_retry_after and step is not Decision.UNKNOWN:
+            return Decision.RAISE
         self.last_failure = error
         return step
 

@@ -19,7 +19,7 @@ from typing import Final
 
 from attrs import define, frozen
 
-from secoda_async._engine.call import Call, Journey
+from secoda_async._engine.call import Call, CallState
 from secoda_async._engine.ledger import SETTLE_TIME, Ledger
 from secoda_async._engine.operation import NotSentError, OperationCancelledError
 from secoda_async._engine.pagination import Lister
@@ -193,7 +193,7 @@ class GroupCreator:
     ) -> tuple[OutcomeUnknownError, Group | None]:
         """Send the create a second time, unless the group has appeared when the request may start."""
 
-        async def search_again(_: Journey) -> Request | None:
+        async def search_again(_: CallState) -> Request | None:
             search = await self._candidates(create)
             if search.adopted is not None:
                 raise _AlreadyCreatedError(search.adopted)

@@ -22,7 +22,7 @@ _WORTH_A_LINE: Final = 1.0
 """Seconds: a shorter wait is not logged."""
 
 
-class Notices:
+class Hooks:
     """Where a client's events and log lines come from."""
 
     def __init__(self, clock: Clock, hook: Callable[[Event], object] | None) -> None:

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from attrs import define, evolve
 
-from secoda_async._engine.call import Call, Journey
+from secoda_async._engine.call import Call, CallState
 from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_with_users_of, written_group_of
 from secoda_async._engine.ledger import Write
 from secoda_async._engine.operation import NotSentError
@@ -74,7 +74,7 @@ async def change_membership(pipeline: Pipeline, call: Call, group_id: str, chang
         await pipeline.pause(call, pause)
         membership.group = await _read(pipeline, call, group_id)
 
-    async def refresh(state: Journey) -> Request | None:
+    async def refresh(state: CallState) -> Request | None:
         if not membership.is_just_read or state.waited:
             membership.group = await _read(pipeline, call, group_id)
         membership.is_just_read = False

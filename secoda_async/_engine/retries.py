@@ -17,7 +17,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from secoda_async._engine.retry_table import Step
+from secoda_async._engine.retry_table import Decision
 from secoda_async.config import RetryPolicy
 from secoda_async.errors import APIError, RateLimitError
 
@@ -46,10 +46,10 @@ class RetryBudget:
 class Decide(Protocol):
     """Says what to do about a failure of the call at hand."""
 
-    def __call__(self, error: BaseException, /) -> Step: ...
+    def __call__(self, error: BaseException, /) -> Decision: ...
 
 
-async def tried_again(
+async def retry(
     first: Exception,
     attempt: Callable[[], Awaitable[T]],
     *,
@@ -81,7 +81,7 @@ async def tried_again(
         return result
 
     def is_worth_it(error: BaseException) -> bool:
-        return decide(error) in (Step.RETRY, Step.PAUSE)
+        return decide(error) in (Decision.RETRY, Decision.THROTTLED)
 
     enough = stop_after_attempt(policy.attempts)
 
@@ -113,7 +113,7 @@ class _Backoff:
 
     def __call__(self, state: RetryCallState) -> float:
         error = _failure(state)
-        if self._decide(error) is Step.PAUSE:
+        if self._decide(error) is Decision.THROTTLED:
             return 0.0  # the gate of its class does the waiting, for all who wait there
         asked = error.retry_after if isinstance(error, APIError) else None
         return max(self._jitter(state), asked or 0.0)

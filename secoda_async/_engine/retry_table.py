@@ -14,14 +14,14 @@ from secoda_async.errors import (
 )
 
 
-class Step(enum.Enum):
+class Decision(enum.Enum):
     """What follows a failed attempt."""
 
     RAISE = "raise"
     """Another attempt would change nothing."""
     RETRY = "retry"
     """Try again after a backoff."""
-    PAUSE = "pause"
+    THROTTLED = "throttled"
     """Start a cooldown for every call of this class, then try again."""
     UNKNOWN = "unknown"
     """The create may have been executed and must not be sent again."""
@@ -64,22 +64,22 @@ def is_refusal(error: SecodaError) -> bool:
     return is_absence(error) or (isinstance(error, BadRequestError) and bool(error.fields))
 
 
-def next_step(method: str, error: SecodaError) -> Step:
+def decide(method: str, error: SecodaError) -> Decision:
     """Return what follows a failure of a call with this method.
 
     PATCH, PUT and DELETE are repeated after an unclear failure, because the same request again has the same
     effect. A POST would make a second group: it is repeated only when the first was certainly not executed.
     """
     if method == "POST" and is_unclear(method, error):
-        return Step.UNKNOWN
+        return Decision.UNKNOWN
     if starts_cooldown(error):
-        return Step.PAUSE
+        return Decision.THROTTLED
     if isinstance(error, TransportError):
-        return Step.RETRY
+        return Decision.RETRY
     if not isinstance(error, APIError):
-        return Step.RAISE
+        return Decision.RAISE
     is_not_received = error.status == NOT_RECEIVED and method != "POST"
-    return Step.RETRY if is_not_received or error.status in UNCLEAR_STATUSES else Step.RAISE
+    return Decision.RETRY if is_not_received or error.status in UNCLEAR_STATUSES else Decision.RAISE
 
 
 def outcome_unknown(request: Request, cause: SecodaError, note: str = "") -> OutcomeUnknownError:

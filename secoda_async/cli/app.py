@@ -27,7 +27,7 @@ _HERE: Final = "secoda_async.cli.commands"
 _WIDEST_HELP: Final = 100
 """Columns of a help page: longer lines are hard to read."""
 
-app = App(
+app: App = App(
     name="secoda-async",
     help="Secoda's user groups from the command line. Try `secoda-async demo`: it needs no account.",
     version=__version__,
@@ -65,8 +65,8 @@ app.command(
     help="Print the JSON Schema of a file of groups, for editors.",
 )
 
-groups = App(name="groups", help="List, read, create, change and delete groups.")
-for name, about in (
+groups: App = App(name="groups", help="List, read, create, change and delete groups.")
+for _name, _about in (
     ("list", "List every group of the workspace."),
     ("get", "Show one group."),
     ("create", "Create a group."),
@@ -75,10 +75,10 @@ for name, about in (
     ("add-users", "Add members to a group."),
     ("remove-users", "Remove members from a group."),
 ):
-    groups.command(f"{_HERE}.groups:{name.replace('-', '_')}_command", name=name, help=about)
+    groups.command(f"{_HERE}.groups:{_name.replace('-', '_')}_command", name=_name, help=_about)
 app.command(groups)
 
-users = App(name="users", help="List users.")
+users: App = App(name="users", help="List users.")
 users.command(f"{_HERE}.users:list_command", name="list", help="List every user of the workspace.")
 app.command(users)
 

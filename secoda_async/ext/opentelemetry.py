@@ -29,10 +29,10 @@ try:
     from opentelemetry import context, metrics, trace
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _missing:
     raise ModuleNotFoundError(
-        f"{error.name} is missing: pip install 'secoda-async[otel]' for telemetry", name=error.name
-    ) from error
+        f"{_missing.name} is missing: pip install 'secoda-async[otel]' for telemetry", name=_missing.name
+    ) from _missing
 
 __all__ = ["Telemetry"]
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 from attrs import define, field
 
 from secoda_async._engine.concurrency.per_loop import PerLoop
-from secoda_async._engine.concurrency.timeouts import Lifetime
+from secoda_async._engine.concurrency.timeouts import CallScopes
 from secoda_async._engine.limits.limiter import LimitState, Permit, SlidingWindowLimiter, too_long
 from secoda_async._engine.limits.window import Window
 from secoda_async.clock import SYSTEM_CLOCK, Clock, sleep
@@ -135,7 +135,7 @@ class RedisRateLimiter:
         Raises:
             ConfigurationError: When a setting can't work.
         """
-        self.limit = limit or RateLimit()
+        self.limit: RateLimit = limit or RateLimit()
         check_address(url_or_client)
         check_name(name)
         if on_unavailable not in ("raise", "local"):
@@ -147,7 +147,7 @@ class RedisRateLimiter:
         self._lease = LEASE if lease_seconds is None else lease_seconds
         self._uses_server_clock = clock is None
         self._clock = clock or SYSTEM_CLOCK
-        self._lifetime = Lifetime(self._clock)
+        self._lifetime = CallScopes(self._clock)
         self._wait_queues = PerLoop(
             partial(_wait_queue, client_factory(url_or_client), self._lifetime), _WaitQueue.close
         )
@@ -181,7 +181,7 @@ class RedisRateLimiter:
         now = self._clock.now()
         return LimitState(
             free=self._seen.free(now),
-            next_free=self._seen.ready_in(now),
+            next_free=self._seen.time_until_available(now),
             queued=len(self._waiting),
             in_flight=self._seen.in_flight,
             paused=self._seen.gate.delay(now),
@@ -189,7 +189,7 @@ class RedisRateLimiter:
 
     def time_for(self, writes: int) -> float:
         """Seconds until the last of `writes` further writes could start, if the others make none meanwhile."""
-        return self._seen.wait_of(len(self._waiting) + writes - 1, self._clock.now()) if writes > 0 else 0.0
+        return self._seen.wait_for_position(len(self._waiting) + writes - 1, self._clock.now()) if writes > 0 else 0.0
 
     async def acquire(
         self,
@@ -272,8 +272,10 @@ class RedisRateLimiter:
                     raise too_long(wait)
                 else:
                     longest = inf  # max_wait decides about entering; a later limit is the caller's deadline
-                    ready_in = self._seen.ready_in(self._clock.now())  # `wait` does not include a slow start
-                    await sleep(self._clock, min(max(wait, ready_in), POLL_INTERVAL))
+                    time_until_available = self._seen.time_until_available(
+                        self._clock.now()
+                    )  # `wait` does not include a slow start
+                    await sleep(self._clock, min(max(wait, time_until_available), POLL_INTERVAL))
         finally:
             queue.queues[priority].remove(waiter)
             self._waiting.discard(waiter)
@@ -281,7 +283,7 @@ class RedisRateLimiter:
                 first.set()
 
     def _wait_of(self, ahead: int) -> float:
-        return self._seen.wait_of(ahead, self._clock.now())
+        return self._seen.wait_for_position(ahead, self._clock.now())
 
     # --- releasing ---------------------------------------------------------------------------------------------
 
@@ -295,7 +297,7 @@ class RedisRateLimiter:
         with self._lock:
             now = self._clock.now()
             if token in self._in_flight and self._seen.in_flight > 0:
-                self._seen.give_back(now, sent=sent)
+                self._seen.release_permit(now, sent=sent)
             self._in_flight.discard(token)
             self._unreported.discard(token)
             self._pending_releases[token] = now + self.limit.per_seconds if sent else now
@@ -419,8 +421,8 @@ class RedisRateLimiter:
             now = self._clock.now()
             while self._others and now >= self._others_until:
                 self._others -= 1
-                self._seen.give_back(now, sent=False)
-            if not token or self._seen.ready_in(now) > 0:
+                self._seen.release_permit(now, sent=False)
+            if not token or self._seen.time_until_available(now) > 0:
                 return False
             self._seen.take(now)
             self._in_flight.add(token)
@@ -428,7 +430,7 @@ class RedisRateLimiter:
             return True
 
 
-def _wait_queue(client: Callable[[], tuple[Redis, bool]], lifetime: Lifetime) -> _WaitQueue:
+def _wait_queue(client: Callable[[], tuple[Redis, bool]], lifetime: CallScopes) -> _WaitQueue:
     """Make the wait queue of the running event loop."""
     return _WaitQueue(Session(client(), lifetime))
 

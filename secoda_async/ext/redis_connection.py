@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from math import inf, nan
 from typing import Any, Final, TypeVar, cast
 
-from secoda_async._engine.concurrency.per_loop import Home
-from secoda_async._engine.concurrency.timeouts import Lifetime, TimeUpError
+from secoda_async._engine.concurrency.per_loop import LoopAffinity
+from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError
 from secoda_async.errors import ConfigurationError, SecodaError, TransportError
 
 try:
@@ -29,10 +29,11 @@ try:
         RedisError,
         ResponseError,
     )
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _missing:
     raise ModuleNotFoundError(
-        f"{error.name} is missing: pip install 'secoda-async[redis]' for what is shared through Redis", name=error.name
-    ) from error
+        f"{_missing.name} is missing: pip install 'secoda-async[redis]' for what is shared through Redis",
+        name=_missing.name,
+    ) from _missing
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -61,7 +62,7 @@ CONNECT_TIMEOUT: Final = 10.0
 REPLY_TIMEOUT: Final = 1.0
 """Seconds that the reply to one command may take on an open connection."""
 
-FAILURES: Final = (RedisError, OSError, TimeUpError)
+FAILURES: Final = (RedisError, OSError, TimedOutError)
 """The exceptions of a command that failed."""
 
 CLUSTER_ERRORS: Final = (AskError, ClusterCrossSlotError)  # a MovedError is an AskError
@@ -78,7 +79,7 @@ NOT_PRIMARY_ERRORS: Final = (ReadOnlyError, MasterDownError, BusyLoadingError)
 _NOT_PRIMARY_TEXTS: Final = ("READONLY", "UNBLOCKED", "MASTERDOWN")
 
 
-class ConnectTimeoutError(TimeUpError):
+class ConnectTimeoutError(TimedOutError):
     """Connecting took too long."""
 
 
@@ -89,7 +90,7 @@ class Session:
     the connection is completed for the next command instead of being started again.
     """
 
-    def __init__(self, client: tuple[Redis, bool], lifetime: Lifetime) -> None:
+    def __init__(self, client: tuple[Redis, bool], lifetime: CallScopes) -> None:
         self._redis, self._is_ours = client
         self._lifetime = lifetime
         self._connecting: asyncio.Task[Redis] | None = None
@@ -107,7 +108,7 @@ class Session:
         new connection leads to the new primary. No such reply comes after a write, so nothing is done twice.
 
         Raises:
-            RedisError, OSError, TimeUpError: When it fails; `reason` describes it.
+            RedisError, OSError, TimedOutError: When it fails; `reason` describes it.
         """
         times = (
             CONNECT_TIMEOUT if connect_timeout is None else connect_timeout,
@@ -152,7 +153,7 @@ class Session:
             connecting = self._connecting = asyncio.create_task(self._connect())
         try:
             redis = await self._lifetime.bounded(asyncio.shield(connecting), seconds)
-        except TimeUpError:
+        except TimedOutError:
             raise ConnectTimeoutError(f"connecting to Redis took longer than {seconds:g} s") from None
         self._connecting = None
         return redis
@@ -174,13 +175,13 @@ def client_factory(url_or_client: "str | Redis") -> Callable[[], tuple[Redis, bo
     Ours reconnects once when a connection has become stale. The function raises `ConfigurationError` when the client
     is the caller's and was used on another event loop before.
     """
-    home = Home()
+    home = LoopAffinity()
 
     def client() -> tuple[Redis, bool]:
         if isinstance(url_or_client, str):
             ours = Redis.from_url(url_or_client, retry=Retry(NoBackoff(), 1))  # pyright: ignore[reportUnknownMemberType]
             return ours, True
-        if not home.is_here():
+        if not home.is_current():
             raise ConfigurationError("the Redis client belongs to another event loop: give a URL instead")
         return url_or_client, False
 
@@ -209,7 +210,7 @@ def is_permanent(error: Exception) -> bool:
 
 def reason(error: Exception) -> str:
     """Describe why a command failed, and what to do."""
-    if isinstance(error, TimeUpError):
+    if isinstance(error, TimedOutError):
         return str(error) or "no answer in time"
     text = str(error) or type(error).__name__
     if isinstance(error, ResponseError):

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 from uuid import uuid4
 
-from secoda_async._engine.concurrency.timeouts import Lifetime
+from secoda_async._engine.concurrency.timeouts import CallScopes
 from secoda_async.clock import Clock, SystemClock, sleep
 from secoda_async.errors import ConfigurationError, LockedError, TransportError
 from secoda_async.ext.redis_connection import (
@@ -128,7 +128,7 @@ class RedisLock:
         self._max_wait = max_wait
         self._lease = lease
         self._clock = clock or _LeaseClock()
-        self._lifetime = Lifetime(self._clock)
+        self._lifetime = CallScopes(self._clock)
         self._key = f"secoda-async:{{{name}}}:lock"
         self._expires_at = inf
         """When the lease ends if it is not renewed; infinite while the lock is not held."""

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from attrs import define, evolve, field
 
-from secoda_async._engine.call import Journey, Scope
+from secoda_async._engine.call import CallState, Scope
 from secoda_async._engine.operation import NotSentError, OperationCancelledError
 from secoda_async._engine.operation import Operation as SharedState
 from secoda_async._engine.wire.protocol import is_absence
@@ -48,7 +48,7 @@ _LOOKS: Final = (0.0, 1.0, 3.0)
 T = TypeVar("T")
 
 
-class _KeptBackError(NotSentError):
+class _PreconditionFailedError(NotSentError):
     """A look just before a write has shown that it is made already, or why it is not to be made."""
 
     def __init__(self, found: Group | SecodaError | None) -> None:
@@ -78,13 +78,13 @@ class Applier:
     _outcomes: dict[int, Outcome] = field(factory=dict[int, Outcome], init=False)
     _drift: dict[int, str] = field(factory=dict[int, str], init=False)
     """What is in the way of a change."""
-    _made: dict[int, Group | None] = field(factory=dict[int, Group | None], init=False)
+    _already_done: dict[int, Group | None] = field(factory=dict[int, Group | None], init=False)
     """Changes that are there already."""
     _seen: View | None = field(default=None, init=False)
     _known: frozenset[str] | None = field(default=None, init=False)
     """The ids that the first read showed."""
     _looking: asyncio.Lock = field(factory=asyncio.Lock, init=False)
-    _announced: set[int] = field(factory=set[int], init=False)
+    _intents_logged: set[int] = field(factory=set[int], init=False)
     """Changes that were sent at least once."""
 
     async def run(self, approve: str | None, on_drift: Literal["raise", "skip"]) -> Report:
@@ -187,7 +187,7 @@ class Applier:
         for index in indexes:
             found = view.standing(self.plan.changes[index])
             if found is None:
-                self._made[index] = view.group_of(self.plan.changes[index])
+                self._already_done[index] = view.group_of(self.plan.changes[index])
             elif found:
                 self._drift[index] = found
 
@@ -223,7 +223,7 @@ class Applier:
         if view is None:
             return ()
         self._compare(view, again)
-        return [index for index in again if index in self._made or not _is_unclear_create(outcomes[index])]
+        return [index for index in again if index in self._already_done or not _is_unclear_create(outcomes[index])]
 
     async def _carry_out(self, indexes: Sequence[int]) -> None:
         """Make some of the changes, concurrently."""
@@ -248,8 +248,8 @@ class Applier:
     async def _make(self, index: int, shared: SharedState) -> Result:
         """Make one change, unless it is made already or something else has happened to its group."""
         change = self.plan.changes[index]
-        if index in self._made:
-            return self._as_it_is(index, self._made[index])
+        if index in self._already_done:
+            return self._as_it_is(index, self._already_done[index])
         if index in self._drift:
             raise _stale(change, self._drift[index])
         if change.id is None:  # then the check before the write is certain
@@ -257,7 +257,7 @@ class Applier:
         scope = Scope(operation=shared, precondition=partial(self._check, index, shared), known_ids=self._first_ids)
         try:
             return "applied", await self._write(change, self.groups(scope))
-        except _KeptBackError as kept_back:
+        except _PreconditionFailedError as kept_back:
             found = kept_back.found
         except NotFoundError as error:
             if change.kind != "delete" or not is_absence(error):
@@ -271,7 +271,7 @@ class Applier:
         """Return the ids of the groups that the first complete read showed, before any create."""
         return self._known
 
-    async def _check(self, index: int, shared: SharedState, state: Journey) -> None:
+    async def _check(self, index: int, shared: SharedState, state: CallState) -> None:
         """Read once more, now that a change has its permit and is about to be sent."""
         change = self.plan.changes[index]
         scope = Scope(operation=shared, began=state.began)
@@ -287,19 +287,19 @@ class Applier:
                     stands = ""  # a replica that lags may not show it yet: the answer to the DELETE tells
             if stands:
                 raise _stale(change, stands)
-            if stands is not None and index not in self._announced:
+            if stands is not None and index not in self._intents_logged:
                 self.journal.intent(self.plan, index)
-                self._announced.add(index)
+                self._intents_logged.add(index)
         except SecodaError as error:  # the read has used its own retries: the write's retries don't repeat it
             found, stands = error, None
         if stands is None:
-            raise _KeptBackError(found)
+            raise _PreconditionFailedError(found)
         if self.stop.is_set():  # a lost lock says so before any task could run
             raise OperationCancelledError
 
     def _as_it_is(self, index: int, group: Group | None) -> Result:
         """Nothing is to be written (any more)."""
-        return "applied" if index in self._announced else "unchanged", group
+        return "applied" if index in self._intents_logged else "unchanged", group
 
     async def _read(self, group_id: str, scope: Scope) -> Group | None:
         try:

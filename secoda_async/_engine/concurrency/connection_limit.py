@@ -16,7 +16,7 @@ class _Waiting:
     has_place: asyncio.Future[None] = field(factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Slots:
+class ConnectionLimit:
     """Requests that may be on the wire of one event loop at a time; who came first is served first.
 
     Writes have three in four at most, so that reads need not wait for slow writes.

@@ -15,7 +15,7 @@ class Turn:
     locks: "KeyedLocks"
     key: str
     loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop)
-    has_come: asyncio.Event = field(factory=asyncio.Event)
+    is_ready: asyncio.Event = field(factory=asyncio.Event)
 
     def __enter__(self) -> None:
         pass
@@ -52,7 +52,7 @@ class KeyedLocks:
             turn = Turn(self, key)
             self._turns[key].append(turn)
         try:
-            await turn.has_come.wait()
+            await turn.is_ready.wait()
         except BaseException:
             self.release(turn)
             raise
@@ -68,7 +68,7 @@ class KeyedLocks:
             turns.remove(turn)
             while was_held and turns:
                 with contextlib.suppress(RuntimeError):  # its event loop has ended: the one after it
-                    turns[0].loop.call_soon_threadsafe(turns[0].has_come.set)
+                    turns[0].loop.call_soon_threadsafe(turns[0].is_ready.set)
                     return
                 turns.popleft()
             if not turns:

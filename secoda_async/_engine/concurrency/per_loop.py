@@ -33,7 +33,7 @@ def check_event_loop() -> None:
 
 
 @define(eq=False, repr=False)
-class _Kept(Generic[T]):
+class _Entry(Generic[T]):
     """The thing of one event loop."""
 
     thing: T
@@ -72,7 +72,7 @@ class PerLoop(Generic[T]):
         self._is_closed = False
         self._abandon = abandon
         self._process = os.getpid()
-        self._kept: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept[T]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[asyncio.AbstractEventLoop, _Entry[T]] = WeakKeyDictionary()
         self._lock = threading.RLock()
 
     def here(self) -> T:
@@ -83,12 +83,12 @@ class PerLoop(Generic[T]):
             kept = self._new(loop)
         return kept.thing
 
-    def _new(self, loop: asyncio.AbstractEventLoop) -> _Kept[T]:
+    def _new(self, loop: asyncio.AbstractEventLoop) -> _Entry[T]:
         with self._lock:  # `close` in another thread comes before it is made, or finds it
             self._leave_to_parent()
             if self._is_closed and self._closed is not None:
                 raise self._closed()
-            kept = _Kept(thing := self._make(), keeper := _keeper(thing, self._close))
+            kept = _Entry(thing := self._make(), keeper := _keeper(thing, self._close))
             with contextlib.suppress(StopIteration):
                 anext(keeper).send(None)  # from here on the loop knows of it
             for ended in [known for known in self._kept if known.is_closed()]:
@@ -120,13 +120,13 @@ class PerLoop(Generic[T]):
 
 
 @define(eq=False, repr=False)
-class Home:
+class LoopAffinity:
     """The event loop that something borrowed stays on: the first it is used on."""
 
     _loop: ref[asyncio.AbstractEventLoop] | None = None
     _process: int = 0
 
-    def is_here(self) -> bool:
+    def is_current(self) -> bool:
         """Whether it is the running one, in the same process."""
         loop = asyncio.get_running_loop()
         if self._loop is None:

@@ -19,12 +19,12 @@ from secoda_async.errors import ClientClosedError
 T = TypeVar("T")
 
 
-class TimeUpError(Exception):
+class TimedOutError(Exception):
     """A stretch took as long as it may; the pipeline says what that means."""
 
 
 @define(eq=False, repr=False)
-class _Stretch:
+class _CancelScope:
     """Something that a task awaits, and may be made to leave."""
 
     task: "asyncio.Task[Any]"
@@ -34,36 +34,36 @@ class _Stretch:
     is_over: bool = False
 
 
-class _Watch:
+class _Deadlines:
     """The stretches of one event loop, and the timer that they share."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._stretches: set[_Stretch] = set()
+        self._stretches: set[_CancelScope] = set()
         self._timer: Timer | None = None
         self._due = inf
-        self._may_rest = False
+        self._is_disarm_scheduled = False
         """Whether `_rest` is about to be called."""
 
-    def add(self, stretch: _Stretch) -> None:
+    def add(self, stretch: _CancelScope) -> None:
         self._stretches.add(stretch)
         if stretch.due < self._due:
-            self._set_to(stretch.due)
+            self._arm(stretch.due)
 
-    def remove(self, stretch: _Stretch) -> None:
+    def remove(self, stretch: _CancelScope) -> None:
         self._stretches.discard(stretch)
         if stretch.is_over:
             stretch.task.uncancel()
-        if not self._stretches and not self._may_rest:
+        if not self._stretches and not self._is_disarm_scheduled:
             with contextlib.suppress(RuntimeError):  # a task that was thrown away, with its event loop
-                stretch.task.get_loop().call_soon(self._rest)
-                self._may_rest = True
+                stretch.task.get_loop().call_soon(self._disarm_if_idle)
+                self._is_disarm_scheduled = True
 
-    def _rest(self) -> None:
+    def _disarm_if_idle(self) -> None:
         """Cancel the timer when nothing has begun meanwhile; one after the other, calls need not set it each time."""
-        self._may_rest = False
+        self._is_disarm_scheduled = False
         if not self._stretches:
-            self._set_to(inf)
+            self._arm(inf)
 
     def end(self, *, now: float = inf) -> None:
         """End those that are due; work that will not be cancelled is left alone afterwards."""
@@ -72,36 +72,36 @@ class _Watch:
                 stretch.is_over = True
                 stretch.task.cancel()
 
-    def _set_to(self, due: float) -> None:
+    def _arm(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._due = due
-        self._timer = None if due == inf else self._clock.call_later(due - self._clock.now(), self._ring)
+        self._timer = None if due == inf else self._clock.call_later(due - self._clock.now(), self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self.end(now=self._clock.now())
-        self._set_to(min((stretch.due for stretch in tuple(self._stretches) if not stretch.is_over), default=inf))
+        self._arm(min((stretch.due for stretch in tuple(self._stretches) if not stretch.is_over), default=inf))
 
 
-class Lifetime:
+class CallScopes:
     """What a client has under way, and whether it is still open."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
+        self._watches: dict[asyncio.AbstractEventLoop, _Deadlines] = {}
         self._lock = threading.RLock()
         """Guards `_watches`; entered again when the garbage collector, in here, ends a task."""
-        self.is_closed = False
+        self.is_closed: bool = False
 
     async def bounded(self, work: Awaitable[T], seconds: float | None) -> T:
         """Await `work` for at most `seconds` (None: as long as it takes), or until the client is closed.
 
         Raises:
-            TimeUpError: When the seconds are over; `work` has been cancelled.
+            TimedOutError: When the seconds are over; `work` has been cancelled.
             ClientClosedError: When the client was closed meanwhile; likewise.
         """
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        stretch = _Stretch(task, inf if seconds is None else self._clock.now() + seconds, task.cancelling())
+        stretch = _CancelScope(task, inf if seconds is None else self._clock.now() + seconds, task.cancelling())
         watch = self._watches.get(loop := task.get_loop()) or self._new_watch(loop)
         watch.add(stretch)
         try:
@@ -118,13 +118,13 @@ class Lifetime:
         # Raised out here, so that the error has no context: that would hold the frames of what was cancelled.
         if self.is_closed:
             raise closed()
-        raise TimeUpError
+        raise TimedOutError
 
-    def _new_watch(self, loop: asyncio.AbstractEventLoop) -> _Watch:
+    def _new_watch(self, loop: asyncio.AbstractEventLoop) -> _Deadlines:
         with self._lock:
             for ended in [known for known in self._watches if known.is_closed()]:
                 del self._watches[ended]
-            watch = self._watches[loop] = _Watch(self._clock)
+            watch = self._watches[loop] = _Deadlines(self._clock)
         return watch
 
     def close(self) -> None:

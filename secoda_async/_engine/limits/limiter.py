@@ -90,9 +90,9 @@ class _Place:
     is_over: bool = False
 
     async def release(self, *, sent: bool) -> None:
-        self.give_back(sent=sent)
+        self.release_permit(sent=sent)
 
-    def give_back(self, *, sent: bool) -> None:
+    def release_permit(self, *, sent: bool) -> None:
         if not self.is_over:
             self.is_over = True
             self.over(sent)
@@ -184,7 +184,7 @@ class SlidingWindowLimiter:
             now = self._clock.now()
             return LimitState(
                 free=self._window.free(now),
-                next_free=self._window.ready_in(now),
+                next_free=self._window.time_until_available(now),
                 queued=self._queued("background"),
                 in_flight=self._window.in_flight,
                 paused=self._window.gate.delay(now),
@@ -198,7 +198,7 @@ class SlidingWindowLimiter:
         with self._lock:
             self._forget_the_dead()
             ahead = self._queued("background") + writes - 1
-            return self._window.wait_of(ahead, self._clock.now()) if writes > 0 else 0.0
+            return self._window.wait_for_position(ahead, self._clock.now()) if writes > 0 else 0.0
 
     @property
     def is_paused(self) -> bool:
@@ -209,7 +209,7 @@ class SlidingWindowLimiter:
         """Take a place, if one is free and nobody waits for it."""
         with self._lock:
             self._forget_the_dead()
-            is_free = not self._queued("background") and self._window.ready_in(self._clock.now()) <= 0
+            is_free = not self._queued("background") and self._window.time_until_available(self._clock.now()) <= 0
             return self._take() if is_free else None
 
     async def acquire(
@@ -225,7 +225,7 @@ class SlidingWindowLimiter:
             if (permit := self.at_once()) is not None:
                 return permit
             now = self._clock.now()
-            if (wait := self._window.wait_of(self._queued(priority), now)) > most:
+            if (wait := self._window.wait_for_position(self._queued(priority), now)) > most:
                 raise too_long(wait)
             if (pause := self._window.gate.delay(now)) > most_pause:
                 raise too_long(pause)
@@ -267,7 +267,7 @@ class SlidingWindowLimiter:
             for queue in self._queues.values():
                 queue.clear()
             for _ in range(self._window.in_flight):
-                self._window.give_back(self._clock.now(), sent=True)
+                self._window.release_permit(self._clock.now(), sent=True)
         if not self._loops:  # nobody has ever waited
             return
         for ended in [loop for loop in self._loops if loop.is_closed()]:
@@ -282,7 +282,7 @@ class SlidingWindowLimiter:
                 with contextlib.suppress(ValueError):  # forgotten, since its event loop has ended
                     self._queues[turn.priority].remove(turn)
             elif isinstance(turn.answer, _Place):
-                turn.answer.give_back(sent=False)  # served and cancelled at the same time
+                turn.answer.release_permit(sent=False)  # served and cancelled at the same time
             self._serve()
 
     def _take(self) -> _Place:
@@ -292,7 +292,7 @@ class SlidingWindowLimiter:
 
     def _over(self, sent: bool) -> None:  # noqa: FBT001 - called by its place alone
         with self._lock:
-            self._window.give_back(self._clock.now(), sent=sent)
+            self._window.release_permit(self._clock.now(), sent=sent)
             self._changed()
             self._serve()
 
@@ -322,7 +322,7 @@ class SlidingWindowLimiter:
     def _hand_out(self) -> float | None:
         """Give away the places that are free. Returns the seconds until the next one is, if anybody waits for it."""
         while (turn := self._next_turn()) is not None:
-            wait = self._window.ready_in(self._clock.now())
+            wait = self._window.time_until_available(self._clock.now())
             if wait > 0:
                 return wait
             self._queues[turn.priority].remove(turn)

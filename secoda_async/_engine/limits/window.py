@@ -33,7 +33,7 @@ class Usage:
 
 
 @define(eq=False, repr=False)
-class Gate:
+class Cooldown:
     """A door that a 429 closes for a while, for a class of calls."""
 
     window: float
@@ -81,7 +81,7 @@ class Window:
 
     def __init__(self, limit: RateLimit, *, is_known: bool = True) -> None:
         self.limit = limit
-        self.gate = Gate(limit.per_seconds)
+        self.gate = Cooldown(limit.per_seconds)
         self.in_flight = 0
         self._free_at: deque[float] = deque()
         """When each place that was used comes free, in order."""
@@ -154,7 +154,7 @@ class Window:
         self._last_start = now
         self._known_at = min(self._known_at, now + self.limit.per_seconds)
 
-    def give_back(self, now: float, *, sent: bool) -> None:
+    def release_permit(self, now: float, *, sent: bool) -> None:
         """A call is over: its place is free a window later, or at once when it was never sent."""
         self.in_flight -= 1
         if sent:
@@ -176,7 +176,7 @@ class Window:
         """Whether no place is taken, and nothing is paused or spaced."""
         return self.in_flight == 0 and now >= self._spaced_until and self.free(now) == self.limit.places
 
-    def ready_in(self, now: float) -> float:
+    def time_until_available(self, now: float) -> float:
         """Seconds until a place can be taken; a window when that depends on answers that are still to come."""
         wait = self._place_in(0, now)
         if now < self._spaced_until:
@@ -185,7 +185,7 @@ class Window:
             wait = max(wait, self._known_at - now)
         return wait
 
-    def wait_of(self, ahead: int, now: float) -> float:
+    def wait_for_position(self, ahead: int, now: float) -> float:
         """Seconds that a call waits which has so many ahead of it. In a slow start, answers are taken for prompt."""
         if now >= self._spaced_until:
             rounds, place = divmod(ahead, self.limit.places)

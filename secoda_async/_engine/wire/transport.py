@@ -17,8 +17,8 @@ from aiohttp.abc import AbstractStreamWriter
 from attrs import define, field
 from yarl import URL
 
-from secoda_async._engine.concurrency.connection_limit import Slots
-from secoda_async._engine.concurrency.per_loop import Home, PerLoop
+from secoda_async._engine.concurrency.connection_limit import ConnectionLimit
+from secoda_async._engine.concurrency.per_loop import LoopAffinity, PerLoop
 from secoda_async._engine.concurrency.timeouts import closed
 from secoda_async._engine.wire.decoding import CutShortError, Decoder, UnusableBodyError
 from secoda_async._engine.wire.protocol import Reply, Request
@@ -132,7 +132,7 @@ class _Sessions:
     """For everything that may be repeated: connections are kept and used again."""
     fresh: aiohttp.ClientSession
     """For POST: a connection of its own each time, so that none is sent just as the server hangs up."""
-    slots: Slots
+    slots: ConnectionLimit
     are_given: bool = False
     """Whether they are somebody else's."""
 
@@ -171,7 +171,7 @@ def _opened(max_connections: int, ssl: ssl_module.SSLContext | None, proxy: URL 
         )
         for connector in (keep, close)
     )
-    return _Sessions(reused, fresh, Slots(max_connections))
+    return _Sessions(reused, fresh, ConnectionLimit(max_connections))
 
 
 @define(eq=False, repr=False)
@@ -180,13 +180,13 @@ class _Borrowed:
 
     session: aiohttp.ClientSession
     max_connections: int
-    home: Home = field(factory=Home)
+    home: LoopAffinity = field(factory=LoopAffinity)
 
     def sessions(self) -> _Sessions:
-        if not self.home.is_here():  # its connections would be used from two threads
+        if not self.home.is_current():  # its connections would be used from two threads
             raise ConfigurationError(_ELSEWHERE)
         limit = (self.session.connector.limit if self.session.connector else 0) or self.max_connections
-        return _Sessions(self.session, self.session, Slots(min(limit, self.max_connections)), are_given=True)
+        return _Sessions(self.session, self.session, ConnectionLimit(min(limit, self.max_connections)), are_given=True)
 
 
 async def _left_open(_: _Sessions) -> None:
@@ -223,7 +223,7 @@ class Transport:
         self._key: Secret | None = None
         self._headers_with_key: dict[str, str] = self._headers
 
-    def slots(self) -> Slots:
+    def slots(self) -> ConnectionLimit:
         """The running event loop's places on the wire."""
         return self._sessions.here().slots
 
