@@ -447,6 +447,18 @@ class TestGoingWrong:
         assert [outcome.status for outcome in report.outcomes] == ["applied", "failed", "not_attempted"]
         assert isinstance(report.outcomes[1].error, NotFoundError)
 
+    @pytest.mark.requirement("BS-4")
+    async def test_a_group_that_is_gone_when_its_delete_arrives_is_unchanged(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        plan = await planned(secoda)
+        emulator.faults.add(
+            status=404, body={"detail": "Not found."}, method="DELETE", match=lambda _: emulator.groups.pop("c", None)
+        )
+        report = await secoda.apply(plan)
+        assert [outcome.status for outcome in report.outcomes] == ["applied", "applied", "unchanged"]
+        assert report.ok
+
     async def test_an_answer_that_shows_something_else_is_a_failure(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
