@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import json
 import os
 import stat
@@ -297,3 +298,15 @@ async def test_a_file_without_end_is_a_line_and_an_exit_code(
 def test_sixty_four_mebibytes_are_the_bound() -> None:
     with pytest.raises(input_file.FileTooLargeError, match="is larger than 64 MiB"):
         input_file.read_bytes("/dev/zero")
+
+
+@pytest.mark.requirement("CL-2")
+def test_standard_input_is_read_to_its_end_from_a_pipe_or_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"groups: []")
+    os.close(writing)
+    with open(reading, encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        assert input_file.read_bytes("-") == b"groups: []"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"groups: []")))
+    assert input_file.read_bytes("-") == b"groups: []"
