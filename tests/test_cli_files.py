@@ -305,7 +305,7 @@ def test_standard_input_is_read_to_its_end_from_a_pipe_or_memory(monkeypatch: py
     reading, writing = os.pipe()
     os.write(writing, b"groups: []")
     os.close(writing)
-    with open(reading, encoding="utf-8") as pipe:
+    with os.fdopen(reading, encoding="utf-8") as pipe:
         monkeypatch.setattr(sys, "stdin", pipe)
         assert input_file.read_bytes("-") == b"groups: []"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"groups: []")))
