@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -28,7 +28,6 @@ SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 LARGEST_BODY = 2_621_440  # bytes: what Django takes into memory
 CLOSING_TIME = 0.05  # seconds for handlers to end, after every wait of theirs was cancelled
 NO_FAULT = Fault()
-_IS_UNDATED: Final = web.ResponseKey("is_undated", bool)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -325,14 +324,18 @@ class Emulator(Switches):
             head, body = dated.as_bytes()
             return _hang_up(request, head + body[: fault.cut])
         self._idle.start(request, self.idle_408)
-        response = web.Response(status=dated.status, body=dated.body, headers=dated.headers)
-        response[_IS_UNDATED] = "Date" not in response.headers
-        return response
+        is_dated = any(name.lower() == "date" for name, _ in dated.headers)
+        kind = web.Response if is_dated else _UndatedResponse
+        return kind(status=dated.status, body=dated.body, headers=dated.headers)
+
+
+class _UndatedResponse(web.Response):
+    """A response without `Date`."""
 
 
 async def _remove_date(_request: web.Request, response: web.StreamResponse) -> None:
     """Remove the `Date` that the server adds to every answer without one, if there should be none."""
-    if response.get(_IS_UNDATED):
+    if isinstance(response, _UndatedResponse):
         del response.headers["Date"]
 
 
