@@ -89,8 +89,8 @@ class Groups:
         async def known_ids() -> Collection[str]:
             return ids
 
-        async def look_again(journey: CallState) -> None:
-            if journey.waited and (found := _found(await self.known(), name)) is not None:
+        async def look_again(state: CallState) -> None:
+            if state.waited and (found := _found(await self.known(), name)) is not None:
                 raise _FoundError(found)
 
         groups = Groups(self._pipeline, self._options, evolve(self._scope, precondition=look_again))

@@ -117,19 +117,13 @@ class GroupCreator:
             with self._ledger.creating(name):
                 return self._remember(await self._send(call, read, name))
         async with nullcontext() if is_locked else self.lock(name, call):
-            known = await (known_ids or self._read_ids(call))()
+            known = await (self.ids(call.began) if known_ids is None else known_ids())
             with self._ledger.creating(name):
                 return self._remember(await self._create(_Create(call, fields, read, known)))
 
     def lock(self, name: str, call: Call) -> AbstractAsyncContextManager[None]:
         """Hold off other creates of a name."""
         return self.pipeline.lock(f"create {loosely(name)}", call)
-
-    def _read_ids(self, call: Call) -> KnownIds:
-        async def known_ids() -> Collection[str] | None:
-            return await self.ids(call.began)
-
-        return known_ids
 
     async def ids(self, began: float | None = None) -> Collection[str] | None:
         """Return the ids of all groups; None when the list can't be read, and then no candidate is ever certain.
