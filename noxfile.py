@@ -79,7 +79,7 @@ def typing(session: nox.Session) -> None:
 def package(session: nox.Session) -> None:
     """Build the wheel and the sdist, install each, each extra alone, and run every command for the first time."""
     session.install("hatchling", "twine")
-    session.run("python", "tests/package_check.py", session.create_tmp())
+    session.run("python", "tests/contract/package_check.py", session.create_tmp())
 
 
 @nox.session
@@ -107,7 +107,7 @@ def docs(session: nox.Session) -> None:
     session.install("-e", WHOLE, *group("docs"))
     site = Path(session.create_tmp()) / "site"
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "--fresh-env", "docs", str(site))
-    session.run("pytest", "tests/test_docs.py", *session.posargs)
+    session.run("pytest", "tests/contract/test_docs.py", *session.posargs)
 
 
 @nox.session
@@ -127,19 +127,19 @@ def demo(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Run thousands of operations with faults, then hundreds against a hostile server; `--seed 7` goes to both."""
     session.install("-e", ".")
-    session.run("python", "tests/soak.py", *(session.posargs or ("--seed", "1")))
-    session.run("python", "tests/soak_adversary.py", *(session.posargs or ("--seed", "1")))
+    session.run("python", "-m", "tests.soak.soak", *(session.posargs or ("--seed", "1")))
+    session.run("python", "-m", "tests.soak.soak_adversary", *(session.posargs or ("--seed", "1")))
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure what a call costs, beside other clients; arguments (`--jobs a,c`, `--write`) go to the benchmark."""
     session.install("-e", WHOLE, *group("bench"))
-    session.run("python", "-m", "bench", *session.posargs, env={"PYTHONPATH": str(HERE / "tests")})
+    session.run("python", "-m", "tests.bench", *session.posargs)
 
 
 @nox.session
 def limit(session: nox.Session) -> None:
     """Measure how much of the write limit is used, alone and by three processes with one Redis; in real time."""
     session.install("-e", WHOLE, *group("tests"))
-    session.run("python", "tests/limit_use.py", *session.posargs)
+    session.run("python", "-m", "tests.bench.limit_use", *session.posargs)

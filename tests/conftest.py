@@ -1,18 +1,18 @@
 """A workspace on loopback, a client of it, and the clock that both share: time jumps, nothing sleeps."""
 
-import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from secoda_async import AutojumpClock, SecodaClient
 from secoda_async.emulator import Emulator
+from tests.support.clients import Connect
 
 USERS = [{"id": f"user-{index}", "email": f"user-{index}@example.com", "first_name": "Ada"} for index in range(20)]
 TIMES = {"created_at": "2024-01-02T03:04:05.000006Z", "updated_at": "2024-02-03T04:05:06.000007Z"}
@@ -30,33 +30,6 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as under nohup
 
 gc.collect()
 gc.freeze()  # some tests collect garbage: not what was imported, each time
-
-
-class Connect(Protocol):
-    def __call__(self, **settings: Any) -> SecodaClient: ...  # noqa: ANN401 - any of the client's
-
-
-def about(value: float) -> Any:  # noqa: ANN401 - compares with what it stands for
-    """A number that has been through some arithmetic."""
-    return pytest.approx(value)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until something holds; the clock jumps only if all stands still."""
-    while not condition():  # noqa: ASYNC110 - nobody would set an event
-        await asyncio.sleep(0)
-
-
-async def settled() -> None:
-    """Let the loop do what is left to do."""
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-
-async def pass_time(clock: AutojumpClock, seconds: float) -> None:
-    arrived = asyncio.Event()
-    clock.call_later(seconds, arrived.set)
-    await arrived.wait()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Measures, and shows what came out.
 
-python -m bench [--jobs a,b] [--contenders httpx,openai] [--rounds 5] [--scale 1.0] [--json FILE] [--write]
-python -m bench --render FILE [--write]
+python -m tests.bench [--jobs a,b] [--contenders httpx,openai] [--rounds 5] [--scale 1.0] [--json FILE] [--write]
+python -m tests.bench --render FILE [--write]
 """
 
 import argparse
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import cattrs
 
-from bench import report, runner
-from bench.contenders import CONTENDERS
-from bench.results import JOBS, Results
+from tests.bench import report, runner
+from tests.bench.contenders import CONTENDERS
+from tests.bench.results import JOBS, Results
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from types import GenericAlias
 from typing import Any, ClassVar
 
-from bench.canned import COLLECTION, PAGE_SIZE, TOKEN
+from tests.bench.canned import COLLECTION, PAGE_SIZE, TOKEN
 
 AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
 

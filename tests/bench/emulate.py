@@ -1,6 +1,6 @@
 """The emulator in a process of its own, with a limit of thirty writes a second.
 
-    python -m bench.emulate [--core 1]
+    python -m tests.bench.emulate [--core 1]
 
 It prints `{"url": ..., "key": ...}`, and when its standard input ends how many writes it has taken and refused.
 """
@@ -10,8 +10,8 @@ import asyncio
 import json
 import sys
 
-from bench.cores import pin
 from secoda_async.emulator import Emulator
+from tests.bench.cores import pin
 
 
 async def serve() -> None:

@@ -1,6 +1,6 @@
 """The jobs that measure something else than calls beside a floor; each runs in a process of its own.
 
-    python -m bench.measures f --base http://127.0.0.1:8000 [--key KEY] [--scale 1.0]
+    python -m tests.bench.measures f --base http://127.0.0.1:8000 [--key KEY] [--scale 1.0]
 
 It prints one line of JSON with what was measured.
 """
@@ -20,11 +20,11 @@ from typing import Any, Final
 
 import aiohttp
 
-from bench.canned import CHANGE, TOKEN, group_id, user_ids
-from bench.cores import pin
-from bench.worker import at_a_time
 from secoda_async import DesiredState, Group, RateLimit, SecodaClient, UpdateGroup, User
 from secoda_async.reconcile.diff import Rules, make_plan
+from tests.bench.canned import CHANGE, TOKEN, group_id, user_ids
+from tests.bench.cores import pin
+from tests.bench.worker import at_a_time
 
 FAR: Final = RateLimit(10**9, per_seconds=60)
 """A limit that is on and never reached."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.contenders import CONTENDERS, FLOOR, OURS
-from bench.results import CALLS, JOBS, Ratio, Results
+from tests.bench.contenders import CONTENDERS, FLOOR, OURS
+from tests.bench.results import CALLS, JOBS, Ratio, Results
 
 _MOST: Final = 32.0
 """Where the bars of the picture end."""

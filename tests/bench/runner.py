@@ -16,8 +16,8 @@ from typing import Any, Final, Self
 
 from attrs import define
 
-from bench.contenders import CONTENDERS, FLOOR, OURS, is_installed
-from bench.results import CALLS, JOBS, Figure, Ratio, Results
+from tests.bench.contenders import CONTENDERS, FLOOR, OURS, is_installed
+from tests.bench.results import CALLS, JOBS, Figure, Ratio, Results
 
 _CLIENT, _SERVER = "0", "1"
 """Which core is whose."""
@@ -28,7 +28,7 @@ _BLOCKS: Final = 10
 _PINNED: Final = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**26)}
 """By default glibc may map the buffer of each read afresh, for one process and not for the next."""
 
-_PATH: Final = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+_PATH: Final = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
 """Where the processes find this package."""
 
 _PYTHON: Final = ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONDONTWRITEBYTECODE")
@@ -57,7 +57,7 @@ class Child:
     @contextmanager
     def running(cls, module: str, *arguments: str, allocator: str = "default") -> Generator[Self, None, None]:
         """Start it; at the end its standard input is closed, and it ends by itself."""
-        command = [sys.executable, "-m", f"bench.{module}", *arguments]
+        command = [sys.executable, "-m", f"tests.bench.{module}", *arguments]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_environment(allocator)
         ) as process:

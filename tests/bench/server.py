@@ -1,6 +1,6 @@
 """A server of canned bytes: as little work for each request as there can be, in a process of its own.
 
-    python -m bench.server [--core 1] [--pages 200] [--latency 0]
+    python -m tests.bench.server [--core 1] [--pages 200] [--latency 0]
 
 It prints `{"port": ...}` when it listens and ends when its standard input does. `GET /count` tells how many requests
 and connections came. The first segment of a path chooses the shape that some clients insist on: `slack` (`"ok": true`
@@ -17,8 +17,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Final, cast
 
-from bench.canned import one_group, page_of_groups
-from bench.cores import pin
+from tests.bench.canned import one_group, page_of_groups
+from tests.bench.cores import pin
 
 _HEADERS: Final = (
     b"Server: nginx\r\nDate: Mon, 23 Nov 2026 11:22:33 GMT\r\nContent-Type: application/json\r\n"

@@ -1,6 +1,6 @@
 """One contender in a process of its own, told over standard input which job to do, and how much of it.
 
-    python -m bench.worker --contender httpx --base http://127.0.0.1:8000 [--core 0]
+    python -m tests.bench.worker --contender httpx --base http://127.0.0.1:8000 [--core 0]
 
 A line `a 200` is answered by a line of JSON with the seconds it took, of the processor and of the wall.
 """
@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from itertools import count, islice
 from typing import Any, Final
 
-from bench.canned import CHANGE, PAGE_SIZE, group_id
-from bench.contenders import CONTENDERS, Contender
-from bench.cores import pin
+from tests.bench.canned import CHANGE, PAGE_SIZE, group_id
+from tests.bench.contenders import CONTENDERS, Contender
+from tests.bench.cores import pin
 
 AT_A_TIME: Final = {"b": 50, "d": 20}
 """Calls under way."""

@@ -1,0 +1,1 @@
+"""Tests of secoda_async; the folders mirror the package."""

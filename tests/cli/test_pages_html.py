@@ -1,0 +1,319 @@
+"""The pages of plan, apply and the emulator, in a real browser."""
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from secoda_async import (
+    AttemptEvent,
+    NotFoundError,
+    OutcomeUnknownError,
+    Plan,
+    RateLimit,
+    Report,
+    SecodaClient,
+    WaitEvent,
+)
+from secoda_async.cli.exit_codes import Exit
+from secoda_async.cli.output.html import report_page
+from secoda_async.cli.output.timeline import Recorder
+from secoda_async.emulator import Emulator
+from tests.cli.test_cli import Shell
+from tests.cli.test_cli import shell as shell  # noqa: PLC0414 - a fixture
+from tests.cli.test_cli_reconcile import workspace as workspace  # noqa: PLC0414 - a fixture
+from tests.support.chromium import CONTRAST, Tab, opened
+from tests.support.clocks import ManualClock
+from tests.support.waiting import wait_until
+
+WIDTHS = (390, 1280)
+FILE = """groups:
+- name: <b>Stewards</b> & "friends"
+  icon: 🧪
+  description: |
+    First line
+    second line, which is much longer and has a word-that-nobody-would-break-anywhere-but-that-is-too-wide-for-a-phone
+  members: [ana@example.com, ben@example.com]
+- name: Analysts
+  description: new
+  members: [ben@example.com]
+- name: "Evil\u202egroup"
+"""
+
+
+@pytest.fixture
+async def tab(tmp_path: Path) -> AsyncGenerator[Tab, None]:
+    async with opened(tmp_path) as tab:
+        yield tab
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    (tmp_path / "groups.yaml").write_text(FILE, "utf-8")
+    return str(tmp_path / "groups.yaml")
+
+
+async def looked_at(tab: Tab, url: str) -> None:
+    """What holds for every page, on every screen."""
+    for width in WIDTHS:
+        for dark in (False, True):
+            await tab.show(url, width=width, dark=dark)
+            assert await tab.run("document.documentElement.scrollWidth <= window.innerWidth"), width
+            assert await tab.run(CONTRAST) == []
+    assert await tab.unnamed() == []
+    assert tab.complaints == []
+    assert {each.partition("?")[0].rpartition("/")[0] for each in tab.requested} <= {
+        url.rpartition("/")[0], f"{url}_emulator".rstrip("/")
+    }  # fmt: skip
+
+
+SHOWN = "[...document.querySelectorAll('details[data-text]')].filter(each => !each.hidden).length"
+OPEN = "document.querySelectorAll('details[data-text][open]').length"
+
+
+async def test_a_plan_is_a_page_that_can_be_searched_and_folded(
+    tab: Tab, shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    result = await shell.run("plan", file, "--prune", "--format", "html", "--max-delete", "1")
+    assert result.code == Exit.DONE
+    page = tmp_path / "plan.html"
+    page.write_text(result.out, "utf-8")
+    await looked_at(tab, page.as_uri())
+    assert await tab.run("document.querySelector('h1').textContent") == "Plan for groups.yaml"
+    numbers = await tab.run("[...document.querySelectorAll('.numbers dd')].map(each => each.textContent)")
+    assert numbers[:5] == ["2", "1", "1", "3", "2"]
+    names = await tab.run("[...document.querySelectorAll('summary strong')].map(each => each.textContent)")
+    assert names == ['<b>Stewards</b> & "friends"', "Evil\\u202egroup", "Analysts", "Others"]
+    assert await tab.run(SHOWN) == 4
+    assert await tab.run(OPEN) == 4  # so few are shown at once
+    await tab.run("document.querySelector('#fold').click()")
+    assert await tab.run(OPEN) == 0
+    await tab.press("/")
+    assert await tab.run("document.activeElement.id") == "search"
+    await tab.ask("Input.insertText", text="ben@ stewards")
+    assert await tab.run(SHOWN) == 1
+    assert await tab.run("document.querySelector('#shown').textContent") == "1 of 4 shown"
+    await tab.run("search.value = ''; document.querySelector('input[value=create]').click()")
+    assert await tab.run(SHOWN) == 2
+    await tab.run("document.querySelector('#unfold').click()")
+    assert await tab.run(OPEN) == 2
+    assert not workspace.writes
+
+
+async def test_a_plan_without_changes_and_one_beyond_the_limits_say_so(
+    shell: Shell, workspace: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.json").write_text('{"groups": []}', "utf-8")
+    nothing = await shell.run("plan", str(tmp_path / "empty.json"), "--format", "html")
+    assert "Nothing to do: the workspace is as the file says." in nothing.out
+    unsafe = await shell.run("plan", str(tmp_path / "empty.json"), "--prune", "--format", "html")
+    assert "Beyond the safety limits" in unsafe.out
+    assert workspace.groups
+
+
+async def test_a_report_is_a_page_with_the_failures_first_and_a_timeline(
+    tab: Tab, shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    workspace.faults.add(status=400, body={"name": ["<i>no</i>"]}, method="PATCH")
+    workspace.faults.add(status=503, method="POST", times=0)
+    page = tmp_path / "report.html"
+    result = await shell.run("apply", file, "--yes", "--report", str(page))
+    assert result.code == Exit.SOME_FAILED
+    await looked_at(tab, page.as_uri())
+    assert await tab.run("document.querySelector('h1').textContent") == "Not all is done: 1 failed, 2 applied"
+    first = await tab.run("document.querySelector('details[data-text]').innerText")
+    assert first.startswith("update Analysts failed") or "Analysts" in first.partition("\n\n")[0]
+    assert "<i>no</i>" in first
+    assert await tab.run(OPEN) == 1
+    assert await tab.run("document.querySelectorAll('circle').length") == 3
+    assert await tab.run("document.querySelectorAll('circle[fill=\"var(--delete)\"]').length") == 1
+    rows = await tab.run("document.querySelectorAll('figure + details tbody tr').length")
+    assert rows == len(workspace.requests)
+
+
+async def test_a_report_that_cannot_be_written_keeps_everything_from_being_written(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    result = await shell.run("apply", file, "--yes", "--report", str(tmp_path / "nowhere" / "report.html"))
+    assert result.code == Exit.USAGE
+    assert "can't be written" in result.err
+    assert not workspace.requests
+
+
+async def test_until_apply_has_ended_its_report_says_that_it_has_not(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    workspace.faults.add(status=403, times=None)
+    result = await shell.run("apply", file, "--yes", "--report", str(tmp_path / "report.html"))
+    assert result.code == Exit.REFUSED
+    assert not os.path.lexists(tmp_path / "report.html")  # noqa: ASYNC240 - it has not come to a plan
+    drifted = tmp_path / "plan.json"
+    workspace.faults.clear()
+    assert (await shell.run("plan", file, "--out", str(drifted))).code == Exit.DONE
+    async with SecodaClient(workspace.api_key, base_url=workspace.url) as secoda:
+        (analysts,) = [group for group in await secoda.groups.snapshot() if group.name == "Analysts"]
+        await secoda.groups.update(analysts.id, description="by hand")
+    assert (await shell.run("apply", str(drifted), "--report", str(tmp_path / "report.html"))).code == Exit.STALE
+    assert "apply has begun, and has not ended" in (tmp_path / "report.html").read_text("utf-8")
+
+
+async def test_a_report_is_not_written_over_what_is_read(shell: Shell, workspace: Emulator, file: str) -> None:
+    result = await shell.run("apply", file, "--yes", "--report", file)
+    assert result.code == Exit.USAGE
+    assert "would overwrite it" in result.err
+    assert not workspace.requests
+
+
+async def test_a_report_that_cannot_be_written_at_the_end_does_not_hide_the_result(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "here" / "report.html"
+    page.parent.mkdir()
+    workspace.faults.add(delay=0.3, method="POST")
+    running = asyncio.create_task(shell.run("apply", file, "--yes", "--report", str(page)))
+    await wait_until(lambda: workspace.count("POST"))
+    shutil.rmtree(page.parent)
+    result = await running
+    assert result.code == Exit.DONE
+    assert "3 applied" in result.out
+    assert "the report was not written" in result.err
+
+
+async def test_a_report_of_what_was_refused_is_the_plan_and_how_to_approve_it(
+    shell: Shell, workspace: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.json").write_text('{"groups": []}', "utf-8")
+    page = tmp_path / "report.html"
+    options = ("--prune", "--yes", "--report", str(page))
+    assert (await shell.run("apply", str(tmp_path / "empty.json"), *options)).code == Exit.UNSAFE
+    text = page.read_text("utf-8")
+    assert "Nothing has been written" in text
+    assert "secoda-async apply empty.json --approve" in text
+    assert workspace.url in text
+    assert not workspace.writes
+
+
+async def test_a_report_of_nothing_has_no_timeline(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "empty.json").write_text('{"groups": []}', "utf-8")
+    page = tmp_path / "report.html"
+    assert (await shell.run("apply", str(tmp_path / "empty.json"), "--yes", "--report", str(page))).code == Exit.DONE
+    text = page.read_text("utf-8")
+    assert "Done: nothing to do" in text
+    assert "<svg" not in text
+    assert not workspace.writes
+
+
+def test_a_timeline_counts_what_was_sent_in_the_window_before() -> None:
+    recorder = Recorder(ManualClock())
+    recorder.events += [
+        (1.0, AttemptEvent(method="POST", path="/g", attempt=1, status=201, seconds=1.0)),
+        (5.0, WaitEvent(method="POST", path="/g", reason="limit", seconds=3.0)),
+        (6.0, WaitEvent(method="POST", path="/g", reason="limit", seconds=2.0)),
+        (9.0, WaitEvent(method="GET", path="/g", reason="backoff", seconds=1.0)),
+        (
+            12.0,
+            AttemptEvent(method="POST", path="/g", attempt=2, status=None, seconds=1.0, error="RequestTimeoutError"),
+        ),
+        (90.0, AttemptEvent(method="GET", path="/g", attempt=1, status=200, seconds=0.5)),
+    ]
+    recorder(AttemptEvent(method="DELETE", path="/g", attempt=1, status=204, seconds=0.5))
+    page = report_page(
+        Plan(changes=()),
+        Report(outcomes=(), verified=True),
+        recorder,
+        RateLimit(2, per_seconds=60),
+        source="groups.yaml",
+        host="https://api.secoda.co",
+        stopped=None,
+    )
+    assert "2 at most, and the limit is 2" in page
+    assert page.count("<circle") == 2
+    assert page.count("waiting, ") == 2  # those that overlap are one
+    assert "POST RequestTimeoutError, attempt 2, at 11 s" in page
+    assert "Done: nothing to do" in page
+
+
+async def test_the_emulator_has_a_page_that_shows_what_comes_in_and_lets_things_go_wrong(tab: Tab) -> None:
+    async with (
+        Emulator(groups=[{"name": "<b>Team</b>"}], users=2, page=True) as emulator,
+        SecodaClient(emulator.api_key, base_url=emulator.url) as secoda,
+    ):
+        await looked_at(tab, f"{emulator.url}/")
+        await tab.until("document.querySelector('#groups').textContent.includes('<b>Team</b>')")
+        await secoda.groups.create(name="New")
+        with pytest.raises(NotFoundError):
+            await secoda.groups.get("missing")
+        await tab.until("document.querySelectorAll('#requests tr').length === 2")
+        newest = await tab.run("document.querySelector('#requests tr').innerText")
+        assert "GET /api/v1/auth/group/missing" in newest
+        assert "404" in newest
+        await tab.until("document.querySelector('#limit-text').textContent.startsWith('1 of 30 writes used')")
+        await tab.run("document.querySelector('#search').value = 'new'; drawGroups()")
+        assert await tab.run("document.querySelectorAll('#groups tr').length") == 1
+        await tab.run("document.querySelector('#faults button').click()")
+        await tab.until("document.querySelector('#fault-lost').textContent.startsWith('on: 1 more')")
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.create(name="Lost")
+        await tab.until("document.querySelector('#fault-lost').textContent === ''")
+        emulator.faults.add(stall="before")
+        hung = asyncio.create_task(secoda.groups.get("hung"))
+        await tab.until("document.querySelector('#requests tr').innerText.includes('...')")
+        hung.cancel()
+        await tab.run("document.querySelector('#clear').click()")
+        await wait_until(lambda: not len(emulator.faults))
+        assert {record.path for record in emulator.requests} <= {
+            "/api/v1/auth/group", "/api/v1/auth/group/missing", "/api/v1/auth/group/hung"
+        }  # fmt: skip
+    await tab.until("!document.querySelector('#lost').hidden")
+
+
+async def test_the_page_is_there_on_any_address_of_this_machine_and_in_no_frame() -> None:
+    async with (
+        Emulator(page=True, host="127.0.0.2") as paged,
+        aiohttp.ClientSession() as session,
+        session.get(f"{paged.url}/") as answer,
+    ):
+        assert answer.status == 200
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+async def test_only_the_page_itself_can_switch_faults_on(emulator: Emulator) -> None:
+    async with Emulator(page=True) as paged, aiohttp.ClientSession() as session:
+        faults = f"{paged.url}/_emulator/faults"
+        ours = {"X-Emulator": "page"}
+        for method, url, headers, body, status in (
+            ("POST", faults, {}, {"name": "lost"}, 403),
+            ("DELETE", faults, {}, None, 403),
+            ("GET", f"{paged.url}/", {"Host": "elsewhere.example"}, None, 403),
+            ("GET", f"{paged.url}/_emulator/state", {"Host": "elsewhere.example"}, None, 403),
+            ("POST", faults, ours, {"name": "unheard of"}, 400),
+            ("POST", faults, ours, ["lost"], 400),
+            ("POST", faults, ours, {"name": "lost"}, 200),
+            ("GET", f"{paged.url}/_emulator/state?after=x", {}, None, 200),
+            ("GET", f"{paged.url}/_emulator/state?after={'9' * 5000}", {}, None, 200),
+            ("GET", f"{paged.url}/_emulator/elsewhere", {}, None, 404),
+            ("PUT", faults, ours, None, 404),
+            ("GET", f"{paged.url}/favicon.ico", {}, None, 404),
+        ):
+            async with session.request(
+                method, url, headers=headers, data=None if body is None else json.dumps(body)
+            ) as answer:
+                assert answer.status == status, (method, url)
+        assert len(paged.faults) == 1
+        assert not paged.requests
+    async with aiohttp.ClientSession() as session, session.get(f"{emulator.url}/") as answer:
+        assert answer.status == 404  # no page unless it was asked for
+
+
+def test_a_window_that_is_full_says_when_it_is_not() -> None:
+    clock = ManualClock()
+    emulator = Emulator(clock=clock, writes_per_window=1)
+    assert emulator.limit_state() == {"of": 1, "window": 60.0, "used": 0, "next": 0.0}
+    emulator._application.throttle.admit(clock.now(), limit=1, window=60.0)
+    clock.jump(20)
+    assert emulator.limit_state() == {"of": 1, "window": 60.0, "used": 1, "next": 40.0}

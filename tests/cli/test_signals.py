@@ -1,0 +1,366 @@
+"""Commands as processes of their own that somebody ends, or whose streams are closed."""
+
+import asyncio
+import io
+import json
+import logging
+import os
+import pty
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from secoda_async.cli import app, signals
+from secoda_async.cli.exit_codes import Exit
+from secoda_async.cli.options import Connection, Output
+from secoda_async.cli.output.console import Screen
+from secoda_async.emulator import Emulator
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.requirement("CL-1", "BS-7")
+
+NEEDS_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+FILE = "groups:\n- name: Analysts\n  description: new\n- name: Stewards\n"
+
+
+@pytest.fixture
+async def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Emulator]:
+    (tmp_path / "groups.yaml").write_text(FILE, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    async with Emulator(groups=[{"name": "Analysts", "description": "old"}]) as workspace:
+        monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
+        monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
+        yield workspace
+
+
+@frozen
+class Ended:
+    code: int | None
+    out: str
+    err: str
+
+
+async def start(*arguments: str, stdin: Any = asyncio.subprocess.DEVNULL) -> Process:  # noqa: ANN401 - as subprocess has it
+    command = (sys.executable, "-m", "secoda_async", *arguments)
+    return await asyncio.create_subprocess_exec(*command, stdin=stdin, stdout=PIPE, stderr=PIPE)
+
+
+async def ended(process: Process) -> Ended:
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+    finally:
+        if process.returncode is None:  # it hangs: the next test must not be blamed for it
+            process.kill()
+            await process.wait()
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+def written(workspace: Emulator) -> int:
+    return sum(record.applied for record in workspace.requests)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_prompt_ends_at_once(workspace: Emulator, number: signal.Signals) -> None:
+    controller, terminal = pty.openpty()
+    process = await start("apply", "groups.yaml", stdin=terminal)
+    assert process.stderr is not None
+    told = await asyncio.wait_for(process.stderr.readuntil(b"Type yes: "), 120)
+    process.send_signal(number)
+    result = await ended(process)
+    os.close(controller)
+    os.close(terminal)
+    assert b"Make these 2 changes?" in told
+    assert (result.code, written(workspace)) == (130, 0)
+    assert "+ create Stewards" in result.out
+    assert result.err.endswith("interrupted: nothing was written\n")
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", [("apply", "groups.yaml", "--yes"), ("plan", "groups.yaml"), ("groups", "list")])
+async def test_while_it_reads_nothing_was_written_and_json_says_so(
+    workspace: Emulator, command: tuple[str, ...], number: signal.Signals
+) -> None:
+    workspace.faults.add(stall="before", times=None)
+    process = await start(*command, "--json")
+    await wait_until(lambda: workspace.requests)
+    process.send_signal(number)
+    result = await ended(process)
+    assert result.code == 130
+    assert json.loads(result.out)["error"]["exit_code"] == 130
+    assert "interrupted" in result.err
+    assert "Traceback" not in result.err
+
+
+async def test_the_deadline_holds_for_the_reads_too(workspace: Emulator) -> None:
+    workspace.faults.add(stall="before", times=None)
+    result = await ended(await start("apply", "groups.yaml", "--yes", "--deadline", "0.2s"))
+    assert (result.code, result.out) == (130, "")
+    assert "the deadline has come: nothing was written" in result.err
+
+
+async def test_a_second_signal_cuts_off_what_does_not_end(workspace: Emulator) -> None:
+    workspace.faults.add(stall="after", method="PATCH", times=None)
+    process = await start("apply", "groups.yaml", "--yes", "--log", "log.jsonl")
+    await wait_until(lambda: workspace.count("PATCH") and written(workspace) == 2)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    told = await asyncio.wait_for(process.stderr.readuntil(b"once more to cut it off\n"), 120)
+    process.send_signal(signal.SIGTERM)
+    result = await ended(process)
+    assert b"interrupted: finishing what is on the wire" in told
+    assert result.code == 130
+    assert "cut off: writes may have been carried out. Run it again" in result.err
+    lines = [json.loads(line) for line in Path("log.jsonl").read_text("utf-8").splitlines()]  # noqa: ASYNC240
+    assert {line["name"]: line["status"] for line in lines if line["event"] == "outcome"} == {
+        "Analysts": "unknown",
+        "Stewards": "applied",
+    }
+
+
+@pytest.mark.parametrize(
+    ("redirections", "code"),
+    [
+        ("<&-", 64),
+        ("--yes >&-", 1),
+        ("--yes 2>&-", 0),
+        ("--yes --json >&-", 1),
+        pytest.param("--yes >/dev/full", 1, marks=NEEDS_FULL),
+        pytest.param("--yes --json >/dev/full", 0, marks=NEEDS_FULL),  # it is done before it can't be told
+    ],
+)
+async def test_streams_may_be_closed_or_full(workspace: Emulator, redirections: str, code: int) -> None:
+    line = f"exec {sys.executable} -m secoda_async apply groups.yaml {redirections}"
+    process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
+    result = await ended(process)
+    assert "Traceback" not in result.err
+    assert "a bug" not in result.err
+    assert result.code == code
+    assert written(workspace) == (0 if code else 2)
+
+
+async def test_a_reader_that_goes_away_after_the_writes_changes_no_exit_code(workspace: Emulator) -> None:
+    line = f"{sys.executable} -m secoda_async apply groups.yaml --yes --json | true; echo ${{PIPESTATUS[0]}}"
+    process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
+    result = await ended(process)
+    assert result.out == "0\n"
+    assert "2 applied; nobody reads the output" in result.err
+    assert written(workspace) == 2
+
+
+@pytest.mark.requirement("CL-2")
+@pytest.mark.parametrize("options", ["", "--json", "--format markdown"])
+async def test_a_closed_pipe_is_silent(workspace: Emulator, options: str) -> None:
+    Path("many.yaml").write_text("groups:\n" + "".join(f"- name: g{index}\n" for index in range(5000)))  # noqa: ASYNC240
+    line = f"{sys.executable} -m secoda_async plan many.yaml {options} | head -1; exit ${{PIPESTATUS[0]}}"
+    process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
+    result = await ended(process)
+    assert (result.code, result.err) == (Exit.CLOSED_PIPE, "")
+    assert len(result.out.splitlines()) == 1
+    assert workspace.requests
+
+
+# --- reads that block ------------------------------------------------------------------------------------------
+
+
+async def opened_by(process: Process, fifo: Path) -> int:
+    """Wait until a process reads a FIFO; return its other end, to which nobody writes."""
+    while process.returncode is None:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads it yet
+            await asyncio.sleep(0.005)
+    raise AssertionError((await ended(process)).err)
+
+
+@pytest.mark.requirement("CL-2")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "command",
+    ["plan fifo", "apply fifo --yes", "plan groups.yaml --api-key-file fifo", "users list --api-key-file fifo"],
+)
+async def test_a_read_that_blocks_ends_at_the_first_signal(
+    workspace: Emulator, tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    process = await start(*command.split(), "--json")
+    other_end = await opened_by(process, tmp_path / "fifo")
+    process.send_signal(number)
+    result = await ended(process)
+    os.close(other_end)
+    assert result.code == Exit.INTERRUPTED
+    assert json.loads(result.out)["error"]["exit_code"] == Exit.INTERRUPTED
+    assert result.err == "secoda-async: interrupted\n"
+    assert workspace.requests == []
+
+
+@pytest.mark.requirement("CL-2")
+@pytest.mark.parametrize("command", ["plan -", "users list --api-key-file -"])
+async def test_waiting_for_standard_input_ends_at_the_first_signal(workspace: Emulator, command: str) -> None:
+    process = await start(*command.split(), stdin=PIPE)
+    assert process.stdin is not None
+    writer = process.stdin
+    writer.write(b"#" * 300_000)  # more than a pipe holds: it is taken only by who reads
+    await until_true(lambda: not writer.transport.get_write_buffer_size())
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 120) == Exit.INTERRUPTED
+    assert process.stderr is not None
+    assert await process.stderr.read() == b"secoda-async: interrupted\n"
+    process.stdin.close()
+    assert workspace.requests == []
+
+
+@pytest.mark.requirement("CL-2")
+async def test_waiting_for_the_reader_of_a_log_ends_at_the_first_signal(workspace: Emulator, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    process = await start("apply", "groups.yaml", "--yes", "--log", "fifo", "--report", "report.html")
+    await until_true((tmp_path / "report.html").exists)
+    process.send_signal(signal.SIGTERM)
+    result = await ended(process)
+    assert result.code == Exit.INTERRUPTED
+    assert "Traceback" not in result.err
+    assert not workspace.writes
+
+
+async def until_true(condition: Callable[[], object]) -> None:
+    """Ask a few times in a second: another process is to bring it about."""
+    while not condition():  # noqa: ASYNC110 - nobody would set an event
+        await asyncio.sleep(0.005)
+
+
+# --- signals that are ignored ----------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("CL-2")
+@pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
+@pytest.mark.parametrize("command", ["apply groups.yaml --yes", "groups list"])
+async def test_a_signal_that_is_ignored_at_the_start_stays_ignored(
+    workspace: Emulator, command: str, name: str
+) -> None:
+    workspace.faults.add(delay=0.3, method="GET")
+    line = f"trap '' {name}; exec {sys.executable} -m secoda_async {command}"
+    process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
+    await wait_until(lambda: workspace.requests)
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    result = await ended(process)
+    assert (result.code, result.err) == (Exit.DONE, "")
+
+
+class Broken:
+    """A stderr that nobody reads."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return False
+
+
+def test_a_terminal_of_few_characters_shows_the_others_as_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal(shown := io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert app.main(["plan", "caf\u00e9.yaml", "--api-key-file", "/dev/null"]) != Exit.DONE
+    terminal.flush()
+    assert b"caf\\xe9" in shown.getvalue()
+
+
+def test_a_stderr_that_nobody_reads_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECODA_API_KEY", "k")
+    monkeypatch.setattr(sys, "stderr", Broken())
+    Connection().client()
+    logging.getLogger("secoda_async").warning("waiting for something")
+    Screen(Output()).note("this is lost")
+
+
+async def test_cancelled_by_others_it_is_no_interrupt() -> None:
+    """A cancellation that no signal asked for goes on as what it is."""
+
+    async def stopped() -> None:
+        with signals.stopped_by_signals(print, None):
+            await asyncio.sleep(3600)
+
+    task = asyncio.create_task(stopped())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_where_there_is_no_task_a_second_signal_changes_nothing() -> None:
+    stops = signals.Stops(print, None)
+    stops.ask("interrupted")
+    stops.ask("interrupted")
+    assert stops.event.is_set()
+
+
+async def test_where_the_loop_takes_no_handlers_signals_are_as_python_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise NotImplementedError  # as on Windows
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", none)
+    with signals.stopped_by_signals(print, None) as stops:
+        assert signal.getsignal(signal.SIGINT) is not signal.SIG_DFL
+    assert not stops.event.is_set()
+
+
+async def test_elsewhere_than_in_the_main_thread_signals_are_left_alone() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def inside() -> None:
+        assert not signals.can_be_handled()
+        with signals.raised_at_once():
+            assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+    await asyncio.to_thread(inside)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wants"),
+    [
+        (["plan", "f", "--json"], True),
+        (["plan", "f", "--json=true"], True),
+        (["plan", "f", "--format", "json"], True),
+        (["export", "--format=json"], True),
+        (["export", "--format", "yaml"], False),
+        (["plan", "json"], False),
+    ],
+)
+def test_whoever_asks_for_json_gets_it_on_failure_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], *, wants: bool
+) -> None:
+    monkeypatch.delenv("SECODA_API_KEY", raising=False)
+    assert app.main(arguments) != Exit.DONE
+    out = capsys.readouterr().out
+    assert out.startswith("{") is wants
+
+
+async def test_only_a_signal_cuts_off_what_was_asked_to_stop() -> None:
+    said: list[str] = []
+    task = asyncio.create_task(asyncio.Event().wait())
+    stops = signals.Stops(said.append, task)
+    stops.finishes_writes = True
+    stops.signalled()
+    stops.ask("the deadline has come")
+    stops.ask("the lock is lost", Exit.LOCKED)
+    await asyncio.sleep(0)
+    assert not task.cancelling()
+    assert (stops.why, stops.code, len(said)) == ("interrupted", Exit.INTERRUPTED, 1)
+    stops.is_over = True
+    stops.signalled()
+    assert not task.cancelling()
+    stops.is_over = False
+    stops.signalled()
+    assert task.cancelling()
+    await asyncio.gather(task, return_exceptions=True)

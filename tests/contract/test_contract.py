@@ -1,0 +1,349 @@
+"""What holds for the package as a whole: names, layers, docstrings, a light import, errors that travel."""
+
+import ast
+import graphlib
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+import secoda_async
+from secoda_async import errors, groups, users
+from tests.support.roundtrip import ways_round
+
+PACKAGE = Path(secoda_async.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+LAYERS = [
+    {"errors", "_version"},
+    {"config", "models", "clock", "events"},
+    {"_engine", "user_index"},
+    {"groups", "users"},
+    {"bulk"},
+    {"reconcile"},
+    {"client"},
+    {""},
+    {"ext"},
+    {"cli"},
+    {"__main__"},
+]
+"""Lower ones know nothing of higher ones; "" is the package itself, with the public names."""
+
+RANKS = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+HOMES = {
+    "aiohttp": {"_engine.wire.transport", "emulator"},
+    "yarl": {"_engine.wire.transport", "emulator"},
+    "tenacity": {"_engine.retries"},
+    "cattrs": {"_engine.wire.codec"},
+    "msgspec": {"_engine.wire.codec"},
+    "orjson": {"_engine.wire.codec", "emulator"},
+    "cyclopts": {"cli"},
+    "rich": {"cli"},
+    "jinja2": {"cli.output.html"},
+    "yaml": {"reconcile"},
+    "redis": {"ext.redis_connection"},
+    "opentelemetry": {"ext.opentelemetry"},
+    "pytest": {"ext"},
+    "pytest_asyncio": {"ext"},
+}
+"""Where each library may be imported."""
+
+
+@frozen
+class Import:
+    """One import of one module."""
+
+    importer: str
+    """The module that imports, below the package: `_engine.limits`."""
+    imported: str
+    """The module or name that it imports, in full."""
+    at_run_time: bool
+    """False under `if TYPE_CHECKING`."""
+    at_once: bool
+    """False inside a function."""
+
+    @property
+    def ours(self) -> str | None:
+        """What it imports of this package, below the package; None for anything else."""
+        head, _, tail = self.imported.partition(".")
+        return tail if head == "secoda_async" else None
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+NAMES = {module_name(path) for path in MODULES}
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    importer = module_name(path)
+
+    def walk(node: ast.AST, *, at_run_time: bool, at_once: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(importer, alias.name, at_run_time, at_once)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{importer}: a relative import"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                is_module = whole.removeprefix("secoda_async.") in NAMES
+                yield Import(importer, whole if is_module else str(node.module), at_run_time, at_once)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for child in node.body:
+                yield from walk(child, at_run_time=False, at_once=at_once)
+        else:
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            for inner in ast.iter_child_nodes(node):
+                yield from walk(inner, at_run_time=at_run_time, at_once=at_once and not inside)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")), at_run_time=True, at_once=True)
+
+
+IMPORTS = [found for path in MODULES for found in imports_of(path)]
+
+
+WINGS = {"_engine.wire", "_engine.limits", "_engine.concurrency"}
+"""Parts of the engine that know nothing of its other modules."""
+
+
+def is_in(module: str, homes: set[str]) -> bool:
+    return any(module == home or module.startswith(f"{home}.") for home in homes)
+
+
+# --- names and docstrings --------------------------------------------------------------------------------------
+
+
+def test_the_public_names_are_sorted_and_there() -> None:
+    names = secoda_async.__all__
+    assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    assert len(set(names)) == len(names)
+    assert all(hasattr(secoda_async, name) for name in names)
+
+
+def test_every_public_name_of_the_public_modules_is_exported() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    imported = {alias.name for found in tree.body for alias in names_of(found)} - {"TYPE_CHECKING", "import_module"}
+    assert imported == set(secoda_async.__all__)
+    assert set(errors.__all__) <= imported
+
+
+def names_of(node: ast.AST) -> list[ast.alias]:
+    if isinstance(node, ast.If):  # names that type checkers see, and that are imported when they are first used
+        return [alias for inner in node.body for alias in names_of(inner)]
+    return node.names if isinstance(node, ast.ImportFrom) else []
+
+
+def test_the_package_has_no_logic_of_its_own() -> None:
+    body = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body
+    (imports,) = [node for node in body if isinstance(node, ast.If)]
+    assert {type(node).__name__ for node in body} == {"Expr", "ImportFrom", "If", "Assign"}
+    assert {type(node).__name__ for node in imports.body} == {"ImportFrom"}
+    assert [node.name for node in imports.orelse if isinstance(node, ast.FunctionDef)] == ["__getattr__", "__dir__"]
+
+
+def test_each_name_is_the_one_that_type_checkers_see() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (imports,) = [node for node in tree.body if isinstance(node, ast.If)]
+    for found in imports.body:
+        assert isinstance(found, ast.ImportFrom)
+        home = importlib.import_module(str(found.module))
+        for alias in found.names:
+            assert getattr(secoda_async, alias.name) is getattr(home, alias.name), alias.name
+
+
+@pytest.mark.requirement("PK-2")
+def test_importing_the_package_imports_no_library_and_lists_every_name() -> None:
+    program = """
+import json, sys
+before = set(sys.modules)
+import secoda_async
+listed, missing = dir(secoda_async), [name for name in secoda_async.__all__ if name not in dir(secoda_async)]
+loaded = sorted(set(sys.modules) - before)
+secoda_async.errors.SecodaError, secoda_async.RateLimit
+print(json.dumps([loaded, missing, "aiohttp" in sys.modules]))
+"""
+    loaded, missing, has_aiohttp = in_a_fresh_interpreter(program)
+    libraries = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"secoda_async"}
+    assert libraries == set()
+    assert [name for name in loaded if name.startswith("secoda_async")] == ["secoda_async", "secoda_async._version"]
+    assert (missing, has_aiohttp) == ([], False)
+    assert set(secoda_async.__all__) <= set(dir(secoda_async))
+
+
+@pytest.mark.requirement("PK-2")
+def test_a_public_module_is_an_attribute_of_the_package() -> None:
+    modules = ["errors", "config", "models", "events", "clock", "groups", "users", "bulk", "reconcile"]
+    program = (
+        f"import json, secoda_async; print(json.dumps([getattr(secoda_async, name).__name__ for name in {modules}]))"
+    )
+    assert in_a_fresh_interpreter(program) == [f"secoda_async.{name}" for name in modules]
+
+
+def test_a_client_does_not_load_what_plans_need() -> None:
+    loaded = in_a_fresh_interpreter(
+        "import sys, json, secoda_async; secoda_async.SecodaClient; print(json.dumps(sorted(sys.modules)))"
+    )
+    assert not [name for name in loaded if "reconcile" in name]
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'secoda_async' has no attribute 'Grop'"):
+        _ = getattr(secoda_async, "Grop")  # noqa: B009 - for the type checkers
+
+
+def public_classes() -> list[type]:
+    named = [getattr(secoda_async, name) for name in secoda_async.__all__]
+    return [value for value in [*named, groups.Groups, users.Users] if inspect.isclass(value)]
+
+
+@pytest.mark.parametrize("kind", public_classes())
+def test_public_classes_methods_and_properties_have_docstrings(kind: type) -> None:
+    assert kind.__doc__, kind
+    for name, member in vars(kind).items():
+        if not name.startswith("_") and (inspect.isroutine(member) or isinstance(member, property)):
+            assert inspect.getdoc(member), f"{kind.__name__}.{name}"
+
+
+def test_public_functions_and_all_modules_have_docstrings() -> None:
+    for name in secoda_async.__all__:
+        value = getattr(secoda_async, name)
+        assert not inspect.isfunction(value) or value.__doc__, name
+    for path in MODULES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not tree.body or ast.get_docstring(tree), path
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["config", "errors", "events", "models", "bulk", "reconcile/plan", "reconcile/apply", "reconcile/desired_group"],
+)
+def test_each_public_field_is_explained_beneath(module: str) -> None:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    for kind in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name in secoda_async.__all__):
+        for node, beneath in zip(kind.body, [*kind.body[1:], None], strict=True):
+            if isinstance(node, ast.AnnAssign) and not ast.unparse(node.target).startswith("_"):
+                is_explained = isinstance(beneath, ast.Expr) and isinstance(beneath.value, ast.Constant)
+                assert is_explained, f"{module}.{kind.name}.{ast.unparse(node.target)}"
+
+
+# --- layers ----------------------------------------------------------------------------------------------------
+
+
+def test_imports_point_one_way() -> None:
+    for found in IMPORTS:
+        ours, layer = found.ours, found.importer.partition(".")[0]
+        if ours is None or "emulator" in (layer, ours.partition(".")[0]):
+            continue
+        target = ours.partition(".")[0]
+        assert RANKS[target] < RANKS[layer] or (target == layer and "." in f"{found.importer}."), found
+
+
+def test_parts_of_the_engine_import_none_of_its_other_modules() -> None:
+    for found in IMPORTS:
+        if is_in(found.importer, WINGS) and found.ours is not None and found.ours.startswith("_engine."):
+            assert is_in(found.ours, WINGS), found
+
+
+def test_nothing_is_imported_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {name: set() for name in NAMES}
+    for found in IMPORTS:
+        if found.ours is not None and found.at_run_time:
+            graph[found.importer].add(found.ours)
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(NAMES)
+
+
+def test_the_emulator_shares_nothing_with_the_sdk() -> None:
+    for found in IMPORTS:
+        if found.ours is None:
+            continue
+        if is_in(found.importer, {"emulator"}):
+            assert is_in(found.ours, {"emulator"}), found
+        elif is_in(found.ours, {"emulator"}):
+            assert is_in(found.importer, {"cli", "ext.pytest_loops", "ext.pytest_fixtures"}), found
+
+
+@pytest.mark.parametrize("library", sorted(HOMES))
+def test_each_library_has_one_home(library: str) -> None:
+    for found in IMPORTS:
+        is_type_of_an_argument = library == "aiohttp" and found.importer == "client" and not found.at_run_time
+        if found.imported.partition(".")[0] == library and not is_type_of_an_argument:
+            assert is_in(found.importer, HOMES[library]), found
+
+
+def test_the_core_needs_nothing_that_is_not_declared() -> None:
+    known = {"aiohttp", "attrs", "cattrs", "msgspec", "orjson", "tenacity", "yarl", "secoda_async"}
+    for found in IMPORTS:
+        if found.at_once and found.at_run_time and not is_in(found.importer, {"cli", "ext", "reconcile.yaml_nodes"}):
+            head = found.imported.partition(".")[0]
+            assert head in known or head in sys.stdlib_module_names, found
+
+
+# --- importing -------------------------------------------------------------------------------------------------
+
+
+def in_a_fresh_interpreter(program: str) -> Any:  # noqa: ANN401 - what the program prints as JSON
+    ran = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    return json.loads(ran.stdout)
+
+
+def test_importing_the_sdk_imports_no_extra_and_no_test_code() -> None:
+    loaded = in_a_fresh_interpreter(
+        "import sys, json; from secoda_async import *; print(json.dumps(sorted(sys.modules)))"
+    )
+    unwanted = {"cyclopts", "rich", "yaml", "redis", "opentelemetry", "pytest", "hypothesis"}
+    unwanted |= {f"secoda_async.{name}" for name in ("emulator", "cli", "ext", "__main__")}
+    assert not unwanted & set(loaded)
+    assert "secoda_async.client" in loaded
+
+
+def test_no_module_touches_anything_when_it_is_imported() -> None:
+    ours = sorted(f"secoda_async.{name}" for name in NAMES if name and name not in ("__main__", "ext.pytest_fixtures"))
+    theirs = sorted({"aiohttp.web"} | {found.imported for found in IMPORTS if found.ours is None})
+    program = f"""
+import contextlib, importlib, json, sys
+for name in {theirs!r}:
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
+seen = []
+def watch(event, arguments):
+    if event == "open" and not str(arguments[0]).endswith((".py", ".pyc")) and ".pyc." not in str(arguments[0]):
+        seen.append(f"open {{arguments[0]}}")
+    elif event.startswith(("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "urllib.", "os.putenv")):
+        seen.append(f"{{event}} {{arguments}}")
+sys.addaudithook(watch)
+for name in {ours!r}:
+    importlib.import_module(name)
+print(json.dumps(seen))
+"""
+    assert in_a_fresh_interpreter(program) == []
+
+
+# --- errors ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("ER-2")
+@pytest.mark.parametrize("name", [name for name in secoda_async.__all__ if name.endswith("Error")])
+def test_every_public_error_survives_pickle_and_copy(name: str) -> None:
+    kind: type[errors.SecodaError] = getattr(secoda_async, name)
+    assert issubclass(kind, errors.SecodaError)
+    error = kind("what happened")
+    error.method, error.path, error.attempts, error.waited = "PATCH", "/api/v1/auth/group/1", 5, 61.5
+    error.__dict__ |= {"status": 429, "retry_after": 5.0, "body": "{}"}
+    try:
+        raise error from errors.TransportError("dropped")
+    except errors.SecodaError as caught:
+        raised = caught
+    for again in ways_round(raised):
+        assert type(again) is kind
+        assert str(again) == str(error)
+        assert vars(again) == vars(error)

@@ -1,0 +1,111 @@
+"""Locks by key, and the ids seen last."""
+
+import asyncio
+import gc
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secoda_async._engine.concurrency.keyed_locks import KeyedLocks
+from secoda_async._engine.recent import RecentIds
+from tests.support.clocks import settle
+
+
+@pytest.mark.requirement("BS-6")
+async def test_work_on_one_key_is_done_in_turn_and_on_another_at_once() -> None:
+    locks, order = KeyedLocks(), list[str]()
+
+    async def work(key: str, name: str) -> None:
+        with await locks.acquire(key):
+            order.append(f"{name} begins")
+            await settle()
+            order.append(f"{name} ends")
+
+    await asyncio.gather(work("a", "1"), work("a", "2"), work("a", "3"), work("b", "4"))
+    on_a = [entry for entry in order if not entry.startswith("4")]
+    assert on_a == ["1 begins", "1 ends", "2 begins", "2 ends", "3 begins", "3 ends"]
+    assert order.index("4 begins") < order.index("1 ends")
+
+
+async def test_a_lock_is_kept_while_somebody_wants_it_and_no_longer() -> None:
+    locks = KeyedLocks()
+    with await locks.acquire("a"):
+        assert locks.take("a") is None
+        assert list(locks._turns) == ["a"]
+    assert locks._turns == {}
+
+
+@pytest.mark.requirement("BS-6", "SL-1")
+def test_threads_share_a_lock() -> None:
+    locks, inside = KeyedLocks(), list[int]()
+
+    async def work() -> None:
+        for _ in range(50):
+            with await locks.acquire("a"):
+                inside.append(1)
+                await asyncio.sleep(0)
+                assert len(inside) == 1
+                inside.pop()
+
+    threads = [threading.Thread(target=asyncio.run, args=(work(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert inside == []
+
+
+def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
+    locks = KeyedLocks()
+    abandoned = asyncio.new_event_loop()
+    turn = abandoned.run_until_complete(locks.acquire("a"))
+    waiting = abandoned.create_task(locks.acquire("a"))
+    abandoned.run_until_complete(settle())
+    abandoned.close()
+
+    async def take() -> None:
+        async with asyncio.timeout(60):
+            mine = await locks.acquire("a")
+        locks.release(turn)  # not any more
+        other = asyncio.create_task(locks.acquire("a"))
+        await settle()
+        assert not other.done()
+        locks.release(mine)
+        await settle()
+        locks.release(other.result())
+
+    asyncio.run(take())
+    del waiting
+    gc.collect()
+
+
+async def test_who_gives_up_waiting_for_a_lock_passes_it_on() -> None:
+    locks = KeyedLocks()
+    turn = await locks.acquire("a")
+    tasks = [asyncio.create_task(locks.acquire("a")) for _ in range(3)]
+    await settle()
+    tasks[0].cancel()
+    await settle()
+    locks.release(turn)
+    tasks[1].cancel()  # in the moment it is handed over
+    await settle()
+    assert [task.cancelled() for task in tasks] == [True, True, False]
+    locks.release(tasks[2].result())
+
+
+def test_ids_are_new_once() -> None:
+    seen = RecentIds()
+    assert [seen.add(item) for item in ("a", "b", "a")] == [True, True, False]
+    assert "a" in seen
+    assert "c" not in seen
+
+
+@given(st.integers(1, 5), st.lists(st.sampled_from("abcdefgh")))
+def test_only_the_oldest_are_forgotten(most: int, items: list[str]) -> None:
+    seen, model = RecentIds(most), list[str]()
+    for item in items:
+        assert seen.add(item) is (item not in model)
+        model = model if item in model else [*model, item][-most:]
+    assert [item for item in "abcdefgh" if item in seen] == sorted(model)

@@ -1,0 +1,311 @@
+"""A write that may have been executed is `unknown`, however the operation ends; an unsent one never is."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable
+from contextlib import aclosing
+from math import inf
+from typing import Any
+
+import anyio
+import pytest
+
+from secoda_async import (
+    AttemptEvent,
+    CreateGroup,
+    DeleteGroup,
+    DesiredGroup,
+    DesiredState,
+    NotFoundError,
+    Operation,
+    Outcome,
+    OutcomeUnknownError,
+    RetryPolicy,
+    SecodaClient,
+    SecodaError,
+    TransportError,
+    UpdateGroup,
+)
+from secoda_async.emulator import Emulator, RecordedRequest
+from tests.support.clients import Connect
+from tests.support.waiting import drain_loop, wait_until
+
+Json = dict[str, Any]
+WRITES: dict[str, Operation] = {
+    "POST": CreateGroup(name="New"),
+    "PATCH": UpdateGroup("group-0", name="New"),
+    "DELETE": DeleteGroup("group-0"),
+}
+METHODS = list(WRITES)
+OTHER = UpdateGroup("group-1", name="Other")
+LOST: list[Json] = [{"status": 502, "carry_out": True}, {"drop": "after"}, {"status": 502}]
+
+
+def call(secoda: SecodaClient, method: str) -> Awaitable[object]:
+    if method == "POST":
+        return secoda.groups.create(name="New")
+    return secoda.groups.update("group-0", name="New") if method == "PATCH" else secoda.groups.delete("group-0")
+
+
+def is_subject(record: RecordedRequest) -> bool:
+    """Return whether a request is the write under test."""
+    return record.method != "GET" and "group-1" not in record.target
+
+
+def is_done(emulator: Emulator) -> bool:
+    names = [group["name"] for group in emulator.groups.values()]
+    return "New" in names or "group-0" not in emulator.groups
+
+
+class Bulk:
+    """A bulk in a task of its own, with every outcome."""
+
+    def __init__(
+        self,
+        secoda: SecodaClient,
+        operations: Iterable[Operation] | AsyncIterable[Operation],
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        self.run = secoda.bulk(operations, **options)
+        self.seen: list[Outcome] = []
+        self.task = asyncio.create_task(self.iterate())
+
+    async def iterate(self) -> None:
+        async with aclosing(self.run) as outcomes:
+            async for outcome in outcomes:
+                self.seen.append(outcome)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return sorted([*self.seen, *self.run.rest], key=lambda outcome: outcome.index)
+
+
+class TestBulk:
+    """The write was answered unclearly and waits for its next attempt or its next search, and the bulk ends."""
+
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize("lost", LOST, ids=repr)
+    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("reason", ["stop", "fail_fast", "401", "close"])
+    async def test_the_outcome_is_unknown(
+        self, emulator: Emulator, connect: Connect, reason: str, method: str, lost: Json
+    ) -> None:
+        emulator.visible_after = 1000
+        events: list[AttemptEvent] = []
+        secoda = connect(
+            on_event=lambda event: events.append(event) if isinstance(event, AttemptEvent) else None,
+            retry=RetryPolicy(initial=1000, maximum=1000),  # the backoff outlasts the test
+        )
+        stop = asyncio.Event()
+        emulator.faults.add(**lost, match=is_subject, times=None)
+        emulator.faults.add(
+            status=401 if reason == "401" else 400,
+            body={"detail": "No."},
+            path="group-1",
+            times=None,
+        )
+
+        async def operations() -> AsyncGenerator[Operation, None]:
+            yield WRITES[method]
+            await wait_until(lambda: any(event.method == method for event in events))
+            await drain_loop()
+            if reason == "stop":
+                stop.set()
+            elif reason == "close":
+                await secoda.close()
+            else:
+                yield OTHER
+
+        bulk = Bulk(secoda, operations(), stop=stop, fail_fast=reason == "fail_fast")
+        await bulk.task
+        first = bulk.outcomes[0]
+        assert first.status == "unknown"
+        assert isinstance(first.error, SecodaError)
+        assert sum(is_subject(record) for record in emulator.requests) == 1
+        assert [outcome.status for outcome in bulk.outcomes[1:]] == ["failed"] * (reason in ("401", "fail_fast"))
+
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize("ending", ["cancel", "cancel twice", "anyio cancel", "anyio timeout", "close"])
+    @pytest.mark.parametrize("method", METHODS)
+    async def test_a_write_in_flight_is_unknown(
+        self, emulator: Emulator, connect: Connect, method: str, ending: str
+    ) -> None:
+        secoda = connect(timeout=1000)
+        stalled = emulator.faults.add(stall="after", match=is_subject, times=None)
+        queued: list[Operation] = [UpdateGroup("group-1", name=f"Other {index}") for index in range(40)]
+        run = secoda.bulk([WRITES[method], *queued], concurrency=3)
+        seen: list[Outcome] = []
+
+        async def iterate() -> None:
+            async with aclosing(run) as outcomes:
+                async for outcome in outcomes:
+                    seen.append(outcome)  # noqa: PERF401 - it is cancelled
+
+        async def in_scope(scope: anyio.CancelScope) -> None:
+            with scope:
+                await iterate()
+
+        scope = anyio.move_on_after(inf)
+        task = asyncio.create_task(in_scope(scope) if ending.startswith("anyio") else iterate())
+        await wait_until(lambda: stalled.used and is_done(emulator))
+        await drain_loop()
+        match ending:
+            case "anyio cancel":
+                scope.cancel()
+            case "anyio timeout":
+                scope.deadline = -inf
+            case "close":
+                await secoda.close()
+            case _:
+                task.cancel()
+        if ending == "cancel twice":
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        outcomes = sorted([*seen, *run.rest], key=lambda outcome: outcome.index)
+        assert [outcome.index for outcome in outcomes] == list(range(41))
+        assert outcomes[0].status == "unknown"
+        if ending != "close":
+            assert outcomes[-1].status == "not_attempted"
+            assert sum(outcome.status == "unknown" for outcome in outcomes) <= 3  # one for each worker
+
+
+class TestCalls:
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize("lost", [*LOST, {"stall": "after"}], ids=repr)
+    @pytest.mark.parametrize("method", METHODS)
+    async def test_a_deadline_leaves_a_sent_write_unknown(
+        self, emulator: Emulator, connect: Connect, method: str, lost: Json
+    ) -> None:
+        emulator.faults.add(**lost, match=is_subject, times=None)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await call(connect(deadline=1.5, retry=RetryPolicy(initial=1, attempts=9)), method)
+        assert (caught.value.method, caught.value.__cause__ is not None) == (method, True)
+
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize("lost", LOST, ids=repr)
+    @pytest.mark.parametrize("method", METHODS)
+    async def test_after_all_attempts_a_write_is_unknown(
+        self, emulator: Emulator, secoda: SecodaClient, method: str, lost: Json
+    ) -> None:
+        emulator.faults.add(**lost, match=is_subject, times=None)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await call(secoda, method)
+        assert caught.value.attempts == (1 if method == "POST" else 5)
+
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("status", [401, 403, 409, 429])
+    async def test_a_refusal_after_a_lost_answer_leaves_the_write_unknown(
+        self, emulator: Emulator, secoda: SecodaClient, method: str, status: int
+    ) -> None:
+        emulator.faults.add(drop="after", match=is_subject)
+        emulator.faults.add(status=status, headers={"Retry-After": "999"}, match=is_subject, times=None)
+        with pytest.raises(OutcomeUnknownError):
+            await call(secoda, method)
+
+    @pytest.mark.requirement("RT-12", "RT-13")
+    @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+    @pytest.mark.parametrize("refusal", [{"status": 404}, {"status": 400}, {"status": 422}], ids=repr)
+    @pytest.mark.parametrize("body", ["<html>nginx</html>", ""])
+    async def test_a_refusal_of_a_gateway_proves_nothing_about_the_attempt_before(
+        self, emulator: Emulator, secoda: SecodaClient, method: str, refusal: Json, body: str
+    ) -> None:
+        emulator.faults.add(drop="after", match=is_subject)
+        emulator.faults.add(**refusal, body=body, match=is_subject)
+        with pytest.raises(OutcomeUnknownError):
+            await call(secoda, method)
+        assert is_done(emulator)
+
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize(("status", "body"), [(400, {"name": ["Too long."]}), (404, {"detail": "Not found."})])
+    async def test_a_refusal_of_the_api_is_about_the_attempt_before_too(
+        self, emulator: Emulator, secoda: SecodaClient, status: int, body: Json
+    ) -> None:
+        emulator.faults.add(drop="before", match=is_subject)
+        emulator.faults.add(status=status, body=body, match=is_subject)
+        (outcome,) = [outcome async for outcome in secoda.bulk([WRITES["PATCH"]])]
+        assert (outcome.status, emulator.count("PATCH")) == ("failed", 2)
+
+    @pytest.mark.requirement("RT-12")
+    async def test_a_delete_that_finds_nothing_after_a_lost_answer_has_succeeded(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        emulator.faults.add(drop="after", match=is_subject)
+        assert await secoda.groups.delete("group-0") is False
+        with pytest.raises(NotFoundError):
+            await secoda.groups.delete("group-0")
+
+
+class TestUnsent:
+    """What never left is never `unknown`."""
+
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("ending", ["stop", "cancel", "close"])
+    async def test_a_write_that_was_told_to_wait(
+        self, emulator: Emulator, connect: Connect, method: str, ending: str
+    ) -> None:
+        events: list[object] = []
+        secoda, stop = connect(on_event=events.append), asyncio.Event()
+        emulator.faults.add(status=429, headers={"Retry-After": "50"}, match=is_subject, times=None)
+        bulk = Bulk(secoda, [WRITES[method]], stop=stop)
+        await wait_until(lambda: any(isinstance(event, AttemptEvent) and event.method == method for event in events))
+        await drain_loop()
+        if ending == "stop":
+            stop.set()
+        elif ending == "cancel":
+            bulk.task.cancel()
+        else:
+            await secoda.close()
+        await asyncio.gather(bulk.task, return_exceptions=True)
+        (outcome,) = bulk.outcomes
+        assert outcome.status == ("failed" if ending == "close" else "not_attempted")
+        assert not is_done(emulator)
+
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize("method", METHODS)
+    async def test_a_write_that_waits_for_a_connection(self, emulator: Emulator, connect: Connect, method: str) -> None:
+        stop = asyncio.Event()
+        secoda = connect(max_connections=1, timeout=1000)
+        emulator.faults.add(stall="before", method="GET", path="group-5")
+        blocking = asyncio.create_task(secoda.groups.get("group-5"))
+        await wait_until(lambda: emulator.requests)
+        bulk = Bulk(secoda, [WRITES[method]], stop=stop)
+        await drain_loop()
+        bulk.task.cancel()
+        blocking.cancel()
+        await asyncio.gather(bulk.task, blocking, return_exceptions=True)
+        assert [outcome.status for outcome in bulk.outcomes] == ["not_attempted"]
+
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize("method", ["PATCH", "DELETE", "POST"])
+    async def test_a_write_to_a_server_that_is_not_there_has_failed(self, connect: Connect, method: str) -> None:
+        secoda = connect(base_url="http://127.0.0.1:1", retry=RetryPolicy(attempts=2))
+        (outcome,) = [outcome async for outcome in secoda.bulk([WRITES[method]])]
+        assert (outcome.status, type(outcome.error)) == ("failed", TransportError)
+
+
+class TestApply:
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize("lost", LOST[:2], ids=repr)
+    @pytest.mark.parametrize("method", METHODS)
+    async def test_stopped_after_an_unclear_write_its_outcome_is_unknown(
+        self, emulator: Emulator, connect: Connect, method: str, lost: Json
+    ) -> None:
+        emulator.visible_after = 1000
+        events: list[object] = []
+        secoda, stop = connect(on_event=events.append), asyncio.Event()
+        wanted = {
+            "POST": [DesiredGroup(name="New")],
+            "PATCH": [DesiredGroup(name="Group 0", icon="x")],
+            "DELETE": [DesiredGroup(name=f"Group {index}") for index in range(1, 120)],
+        }
+        plan = await secoda.plan(DesiredState.from_groups(wanted[method]), prune=method == "DELETE")
+        emulator.faults.add(**lost, match=is_subject, times=None)
+        task = asyncio.create_task(secoda.apply(plan, approve=plan.digest, stop=stop))
+        await wait_until(lambda: any(isinstance(event, AttemptEvent) and event.method == method for event in events))
+        await drain_loop()
+        stop.set()
+        report = await task
+        assert report.counts == {"unknown": 1}
+        assert sum(is_subject(record) for record in emulator.requests) == 1

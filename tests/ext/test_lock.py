@@ -1,0 +1,430 @@
+"""The lock in Redis, on a real server; time is the tests' own except where it says so."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from secoda_async import ConfigurationError, LockedError, SecodaError, TransportError
+from secoda_async.cli.exit_codes import Exit, as_document
+from secoda_async.emulator import Emulator
+from secoda_async.ext.redis import RedisLock
+from secoda_async.ext.redis_connection import REPLY_TIMEOUT
+from tests.cli.test_cli import Shell
+from tests.cli.test_cli import shell as shell  # noqa: PLC0414 - a fixture
+from tests.cli.test_cli import workspace as workspace  # noqa: PLC0414 - a fixture
+from tests.ext.test_redis import WatchedRedis
+from tests.ext.test_redis import clock as clock  # noqa: PLC0414 - a fixture
+from tests.ext.test_redis import redis as redis  # noqa: PLC0414 - a fixture
+from tests.ext.test_redis import server as server  # noqa: PLC0414 - a fixture
+from tests.support.clocks import ManualClock
+from tests.support.redis_server import RedisServer, running
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.requirement("RL-5")
+
+KEY = "secoda-async:{acme}:lock"
+
+
+def boot_time() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lock(Protocol):
+    def __call__(self, **settings: Any) -> RedisLock: ...  # noqa: ANN401
+
+
+def rest_of(redis: WatchedRedis) -> Callable[[], Awaitable[None]]:
+    async def come_to_rest() -> None:
+        for _ in range(10):
+            await wait_until(lambda: not redis.waiting)
+            await asyncio.sleep(0)
+
+    return come_to_rest
+
+
+@pytest.fixture
+def lock(redis: WatchedRedis, clock: ManualClock) -> Lock:
+    def lock(**settings: Any) -> RedisLock:  # noqa: ANN401
+        return RedisLock(redis, name="acme", clock=clock, **settings)
+
+    return lock
+
+
+class TestHolding:
+    async def test_one_holds_it_and_the_next_is_told_who(self, lock: Lock) -> None:
+        async with lock():
+            with pytest.raises(
+                LockedError, match=r"another run holds 'acme': process \d+ on .* since 20.* UTC\."
+            ) as told:
+                await lock().__aenter__()
+            assert told.value.holder.startswith("process ")
+        async with lock() as again:
+            assert not again.lost.is_set()
+
+    async def test_another_workspace_is_free(self, lock: Lock, redis: WatchedRedis) -> None:
+        async with lock(), RedisLock(redis, name="other"):
+            pass
+
+    async def test_max_wait_waits_for_the_holder(self, lock: Lock, clock: ManualClock) -> None:
+        held = lock()
+        await held.__aenter__()
+        next_one = lock(max_wait=10)
+        waiting = asyncio.create_task(next_one.__aenter__())
+        await clock.advance(2)
+        assert not waiting.done()
+        await held.__aexit__(None, None, None)
+        await clock.advance(1)
+        assert await waiting is next_one
+        late = asyncio.create_task(lock(max_wait=1).__aenter__())
+        await clock.advance(1.5)
+        with pytest.raises(LockedError):
+            await late
+        await next_one.__aexit__(None, None, None)
+
+    async def test_locked_error_names_a_key_of_another_program(self, lock: Lock, redis: WatchedRedis) -> None:
+        await redis.set(KEY, "by hand")
+        with pytest.raises(LockedError, match="another program"):
+            await lock().__aenter__()
+
+    async def test_the_same_object_holds_it_once_at_a_time(self, lock: Lock, redis: WatchedRedis) -> None:
+        held = lock()
+        async with held:
+            await redis.delete(KEY)
+            with pytest.raises(ConfigurationError, match="make one for each run"):
+                await held.__aenter__()
+        async with held:
+            assert not held.lost.is_set()
+            assert await redis.exists(KEY)
+
+    async def test_it_says_who_holds_it(self, lock: Lock, server: RedisServer) -> None:
+        assert await lock().holder() is None
+        async with lock():
+            other = RedisLock(server.url, name="acme")
+            assert (await other.holder() or "").startswith("process ")
+
+    async def test_lock_is_ours_although_the_reply_was_lost(
+        self, lock: Lock, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
+    ) -> None:
+        given = redis.set
+
+        async def twice(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py sends it again by itself
+            await given(*args, **options)
+            return await given(*args, **options)
+
+        monkeypatch.setattr(redis, "set", twice)
+        async with lock() as held:
+            await clock.advance(60)
+            assert not held.lost.is_set()
+        assert not await redis.exists(KEY)
+
+    def test_it_can_be_used_on_another_event_loop(self, server: RedisServer) -> None:
+        lock = RedisLock(server.url, name="loops")
+
+        async def use() -> None:
+            async with lock:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(lock.lost.wait(), 0.001)
+
+        for _ in range(2):
+            asyncio.run(use())
+
+    async def test_a_client_stays_on_its_event_loop(self, lock: Lock) -> None:
+        held = lock()
+        async with held:
+            pass
+
+        async def elsewhere() -> None:
+            with pytest.raises(ConfigurationError, match="belongs to another event loop"):
+                await held.__aenter__()
+
+        await asyncio.to_thread(asyncio.run, elsewhere())
+
+    async def test_one_that_is_cancelled_while_it_asks_leaves_nothing_locked(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        for turns in range(12):
+            taking = asyncio.create_task(lock().__aenter__())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            if not taking.cancelled():
+                await taking.result().__aexit__(None, None, None)
+            await clock.advance(0)
+            assert not await redis.exists(KEY), turns
+
+    async def test_the_lease_is_renewed_for_as_long_as_it_is_held(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        async with lock(lease_seconds=30) as held:
+            for _ in range(3):
+                await redis.pexpire(KEY, 1000)
+                await clock.advance(10)
+                assert await redis.pttl(KEY) > 20_000
+            assert not held.lost.is_set()
+        assert not await redis.exists(KEY)
+
+    async def test_release_ends_although_redis_swallows_the_cancellation_of_the_renewal(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        async with lock(lease_seconds=30):
+            redis.calls.is_deaf = True
+            clock.fire(7.5)  # and while it asks, the block ends
+            await asyncio.sleep(0)
+        redis.calls.is_deaf = False
+        assert not await redis.exists(KEY)
+
+    async def test_cancellation_swallowed_by_redis_during_release_is_reraised(
+        self, lock: Lock, redis: WatchedRedis
+    ) -> None:
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def use() -> None:
+            async with lock():
+                entered.set()
+                await leave.wait()
+
+        task = asyncio.create_task(use())
+        await entered.wait()
+        redis.calls.is_deaf = True
+        leave.set()
+        await wait_until(lambda: redis.waiting or task.done())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not await redis.exists(KEY)
+
+
+class TestLosing:
+    async def test_lock_taken_by_another_run_is_lost_and_not_released(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with lock(lease_seconds=30) as held:
+            await redis.set(KEY, "another's")
+            await clock.advance(10)
+            assert held.lost.is_set()
+        assert await redis.get(KEY) == b"another's"
+        assert "the lock of 'acme' is lost (another run has it" in caplog.text
+
+    async def test_lock_is_lost_after_a_suspend_without_asking_redis(self, lock: Lock, clock: ManualClock) -> None:
+        held = lock(lease_seconds=30)
+        lost = held.lost  # looked up before it is held
+        async with held:
+            clock.jump(25)
+            await clock.advance(0)
+            assert lost.is_set()
+
+    @pytest.mark.requirement("RL-8")
+    async def test_lost_reads_as_set_after_a_suspend_before_any_task_could_run(
+        self, lock: Lock, clock: ManualClock
+    ) -> None:
+        async with lock(lease_seconds=30) as held:
+            clock.jump(19)
+            assert not held.lost.is_set()
+            clock.jump(1)
+            assert held.lost.is_set()
+        assert held.lost.is_set()
+        async with held:
+            assert not held.lost.is_set()
+
+    @pytest.mark.requirement("RL-8")
+    @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux counts the time of a suspend")
+    def test_the_lease_counts_the_time_of_a_suspend(self) -> None:
+        clock = vars(RedisLock("redis://127.0.0.1", name="acme"))["_clock"]
+        before, now, after = (read() for read in (boot_time, clock.now, boot_time))
+        assert before <= now <= after
+
+    async def test_lock_is_lost_in_time_whatever_redis_py_raises(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def broken(*_: object, **__: object) -> None:
+            raise LookupError
+
+        async with lock(lease_seconds=30) as held:
+            monkeypatch.setattr(WatchedRedis, "execute_command", broken)
+            await clock.advance(20)
+            assert held.lost.is_set()
+            monkeypatch.undo()
+        assert not await redis.exists(KEY)
+
+    async def test_without_redis_it_is_lost_before_it_could_be_anothers(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with running(tmp_path) as own:
+            async with WatchedRedis.at(own) as redis:
+                clock = ManualClock(come_to_rest=rest_of(redis))
+                async with RedisLock(redis, name="acme", lease_seconds=30, clock=clock) as held:
+                    own.stop()
+                    await clock.advance(19.9)
+                    assert not held.lost.is_set()
+                    await clock.advance(0.1)
+                    assert held.lost.is_set()
+                with pytest.raises(TransportError, match="the lock of 'acme' can't be reached in Redis") as failed:
+                    await RedisLock(redis, name="acme").__aenter__()
+                assert failed.value.maybe_sent is False
+            own.start()
+        assert "is lost (Redis does not answer): nothing more is to be written" in caplog.text
+
+    async def test_a_redis_that_is_back_in_time_loses_nothing(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        async with lock(lease_seconds=30) as held:
+            await redis.execute_command("ACL", "SETUSER", "default", "-@scripting")
+            await clock.advance(8)
+            await redis.execute_command("ACL", "SETUSER", "default", "+@all")
+            await redis.pexpire(KEY, 1000)
+            await clock.advance(10)
+            assert await redis.pttl(KEY) > 20_000
+            await clock.advance(30)
+            assert not held.lost.is_set()
+
+    @pytest.mark.requirement("ER-3")
+    async def test_a_redis_that_refuses_us_is_a_matter_of_settings(self, server: RedisServer) -> None:
+        url = server.url.replace("//", "//someone:hidden@")
+        with pytest.raises(ConfigurationError, match="Redis refuses to keep the lock of 'acme'") as refused:
+            await RedisLock(url, name="acme").__aenter__()
+        assert "hidden" not in repr(refused.value)
+        assert refused.value.__cause__ is None
+
+    async def test_a_missing_reply_is_a_transport_error(
+        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
+        await redis.execute_command("CLIENT", "PAUSE", 200)
+        asking = asyncio.create_task(lock().holder())
+        await wait_until(lambda: redis.waiting)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        clock.fire(REPLY_TIMEOUT)
+        with pytest.raises(TransportError, match="the lock of 'acme' can't be reached in Redis: no answer in time"):
+            await asking
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"name": ""}, "name must be text"),
+        ({"max_wait": -1}, "max_wait must be a number of at least 0"),
+        ({"max_wait": True}, "max_wait must be"),
+        ({"lease_seconds": 0.5}, "lease_seconds must be a number of at least 1"),
+        ({"url_or_client": "redis://127.0.0.1?canary=1"}, "options that redis-py knows"),
+        ({"url_or_client": "rediss://127.0.0.1?ssl_cert_reqs=canary"}, "options that redis-py knows"),
+        ({"lease_seconds": "30"}, "lease_seconds must be"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], said: str) -> None:
+    usual: dict[str, Any] = {"url_or_client": "redis://127.0.0.1", "name": "acme"}
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        RedisLock(**usual | settings)
+    assert "canary" not in str(refused.value)
+
+
+class TestCommand:
+    @pytest.fixture
+    def file(self, tmp_path: Path, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setenv("SECODA_REDIS_URL", server.url)
+        monkeypatch.setenv("SECODA_WORKSPACE", "acme")
+        (tmp_path / "groups.yaml").write_text("groups:\n- name: A\n- name: B\n", "utf-8")
+        return str(tmp_path / "groups.yaml")
+
+    @pytest.mark.requirement("CL-1")
+    async def test_a_second_apply_says_who_is_at_it_and_exits_with_7(
+        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis
+    ) -> None:
+        async with RedisLock(redis, name="acme"):
+            told = await shell.run("apply", file, "--yes")
+            as_json = await shell.run("apply", file, "--yes", "--json")
+        assert (told.code, as_json.code) == (Exit.LOCKED, 7)
+        assert "another run holds 'acme': process " in told.err
+        assert as_json.json["error"]["holder"].startswith("process ")
+        assert not workspace.writes
+        assert (await shell.run("apply", file, "--yes")).code == Exit.DONE
+        assert len(workspace.writes) == 2
+        assert await redis.exists("secoda-async:{acme}:places")  # the limit was shared, too
+        assert not await redis.exists(KEY)
+
+    async def test_one_that_is_lost_ends_the_run(
+        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("secoda_async.ext.redis_lock.LEASE", 3)
+        Path(file).write_text(  # noqa: ASYNC240 - a test's
+            json.dumps({"groups": [{"name": f"Team {number}"} for number in range(40)]}), "utf-8"
+        )
+        running_command = asyncio.create_task(shell.run("apply", file, "--yes"))
+        await wait_until(lambda: workspace.count("POST") == 30 or running_command.done())
+        await redis.set(KEY, "another's", keepttl=False)
+        told = await running_command
+        assert told.code == Exit.LOCKED
+        assert "the lock is lost" in told.err
+        assert "10 not attempted" in told.out
+
+    async def test_doctor_looks_at_redis_too(
+        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert workspace.groups, file
+        checks = (await shell.run("doctor", "--json")).json["checks"]
+        assert checks["limit in Redis"]["detail"] == "30 writes could start now, for all who share it"
+        assert checks["lock in Redis"]["detail"] == "free"
+        await redis.set(KEY, "somebody#1")
+        assert (await shell.run("doctor", "--json")).json["checks"]["lock in Redis"]["detail"] == "held by somebody"
+        monkeypatch.setenv("SECODA_REDIS_URL", "redis://127.0.0.1:1")
+        away = await shell.run("doctor")
+        assert away.code == Exit.UNAVAILABLE
+        assert "where Redis is (--redis, SECODA_REDIS_URL)" in away.out
+
+    async def test_on_a_terminal_it_is_taken_after_the_question(
+        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("secoda_async.cli.output.console.Screen.ask", lambda *_: True)
+        async with RedisLock(redis, name="acme"):
+            assert (await shell.run("apply", file)).code == Exit.LOCKED
+        assert not workspace.writes
+        assert workspace.count("GET") > 0
+
+    async def test_redis_needs_a_name(
+        self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("SECODA_WORKSPACE")
+        told = await shell.run("apply", file, "--yes")
+        assert told.code == Exit.USAGE
+        assert "--redis needs --workspace" in told.err
+        monkeypatch.setenv("SECODA_WORKSPACE", "acme")
+        monkeypatch.delenv("SECODA_REDIS_URL")
+        told = await shell.run("apply", file, "--yes")
+        assert told.code == Exit.USAGE
+        assert "say where that is with --redis" in told.err
+        assert not workspace.requests
+
+    async def test_a_redis_that_is_away_is_69_and_called_that(
+        self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SECODA_REDIS_URL", "redis://127.0.0.1:1")
+        told = await shell.run("apply", file, "--yes")
+        assert told.code == Exit.UNAVAILABLE
+        assert "where Redis is (--redis, SECODA_REDIS_URL); nothing was written" in told.err
+        assert not workspace.writes
+
+    async def test_without_the_extra_it_says_what_to_install(
+        self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("redis", "redis_lock", "redis_connection"):
+            monkeypatch.delitem(sys.modules, f"secoda_async.ext.{name}")
+        monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+        told = await shell.run("plan", file)
+        assert told.code == Exit.USAGE
+        assert "pip install 'secoda-async[redis]'" in told.err
+        assert not workspace.requests
+
+
+def test_the_error_has_a_document() -> None:
+    error = LockedError("x")
+    error.holder = "process 1"
+    assert as_document(error)["error"]["holder"] == "process 1"
+    assert isinstance(error, SecodaError)

@@ -1,0 +1,111 @@
+"""A real browser, driven over its DevTools protocol; without one a test is skipped, but not in CI."""
+
+import asyncio
+import itertools
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.support.programs import found
+
+SWITCHES = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage",
+    "--remote-debugging-port=0",
+)  # fmt: skip
+
+ROLES = frozenset(("button", "searchbox", "checkbox", "link", "image", "progressbar", "region", "DisclosureTriangle"))
+"""What a page's parts are to somebody who does not see them."""
+
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text("utf-8")
+"""Texts whose contrast is below 4.5 (WCAG 2.2, AA)."""
+
+
+class Tab:
+    """An open page."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self.requested: list[str] = []
+        self.complaints: list[str] = []
+
+    async def ask(self, method: str, **parameters: Any) -> Any:  # noqa: ANN401 - the protocol's
+        number = next(self._numbers)
+        await self._socket.send_json({"id": number, "method": method, "params": parameters})
+        while True:
+            message = await self._socket.receive_json(timeout=120)
+            if message.get("id") == number:
+                assert "error" not in message, message
+                return message["result"]
+            self._note(message["method"], message["params"])
+
+    def _note(self, method: str, about: dict[str, Any]) -> None:
+        if method == "Network.requestWillBeSent":
+            self.requested.append(about["request"]["url"])
+        elif method == "Runtime.exceptionThrown":
+            self.complaints.append(str(about["exceptionDetails"]))
+        elif method == "Log.entryAdded":
+            self.complaints.append(about["entry"]["text"])
+
+    async def run(self, script: str) -> Any:  # noqa: ANN401 - what the script returns
+        answer = await self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    async def show(self, url: str, *, width: int, dark: bool = False) -> None:
+        """Open a page, as wide as a screen."""
+        await self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.ask("Emulation.setEmulatedMedia", features=[scheme])
+        await self.ask("Page.navigate", url=url)
+        await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    async def until(self, condition: str) -> None:
+        while not await self.run(condition):  # noqa: ASYNC110 - the browser sets no events
+            await asyncio.sleep(0.005)
+
+    async def press(self, key: str) -> None:
+        await self.ask("Input.dispatchKeyEvent", type="keyDown", key=key, text=key if len(key) == 1 else "")
+        await self.ask("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    async def unnamed(self) -> list[str]:
+        """What a person with a screen reader could use and would not know what for."""
+        tree = await self.ask("Accessibility.getFullAXTree")
+        return [
+            node["role"]["value"]
+            for node in tree["nodes"]
+            if not node["ignored"] and node["role"]["value"] in ROLES and not node["name"]["value"]
+        ]
+
+
+@asynccontextmanager
+async def opened(directory: Path) -> AsyncGenerator[Tab, None]:
+    """A browser with one tab."""
+    program = found("chromium", "chromium", "chromium-browser", "google-chrome")
+    process = await asyncio.create_subprocess_exec(
+        program, *SWITCHES, f"--user-data-dir={directory / 'chromium'}", "about:blank",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        address = None
+        while address is None:
+            line = await process.stderr.readline()
+            assert line, "Chromium ended at once"
+            address = re.search(rb"DevTools listening on ws://([^/]+)/", line)
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"http://{address[1].decode()}/json") as answer:
+                (page,) = [each for each in await answer.json() if each["type"] == "page"]
+            async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                tab = Tab(socket)
+                for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
+                    await tab.ask(f"{domain}.enable")
+                yield tab
+    finally:
+        process.terminate()
+        await process.communicate()

@@ -1,0 +1,1 @@
+"""Programs whose types are checked as a user's are."""
