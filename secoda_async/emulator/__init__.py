@@ -4,7 +4,7 @@ It imports nothing of the SDK on purpose: a shared parser would share its misund
 """
 
 from secoda_async.emulator.faults import Fault, Faults
-from secoda_async.emulator.log import RecordedRequest
+from secoda_async.emulator.request_log import RecordedRequest
 from secoda_async.emulator.server import Emulator
 
 __all__ = ["Emulator", "Fault", "Faults", "RecordedRequest"]

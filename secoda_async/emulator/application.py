@@ -11,26 +11,26 @@ from urllib.parse import unquote
 
 import attrs
 
-from secoda_async.emulator.answers import (
+from secoda_async.emulator.pagination import PageNotFoundError, PageStyle, paginate
+from secoda_async.emulator.responses import (
     JSON_TYPE,
-    Answer,
-    detail_answer,
-    html_answer,
-    json_answer,
+    Response,
+    detail_response,
+    html_response,
+    json_response,
 )
-from secoda_async.emulator.lists import ListStyle, NoSuchPageError, envelope
-from secoda_async.emulator.settings import Switches
+from secoda_async.emulator.settings import Settings
+from secoda_async.emulator.store import Store
 from secoda_async.emulator.throttle import Throttle
-from secoda_async.emulator.validation import InvalidError, parse_body
-from secoda_async.emulator.workspace import Workspace
+from secoda_async.emulator.validation import ValidationError, parse_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from secoda_async.emulator.log import RecordedRequest
+    from secoda_async.emulator.request_log import RecordedRequest
 
 THROTTLED = frozenset({"POST", "PUT", "PATCH"})
-NOT_FOUND = detail_answer(404, "Not found.")
+NOT_FOUND = detail_response(404, "Not found.")
 LOCAL_OFFSET = timedelta(hours=5)
 
 
@@ -53,7 +53,7 @@ ROUTES = (
 
 
 @attrs.frozen(kw_only=True)
-class Sent:
+class RequestContext:
     """What a request carries besides its record."""
 
     has_credentials: bool
@@ -66,8 +66,8 @@ class Sent:
 class Application:
     """The API, without a server around it."""
 
-    switches: Switches
-    workspace: Workspace
+    switches: Settings
+    store: Store
     throttle: Throttle = attrs.field(init=False, factory=Throttle)
 
     def admits(self, authorization: str | None) -> bool:
@@ -76,7 +76,7 @@ class Application:
         given = key.strip().encode("utf-8", "surrogateescape")
         return scheme.lower() == "bearer" and hmac.compare_digest(given, self.switches.api_key.encode())
 
-    def carry_out(self, record: "RecordedRequest", sent: Sent, *, now: float) -> Answer:
+    def carry_out(self, record: "RecordedRequest", sent: RequestContext, *, now: float) -> Response:
         """Do what the request asks for, and return the answer.
 
         Args:
@@ -85,90 +85,90 @@ class Application:
             now: The time in seconds of the emulator's clock.
         """
         accepted = self.accept(record, sent, now=now)
-        return accepted if isinstance(accepted, Answer) else self.call(accepted, record, sent)
+        return accepted if isinstance(accepted, Response) else self.call(accepted, record, sent)
 
-    def accept(self, record: "RecordedRequest", sent: Sent, *, now: float) -> Route | Answer:
+    def accept(self, record: "RecordedRequest", sent: RequestContext, *, now: float) -> Route | Response:
         """Count a request and return its route, or the answer that refuses it."""
         route = next((route for route in ROUTES if route.pattern.fullmatch(record.path)), None)
         if route is None:
-            return html_answer(404)
+            return html_response(404)
         if self.switches.trailing_slash and not record.path.endswith("/"):
             # The framework appends the slash before any view, and so before the key is looked at.
-            return Answer(301, headers=(("Location", _with_slash(record.target)),))
+            return Response(301, headers=(("Location", _with_slash(record.target)),))
         return self._refusal(route, record, sent, now) or route
 
-    def call(self, route: Route, record: "RecordedRequest", sent: Sent) -> Answer:
+    def call(self, route: Route, record: "RecordedRequest", sent: RequestContext) -> Response:
         """Carry out a request that was accepted, and return the answer."""
         try:
             return self._call(route.kind, record, sent)
-        except InvalidError as error:
-            return json_answer(400, error.payload)
-        except NoSuchPageError as error:
-            return detail_answer(404, error.detail)
+        except ValidationError as error:
+            return json_response(400, error.payload)
+        except PageNotFoundError as error:
+            return detail_response(404, error.detail)
 
-    def _refusal(self, route: Route, record: "RecordedRequest", sent: Sent, now: float) -> Answer | None:
+    def _refusal(self, route: Route, record: "RecordedRequest", sent: RequestContext, now: float) -> Response | None:
         """Return the 401, 429 or 405 that the request gets before it is looked at any further."""
         if route.kind != "health" and not record.authorized:
             detail = "Invalid token." if sent.has_credentials else "Authentication credentials were not provided."
-            return detail_answer(401, detail, ("WWW-Authenticate", "Bearer"))
+            return detail_response(401, detail, ("WWW-Authenticate", "Bearer"))
         if route.kind != "health" and record.method in THROTTLED:
             switches = self.switches
             wait = self.throttle.admit(now, limit=switches.writes_per_window, window=switches.window)
             if wait is not None:
                 seconds = f"{wait} second{'' if wait == 1 else 's'}"
                 detail = f"Request was throttled. Expected available in {seconds}."
-                return detail_answer(429, detail, ("Retry-After", str(wait)))
+                return detail_response(429, detail, ("Retry-After", str(wait)))
         if record.method not in route.methods:
             allow = ("Allow", ", ".join(route.methods))
-            return detail_answer(405, f'Method "{record.method}" not allowed.', allow)
+            return detail_response(405, f'Method "{record.method}" not allowed.', allow)
         return None
 
-    def _call(self, kind: str, record: "RecordedRequest", sent: Sent) -> Answer:
+    def _call(self, kind: str, record: "RecordedRequest", sent: RequestContext) -> Response:
         """Carry out a request that was let in, with a method that its path knows."""
         subject = unquote(record.path.rstrip("/").rpartition("/")[2])
         switches = self.switches
         if kind == "health":
-            return json_answer(200, {"status": "OK"})
+            return json_response(200, {"status": "OK"})
         if kind == "users":
-            users = self.workspace.user_objects(literals=switches.docs_literals)
+            users = self.store.user_objects(literals=switches.docs_literals)
             return self._list(users, record, sent)
         if kind == "user":
-            users = self.workspace.user_objects(literals=switches.docs_literals)
+            users = self.store.user_objects(literals=switches.docs_literals)
             user = next((user for user in users if user["id"] == subject), None)
-            return NOT_FOUND if user is None else json_answer(200, user)
+            return NOT_FOUND if user is None else json_response(200, user)
         if record.method not in {"GET", "HEAD"}:
             return self._write(subject, record, sent)
         if kind == "groups":
-            groups = self.workspace.visible_groups(after=switches.visible_after, lag=switches.lists_lag)
+            groups = self.store.visible_groups(after=switches.visible_after, lag=switches.lists_lag)
             return self._list([self._shown(group) for group in groups], record, sent)
-        group = self.workspace.visible_group(subject, after=switches.visible_after, lag=switches.reads_lag)
-        return NOT_FOUND if group is None else json_answer(200, self._shown(group))
+        group = self.store.visible_group(subject, after=switches.visible_after, lag=switches.reads_lag)
+        return NOT_FOUND if group is None else json_response(200, self._shown(group))
 
-    def _write(self, group_id: str, record: "RecordedRequest", sent: Sent) -> Answer:
+    def _write(self, group_id: str, record: "RecordedRequest", sent: RequestContext) -> Response:
         """Create, change or delete a group, and note it in the record."""
         creates = record.method == "POST"
-        if not creates and group_id not in self.workspace.groups:
+        if not creates and group_id not in self.store.groups:
             return NOT_FOUND
         if record.method == "DELETE":
-            self.workspace.delete(group_id)
+            self.store.delete(group_id)
             record.applied, record.group_id = True, group_id
-            return Answer(204)
+            return Response(204)
         if record.body and sent.content_type != JSON_TYPE:
-            return detail_answer(415, f'Unsupported media type "{sent.content_type}" in request.')
+            return detail_response(415, f'Unsupported media type "{sent.content_type}" in request.')
         payload = parse_body(record.body)
         collapse = self.switches.collapse_names
         if creates:
-            group = self.workspace.create(payload, collapse=collapse)
+            group = self.store.create(payload, collapse=collapse)
         else:
-            group = self.workspace.update(group_id, payload, collapse=collapse)
+            group = self.store.update(group_id, payload, collapse=collapse)
         record.applied, record.group_id = True, group["id"]
-        return json_answer(201 if creates else 200, self._shown(group))
+        return json_response(201 if creates else 200, self._shown(group))
 
     def _shown(self, group: "Mapping[str, Any]") -> "Mapping[str, Any]":
         """Return the group as answers show it."""
         switches = self.switches
         if switches.hide_pending:
-            users = self.workspace.users
+            users = self.store.users
             members = [user_id for user_id in group["users"] if not users.get(user_id, {}).get("pending")]
             group = {**group, "users": members}
         if switches.created_at_shown == "absent":
@@ -180,16 +180,16 @@ class Application:
             group = {**group, "created_at": local.isoformat()}
         return group
 
-    def _list(self, items: "Sequence[object]", record: "RecordedRequest", sent: Sent) -> Answer:
-        """Answer with a page of a list."""
-        style = ListStyle(
+    def _list(self, items: "Sequence[object]", record: "RecordedRequest", sent: RequestContext) -> Response:
+        """Response with a page of a list."""
+        style = PageStyle(
             size=self.switches.page_size,
             url=(self.switches.link_origin or sent.origin) + record.path,
             cursor=self.switches.cursor_lists,
             literals=self.switches.docs_literals,
             next_link=self.switches.next_link,
         )
-        return json_answer(200, envelope(items, record.query, style))
+        return json_response(200, paginate(items, record.query, style))
 
 
 def _with_slash(target: str) -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import attrs
 import orjson
 
-from secoda_async.emulator.answers import HTML_TYPE, JSON_TYPE, Answer, json_answer
+from secoda_async.emulator.responses import HTML_TYPE, JSON_TYPE, Response, json_response
 
 if TYPE_CHECKING:
-    from secoda_async.emulator.log import RecordedRequest
+    from secoda_async.emulator.request_log import RecordedRequest
 
 Match = Callable[["RecordedRequest"], object]
 Transform = Callable[[Any], Any]
@@ -125,15 +125,15 @@ class Fault:
         self.used += 1
         return True
 
-    def shape(self, answer: Answer) -> Answer:
+    def shape(self, answer: Response) -> Response:
         """Return the answer to send, made of the one that the API would have sent."""
         if self.status is not None:
-            answer = Answer(self.status)
+            answer = Response(self.status)
         if self.redirect is not None:
             answer = answer.with_headers(("Location", self.redirect))
         if self.transform is not None:
             payload = orjson.loads(answer.body) if answer.body else None
-            answer = json_answer(answer.status, self.transform(payload))
+            answer = json_response(answer.status, self.transform(payload))
         if self.body is not None:
             content_type, body = _content(self.body)
             answer = attrs.evolve(answer, body=body).with_headers(("Content-Type", content_type))
@@ -182,7 +182,7 @@ class Faults:
         What it does (`delay` goes with everything; the rest as the errors say):
 
         Args:
-            status: Answer with this status instead of carrying the request out.
+            status: Response with this status instead of carrying the request out.
             headers: More headers; a mapping, or pairs where a name comes more than once. Without `status`
                 they are added to the real answer.
             body: The answer's body: bytes (as JSON), a str (HTML when it begins with "<", else plain
@@ -192,7 +192,7 @@ class Faults:
             drop: Abort the connection without an answer: "before" the body is read, nothing carried out;
                 or "after" the request was carried out and counted (the lost answer).
             cut: Send headers with the full length, this many bytes of the body, and close.
-            redirect: Answer with this `Location`; the status is 302 unless given.
+            redirect: Response with this `Location`; the status is 302 unless given.
             raw: Write exactly these bytes instead of an answer, then close.
             stall: Never answer, until the client goes away or the emulator closes: with the body "unread",
                 "before" the request is carried out, or "after".

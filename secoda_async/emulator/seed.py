@@ -10,7 +10,7 @@ from uuid import UUID
 import attrs
 
 from secoda_async.emulator.clock import timestamp
-from secoda_async.emulator.validation import InvalidError, clean_group
+from secoda_async.emulator.validation import ValidationError, clean_group
 
 AREAS = (
     *(
@@ -53,7 +53,7 @@ GROUP_FIELDS = {"id", "name", "icon", "description", "users"}
 
 
 @attrs.define
-class Maker:
+class SeedFactory:
     """Makes ids, people and groups; with one seed always the same ones."""
 
     stamp: Callable[[], str]
@@ -97,7 +97,7 @@ class Maker:
                 raise ValueError(f"a group has no field {', '.join(sorted(unknown))}")
             try:
                 cleaned = clean_group(dict(values), frozenset(users))
-            except InvalidError as error:
+            except ValidationError as error:
                 raise ValueError(f"group {values.get('name')!r}: {error.payload}") from None
             _add(groups, self.group(cleaned, group_id=values.get("id")), "group")
         return groups

@@ -8,16 +8,16 @@ from weakref import WeakKeyDictionary
 import attrs
 from aiohttp import web
 
-from secoda_async.emulator.answers import Answer, html_answer
-from secoda_async.emulator.application import Application, Route, Sent
+from secoda_async.emulator.application import Application, RequestContext, Route
 from secoda_async.emulator.clock import Calendar, Clock, ScaledClock, Waits
+from secoda_async.emulator.dashboard import Dashboard
 from secoda_async.emulator.faults import Fault, Faults
-from secoda_async.emulator.idle import IdleTimeouts
-from secoda_async.emulator.log import RecordedRequest
-from secoda_async.emulator.page import Page
-from secoda_async.emulator.seed import Maker
-from secoda_async.emulator.settings import Switches, loopback, port_number, positive
-from secoda_async.emulator.workspace import Workspace
+from secoda_async.emulator.idle_timeouts import IdleTimeouts
+from secoda_async.emulator.request_log import RecordedRequest
+from secoda_async.emulator.responses import Response, html_response
+from secoda_async.emulator.seed import SeedFactory
+from secoda_async.emulator.settings import Settings, loopback, port_number, positive
+from secoda_async.emulator.store import Store
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,8 +31,8 @@ NO_FAULT = Fault()
 
 
 @attrs.define(kw_only=True, eq=False)
-class Emulator(Switches):
-    """A Secoda workspace on 127.0.0.1 (the other switches: `Switches`).
+class Emulator(Settings):
+    """A Secoda workspace on 127.0.0.1 (the other switches: `Settings`).
 
     Example::
 
@@ -84,10 +84,10 @@ class Emulator(Switches):
         self._calendar = Calendar(clock)
         self._waits = Waits(clock)
         self._idle = IdleTimeouts(clock)
-        maker = Maker(self._calendar.stamp, self.seed)
+        maker = SeedFactory(self._calendar.stamp, self.seed)
         users = maker.users(self._seed_users)
         groups = maker.groups(self._seed_groups, list(users))
-        workspace = Workspace(groups=groups, users=users, calendar=self._calendar, maker=maker)
+        workspace = Store(groups=groups, users=users, calendar=self._calendar, maker=maker)
         self._application = Application(self, workspace)
 
     async def __aenter__(self) -> Self:
@@ -114,7 +114,7 @@ class Emulator(Switches):
         application = web.Application(client_max_size=LARGEST_BODY)
         application.on_response_prepare.append(_remove_date)
         if self.page:
-            application.add_routes(Page(self).routes())
+            application.add_routes(Dashboard(self).routes())
         application.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(
             application,
@@ -167,12 +167,12 @@ class Emulator(Switches):
     @property
     def groups(self) -> dict[str, dict[str, Any]]:
         """The store itself: each group, by id, as the API shows it."""
-        return self._application.workspace.groups
+        return self._application.store.groups
 
     @property
     def users(self) -> dict[str, dict[str, Any]]:
         """The people, by id, as the API shows them but for `user_groups`, which follows from the groups."""
-        return self._application.workspace.users
+        return self._application.store.users
 
     @property
     def writes(self) -> list[RecordedRequest]:
@@ -237,7 +237,7 @@ class Emulator(Switches):
                 await self._waits.stall()
             record.body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return await self._send(request, record, NO_FAULT, html_answer(413))
+            return await self._send(request, record, NO_FAULT, html_response(413))
         except (ConnectionError, web.RequestPayloadError):
             return _hang_up(request)
         if fault.stall == "before" and fault.execute_after is None:
@@ -268,9 +268,9 @@ class Emulator(Switches):
             target=request.rel_url.raw_path_qs,
         )
 
-    async def _carried_out(self, request: web.Request, record: RecordedRequest, fault: Fault) -> Answer:
+    async def _carried_out(self, request: web.Request, record: RecordedRequest, fault: Fault) -> Response:
         """Carry a request out, after its delay, and return the answer."""
-        sent = Sent(
+        sent = RequestContext(
             has_credentials="Authorization" in request.headers,
             content_type=request.content_type,
             origin=self._origin,
@@ -288,27 +288,27 @@ class Emulator(Switches):
         task.add_done_callback(self._delayed.discard)
         return task
 
-    async def _answer_later(self, record: RecordedRequest, sent: Sent, fault: Fault) -> Answer:
+    async def _answer_later(self, record: RecordedRequest, sent: RequestContext, fault: Fault) -> Response:
         await self._waits.pause(fault.delay)
         return self._answer(record, sent, fault)
 
-    def _answer(self, record: RecordedRequest, sent: Sent, fault: Fault) -> Answer:
+    def _answer(self, record: RecordedRequest, sent: RequestContext, fault: Fault) -> Response:
         """Return the answer as the fault would have it."""
         if fault.execute_after is not None:
             accepted = self._application.accept(record, sent, now=self.clock.now())
-            if not isinstance(accepted, Answer):
+            if not isinstance(accepted, Response):
                 self._start(self._execute_later(fault.execute_after, accepted, record, sent))
-            return fault.shape(Answer(200))
+            return fault.shape(Response(200))
         if not fault.carries_out:
-            return fault.shape(Answer(200))
+            return fault.shape(Response(200))
         return fault.shape(self._application.carry_out(record, sent, now=self.clock.now()))
 
-    async def _execute_later(self, seconds: float, route: Route, record: RecordedRequest, sent: Sent) -> None:
+    async def _execute_later(self, seconds: float, route: Route, record: RecordedRequest, sent: RequestContext) -> None:
         await self._waits.pause(seconds)
         self._application.call(route, record, sent)
 
     async def _send(
-        self, request: web.Request, record: RecordedRequest, fault: Fault, answer: Answer
+        self, request: web.Request, record: RecordedRequest, fault: Fault, answer: Response
     ) -> web.StreamResponse:
         """Send an answer, whole, cut short, or replaced by raw bytes."""
         await self._waits.pause(self.latency)
@@ -319,23 +319,23 @@ class Emulator(Switches):
         skew = self.date_skew
         header = self._calendar.date_header(skew) if skew else self._calendar.date_header()
         date = () if skew is None else (("Date", header),)
-        dated = Answer(answer.status, answer.body, date).with_headers(*answer.headers)
+        dated = Response(answer.status, answer.body, date).with_headers(*answer.headers)
         if fault.cut is not None:
             head, body = dated.as_bytes()
             return _hang_up(request, head + body[: fault.cut])
         self._idle.start(request, self.idle_408)
         is_dated = any(name.lower() == "date" for name, _ in dated.headers)
-        kind = web.Response if is_dated else _UndatedResponse
+        kind = web.Response if is_dated else _ResponseWithoutDate
         return kind(status=dated.status, body=dated.body, headers=dated.headers)
 
 
-class _UndatedResponse(web.Response):
+class _ResponseWithoutDate(web.Response):
     """A response without `Date`."""
 
 
 async def _remove_date(_request: web.Request, response: web.StreamResponse) -> None:
     """Remove the `Date` that the server adds to every answer without one, if there should be none."""
-    if isinstance(response, _UndatedResponse):
+    if isinstance(response, _ResponseWithoutDate):
         del response.headers["Date"]
 
 

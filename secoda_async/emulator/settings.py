@@ -72,7 +72,7 @@ def _lag(_instance: object, attribute: "attrs.Attribute[float]", value: float) -
 
 
 @attrs.define(kw_only=True, eq=False)
-class Switches:
+class Settings:
     """How the emulated API behaves. Every attribute can be changed while it runs."""
 
     api_key: str = attrs.field(default=None, converter=_own_or_new_key, repr=False)
@@ -90,7 +90,7 @@ class Switches:
     cursor_lists: bool = False
     """Lists are linked with `?cursor=`; `?page=` is ignored, and `meta` has no page numbers."""
     docs_literals: bool = False
-    """Answer as the vendor's examples do: "None" and "False" as strings, and a next link to another path."""
+    """Response as the vendor's examples do: "None" and "False" as strings, and a next link to another path."""
     link_origin: str | None = None
     """The origin that links carry instead of the emulator's own, like the inner host behind a proxy."""
     visible_after: float = attrs.field(default=0.0, validator=not_negative)

@@ -1,4 +1,4 @@
-"""What the API says to a body it cannot take. Never raises anything but `InvalidError`."""
+"""What the API says to a body it cannot take. Never raises anything but `ValidationError`."""
 
 import json
 from collections.abc import Container
@@ -11,7 +11,7 @@ NULL = "This field may not be null."
 
 
 @attrs.define
-class InvalidError(Exception):
+class ValidationError(Exception):
     """A body that is answered with 400."""
 
     payload: dict[str, Any]
@@ -25,7 +25,7 @@ def parse_body(body: bytes) -> object:
     try:
         return json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise InvalidError({"detail": f"JSON parse error - {_proper(str(error))}"}) from None
+        raise ValidationError({"detail": f"JSON parse error - {_proper(str(error))}"}) from None
 
 
 def clean_group(payload: object, users: Container[str], *, collapse: bool = False) -> dict[str, Any]:
@@ -37,14 +37,14 @@ def clean_group(payload: object, users: Container[str], *, collapse: bool = Fals
         collapse: Write one space for each run of white space inside the name.
 
     Raises:
-        InvalidError: Every field that is wrong, with its messages.
+        ValidationError: Every field that is wrong, with its messages.
     """
     if payload is None:
-        raise InvalidError({"non_field_errors": ["No data provided"]})
+        raise ValidationError({"non_field_errors": ["No data provided"]})
     if not isinstance(payload, dict):
         kind = type(payload).__name__
         message = f"Invalid data. Expected a dictionary, but got {kind}."
-        raise InvalidError({"non_field_errors": [message]})
+        raise ValidationError({"non_field_errors": [message]})
     given = cast("dict[str, object]", payload)
     cleaned: dict[str, Any] = {}
     errors: dict[str, Any] = {}
@@ -60,7 +60,7 @@ def clean_group(payload: object, users: Container[str], *, collapse: bool = Fals
         else:
             cleaned[name] = value.strip() if isinstance(value, str) else None
     if errors:
-        raise InvalidError(errors)
+        raise ValidationError(errors)
     if collapse and "name" in cleaned:
         cleaned["name"] = " ".join(cleaned["name"].split())
     return cleaned

@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import secoda_async.emulator
-from secoda_async.emulator.answers import json_answer, reason
 from secoda_async.emulator.clock import Calendar, ManualClock, ScaledClock, timestamp
-from secoda_async.emulator.lists import ListStyle, NoSuchPageError, envelope
-from secoda_async.emulator.seed import Maker
+from secoda_async.emulator.pagination import PageNotFoundError, PageStyle, paginate
+from secoda_async.emulator.responses import json_response, reason
+from secoda_async.emulator.seed import SeedFactory
 from secoda_async.emulator.throttle import Throttle
-from secoda_async.emulator.validation import InvalidError, clean_group, parse_body
+from secoda_async.emulator.validation import ValidationError, clean_group, parse_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STYLE = ListStyle(size=10, url="http://127.0.0.1:1/api/v1/auth/group", cursor=False, literals=False)
+STYLE = PageStyle(size=10, url="http://127.0.0.1:1/api/v1/auth/group", cursor=False, literals=False)
 
 json_values = st.recursive(
     st.none()
@@ -160,7 +160,7 @@ class TestValidation:
         ],
     )
     def test_refuses_with_the_framework_s_words(self, payload: object, errors: dict[str, Any]) -> None:
-        with pytest.raises(InvalidError) as caught:
+        with pytest.raises(ValidationError) as caught:
             clean_group(payload, {"u1", "u2"})
         assert caught.value.payload == errors
 
@@ -178,7 +178,7 @@ class TestValidation:
         "body", [b"{", b"\xff", b"nope", b'{"name": NaN}', b"[" * 200_000, b"\xef\xbb\xbf{}", b"1" * 5_000]
     )
     def test_what_is_no_json_is_a_parse_error(self, body: bytes) -> None:
-        with pytest.raises(InvalidError) as caught:
+        with pytest.raises(ValidationError) as caught:
             parse_body(body)
         assert caught.value.payload["detail"].startswith("JSON parse error - ")
 
@@ -190,7 +190,7 @@ class TestValidation:
     def test_parsing_raises_nothing_else(self, body: bytes) -> None:
         try:
             parse_body(body)
-        except InvalidError as error:
+        except ValidationError as error:
             orjson.dumps(error.payload)
 
     @given(
@@ -200,13 +200,13 @@ class TestValidation:
     def test_cleaning_raises_nothing_else_and_gives_what_can_be_sent(self, payload: object) -> None:
         try:
             orjson.dumps(clean_group(payload, {"u1"}))
-        except InvalidError as error:
+        except ValidationError as error:
             orjson.dumps(error.payload)
 
 
 class TestLists:
     def test_an_empty_list_has_one_page(self) -> None:
-        assert envelope([], {}, STYLE) == {
+        assert paginate([], {}, STYLE) == {
             "links": {"next": None, "previous": None},
             "meta": {"page": 1, "previous_page": None, "next_page": None},
             "count": 0,
@@ -216,24 +216,24 @@ class TestLists:
 
     @pytest.mark.parametrize("page", ["0", "4", "-1", "x", "1.0", "٢", "9" * 5_000, "last"])
     def test_a_page_that_is_not_there_is_refused(self, page: str) -> None:
-        with pytest.raises(NoSuchPageError, match=r"Invalid page\."):
-            envelope(range(25), {"page": page}, STYLE)
+        with pytest.raises(PageNotFoundError, match=r"Invalid page\."):
+            paginate(range(25), {"page": page}, STYLE)
 
     @pytest.mark.parametrize("cursor", ["!", "a", "w6k=", "eD01", "bz14", "ä", "bz0="])
     def test_a_cursor_that_is_none_is_refused(self, cursor: str) -> None:
-        with pytest.raises(NoSuchPageError, match="Invalid cursor"):
-            envelope(range(25), {"cursor": cursor}, attrs.evolve(STYLE, cursor=True))
+        with pytest.raises(PageNotFoundError, match="Invalid cursor"):
+            paginate(range(25), {"cursor": cursor}, attrs.evolve(STYLE, cursor=True))
 
     def test_links_keep_the_rest_of_the_query(self) -> None:
         style = STYLE
-        page = envelope(range(25), {"page": "2", "q": "ä b"}, style)
+        page = paginate(range(25), {"page": "2", "q": "ä b"}, style)
         assert page["links"] == {
             "next": style.url + "?q=%C3%A4+b&page=3",
             "previous": style.url + "?q=%C3%A4+b",
         }
         assert page["meta"] == {"page": 2, "previous_page": 1, "next_page": 3}
-        assert envelope(range(25), {"page": "2"}, style)["links"]["previous"] == style.url
-        assert envelope(range(25), {"page": ""}, style)["meta"]["page"] == 1
+        assert paginate(range(25), {"page": "2"}, style)["links"]["previous"] == style.url
+        assert paginate(range(25), {"page": ""}, style)["meta"]["page"] == 1
 
     @given(st.integers(0, 60), st.integers(1, 20), st.booleans(), st.booleans())
     def test_pages_joined_are_the_list(self, count: int, size: int, cursor: bool, literals: bool) -> None:  # noqa: FBT001 - drawn
@@ -242,7 +242,7 @@ class TestLists:
         joined: list[int] = []
         null = "None" if literals else None
         while True:
-            page = envelope(range(count), query, style)
+            page = paginate(range(count), query, style)
             joined.extend(page["results"])
             if page["links"]["next"] == null:
                 break
@@ -254,7 +254,7 @@ class TestLists:
 class TestSeed:
     @staticmethod
     def made(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        maker = Maker(Calendar(ManualClock()).stamp, seed)
+        maker = SeedFactory(Calendar(ManualClock()).stamp, seed)
         users = maker.users(40)
         return maker.groups(700, list(users)), users
 
@@ -272,7 +272,7 @@ class TestSeed:
         assert {user for group in groups.values() for user in group["users"]} == set(users)
 
     def test_takes_groups_and_people_as_given(self) -> None:
-        maker = Maker(lambda: "now")
+        maker = SeedFactory(lambda: "now")
         users = maker.users([{"email": "a@example.com", "id": "u1", "user_groups": ["x"]}])
         groups = maker.groups([{"name": " A ", "users": ["u1"], "id": "g1"}, {}], ["u1"])
         assert users["u1"]["email"] == "a@example.com"
@@ -292,18 +292,18 @@ class TestSeed:
         ],
     )
     def test_refuses_what_the_api_would_not_have(self, kind: str, given: list[dict[str, Any]], message: str) -> None:
-        maker = Maker(lambda: "now")
+        maker = SeedFactory(lambda: "now")
         with pytest.raises(ValueError, match=message):
             maker.users(given) if kind == "users" else maker.groups(given, [])
 
 
 class TestAnswers:
     def test_extra_headers_take_the_place_of_the_same_names(self) -> None:
-        answer = json_answer(200, {}).with_headers(("content-type", "x"), ("Link", "1"), ("Link", "2"))
+        answer = json_response(200, {}).with_headers(("content-type", "x"), ("Link", "1"), ("Link", "2"))
         assert answer.headers == (("content-type", "x"), ("Link", "1"), ("Link", "2"))
 
     def test_as_bytes_tells_the_full_length(self) -> None:
-        head, body = json_answer(200, ["ä"]).as_bytes()
+        head, body = json_response(200, ["ä"]).as_bytes()
         assert head == b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 6\r\n\r\n"
         assert cast("list[str]", orjson.loads(body)) == ["ä"]
 

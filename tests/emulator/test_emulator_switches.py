@@ -11,7 +11,7 @@ import pytest
 from secoda_async.emulator import Emulator
 from secoda_async.emulator.clock import ManualClock
 from secoda_async.emulator.history import KEPT
-from secoda_async.emulator.idle import IdleTimeouts
+from secoda_async.emulator.idle_timeouts import IdleTimeouts
 from secoda_async.emulator.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class TestLag:
     async def test_old_writes_are_forgotten(
         self, emulator: Emulator, clock: ManualClock, session: aiohttp.ClientSession
     ) -> None:
-        history = emulator._application.workspace._history
+        history = emulator._application.store._history
         await call(session, "POST", name="a")
         clock.advance(KEPT)
         await call(session, "POST", name="b")
@@ -158,7 +158,7 @@ class TestLag:
     async def test_a_refused_update_is_no_write(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         group = await call(session, "POST", name="a")
         assert await call(session, "PATCH", f"{GROUPS}/{group['id']}", users=["nobody"]) == 400
-        assert len(emulator._application.workspace._history._edits) == 1
+        assert len(emulator._application.store._history._edits) == 1
 
 
 class TestGroupsShown:

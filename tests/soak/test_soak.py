@@ -32,7 +32,7 @@ from secoda_async import (
     TransportError,
 )
 from secoda_async.emulator import Emulator
-from secoda_async.emulator.log import RecordedRequest
+from secoda_async.emulator.request_log import RecordedRequest
 from tests.soak.soak import Invocation, Soak, main
 from tests.soak.soak_faults import (
     FAULT_KINDS,

@@ -6,12 +6,12 @@ import attrs
 
 from secoda_async.emulator.clock import Calendar
 from secoda_async.emulator.history import History
-from secoda_async.emulator.seed import Maker
+from secoda_async.emulator.seed import SeedFactory
 from secoda_async.emulator.validation import clean_group
 
 
 @attrs.define(eq=False, kw_only=True)
-class Workspace:
+class Store:
     """Groups and people by id, in order of creation."""
 
     groups: dict[str, dict[str, Any]]
@@ -19,7 +19,7 @@ class Workspace:
     users: dict[str, dict[str, Any]]
     """Each person as the API shows one, without `user_groups`, which follows from the groups."""
     _calendar: Calendar = attrs.field(alias="calendar")
-    _maker: Maker = attrs.field(alias="maker")
+    _maker: SeedFactory = attrs.field(alias="maker")
     _created_at: dict[str, float] = attrs.field(init=False, factory=dict[str, float])
     _history: History = attrs.field(init=False)
 
@@ -53,7 +53,7 @@ class Workspace:
             collapse: Collapse white space inside the name.
 
         Raises:
-            InvalidError: The API would refuse it.
+            ValidationError: The API would refuse it.
         """
         group = self._maker.group(clean_group(payload, self.users, collapse=collapse))
         self._history.record(group["id"], None)
@@ -70,7 +70,7 @@ class Workspace:
             collapse: Collapse white space inside the name.
 
         Raises:
-            InvalidError: The API would refuse it.
+            ValidationError: The API would refuse it.
         """
         group = self.groups[group_id]
         cleaned = clean_group(payload, self.users, collapse=collapse)

@@ -12,7 +12,7 @@ from secoda_async.emulator.faults import Fault
 from secoda_async.emulator.settings import is_loopback
 
 if TYPE_CHECKING:
-    from secoda_async.emulator.log import RecordedRequest
+    from secoda_async.emulator.request_log import RecordedRequest
     from secoda_async.emulator.server import Emulator
 
 _MOST: Final = 200
@@ -63,7 +63,7 @@ PRESETS: Final = (
 
 
 @attrs.define(eq=False)
-class Page:
+class Dashboard:
     """Answers what the page asks for. None of it is in the emulator's log."""
 
     emulator: "Emulator"
@@ -87,7 +87,7 @@ class Page:
     async def show(self, request: web.Request) -> web.Response:
         """The page."""
         _check(request)
-        text = files("secoda_async.emulator").joinpath("page.html").read_text("utf-8")
+        text = files("secoda_async.emulator").joinpath("dashboard.html").read_text("utf-8")
         presets = orjson.dumps([[preset.name, preset.title, preset.about] for preset in PRESETS]).decode()
         headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
         return web.Response(

@@ -11,14 +11,14 @@ HTML_TYPE = "text/html; charset=utf-8"
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """What is sent back for a request."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
 
-    def with_headers(self, *extra: tuple[str, str]) -> "Answer":
+    def with_headers(self, *extra: tuple[str, str]) -> "Response":
         """Return the answer with more headers, which take the place of its own of the same names."""
         names = {name.lower() for name, _ in extra}
         kept = tuple(pair for pair in self.headers if pair[0].lower() not in names)
@@ -37,19 +37,19 @@ def reason(status: int) -> str:
     return responses.get(status, "")
 
 
-def json_answer(status: int, payload: Any, *headers: tuple[str, str]) -> Answer:  # noqa: ANN401 - any JSON value
-    """Answer with JSON: compact, raw UTF-8."""
-    return Answer(status, orjson.dumps(payload), (("Content-Type", JSON_TYPE), *headers))
+def json_response(status: int, payload: Any, *headers: tuple[str, str]) -> Response:  # noqa: ANN401 - any JSON value
+    """Response with JSON: compact, raw UTF-8."""
+    return Response(status, orjson.dumps(payload), (("Content-Type", JSON_TYPE), *headers))
 
 
-def detail_answer(status: int, detail: str, *headers: tuple[str, str]) -> Answer:
-    """Answer with the framework's `{"detail": ...}`."""
+def detail_response(status: int, detail: str, *headers: tuple[str, str]) -> Response:
+    """Response with the framework's `{"detail": ...}`."""
     # What the client sent can be quoted in it, and need not be proper Unicode.
-    return json_answer(status, {"detail": detail.encode("utf-8", "replace").decode()}, *headers)
+    return json_response(status, {"detail": detail.encode("utf-8", "replace").decode()}, *headers)
 
 
-def html_answer(status: int) -> Answer:
-    """Answer with a page, as what stands in front of the API does."""
+def html_response(status: int) -> Response:
+    """Response with a page, as what stands in front of the API does."""
     title = f"{status} {reason(status)}"
     page = f"<!doctype html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
-    return Answer(status, page.encode(), (("Content-Type", HTML_TYPE),))
+    return Response(status, page.encode(), (("Content-Type", HTML_TYPE),))

@@ -1,4 +1,4 @@
-"""Lists as the API shows them: the envelope, by page number or by cursor."""
+"""Lists as the API shows them: the paginate, by page number or by cursor."""
 
 import binascii
 import math
@@ -15,14 +15,14 @@ LONGEST_NUMBER = 9
 
 
 @attrs.define
-class NoSuchPageError(Exception):
+class PageNotFoundError(Exception):
     """A page or a cursor that the list does not have: answered with 404."""
 
     detail: str
 
 
 @attrs.frozen(kw_only=True)
-class ListStyle:
+class PageStyle:
     """How a list is cut up and linked."""
 
     size: int
@@ -37,11 +37,11 @@ class ListStyle:
     """The next link's position, or "hidden": null although pages are left."""
 
 
-def envelope(items: Sequence[Any], query: Mapping[str, str], style: ListStyle) -> dict[str, Any]:
+def paginate(items: Sequence[Any], query: Mapping[str, str], style: PageStyle) -> dict[str, Any]:
     """Return the page that the query asks for.
 
     Raises:
-        NoSuchPageError: There is no such page.
+        PageNotFoundError: There is no such page.
     """
     total = max(1, math.ceil(len(items) / style.size))
     start = _cursor_start(query, len(items)) if style.cursor else _page_start(query, total, style.size)
@@ -74,7 +74,7 @@ def _page_start(query: Mapping[str, str], total: int, size: int) -> int:
     """Return the place in the list at which the page begins."""
     text = query.get("page") or "1"
     if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER and 1 <= int(text) <= total):
-        raise NoSuchPageError("Invalid page.")
+        raise PageNotFoundError("Invalid page.")
     return (int(text) - 1) * size
 
 
@@ -86,13 +86,13 @@ def _cursor_start(query: Mapping[str, str], count: int) -> int:
     try:
         key, _, number = urlsafe_b64decode(text.encode()).decode().partition("=")
     except (binascii.Error, UnicodeError):
-        raise NoSuchPageError("Invalid cursor") from None
+        raise PageNotFoundError("Invalid cursor") from None
     if key != "o" or not (number.isascii() and number.isdigit() and len(number) <= LONGEST_NUMBER):
-        raise NoSuchPageError("Invalid cursor")
+        raise PageNotFoundError("Invalid cursor")
     return min(int(number), count)
 
 
-def _link(start: int, query: Mapping[str, str], style: ListStyle) -> str:
+def _link(start: int, query: Mapping[str, str], style: PageStyle) -> str:
     """Return the address of the page that begins at `start`, with the rest of the query kept."""
     kept = {name: value for name, value in query.items() if name not in {"page", "cursor"}}
     if style.cursor:
