@@ -32,6 +32,26 @@ gc.collect()
 gc.freeze()  # some tests collect garbage: not what was imported, each time
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run the tests marked `slow` too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect slow tests, unless `--all`, `-m` or the node id of the test asks for them."""
+    if config.getoption("--all") or config.getoption("-m"):
+        return
+    requested = tuple(argument.partition("::")[2] for argument in config.args if "::" in argument)
+    slow = [item for item in items if item.get_closest_marker("slow") and not _is_requested(item, requested)]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
+def _is_requested(item: pytest.Item, requested: tuple[str, ...]) -> bool:
+    """Return whether the command line has the test's own node id, or that of its class or parametrized function."""
+    name = item.nodeid.partition("::")[2]
+    return any(name == each or name.startswith((f"{each}::", f"{each}[")) for each in requested)
+
+
 @pytest.fixture
 def clock() -> AutojumpClock:
     return AutojumpClock()
