@@ -180,7 +180,7 @@ class SecodaClient:
         """
         if self._is_copy:
             return
-        self._pipeline.lifetime.close()
+        self._pipeline.scopes.close()
         await asyncio_sleep(0)  # let what is under way end with the right error
         await self._pipeline.transport.close()
 

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from secoda_async._engine.call import CallState, refused
 from secoda_async._engine.concurrency.connection_limit import ConnectionLimit
-from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError, closed
+from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError, client_closed_error
 from secoda_async._engine.hooks import Hooks
 from secoda_async._engine.limits.limiter import Permit, RateLimiter, SlidingWindowLimiter
 from secoda_async._engine.limits.window import Cooldown
@@ -35,7 +35,7 @@ class Admission:
     """Lets calls through, and lets them wait."""
 
     def __init__(
-        self, limiter: RateLimiter, *, clock: Clock, lifetime: CallScopes, notices: Hooks, window: float
+        self, limiter: RateLimiter, *, clock: Clock, scopes: CallScopes, notices: Hooks, window: float
     ) -> None:
         self._limiter = limiter
         is_own = isinstance(limiter, SlidingWindowLimiter)
@@ -43,9 +43,9 @@ class Admission:
         self._own = limiter if type(limiter) is SlidingWindowLimiter else None
         """The limiter, when it can be asked without waiting: a subclass may do something else."""
         self._clock = clock
-        self._lifetime = lifetime
+        self._scopes = scopes
         self._hooks = notices
-        self._gates = {"GET": Cooldown(window), "DELETE": Cooldown(window)}
+        self._cooldowns = {"GET": Cooldown(window), "DELETE": Cooldown(window)}
 
     async def admit(self, state: CallState, slots: ConnectionLimit) -> None:
         """Wait until the call may start and has a place on the wire; both are given back when they come too late."""
@@ -87,13 +87,13 @@ class Admission:
             The seconds it waited for the slot.
         """
         method = state.request.method
-        if state.precondition is None and slots.take(method):
+        if state.precondition is None and slots.acquire_nowait(method):
             return 0.0
         while True:
             if state.precondition is not None:
                 state.request = await state.precondition(state) or state.request
             began = self._clock.now()
-            if not slots.take(method):
+            if not slots.acquire_nowait(method):
                 await self.in_time(state, slots.acquire(method))
             waited = self._clock.now() - began
             try:
@@ -109,19 +109,19 @@ class Admission:
         """A place in the limit, if there is one right now."""
         priority = state.options.priority
         try:
-            return await self._lifetime.bounded(self._limiter.acquire(priority=priority, max_wait=0.0), _ASKING)
+            return await self._scopes.run_with_timeout(self._limiter.acquire(priority=priority, max_wait=0.0), _ASKING)
         except (RateLimitError, TimedOutError):
             return None
 
     def _is_paused(self, method: str) -> bool:
         if method in protocol.LIMITED:
             return self._limiter.state.paused > 0 if self._own is None else self._own.is_paused
-        return not self._gates[method].try_pass(self._clock.now())
+        return not self._cooldowns[method].try_pass(self._clock.now())
 
     def _check_may_start(self, state: CallState) -> None:
         """Raise when it is too late for the call: the client is closed, the deadline over, the operation stopped."""
-        if self._lifetime.is_closed:
-            raise closed()
+        if self._scopes.is_closed:
+            raise client_closed_error()
         if (left := state.left(self._clock.now())) is not None and left <= 0:
             raise state.too_late(None)
         if state.request.method != "GET" and state.operation is not None and state.operation.is_cancelled:
@@ -132,9 +132,9 @@ class Admission:
         self._check_may_start(state)
         method = state.request.method
         if method in protocol.LIMITED:
-            permit = None if self._own is None else self._own.at_once()
+            permit = None if self._own is None else self._own.acquire_nowait()
             return permit or await self._permitted(state)
-        while (delay := self._gates[method].delay(self._clock.now())) > 0:
+        while (delay := self._cooldowns[method].remaining(self._clock.now())) > 0:
             if delay > state.options.retry.max_retry_after:
                 raise refused(delay, "the server asked for a pause")
             await self.wait(state, delay, "gate")
@@ -159,7 +159,7 @@ class Admission:
         permit: Permit | None = None
         wait = longer = 0.0
         try:
-            permit = await self._lifetime.bounded(place, bound)
+            permit = await self._scopes.run_with_timeout(place, bound)
         except RateLimitError as error:
             wait = longer = error.retry_after or 0.0
         except TimedOutError:
@@ -191,7 +191,7 @@ class Admission:
         if state.request.method != "GET" and state.operation is not None:
             nap = state.operation.run_unless_cancelled(nap)
         try:
-            await self._lifetime.bounded(nap, None)
+            await self._scopes.run_with_timeout(nap, None)
         finally:
             state.waited += self._clock.now() - began
             self._hooks.waited(state.request, reason, self._clock.now() - began)
@@ -199,7 +199,7 @@ class Admission:
     async def in_time(self, state: CallState, work: Awaitable[T]) -> T:
         """Await something that is over when the deadline is."""
         try:
-            return await self._lifetime.bounded(work, state.left(self._clock.now()))
+            return await self._scopes.run_with_timeout(work, state.left(self._clock.now()))
         except TimedOutError:
             pass
         raise state.too_late(None)
@@ -215,4 +215,4 @@ class Admission:
         if method in protocol.LIMITED:
             await self._limiter.pause(seconds)
         else:
-            self._gates[method].pause(seconds, self._clock.now(), is_capped=is_capped)
+            self._cooldowns[method].start(seconds, self._clock.now(), is_capped=is_capped)

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from secoda_async._engine.admission import Admission
 from secoda_async._engine.call import Call, CallState, Precondition
-from secoda_async._engine.concurrency.keyed_locks import KeyedLocks, Turn
+from secoda_async._engine.concurrency.keyed_locks import KeyedLocks, LockHandle
 from secoda_async._engine.concurrency.per_loop import check_event_loop
 from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError
 from secoda_async._engine.hooks import Hooks
@@ -60,7 +60,7 @@ class Pipeline:
     ) -> None:
         self.clock = clock
         self.limiter = limiter
-        self.lifetime: CallScopes = CallScopes(clock)
+        self.scopes: CallScopes = CallScopes(clock)
         self.transport = transport
         self._credentials = credentials
         self._budget = RetryBudget(retry_budget)
@@ -69,7 +69,7 @@ class Pipeline:
         self._locks = KeyedLocks()
         self._slashes: dict[str, bool] = {}
         self._hooks = Hooks(clock, on_event)
-        self._admission = Admission(limiter, clock=clock, lifetime=self.lifetime, notices=self._hooks, window=window)
+        self._admission = Admission(limiter, clock=clock, scopes=self.scopes, notices=self._hooks, window=window)
 
     def call(
         self,
@@ -147,7 +147,7 @@ class Pipeline:
 
         Waiting for it ends at the deadline of `call`, and when its operation is cancelled.
         """
-        if (turn := self._locks.take(key)) is None:
+        if (turn := self._locks.acquire_nowait(key)) is None:
             state = CallState.of(call)
             try:
                 turn = await self._admission.in_time(state, self._turn(key, call))
@@ -156,7 +156,7 @@ class Pipeline:
         with turn:
             yield
 
-    async def _turn(self, key: str, call: Call) -> Turn:
+    async def _turn(self, key: str, call: Call) -> LockHandle:
         turn = self._locks.acquire(key)
         return await (turn if call.operation is None else call.operation.run_unless_cancelled(turn))
 
@@ -224,7 +224,7 @@ class Pipeline:
         state.request = request  # errors show the path as it was sent
         failed: SecodaError
         try:
-            reply = await self.lifetime.bounded(
+            reply = await self.scopes.run_with_timeout(
                 self.transport.exchange(request, key, wire), timeout if left is None else min(timeout, left)
             )
         except TimedOutError:
@@ -272,7 +272,7 @@ class Pipeline:
         if left is not None and left <= timeout:
             return await self._admission.in_time(state, question)
         try:
-            return await self.lifetime.bounded(question, timeout)
+            return await self.scopes.run_with_timeout(question, timeout)
         except TimedOutError:
             failed = RequestTimeoutError(f"the api_key callable gave no key within {timeout:g} s (timeout)")
         failed.maybe_sent = False

@@ -18,8 +18,8 @@ from attrs import define, field
 
 from secoda_async._engine.concurrency.per_loop import PerLoop
 from secoda_async._engine.concurrency.timeouts import CallScopes
-from secoda_async._engine.limits.limiter import LimitState, Permit, SlidingWindowLimiter, too_long
-from secoda_async._engine.limits.window import Window
+from secoda_async._engine.limits.limiter import LimitState, Permit, SlidingWindowLimiter, wait_too_long_error
+from secoda_async._engine.limits.window import SlidingWindow
 from secoda_async.clock import SYSTEM_CLOCK, Clock, sleep
 from secoda_async.config import Priority, RateLimit
 from secoda_async.errors import ConfigurationError, SecodaError
@@ -147,20 +147,18 @@ class RedisRateLimiter:
         self._lease = LEASE if lease_seconds is None else lease_seconds
         self._uses_server_clock = clock is None
         self._clock = clock or SYSTEM_CLOCK
-        self._lifetime = CallScopes(self._clock)
-        self._wait_queues = PerLoop(
-            partial(_wait_queue, client_factory(url_or_client), self._lifetime), _WaitQueue.close
-        )
+        self._scopes = CallScopes(self._clock)
+        self._wait_queues = PerLoop(partial(_wait_queue, client_factory(url_or_client), self._scopes), _WaitQueue.close)
         self._keys = [f"secoda-async:{{{name}}}:{part}" for part in ("places", "gate")]
         self._script = files("secoda_async.ext").joinpath("window.lua").read_text("utf-8")
         self._script_sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._lock = threading.RLock()
-        self._seen = Window(self.limit, is_known=False)
+        self._seen = SlidingWindow(self.limit, is_known=False)
         """The window in Redis as of the last reply; and, while Redis is away, as this process continues it."""
         self._seen_at = -inf
         self._own = SlidingWindowLimiter(self.limit, clock=self._clock)
         """The window of this process alone."""
-        self._own.know()  # Redis knows the window: no slow start
+        self._own.end_slow_start()  # Redis knows the window: no slow start
         self._waiting: set[asyncio.Event] = set()
         self._in_flight: set[str] = set()
         """The tokens of this process's requests."""
@@ -184,7 +182,7 @@ class RedisRateLimiter:
             next_free=self._seen.time_until_available(now),
             queued=len(self._waiting),
             in_flight=self._seen.in_flight,
-            paused=self._seen.gate.delay(now),
+            paused=self._seen.cooldown.remaining(now),
         )
 
     def time_for(self, writes: int) -> float:
@@ -235,7 +233,7 @@ class RedisRateLimiter:
     async def aclose(self) -> None:
         """Report to Redis what it does not know yet, and close the connections that are ours."""
         await self._flush()
-        await asyncio.gather(*self._wait_queues.here().flush_tasks)
+        await asyncio.gather(*self._wait_queues.current().flush_tasks)
         await self._wait_queues.close()
 
     async def __aenter__(self) -> Self:
@@ -252,10 +250,10 @@ class RedisRateLimiter:
         self, token: str, priority: Priority, max_wait: float | None, max_pause: float | None
     ) -> None:
         """Wait until the permit is granted: by Redis, or by this process while Redis is away."""
-        queue = self._wait_queues.here()
+        queue = self._wait_queues.current()
         longest = inf if max_wait is None else max_wait
         if (ahead := queue.ahead_of(priority)) and (wait := self._wait_of(ahead)) > longest:
-            raise too_long(wait)
+            raise wait_too_long_error(wait)
         waiter = asyncio.Event()
         queue.queues[priority].append(waiter)
         self._waiting.add(waiter)
@@ -266,10 +264,12 @@ class RedisRateLimiter:
                     waiter.clear()
                 elif await self._evaluate(token):
                     break
-                elif (pause := self._seen.gate.delay(self._clock.now())) > (inf if max_pause is None else max_pause):
-                    raise too_long(pause)
+                elif (pause := self._seen.cooldown.remaining(self._clock.now())) > (
+                    inf if max_pause is None else max_pause
+                ):
+                    raise wait_too_long_error(pause)
                 elif (wait := self._wait_of(0)) > longest:
-                    raise too_long(wait)
+                    raise wait_too_long_error(wait)
                 else:
                     longest = inf  # max_wait decides about entering; a later limit is the caller's deadline
                     time_until_available = self._seen.time_until_available(
@@ -297,7 +297,7 @@ class RedisRateLimiter:
         with self._lock:
             now = self._clock.now()
             if token in self._in_flight and self._seen.in_flight > 0:
-                self._seen.release_permit(now, sent=sent)
+                self._seen.release(now, sent=sent)
             self._in_flight.discard(token)
             self._unreported.discard(token)
             self._pending_releases[token] = now + self.limit.per_seconds if sent else now
@@ -307,7 +307,7 @@ class RedisRateLimiter:
 
     def _flush_soon(self) -> None:
         """Report to Redis in a task: a caller that ends a request, or is cancelled, does not wait for Redis."""
-        queue = self._wait_queues.here()
+        queue = self._wait_queues.current()
         task = asyncio.create_task(self._flush())
         queue.flush_tasks.add(task)
         task.add_done_callback(queue.flush_tasks.discard)
@@ -325,7 +325,7 @@ class RedisRateLimiter:
 
     async def _evaluate(self, token: str, *, only_news: bool = False) -> bool:
         """Report to Redis what it does not know, and ask for a permit; True when it was granted."""
-        queue = self._wait_queues.here()
+        queue = self._wait_queues.current()
         async with queue.lock:
             if only_news and not self._has_news():  # a command before this one reported it
                 return False
@@ -381,11 +381,11 @@ class RedisRateLimiter:
     def _apply_reply(self, reply: list[int]) -> None:
         opens, spaced, since_start, *free_in = (number / 1e6 for number in (*reply[1:4], *reply[5:]))
         self._seen_at = self._clock.now()
-        self._seen = Window.seen(
+        self._seen = SlidingWindow.from_snapshot(
             self.limit,
             self._seen_at,
-            opens_in=opens,
-            spaced_for=spaced,
+            paused_for=opens,
+            paced_for=spaced,
             since_start=None if since_start < 0 else since_start,
             in_flight=reply[4],
             free_in=free_in,
@@ -421,18 +421,18 @@ class RedisRateLimiter:
             now = self._clock.now()
             while self._others and now >= self._others_until:
                 self._others -= 1
-                self._seen.release_permit(now, sent=False)
+                self._seen.release(now, sent=False)
             if not token or self._seen.time_until_available(now) > 0:
                 return False
-            self._seen.take(now)
+            self._seen.acquire(now)
             self._in_flight.add(token)
             self._unreported.add(token)
             return True
 
 
-def _wait_queue(client: Callable[[], tuple[Redis, bool]], lifetime: CallScopes) -> _WaitQueue:
+def _wait_queue(client: Callable[[], tuple[Redis, bool]], scopes: CallScopes) -> _WaitQueue:
     """Make the wait queue of the running event loop."""
-    return _WaitQueue(Session(client(), lifetime))
+    return _WaitQueue(Session(client(), scopes))
 
 
 def _micro(seconds: float) -> int:

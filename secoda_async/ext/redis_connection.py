@@ -90,9 +90,9 @@ class Session:
     the connection is completed for the next command instead of being started again.
     """
 
-    def __init__(self, client: tuple[Redis, bool], lifetime: CallScopes) -> None:
+    def __init__(self, client: tuple[Redis, bool], scopes: CallScopes) -> None:
         self._redis, self._is_ours = client
-        self._lifetime = lifetime
+        self._scopes = scopes
         self._connecting: asyncio.Task[Redis] | None = None
 
     async def run(
@@ -136,7 +136,7 @@ class Session:
     ) -> T:
         redis = await self._connected(connect_timeout)
         try:
-            return await self._lifetime.bounded(propagate_cancellation(command(redis)), reply_timeout)
+            return await self._scopes.run_with_timeout(propagate_cancellation(command(redis)), reply_timeout)
         except LockNotOwnedError:
             raise
         except FAILURES:
@@ -152,7 +152,7 @@ class Session:
         if connecting is None or (connecting.done() and not _has_result(connecting)):
             connecting = self._connecting = asyncio.create_task(self._connect())
         try:
-            redis = await self._lifetime.bounded(asyncio.shield(connecting), seconds)
+            redis = await self._scopes.run_with_timeout(asyncio.shield(connecting), seconds)
         except TimedOutError:
             raise ConnectTimeoutError(f"connecting to Redis took longer than {seconds:g} s") from None
         self._connecting = None
@@ -160,12 +160,12 @@ class Session:
 
     async def _connect(self) -> Redis:
         redis = self._redis.client()
-        return await self._lifetime.bounded(propagate_cancellation(redis.initialize()), CONNECT_TIMEOUT)
+        return await self._scopes.run_with_timeout(propagate_cancellation(redis.initialize()), CONNECT_TIMEOUT)
 
     async def _close_idle_connections(self) -> None:
         with contextlib.suppress(*FAILURES):
             closing = self._redis.connection_pool.disconnect(inuse_connections=False)
-            await self._lifetime.bounded(propagate_cancellation(closing), REPLY_TIMEOUT)
+            await self._scopes.run_with_timeout(propagate_cancellation(closing), REPLY_TIMEOUT)
 
 
 def client_factory(url_or_client: "str | Redis") -> Callable[[], tuple[Redis, bool]]:

@@ -128,7 +128,7 @@ class RedisLock:
         self._max_wait = max_wait
         self._lease = lease
         self._clock = clock or _LeaseClock()
-        self._lifetime = CallScopes(self._clock)
+        self._scopes = CallScopes(self._clock)
         self._key = f"secoda-async:{{{name}}}:lock"
         self._expires_at = inf
         """When the lease ends if it is not renewed; infinite while the lock is not held."""
@@ -191,7 +191,7 @@ class RedisLock:
         self._is_taken = False
 
     def _open_session(self, opened: AsyncExitStack) -> Session:
-        session = Session(self._client(), self._lifetime)
+        session = Session(self._client(), self._scopes)
         opened.push_async_callback(session.close)
         return session
 
@@ -223,7 +223,7 @@ class RedisLock:
             asked_at, left = self._clock.now(), self._seconds_left()
             renewal = self._run(session, lambda redis: self._lock_on(redis, token).reacquire(), SCRIPT_TIMEOUT)
             try:
-                await self._lifetime.bounded(renewal, left)
+                await self._scopes.run_with_timeout(renewal, left)
             except LockNotOwnedError:
                 why = "another run has it, or Redis has forgotten it"
                 break

@@ -10,7 +10,7 @@ import pytest
 from attrs import define
 
 from secoda_async import AutojumpClock, RateLimit, SecodaClient, SlidingWindowLimiter
-from secoda_async._engine.limits.window import Window
+from secoda_async._engine.limits.window import SlidingWindow
 from secoda_async.emulator import Emulator
 from tests.support.approx import approx
 from tests.support.clients import Connect
@@ -67,7 +67,7 @@ class TestWhoShares:
         clock = Broken()
         broken = SecodaClient("key-of-a-broken-clock", clock=clock)
         assert isinstance(broken.limiter, SlidingWindowLimiter)
-        broken.limiter._window.take(0.0)  # so that the limiter is not idle, and has to look at its clock
+        broken.limiter._window.acquire(0.0)  # so that the limiter is not idle, and has to look at its clock
         clock.is_broken = True
         assert SecodaClient("another-key").limiter is not broken.limiter
 
@@ -97,24 +97,24 @@ class TestWhoShares:
 
 class TestTightening:
     def test_it_never_loosens(self) -> None:
-        window = Window(RateLimit(10, per_seconds=60))
+        window = SlidingWindow(RateLimit(10, per_seconds=60))
         window.tighten(RateLimit(20, per_seconds=30))
         assert (window.limit.places, window.limit.per_seconds) == (10, 60)
 
     def test_fewer_calls_hold_for_those_under_way_too(self) -> None:
-        window = Window(RateLimit(3, per_seconds=60))
+        window = SlidingWindow(RateLimit(3, per_seconds=60))
         for now in (0.0, 1.0, 2.0):
-            window.take(now)
-            window.release_permit(now, sent=True)
+            window.acquire(now)
+            window.release(now, sent=True)
         window.tighten(RateLimit(1, per_seconds=60))
         assert window.free(2.0) == 0
         assert window.time_until_available(2.0) == 60.0
         assert window.time_until_available(62.0) == 0.0
 
     def test_a_longer_window_holds_for_those_that_are_over_too(self) -> None:
-        window = Window(RateLimit(1, per_seconds=60))
-        window.take(0.0)
-        window.release_permit(0.0, sent=True)
+        window = SlidingWindow(RateLimit(1, per_seconds=60))
+        window.acquire(0.0)
+        window.release(0.0, sent=True)
         window.tighten(RateLimit(5, per_seconds=100))
         assert window.time_until_available(0.0) == 100.0
         assert window.pause(None, 0.0) == 100.0

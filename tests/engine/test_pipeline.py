@@ -1223,11 +1223,11 @@ class TestTold:
 
     @pytest.mark.requirement("SL-2")
     async def test_a_wait_that_begins_after_the_close_does_not(self, clock: AutojumpClock) -> None:
-        lifetime = CallScopes(clock)
-        lifetime.close()
+        scopes = CallScopes(clock)
+        scopes.close()
         for work in (asyncio.sleep(9), asyncio.ensure_future(asyncio.sleep(0))):
             with pytest.raises(ClientClosedError):
-                await lifetime.bounded(work, None)
+                await scopes.run_with_timeout(work, None)
 
     @pytest.mark.requirement("RT-9")
     async def test_a_503_with_retry_after_costs_budget(self, emulator: Emulator, connect: Connect) -> None:

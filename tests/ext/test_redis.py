@@ -129,7 +129,7 @@ async def take(limiter: RedisRateLimiter, places: int = 1) -> list[Permit]:
 async def use(limiter: RedisRateLimiter, places: int = 1) -> None:
     for permit in await take(limiter, places):
         await permit.release(sent=True)
-    await asyncio.gather(*vars(limiter)["_wait_queues"].here().flush_tasks)
+    await asyncio.gather(*vars(limiter)["_wait_queues"].current().flush_tasks)
 
 
 async def waiting(clock: ManualClock, *calls: Any) -> list["asyncio.Task[Permit]"]:  # noqa: ANN401 - coroutines
@@ -698,7 +698,7 @@ class TestHung:
         limiter = RedisRateLimiter(server.url, name="acme")
         permit = await limiter.acquire()
         await permit.release(sent=True)  # told in a task
-        (task,) = vars(limiter)["_wait_queues"].here().flush_tasks
+        (task,) = vars(limiter)["_wait_queues"].current().flush_tasks
         await vars(limiter)["_wait_queues"].close()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()

@@ -104,7 +104,7 @@ class TestConnecting:
         async with Forwarder(server.port) as forwarder, Redis(port=forwarder.port) as client:
             async with RedisRateLimiter(client, name="acme") as limiter:
                 task = asyncio.create_task(limiter.acquire())
-                session = vars(limiter)["_wait_queues"].here().session
+                session = vars(limiter)["_wait_queues"].current().session
                 await wait_until(lambda: forwarder.connections)
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

@@ -9,11 +9,11 @@ from secoda_async._engine.wire.protocol import LIMITED
 
 
 @define(eq=False, repr=False)
-class _Waiting:
+class _Waiter:
     """Somebody who waits for a place."""
 
     method: str
-    has_place: asyncio.Future[None] = field(factory=lambda: asyncio.get_running_loop().create_future())
+    granted: asyncio.Future[None] = field(factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class ConnectionLimit:
@@ -22,12 +22,12 @@ class ConnectionLimit:
     Writes have three in four at most, so that reads need not wait for slow writes.
     """
 
-    def __init__(self, places: int) -> None:
-        self._free = places
-        self._free_for_writes = max(1, places * 3 // 4)
-        self._queue: deque[_Waiting] = deque()
+    def __init__(self, connections: int) -> None:
+        self._free = connections
+        self._free_for_writes = max(1, connections * 3 // 4)
+        self._queue: deque[_Waiter] = deque()
 
-    def take(self, method: str) -> bool:
+    def acquire_nowait(self, method: str) -> bool:
         """Take a place, if there is one: then nobody waits for it, since those who wait are served at once."""
         is_write = method in LIMITED
         if self._free < 1 or (is_write and self._free_for_writes < 1):
@@ -38,15 +38,15 @@ class ConnectionLimit:
 
     async def acquire(self, method: str) -> None:
         """Wait for a place and take it."""
-        if self.take(method):
+        if self.acquire_nowait(method):
             return
-        waiting = _Waiting(method)
-        self._queue.append(waiting)
+        waiter = _Waiter(method)
+        self._queue.append(waiter)
         try:
-            await waiting.has_place
+            await waiter.granted
         except BaseException:
-            if waiting in self._queue:
-                self._queue.remove(waiting)
+            if waiter in self._queue:
+                self._queue.remove(waiter)
             else:  # it came in the moment of the cancellation
                 self.release(method)
             raise
@@ -57,8 +57,10 @@ class ConnectionLimit:
         self._free_for_writes += method in LIMITED
         if not self._queue:
             return
-        for waiting in self._queue:
-            if not waiting.has_place.done() and self.take(waiting.method):  # else it was cancelled, and is about to go
-                self._queue.remove(waiting)
-                waiting.has_place.set_result(None)
+        for waiter in self._queue:
+            if not waiter.granted.done() and self.acquire_nowait(
+                waiter.method
+            ):  # else it was cancelled, and is about to go
+                self._queue.remove(waiter)
+                waiter.granted.set_result(None)
                 return

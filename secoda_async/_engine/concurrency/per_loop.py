@@ -1,4 +1,4 @@
-"""One thing for each event loop that needs it, closed with the loop at the latest."""
+"""One value for each event loop that needs it, closed with the loop at the latest."""
 
 import asyncio
 import contextlib
@@ -34,27 +34,27 @@ def check_event_loop() -> None:
 
 @define(eq=False, repr=False)
 class _Entry(Generic[T]):
-    """The thing of one event loop."""
+    """The value of one event loop."""
 
-    thing: T
-    keeper: AsyncGenerator[None, None]
-    """Closes the thing, when it is closed itself."""
+    value: T
+    finalizer: AsyncGenerator[None, None]
+    """Closes the value, when it is closed itself."""
     closing: asyncio.Task[None] | None = None
 
     def close_soon(self) -> None:
         """Close it in a task of this event loop."""
-        self.closing = asyncio.ensure_future(self.keeper.aclose())
+        self.closing = asyncio.ensure_future(self.finalizer.aclose())
 
 
 class PerLoop(Generic[T]):
-    """What can't be shared by event loops, such as connections: `here()` is that of the running one.
+    """What can't be shared by event loops, such as connections: `current()` is that of the running one.
 
     Args:
         make: Makes one.
         close: Closes one: called on its own event loop by `close`, or at the end of the loop (`asyncio.run`
             closes all generators that are left). An owner that serves several loops, one after the other, can
             be closed in none but the last.
-        closed: The error of `here()` after `close()`. Without it, one is made again.
+        closed: The error of `current()` after `close()`. Without it, one is made again.
         abandon: Makes one harmless in a forked process, where the parent goes on using it: it is neither used nor
             closed there. Returns what must not be garbage-collected.
     """
@@ -72,51 +72,51 @@ class PerLoop(Generic[T]):
         self._is_closed = False
         self._abandon = abandon
         self._process = os.getpid()
-        self._kept: WeakKeyDictionary[asyncio.AbstractEventLoop, _Entry[T]] = WeakKeyDictionary()
+        self._entries: WeakKeyDictionary[asyncio.AbstractEventLoop, _Entry[T]] = WeakKeyDictionary()
         self._lock = threading.RLock()
 
-    def here(self) -> T:
+    def current(self) -> T:
         """The running event loop's, made when first asked for."""
         loop = asyncio.get_running_loop()
-        kept = self._kept.get(loop)
-        if kept is None or self._process != os.getpid():
-            kept = self._new(loop)
-        return kept.thing
+        entry = self._entries.get(loop)
+        if entry is None or self._process != os.getpid():
+            entry = self._create(loop)
+        return entry.value
 
-    def _new(self, loop: asyncio.AbstractEventLoop) -> _Entry[T]:
+    def _create(self, loop: asyncio.AbstractEventLoop) -> _Entry[T]:
         with self._lock:  # `close` in another thread comes before it is made, or finds it
-            self._leave_to_parent()
+            self._abandon_inherited()
             if self._is_closed and self._closed is not None:
                 raise self._closed()
-            kept = _Entry(thing := self._make(), keeper := _keeper(thing, self._close))
+            entry = _Entry(value := self._make(), finalizer := _finalize(value, self._close))
             with contextlib.suppress(StopIteration):
-                anext(keeper).send(None)  # from here on the loop knows of it
-            for ended in [known for known in self._kept if known.is_closed()]:
-                del self._kept[ended]  # it may refer to its loop: by itself neither would go
-            self._kept[loop] = kept
-        return kept
+                anext(finalizer).send(None)  # from here on the loop knows of it
+            for ended in [known for known in self._entries if known.is_closed()]:
+                del self._entries[ended]  # it may refer to its loop: by itself neither would go
+            self._entries[loop] = entry
+        return entry
 
-    def _leave_to_parent(self) -> None:
+    def _abandon_inherited(self) -> None:
         """In a forked process, keep everything that was inherited away from use and from the garbage collector."""
         if self._process == os.getpid():
             return
         self._process = os.getpid()
-        _INHERITED.extend((kept, self._abandon(kept.thing)) for kept in self._kept.values())
-        self._kept.clear()
+        _INHERITED.extend((entry, self._abandon(entry.value)) for entry in self._entries.values())
+        self._entries.clear()
 
     async def close(self) -> None:
         """Close the running event loop's now, and those of other threads' loops soon."""
         with self._lock:
-            self._leave_to_parent()
+            self._abandon_inherited()
             self._is_closed = True
-            everywhere = tuple(self._kept.items())
-            self._kept.clear()
-        for loop, kept in everywhere:
+            everywhere = tuple(self._entries.items())
+            self._entries.clear()
+        for loop, entry in everywhere:
             if loop is asyncio.get_running_loop():
-                await kept.keeper.aclose()
+                await entry.finalizer.aclose()
             else:
                 with contextlib.suppress(RuntimeError):  # that loop has ended, and has closed it
-                    loop.call_soon_threadsafe(kept.close_soon)
+                    loop.call_soon_threadsafe(entry.close_soon)
 
 
 @define(eq=False, repr=False)
@@ -138,10 +138,10 @@ _INHERITED: Final[list[object]] = []
 """What a forked process has got from its parent: to close it would tell the server, or the shared selector."""
 
 
-async def _keeper(thing: T, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
+async def _finalize(value: T, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
     process = os.getpid()
     try:
         yield
     finally:
         if process == os.getpid():
-            await close(thing)
+            await close(value)

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class TimedOutError(Exception):
-    """A stretch took as long as it may; the pipeline says what that means."""
+    """A scope took as long as it may; the pipeline says what that means."""
 
 
 @define(eq=False, repr=False)
@@ -31,7 +31,7 @@ class _CancelScope:
     due: float
     cancellations: int
     """How often others had cancelled the task before."""
-    is_over: bool = False
+    is_cancelled: bool = False
 
 
 class _Deadlines:
@@ -39,38 +39,38 @@ class _Deadlines:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._stretches: set[_CancelScope] = set()
+        self._scopes: set[_CancelScope] = set()
         self._timer: Timer | None = None
         self._due = inf
         self._is_disarm_scheduled = False
         """Whether `_rest` is about to be called."""
 
-    def add(self, stretch: _CancelScope) -> None:
-        self._stretches.add(stretch)
-        if stretch.due < self._due:
-            self._arm(stretch.due)
+    def add(self, scope: _CancelScope) -> None:
+        self._scopes.add(scope)
+        if scope.due < self._due:
+            self._arm(scope.due)
 
-    def remove(self, stretch: _CancelScope) -> None:
-        self._stretches.discard(stretch)
-        if stretch.is_over:
-            stretch.task.uncancel()
-        if not self._stretches and not self._is_disarm_scheduled:
+    def remove(self, scope: _CancelScope) -> None:
+        self._scopes.discard(scope)
+        if scope.is_cancelled:
+            scope.task.uncancel()
+        if not self._scopes and not self._is_disarm_scheduled:
             with contextlib.suppress(RuntimeError):  # a task that was thrown away, with its event loop
-                stretch.task.get_loop().call_soon(self._disarm_if_idle)
+                scope.task.get_loop().call_soon(self._disarm_if_idle)
                 self._is_disarm_scheduled = True
 
     def _disarm_if_idle(self) -> None:
         """Cancel the timer when nothing has begun meanwhile; one after the other, calls need not set it each time."""
         self._is_disarm_scheduled = False
-        if not self._stretches:
+        if not self._scopes:
             self._arm(inf)
 
-    def end(self, *, now: float = inf) -> None:
+    def cancel_due(self, *, now: float = inf) -> None:
         """End those that are due; work that will not be cancelled is left alone afterwards."""
-        for stretch in tuple(self._stretches):
-            if stretch.due <= now and not stretch.is_over:
-                stretch.is_over = True
-                stretch.task.cancel()
+        for scope in tuple(self._scopes):
+            if scope.due <= now and not scope.is_cancelled:
+                scope.is_cancelled = True
+                scope.task.cancel()
 
     def _arm(self, due: float) -> None:
         if self._timer is not None:
@@ -79,8 +79,8 @@ class _Deadlines:
         self._timer = None if due == inf else self._clock.call_later(due - self._clock.now(), self._on_timer)
 
     def _on_timer(self) -> None:
-        self.end(now=self._clock.now())
-        self._arm(min((stretch.due for stretch in tuple(self._stretches) if not stretch.is_over), default=inf))
+        self.cancel_due(now=self._clock.now())
+        self._arm(min((scope.due for scope in tuple(self._scopes) if not scope.is_cancelled), default=inf))
 
 
 class CallScopes:
@@ -88,12 +88,12 @@ class CallScopes:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._watches: dict[asyncio.AbstractEventLoop, _Deadlines] = {}
+        self._deadlines: dict[asyncio.AbstractEventLoop, _Deadlines] = {}
         self._lock = threading.RLock()
-        """Guards `_watches`; entered again when the garbage collector, in here, ends a task."""
+        """Guards `_deadlines`; entered again when the garbage collector, in here, ends a task."""
         self.is_closed: bool = False
 
-    async def bounded(self, work: Awaitable[T], seconds: float | None) -> T:
+    async def run_with_timeout(self, work: Awaitable[T], seconds: float | None) -> T:
         """Await `work` for at most `seconds` (None: as long as it takes), or until the client is closed.
 
         Raises:
@@ -101,45 +101,45 @@ class CallScopes:
             ClientClosedError: When the client was closed meanwhile; likewise.
         """
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        stretch = _CancelScope(task, inf if seconds is None else self._clock.now() + seconds, task.cancelling())
-        watch = self._watches.get(loop := task.get_loop()) or self._new_watch(loop)
-        watch.add(stretch)
+        scope = _CancelScope(task, inf if seconds is None else self._clock.now() + seconds, task.cancelling())
+        deadlines = self._deadlines.get(loop := task.get_loop()) or self._add_deadlines(loop)
+        deadlines.add(scope)
         try:
             if self.is_closed:  # asked now: `close` in another thread ends what it finds
                 if asyncio.iscoroutine(work):
                     work.close()
-                raise closed()
+                raise client_closed_error()
             return await work
         except asyncio.CancelledError:
-            if not stretch.is_over or task.cancelling() > stretch.cancellations + 1:
+            if not scope.is_cancelled or task.cancelling() > scope.cancellations + 1:
                 raise  # by somebody else
         finally:
-            watch.remove(stretch)
+            deadlines.remove(scope)
         # Raised out here, so that the error has no context: that would hold the frames of what was cancelled.
         if self.is_closed:
-            raise closed()
+            raise client_closed_error()
         raise TimedOutError
 
-    def _new_watch(self, loop: asyncio.AbstractEventLoop) -> _Deadlines:
+    def _add_deadlines(self, loop: asyncio.AbstractEventLoop) -> _Deadlines:
         with self._lock:
-            for ended in [known for known in self._watches if known.is_closed()]:
-                del self._watches[ended]
-            watch = self._watches[loop] = _Deadlines(self._clock)
-        return watch
+            for ended in [known for known in self._deadlines if known.is_closed()]:
+                del self._deadlines[ended]
+            deadlines = self._deadlines[loop] = _Deadlines(self._clock)
+        return deadlines
 
     def close(self) -> None:
         """End everything that is under way, on other event loops too."""
         self.is_closed = True
         with self._lock:
-            watches = tuple(self._watches.items())
-        for loop, watch in watches:
+            all_deadlines = tuple(self._deadlines.items())
+        for loop, deadlines in all_deadlines:
             if loop is asyncio.get_running_loop():
-                watch.end()
+                deadlines.cancel_due()
             else:
                 with contextlib.suppress(RuntimeError):  # that loop has ended, and all on it
-                    loop.call_soon_threadsafe(watch.end)
+                    loop.call_soon_threadsafe(deadlines.cancel_due)
 
 
-def closed() -> ClientClosedError:
+def client_closed_error() -> ClientClosedError:
     """The error for a call on a client that is closed."""
     return ClientClosedError("the client is closed: make the call inside `async with SecodaClient(...)`")

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from attrs import define, field, frozen
 
-from secoda_async._engine.limits.window import Usage, Window
+from secoda_async._engine.limits.window import SlidingWindow, Usage
 from secoda_async.clock import SYSTEM_CLOCK, Clock, Timer
 from secoda_async.config import Priority, RateLimit
 from secoda_async.errors import RateLimitError
@@ -82,7 +82,7 @@ class RateLimiter(Protocol):
 
 
 @define(eq=False, repr=False)
-class _Place:
+class _Permit:
     """A place that is taken."""
 
     over: Callable[[bool], None]
@@ -90,30 +90,30 @@ class _Place:
     is_over: bool = False
 
     async def release(self, *, sent: bool) -> None:
-        self.release_permit(sent=sent)
+        self.release_nowait(sent=sent)
 
-    def release_permit(self, *, sent: bool) -> None:
+    def release_nowait(self, *, sent: bool) -> None:
         if not self.is_over:
             self.is_over = True
             self.over(sent)
 
 
 @define(eq=False, repr=False)
-class _Turn:
+class _Waiter:
     """A write that waits for a place, on an event loop that need not be the one that serves it."""
 
     priority: Priority
     max_pause: float
     loop: asyncio.AbstractEventLoop = field(init=False, factory=asyncio.get_running_loop)
-    answer: _Place | RateLimitError | None = field(init=False, default=None)
+    result: _Permit | RateLimitError | None = field(init=False, default=None)
     """A place, or why there is none."""
-    told: asyncio.Event = field(init=False, factory=asyncio.Event)
+    ready: asyncio.Event = field(init=False, factory=asyncio.Event)
 
-    def tell(self, answer: _Place | RateLimitError) -> None:
+    def set_result(self, result: _Permit | RateLimitError) -> None:
         """Answer it, unless its event loop ends in this moment: then a place comes back when it leaves."""
-        self.answer = answer
+        self.result = result
         with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self.told.set)
+            self.loop.call_soon_threadsafe(self.ready.set)
 
 
 class SlidingWindowLimiter:
@@ -130,13 +130,13 @@ class SlidingWindowLimiter:
 
     def __init__(self, limit: RateLimit | None = None, *, clock: Clock | None = None) -> None:
         self._clock = clock or SYSTEM_CLOCK
-        self._window = Window(limit or RateLimit(), is_known=False)
+        self._window = SlidingWindow(limit or RateLimit(), is_known=False)
         self._on_change: Callable[[Usage], object] | None = None
-        self._queues: dict[Priority, deque[_Turn]] = {"interactive": deque(), "background": deque()}
+        self._queues: dict[Priority, deque[_Waiter]] = {"interactive": deque(), "background": deque()}
         self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, Timer] = WeakKeyDictionary()
         """Each event loop wakes itself: another may end at any time."""
         self._lock = threading.RLock()  # entered again when a task that was thrown away gives its place back
-        self._is_serving = self._must_serve = False
+        self._is_waking = self._must_wake_again = False
         self._process = os.getpid()
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         """Those on which somebody has waited."""
@@ -151,10 +151,10 @@ class SlidingWindowLimiter:
         with self._lock:
             self._window.tighten(limit)
 
-    def know(self) -> None:
+    def end_slow_start(self) -> None:
         """End the slow start: somebody else knows what is used."""
         with self._lock:
-            self._window.know()
+            self._window.end_slow_start()
 
     def share(self, used: Usage, on_change: Callable[[Usage], object]) -> None:
         """Count what other processes have used, unless calls were counted before.
@@ -174,20 +174,20 @@ class SlidingWindowLimiter:
         """Whether it remembers nothing: one that is made anew would be the same."""
         with self._lock:
             now = self._clock.now()
-            return self._window.is_empty(now) and not self._queued("background")
+            return self._window.is_empty(now) and not self._waiters_ahead_of("background")
 
     @property
     def state(self) -> LimitState:
         """The limit at this moment."""
         with self._lock:
-            self._forget_the_dead()
+            self._discard_closed_loops()
             now = self._clock.now()
             return LimitState(
                 free=self._window.free(now),
                 next_free=self._window.time_until_available(now),
-                queued=self._queued("background"),
+                queued=self._waiters_ahead_of("background"),
                 in_flight=self._window.in_flight,
-                paused=self._window.gate.delay(now),
+                paused=self._window.cooldown.remaining(now),
             )
 
     def time_for(self, writes: int) -> float:
@@ -196,21 +196,23 @@ class SlidingWindowLimiter:
         An upper bound as long as answers come at once and nobody else spends the same budget.
         """
         with self._lock:
-            self._forget_the_dead()
-            ahead = self._queued("background") + writes - 1
+            self._discard_closed_loops()
+            ahead = self._waiters_ahead_of("background") + writes - 1
             return self._window.wait_for_position(ahead, self._clock.now()) if writes > 0 else 0.0
 
     @property
     def is_paused(self) -> bool:
         """Whether a 429 has closed the gate."""
-        return self._window.gate.delay(self._clock.now()) > 0
+        return self._window.cooldown.remaining(self._clock.now()) > 0
 
-    def at_once(self) -> Permit | None:
+    def acquire_nowait(self) -> Permit | None:
         """Take a place, if one is free and nobody waits for it."""
         with self._lock:
-            self._forget_the_dead()
-            is_free = not self._queued("background") and self._window.time_until_available(self._clock.now()) <= 0
-            return self._take() if is_free else None
+            self._discard_closed_loops()
+            is_free = (
+                not self._waiters_ahead_of("background") and self._window.time_until_available(self._clock.now()) <= 0
+            )
+            return self._grant() if is_free else None
 
     async def acquire(
         self,
@@ -222,119 +224,119 @@ class SlidingWindowLimiter:
         """Wait for a place and take it; see `RateLimiter.acquire`."""
         most, most_pause = (inf if most is None else most for most in (max_wait, max_pause))
         with self._lock:
-            if (permit := self.at_once()) is not None:
+            if (permit := self.acquire_nowait()) is not None:
                 return permit
             now = self._clock.now()
-            if (wait := self._window.wait_for_position(self._queued(priority), now)) > most:
-                raise too_long(wait)
-            if (pause := self._window.gate.delay(now)) > most_pause:
-                raise too_long(pause)
+            if (wait := self._window.wait_for_position(self._waiters_ahead_of(priority), now)) > most:
+                raise wait_too_long_error(wait)
+            if (pause := self._window.cooldown.remaining(now)) > most_pause:
+                raise wait_too_long_error(pause)
             if most <= 0:  # only the slow start keeps it back: there is a permit for it and for all ahead of it
-                return self._take()
-            turn = _Turn(priority, most_pause)
-            self._loops.add(turn.loop)
-            self._queues[priority].append(turn)
-            self._serve()
+                return self._grant()
+            waiter = _Waiter(priority, most_pause)
+            self._loops.add(waiter.loop)
+            self._queues[priority].append(waiter)
+            self._wake_waiters()
         try:
-            await turn.told.wait()
+            await waiter.ready.wait()
         except BaseException:  # cancelled, or thrown away with its event loop
-            self._leave(turn)
+            self._remove_waiter(waiter)
             raise
-        if isinstance(turn.answer, RateLimitError):
-            raise turn.answer
-        return cast("_Place", turn.answer)
+        if isinstance(waiter.result, RateLimitError):
+            raise waiter.result
+        return cast("_Permit", waiter.result)
 
     async def pause(self, seconds: float | None) -> None:
         """Let nothing start for so many seconds (None: for one window), and space what comes after it."""
         with self._lock:
             pause = self._window.pause(seconds, self._clock.now())
-            self._changed()
+            self._report_usage()
             for queue in self._queues.values():
-                for turn in [turn for turn in queue if pause > turn.max_pause]:
-                    queue.remove(turn)
-                    turn.tell(too_long(pause))
-            self._serve()
+                for waiter in [waiter for waiter in queue if pause > waiter.max_pause]:
+                    queue.remove(waiter)
+                    waiter.set_result(wait_too_long_error(pause))
+            self._wake_waiters()
 
-    def _queued(self, priority: Priority) -> int:
+    def _waiters_ahead_of(self, priority: Priority) -> int:
         """How many wait ahead of a newcomer of this priority."""
         interactive = len(self._queues["interactive"])
         return interactive if priority == "interactive" else interactive + len(self._queues["background"])
 
-    def _forget_the_dead(self) -> None:
+    def _discard_closed_loops(self) -> None:
         """Forget who waits on event loops that have ended, and, in a forked process, what is its parent's."""
         if self._process != os.getpid():
             self._process = os.getpid()
             for queue in self._queues.values():
                 queue.clear()
             for _ in range(self._window.in_flight):
-                self._window.release_permit(self._clock.now(), sent=True)
+                self._window.release(self._clock.now(), sent=True)
         if not self._loops:  # nobody has ever waited
             return
         for ended in [loop for loop in self._loops if loop.is_closed()]:
             self._loops.discard(ended)
             for queue in self._queues.values():
-                for turn in [turn for turn in queue if turn.loop is ended]:
-                    queue.remove(turn)
+                for waiter in [waiter for waiter in queue if waiter.loop is ended]:
+                    queue.remove(waiter)
 
-    def _leave(self, turn: _Turn) -> None:
+    def _remove_waiter(self, waiter: _Waiter) -> None:
         with self._lock:
-            if turn.answer is None:
+            if waiter.result is None:
                 with contextlib.suppress(ValueError):  # forgotten, since its event loop has ended
-                    self._queues[turn.priority].remove(turn)
-            elif isinstance(turn.answer, _Place):
-                turn.answer.release_permit(sent=False)  # served and cancelled at the same time
-            self._serve()
+                    self._queues[waiter.priority].remove(waiter)
+            elif isinstance(waiter.result, _Permit):
+                waiter.result.release_nowait(sent=False)  # served and cancelled at the same time
+            self._wake_waiters()
 
-    def _take(self) -> _Place:
-        self._window.take(self._clock.now())
-        self._changed()
-        return _Place(self._over)
+    def _grant(self) -> _Permit:
+        self._window.acquire(self._clock.now())
+        self._report_usage()
+        return _Permit(self._release)
 
-    def _over(self, sent: bool) -> None:  # noqa: FBT001 - called by its place alone
+    def _release(self, sent: bool) -> None:  # noqa: FBT001 - called by its place alone
         with self._lock:
-            self._window.release_permit(self._clock.now(), sent=sent)
-            self._changed()
-            self._serve()
+            self._window.release(self._clock.now(), sent=sent)
+            self._report_usage()
+            self._wake_waiters()
 
-    def _changed(self) -> None:
+    def _report_usage(self) -> None:
         if self._on_change is not None:
             self._on_change(self._window.usage(self._clock.now()))
 
-    def _wake(self) -> None:
+    def _on_timer(self) -> None:
         with self._lock:
-            self._serve()
+            self._wake_waiters()
 
-    def _serve(self) -> None:
+    def _wake_waiters(self) -> None:
         """Give places to those who wait, and come back when the next one is free."""
         if not self._loops:  # nobody has ever waited
             return
-        self._must_serve = True
-        if self._is_serving:  # the garbage collector, in the midst of this, threw a task away that held a place
+        self._must_wake_again = True
+        if self._is_waking:  # the garbage collector, in the midst of this, threw a task away that held a place
             return
-        self._is_serving = True
+        self._is_waking = True
         try:
-            while self._must_serve:
-                self._must_serve = False
-                self._wake_in(self._hand_out())
+            while self._must_wake_again:
+                self._must_wake_again = False
+                self._schedule_wakeup(self._grant_available())
         finally:
-            self._is_serving = False
+            self._is_waking = False
 
-    def _hand_out(self) -> float | None:
+    def _grant_available(self) -> float | None:
         """Give away the places that are free. Returns the seconds until the next one is, if anybody waits for it."""
-        while (turn := self._next_turn()) is not None:
+        while (waiter := self._next_waiter()) is not None:
             wait = self._window.time_until_available(self._clock.now())
             if wait > 0:
                 return wait
-            self._queues[turn.priority].remove(turn)
-            turn.tell(self._take())
+            self._queues[waiter.priority].remove(waiter)
+            waiter.set_result(self._grant())
         return None
 
-    def _next_turn(self) -> _Turn | None:
-        """Whose turn it is: nobody's who would not notice."""
+    def _next_waiter(self) -> _Waiter | None:
+        """Whose waiter it is: nobody's who would not notice."""
         waiting = chain(self._queues["interactive"], self._queues["background"])
-        return next((turn for turn in waiting if turn.loop.is_running()), None)
+        return next((waiter for waiter in waiting if waiter.loop.is_running()), None)
 
-    def _wake_in(self, seconds: float | None) -> None:
+    def _schedule_wakeup(self, seconds: float | None) -> None:
         """Let the running event loop serve again after so many seconds, or when it is asked to."""
         for ended in [loop for loop in self._timers if loop.is_closed()]:
             del self._timers[ended]  # a timer refers to its loop: by itself neither would go
@@ -345,10 +347,10 @@ class SlidingWindowLimiter:
         if (timer := self._timers.pop(loop, None)) is not None:
             timer.cancel()
         if seconds is not None:
-            self._timers[loop] = self._clock.call_later(seconds, self._wake)
+            self._timers[loop] = self._clock.call_later(seconds, self._on_timer)
 
 
-def too_long(wait: float) -> RateLimitError:
+def wait_too_long_error(wait: float) -> RateLimitError:
     """The error for a wait that is refused beforehand."""
     error = RateLimitError(f"the write limit has no place for about {wait:.1f} s")
     error.retry_after = wait

@@ -26,9 +26,9 @@ class Usage:
     free_in: tuple[float, ...] = ()
     """For each answered call: the time until its permit is free."""
     in_flight: int = 0
-    opens_in: float = 0.0
+    paused_for: float = 0.0
     """Time until the cooldown ends."""
-    spaced_for: float = 0.0
+    paced_for: float = 0.0
     """Time until calls are no longer evenly spaced."""
 
 
@@ -41,34 +41,34 @@ class Cooldown:
     _opens_at: float = field(default=-inf, init=False)
     _must_probe: bool = field(default=False, init=False)
 
-    def pause(self, seconds: float | None, now: float, *, is_capped: bool = False) -> float:
+    def start(self, seconds: float | None, now: float, *, is_capped: bool = False) -> float:
         """Stay closed for so many seconds from now; never shortens. Returns the seconds until it opens.
 
         `is_capped` says that the server asked for more: then one call probes first.
         """
-        self._opens_at = max(self._opens_at, now + self.pause_of(seconds))
+        self._opens_at = max(self._opens_at, now + self.capped(seconds))
         self._must_probe = is_capped
-        return self.delay(now)
+        return self.remaining(now)
 
     def try_pass(self, now: float) -> bool:
         """Return whether a call may start now. If it is a probe, the others wait for it a moment."""
-        if self.delay(now) > 0:
+        if self.remaining(now) > 0:
             return False
         if self._must_probe:
             self._must_probe = False
             self._opens_at = now + _PROBE
         return True
 
-    def pause_of(self, seconds: float | None) -> float:
+    def capped(self, seconds: float | None) -> float:
         """The pause that is kept when so many seconds are asked for."""
         return self.window if seconds is None else min(seconds, _LONGEST_PAUSE)
 
-    def delay(self, now: float) -> float:
+    def remaining(self, now: float) -> float:
         """Seconds until it opens: 0 when it is open."""
         return max(0.0, self._opens_at - now)
 
 
-class Window:
+class SlidingWindow:
     """Which places of a limit are taken, and from when on each is free again.
 
     After a 429 nothing starts until the pause is over, and then one call after the other, evenly spaced,
@@ -81,11 +81,11 @@ class Window:
 
     def __init__(self, limit: RateLimit, *, is_known: bool = True) -> None:
         self.limit = limit
-        self.gate = Cooldown(limit.per_seconds)
+        self.cooldown = Cooldown(limit.per_seconds)
         self.in_flight = 0
         self._free_at: deque[float] = deque()
         """When each place that was used comes free, in order."""
-        self._spaced_until = -inf
+        self._paced_until = -inf
         self._last_start = -inf
         self._known_at = -inf if is_known else inf
         """When all that others used before the first call is free again; infinity before the first call."""
@@ -93,23 +93,23 @@ class Window:
         """The moments in `_free_at` at which permits of other processes are free."""
 
     @classmethod
-    def seen(
+    def from_snapshot(
         cls,
         limit: RateLimit,
         now: float,
         *,
-        opens_in: float,
-        spaced_for: float,
+        paused_for: float,
+        paced_for: float,
         since_start: float | None,
         in_flight: int,
         free_in: Iterable[float],
     ) -> Self:
         """One that is kept elsewhere, as it looks now; every time is in seconds from now."""
         window = cls(limit)
-        window.gate.pause(opens_in, now)
+        window.cooldown.start(paused_for, now)
         window.in_flight = in_flight
         window._free_at.extend(now + seconds for seconds in free_in)
-        window._spaced_until = now + spaced_for
+        window._paced_until = now + paced_for
         window._last_start = -inf if since_start is None else now - since_start
         return window
 
@@ -119,11 +119,11 @@ class Window:
         if limit.places < self.limit.places or longer > 0:
             seconds = max(limit.per_seconds, self.limit.per_seconds)
             self.limit = RateLimit(min(limit.places, self.limit.places), per_seconds=seconds)
-            self.gate.window = seconds
+            self.cooldown.window = seconds
             self._free_at = deque(moment + max(0.0, longer) for moment in self._free_at)
             self._known_at += max(0.0, longer)
 
-    def know(self) -> None:
+    def end_slow_start(self) -> None:
         """End the slow start: somebody else knows what is used."""
         self._known_at = -inf
 
@@ -133,8 +133,8 @@ class Window:
         return Usage(
             free_in=tuple(moment - now for moment in self._free_at if moment not in self._others),
             in_flight=self.in_flight,
-            opens_in=self.gate.delay(now),
-            spaced_for=max(0.0, self._spaced_until - now),
+            paused_for=self.cooldown.remaining(now),
+            paced_for=max(0.0, self._paced_until - now),
         )
 
     def add(self, usage: Usage, now: float) -> None:
@@ -143,18 +143,18 @@ class Window:
         others = [now + seconds for seconds in (*usage.free_in, *in_flight)]
         self._free_at = deque(sorted([*self._free_at, *others]))
         self._others = self._others.union(others)
-        if usage.opens_in > 0:
-            self.pause(usage.opens_in, now)
-        if usage.spaced_for > 0:
-            self._spaced_until = max(self._spaced_until, now + usage.spaced_for)
+        if usage.paused_for > 0:
+            self.pause(usage.paused_for, now)
+        if usage.paced_for > 0:
+            self._paced_until = max(self._paced_until, now + usage.paced_for)
 
-    def take(self, now: float) -> None:
+    def acquire(self, now: float) -> None:
         """A call starts."""
         self.in_flight += 1
         self._last_start = now
         self._known_at = min(self._known_at, now + self.limit.per_seconds)
 
-    def release_permit(self, now: float, *, sent: bool) -> None:
+    def release(self, now: float, *, sent: bool) -> None:
         """A call is over: its place is free a window later, or at once when it was never sent."""
         self.in_flight -= 1
         if sent:
@@ -162,47 +162,47 @@ class Window:
 
     def pause(self, seconds: float | None, now: float) -> float:
         """Start nothing for so many seconds (None: for one window). Returns the seconds until the gate opens."""
-        pause = self.gate.pause(seconds, now)
-        self._spaced_until = now + pause + self.limit.per_seconds
+        pause = self.cooldown.start(seconds, now)
+        self._paced_until = now + pause + self.limit.per_seconds
         return pause
 
     def free(self, now: float) -> int:
         """Places that could be taken, were nothing paused."""
         while self._free_at and self._free_at[0] <= now:
             self._free_at.popleft()
-        return max(0, self._left())
+        return max(0, self._unused())
 
     def is_empty(self, now: float) -> bool:
         """Whether no place is taken, and nothing is paused or spaced."""
-        return self.in_flight == 0 and now >= self._spaced_until and self.free(now) == self.limit.places
+        return self.in_flight == 0 and now >= self._paced_until and self.free(now) == self.limit.places
 
     def time_until_available(self, now: float) -> float:
         """Seconds until a place can be taken; a window when that depends on answers that are still to come."""
-        wait = self._place_in(0, now)
-        if now < self._spaced_until:
-            wait = max(wait, self.gate.delay(now), self._last_start + self._spacing - now)
+        wait = self._time_until_permit(0, now)
+        if now < self._paced_until:
+            wait = max(wait, self.cooldown.remaining(now), self._last_start + self._spacing - now)
         if self.in_flight >= max(_FEW_IN_FLIGHT, self.limit.places // 8):
             wait = max(wait, self._known_at - now)
         return wait
 
     def wait_for_position(self, ahead: int, now: float) -> float:
         """Seconds that a call waits which has so many ahead of it. In a slow start, answers are taken for prompt."""
-        if now >= self._spaced_until:
+        if now >= self._paced_until:
             rounds, place = divmod(ahead, self.limit.places)
-            return self._place_in(place, now) + rounds * self.limit.per_seconds
-        first = max(self.gate.delay(now), self._last_start + self._spacing - now)
+            return self._time_until_permit(place, now) + rounds * self.limit.per_seconds
+        first = max(self.cooldown.remaining(now), self._last_start + self._spacing - now)
         places = range(min(ahead + 1, self.limit.places))
-        late = max(self._place_in(place, now) - place * self._spacing for place in places)
+        late = max(self._time_until_permit(place, now) - place * self._spacing for place in places)
         return max(first, late) + ahead * self._spacing  # one that starts late delays all after it
 
-    def _left(self) -> int:
+    def _unused(self) -> int:
         """Places less those taken: below 0 when the limit was tightened."""
         return self.limit.places - self.in_flight - len(self._free_at)
 
-    def _place_in(self, place: int, now: float) -> float:
+    def _time_until_permit(self, place: int, now: float) -> float:
         """Seconds until that place (0 is the next) can be taken for the first time."""
         self.free(now)
-        used = place - self._left()
+        used = place - self._unused()
         if used < 0:
             return 0.0
         if used < len(self._free_at):

@@ -103,8 +103,8 @@ class WindowFile:
             self._note(error)
         return Usage(
             free_in=tuple(sorted(seconds for one in used for seconds in one.free_in)),
-            opens_in=max((one.opens_in for one in used), default=0.0),
-            spaced_for=max((one.spaced_for for one in used), default=0.0),
+            paused_for=max((one.paused_for for one in used), default=0.0),
+            paced_for=max((one.paced_for for one in used), default=0.0),
         )
 
     def write(self, usage: Usage) -> None:
@@ -114,8 +114,8 @@ class WindowFile:
             "saved_at": now,
             "free_at": [now + seconds for seconds in usage.free_in],
             "in_flight": usage.in_flight,
-            "opens_at": now + usage.opens_in,
-            "spaced_until": now + usage.spaced_for,
+            "opens_at": now + usage.paused_for,
+            "spaced_until": now + usage.paced_for,
         }
         path = self.directory / f"{self.name}-{self.process}.json"
         try:
@@ -188,6 +188,6 @@ def _usage(document: dict[str, Any], now: float, window: float) -> Usage:
         free_in += [seconds] * min(in_flight, _MOST_PERMITS) if (seconds := left(answered + window, window)) else []
     return Usage(
         free_in=tuple(free_in),
-        opens_in=(opens_in := left(document.get("opens_at"), 5 * window)),
-        spaced_for=left(document.get("spaced_until"), opens_in + window),
+        paused_for=(paused_for := left(document.get("opens_at"), 5 * window)),
+        paced_for=left(document.get("spaced_until"), paused_for + window),
     )

@@ -19,7 +19,7 @@ from yarl import URL
 
 from secoda_async._engine.concurrency.connection_limit import ConnectionLimit
 from secoda_async._engine.concurrency.per_loop import LoopAffinity, PerLoop
-from secoda_async._engine.concurrency.timeouts import closed
+from secoda_async._engine.concurrency.timeouts import client_closed_error
 from secoda_async._engine.wire.decoding import CutShortError, Decoder, UnusableBodyError
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.proxies import environment_proxy
@@ -143,7 +143,9 @@ class _Sessions:
     def closed(self) -> ClientClosedError:
         """The error for a call on sessions that are closed."""
         return (
-            ClientClosedError("the aiohttp session that the client was given is closed") if self.are_given else closed()
+            ClientClosedError("the aiohttp session that the client was given is closed")
+            if self.are_given
+            else client_closed_error()
         )
 
     def abandon(self) -> object:
@@ -211,12 +213,12 @@ class Transport:
             named = environment_proxy(origin) if trust_env else None
             proxy = None if named is None else URL(named)  # may hold a password, which aiohttp sends
             self._sessions = PerLoop(
-                partial(_opened, max_connections, ssl, proxy), _Sessions.close, closed, _Sessions.abandon
+                partial(_opened, max_connections, ssl, proxy), _Sessions.close, client_closed_error, _Sessions.abandon
             )
         else:
             if not isinstance(session, aiohttp.ClientSession):
                 raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
-            self._sessions = PerLoop(_Borrowed(session, max_connections).sessions, _left_open, closed)
+            self._sessions = PerLoop(_Borrowed(session, max_connections).sessions, _left_open, client_closed_error)
         self._url = URL(origin)
         agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
         self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": agent}
@@ -225,7 +227,7 @@ class Transport:
 
     def slots(self) -> ConnectionLimit:
         """The running event loop's places on the wire."""
-        return self._sessions.here().slots
+        return self._sessions.current().slots
 
     async def exchange(self, request: Request, key: Secret, wire: Wire) -> Reply:
         """Send one request once and read its answer to the end; the connection is free again afterwards.
@@ -233,7 +235,7 @@ class Transport:
         Raises:
             TransportError: When no whole answer came. It has no cause: aiohttp's exceptions hold the headers.
         """
-        sessions = self._sessions.here()
+        sessions = self._sessions.current()
         headers = self._headers_for(key)
         body = None
         if request.body is not None:

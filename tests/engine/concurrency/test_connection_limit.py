@@ -13,14 +13,14 @@ async def test_a_free_slot_is_taken_without_a_wait() -> None:
     slots = ConnectionLimit(2)
     await slots.acquire("GET")
     await slots.acquire("GET")
-    assert not slots.take("GET")
+    assert not slots.acquire_nowait("GET")
 
 
 @pytest.mark.requirement("RL-3")
 async def test_writes_leave_slots_to_reads() -> None:
     slots = ConnectionLimit(4)
-    assert [slots.take("PATCH") for _ in range(4)] == [True, True, True, False]
-    assert slots.take("GET")
+    assert [slots.acquire_nowait("PATCH") for _ in range(4)] == [True, True, True, False]
+    assert slots.acquire_nowait("GET")
 
 
 @pytest.mark.requirement("SL-3")

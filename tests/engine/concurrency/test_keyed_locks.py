@@ -32,9 +32,9 @@ async def test_work_on_one_key_is_done_in_turn_and_on_another_at_once() -> None:
 async def test_a_lock_is_kept_while_somebody_wants_it_and_no_longer() -> None:
     locks = KeyedLocks()
     with await locks.acquire("a"):
-        assert locks.take("a") is None
-        assert list(locks._turns) == ["a"]
-    assert locks._turns == {}
+        assert locks.acquire_nowait("a") is None
+        assert list(locks._handles) == ["a"]
+    assert locks._handles == {}
 
 
 @pytest.mark.requirement("BS-6", "SL-1")
@@ -60,7 +60,7 @@ def test_threads_share_a_lock() -> None:
 def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
     locks = KeyedLocks()
     abandoned = asyncio.new_event_loop()
-    turn = abandoned.run_until_complete(locks.acquire("a"))
+    handle = abandoned.run_until_complete(locks.acquire("a"))
     waiting = abandoned.create_task(locks.acquire("a"))
     abandoned.run_until_complete(settle())
     abandoned.close()
@@ -68,7 +68,7 @@ def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
     async def take() -> None:
         async with asyncio.timeout(60):
             mine = await locks.acquire("a")
-        locks.release(turn)  # not any more
+        locks.release(handle)  # not any more
         other = asyncio.create_task(locks.acquire("a"))
         await settle()
         assert not other.done()
@@ -83,12 +83,12 @@ def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
 
 async def test_who_gives_up_waiting_for_a_lock_passes_it_on() -> None:
     locks = KeyedLocks()
-    turn = await locks.acquire("a")
+    handle = await locks.acquire("a")
     tasks = [asyncio.create_task(locks.acquire("a")) for _ in range(3)]
     await settle()
     tasks[0].cancel()
     await settle()
-    locks.release(turn)
+    locks.release(handle)
     tasks[1].cancel()  # in the moment it is handed over
     await settle()
     assert [task.cancelled() for task in tasks] == [True, True, False]

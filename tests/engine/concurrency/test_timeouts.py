@@ -1,4 +1,4 @@
-"""A stretch of a call ends when its time is up, or when the client is closed."""
+"""A scope of a call ends when its time is up, or when the client is closed."""
 
 import asyncio
 import threading
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from secoda_async import ClientClosedError, RequestTimeoutError
-from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError, closed
+from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError, client_closed_error
 from secoda_async.clock import sleep
 from tests.support.clocks import ManualClock, settle
 
@@ -20,20 +20,20 @@ async def answer() -> str:
 @pytest.mark.parametrize("seconds", [None, 5.0])
 async def test_what_ends_in_time_is_returned_and_leaves_no_timer(seconds: float | None) -> None:
     clock = ManualClock()
-    assert await CallScopes(clock).bounded(answer(), seconds) == "done"
+    assert await CallScopes(clock).run_with_timeout(answer(), seconds) == "done"
     await settle()
     assert clock.pending == 0
 
 
 async def test_calls_one_after_the_other_share_a_timer() -> None:
     clock = ManualClock()
-    lifetime = CallScopes(clock)
-    await lifetime.bounded(answer(), 5.0)
+    scopes = CallScopes(clock)
+    await scopes.run_with_timeout(answer(), 5.0)
     assert clock.pending == 1
     clock.jump(1.0)
-    await lifetime.bounded(answer(), 5.0)
+    await scopes.run_with_timeout(answer(), 5.0)
     assert clock.pending == 1
-    late = asyncio.create_task(lifetime.bounded(sleep(clock, 60.0), 5.0))
+    late = asyncio.create_task(scopes.run_with_timeout(sleep(clock, 60.0), 5.0))
     await clock.advance(4.9)
     assert not late.done()
     await clock.advance(0.1)
@@ -46,7 +46,7 @@ async def test_calls_one_after_the_other_share_a_timer() -> None:
 async def test_what_takes_too_long_is_cancelled(seconds: float) -> None:
     clock = ManualClock()
     work = asyncio.ensure_future(sleep(clock, 60.0))
-    bounded = asyncio.create_task(CallScopes(clock).bounded(work, seconds))
+    bounded = asyncio.create_task(CallScopes(clock).run_with_timeout(work, seconds))
     await clock.advance(seconds)
     with pytest.raises(TimedOutError) as caught:
         await bounded
@@ -58,12 +58,12 @@ async def test_what_takes_too_long_is_cancelled(seconds: float) -> None:
 @pytest.mark.requirement("SL-2")
 async def test_closing_ends_all_that_is_under_way_and_says_so() -> None:
     clock = ManualClock()
-    lifetime = CallScopes(clock)
-    calls = [asyncio.create_task(lifetime.bounded(sleep(clock, 60.0), seconds)) for seconds in (None, 90.0)]
+    scopes = CallScopes(clock)
+    calls = [asyncio.create_task(scopes.run_with_timeout(sleep(clock, 60.0), seconds)) for seconds in (None, 90.0)]
     await settle()
-    lifetime.close()
-    lifetime.close()
-    assert lifetime.is_closed
+    scopes.close()
+    scopes.close()
+    assert scopes.is_closed
     for call in calls:
         with pytest.raises(ClientClosedError, match="the client is closed") as caught:
             await call
@@ -74,9 +74,9 @@ async def test_closing_ends_all_that_is_under_way_and_says_so() -> None:
 
 async def test_closing_as_the_time_is_up_ends_it_once() -> None:
     clock = ManualClock()
-    lifetime = CallScopes(clock)
-    clock.call_later(5.0, lifetime.close)
-    call = asyncio.create_task(lifetime.bounded(sleep(clock, 60.0), 5.0))
+    scopes = CallScopes(clock)
+    clock.call_later(5.0, scopes.close)
+    call = asyncio.create_task(scopes.run_with_timeout(sleep(clock, 60.0), 5.0))
     await clock.advance(5.0)
     with pytest.raises(ClientClosedError):
         await call
@@ -84,7 +84,7 @@ async def test_closing_as_the_time_is_up_ends_it_once() -> None:
 
 async def test_work_that_will_not_be_cancelled_is_not_ended_twice() -> None:
     clock = ManualClock()
-    lifetime = CallScopes(clock)
+    scopes = CallScopes(clock)
 
     async def stubborn() -> str:
         try:
@@ -94,9 +94,9 @@ async def test_work_that_will_not_be_cancelled_is_not_ended_twice() -> None:
             raise
         return "done"
 
-    call = asyncio.create_task(lifetime.bounded(stubborn(), 5.0))
+    call = asyncio.create_task(scopes.run_with_timeout(stubborn(), 5.0))
     await clock.advance(5.0)
-    lifetime.close()
+    scopes.close()
     await clock.advance()
     with pytest.raises(ClientClosedError):
         await call
@@ -105,7 +105,7 @@ async def test_work_that_will_not_be_cancelled_is_not_ended_twice() -> None:
 @pytest.mark.requirement("RT-7")
 async def test_a_cancellation_from_outside_stays_one() -> None:
     clock = ManualClock()
-    call = asyncio.create_task(CallScopes(clock).bounded(sleep(clock, 60.0), 5.0))
+    call = asyncio.create_task(CallScopes(clock).run_with_timeout(sleep(clock, 60.0), 5.0))
     await settle()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -119,14 +119,14 @@ async def test_an_error_of_the_work_is_left_as_it_is(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)) as caught:
-        await CallScopes(ManualClock()).bounded(fail(), 5.0)
+        await CallScopes(ManualClock()).run_with_timeout(fail(), 5.0)
     assert caught.value is error
 
 
 async def test_a_stretch_within_a_stretch_ends_at_the_earlier_of_the_two() -> None:
     clock = ManualClock()
-    lifetime = CallScopes(clock)
-    call = asyncio.create_task(lifetime.bounded(lifetime.bounded(sleep(clock, 60.0), 20.0), 10.0))
+    scopes = CallScopes(clock)
+    call = asyncio.create_task(scopes.run_with_timeout(scopes.run_with_timeout(sleep(clock, 60.0), 20.0), 10.0))
     await clock.advance(10.0)
     with pytest.raises(TimedOutError):
         await call
@@ -134,7 +134,7 @@ async def test_a_stretch_within_a_stretch_ends_at_the_earlier_of_the_two() -> No
 
 
 def test_the_error_says_what_to_do() -> None:
-    assert "async with SecodaClient" in str(closed())
+    assert "async with SecodaClient" in str(client_closed_error())
 
 
 class Other(asyncio.SelectorEventLoop):
@@ -151,48 +151,48 @@ class Other(asyncio.SelectorEventLoop):
 
 @pytest.mark.requirement("SL-6")
 async def test_an_event_loop_that_begins_while_another_does_harms_neither() -> None:
-    lifetime = CallScopes(ManualClock())
+    scopes = CallScopes(ManualClock())
     threads: list[threading.Thread] = []
 
     def begin_another() -> None:
         if not threads:
-            threads.append(threading.Thread(target=asyncio.run, args=(lifetime.bounded(answer(), None),)))
+            threads.append(threading.Thread(target=asyncio.run, args=(scopes.run_with_timeout(answer(), None),)))
             threads[0].start()
             threads[0].join(0.05)  # it waits for the first, as it should
 
     other = Other(begin_another)
-    lifetime._new_watch(other)
-    assert await lifetime.bounded(answer(), None) == "done"
+    scopes._add_deadlines(other)
+    assert await scopes.run_with_timeout(answer(), None) == "done"
     threads[0].join()
-    assert len(lifetime._watches) == 3
+    assert len(scopes._deadlines) == 3
     other.close()
 
 
 @pytest.mark.requirement("SL-6")
 async def test_what_begins_as_the_client_is_closed_elsewhere_is_refused() -> None:
-    lifetime = CallScopes(ManualClock())
-    add = lifetime._new_watch
+    scopes = CallScopes(ManualClock())
+    add = scopes._add_deadlines
 
     def add_and_close(loop: asyncio.AbstractEventLoop) -> object:
-        watch = add(loop)
+        deadlines = add(loop)
         thread = threading.Thread(target=asyncio.run, args=(close(),))
         thread.start()
         thread.join()
-        return watch
+        return deadlines
 
     async def close() -> None:
-        lifetime.close()
+        scopes.close()
 
-    lifetime.__dict__["_new_watch"] = add_and_close
+    scopes.__dict__["_add_deadlines"] = add_and_close
     with pytest.raises(ClientClosedError):
-        await lifetime.bounded(answer(), None)
+        await scopes.run_with_timeout(answer(), None)
 
 
 @pytest.mark.requirement("SL-6")
 async def test_a_future_is_not_awaited_after_closing() -> None:
-    lifetime = CallScopes(ManualClock())
-    lifetime.close()
+    scopes = CallScopes(ManualClock())
+    scopes.close()
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     with pytest.raises(ClientClosedError):
-        await lifetime.bounded(future, None)
+        await scopes.run_with_timeout(future, None)
     assert not future.done()

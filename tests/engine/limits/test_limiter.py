@@ -565,20 +565,20 @@ class TestSlowStart:
 
 
 def test_a_gate_is_open_until_it_is_closed_and_opens_by_itself() -> None:
-    gate = Cooldown(60.0)
-    assert gate.delay(1000.0) == 0.0
-    assert gate.pause(None, 1000.0) == 60.0
-    assert gate.pause(5.0, 1000.0) == 60.0
-    assert gate.delay(1061.0) == 0.0
+    cooldown = Cooldown(60.0)
+    assert cooldown.remaining(1000.0) == 0.0
+    assert cooldown.start(None, 1000.0) == 60.0
+    assert cooldown.start(5.0, 1000.0) == 60.0
+    assert cooldown.remaining(1061.0) == 0.0
 
 
 @pytest.mark.requirement("RL-7")
 def test_after_a_capped_cooldown_one_call_probes() -> None:
-    gate = Cooldown(60.0)
-    assert gate.try_pass(1000.0)
-    gate.pause(300.0, 1000.0, is_capped=True)
-    assert not gate.try_pass(1299.0)
-    assert gate.try_pass(1300.0)
-    assert not gate.try_pass(1300.5)
-    assert gate.try_pass(1301.0)
-    assert gate.try_pass(1301.0)
+    cooldown = Cooldown(60.0)
+    assert cooldown.try_pass(1000.0)
+    cooldown.start(300.0, 1000.0, is_capped=True)
+    assert not cooldown.try_pass(1299.0)
+    assert cooldown.try_pass(1300.0)
+    assert not cooldown.try_pass(1300.5)
+    assert cooldown.try_pass(1301.0)
+    assert cooldown.try_pass(1301.0)

@@ -143,19 +143,19 @@ class TestTwoProcesses:
 @pytest.mark.requirement("RL-7")
 class TestWindowFile:
     def test_another_process_reads_what_one_wrote(self, cache: Path, wall: WallClock) -> None:
-        file(cache, wall).write(Usage((10.0, 20.0), in_flight=2, opens_in=5.0, spaced_for=65.0))
+        file(cache, wall).write(Usage((10.0, 20.0), in_flight=2, paused_for=5.0, paced_for=65.0))
         wall.at += 4
-        assert read(cache, wall) == Usage((6.0, 16.0, 60.0, 60.0), opens_in=1.0, spaced_for=61.0)
+        assert read(cache, wall) == Usage((6.0, 16.0, 60.0, 60.0), paused_for=1.0, paced_for=61.0)
 
     def test_all_other_processes_count_and_its_own_file_does_not(self, cache: Path, wall: WallClock) -> None:
         file(cache, wall).write(Usage((10.0,)))
-        file(cache, wall, "two").write(Usage((20.0,), opens_in=30.0, spaced_for=31.0))
-        file(cache, wall, "three").write(Usage((5.0,), opens_in=40.0, spaced_for=41.0))
+        file(cache, wall, "two").write(Usage((20.0,), paused_for=30.0, paced_for=31.0))
+        file(cache, wall, "three").write(Usage((5.0,), paused_for=40.0, paced_for=41.0))
         WindowFile(cache, "another-window", wall_clock=wall).write(Usage((1.0,)))
-        assert read(cache, wall) == Usage((5.0, 10.0), opens_in=40.0, spaced_for=41.0)
+        assert read(cache, wall) == Usage((5.0, 10.0), paused_for=40.0, paced_for=41.0)
 
     def test_a_window_later_nothing_counts(self, cache: Path, wall: WallClock) -> None:
-        file(cache, wall).write(Usage((60.0,), in_flight=1, opens_in=60.0, spaced_for=120.0))
+        file(cache, wall).write(Usage((60.0,), in_flight=1, paused_for=60.0, paced_for=120.0))
         wall.at += 60
         assert read(cache, wall).free_in == (30.0,)  # the one in flight had 30 s to reach the server
         wall.at += 60
@@ -164,14 +164,14 @@ class TestWindowFile:
     def test_a_clock_that_was_set_back_takes_no_permit_for_longer_than_a_window(
         self, cache: Path, wall: WallClock
     ) -> None:
-        file(cache, wall).write(Usage((60.0,), opens_in=300.0, spaced_for=360.0))
+        file(cache, wall).write(Usage((60.0,), paused_for=300.0, paced_for=360.0))
         wall.at -= 0.5
-        assert read(cache, wall) == Usage((60.0,), opens_in=300.0, spaced_for=360.0)
+        assert read(cache, wall) == Usage((60.0,), paused_for=300.0, paced_for=360.0)
         wall.at -= 3600
         assert read(cache, wall) == Usage()
 
     def test_a_clock_that_was_set_forward_forgets(self, cache: Path, wall: WallClock) -> None:
-        file(cache, wall).write(Usage((60.0,), in_flight=1, opens_in=60.0))
+        file(cache, wall).write(Usage((60.0,), in_flight=1, paused_for=60.0))
         wall.at += 86_400
         assert read(cache, wall) == Usage()
 
@@ -320,7 +320,7 @@ class TestSharing:
     async def test_permits_of_others_count_and_are_not_handed_on(self, usages: list[Usage]) -> None:
         clock = ManualClock()
         limit = SlidingWindowLimiter(RateLimit(3), clock=clock)
-        limit.share(Usage((10.0, 20.0), opens_in=0.0, spaced_for=0.0), usages.append)
+        limit.share(Usage((10.0, 20.0), paused_for=0.0, paced_for=0.0), usages.append)
         assert limit.state.free == 1
         assert limit.time_for(3) == 20.0
         permit = await limit.acquire()
@@ -329,7 +329,7 @@ class TestSharing:
         assert usages == [
             Usage(in_flight=1),
             Usage((60.0,)),
-            Usage((60.0,), opens_in=5.0, spaced_for=65.0),
+            Usage((60.0,), paused_for=5.0, paced_for=65.0),
         ]
         await clock.advance(15.0)
         assert limit.state.free == 1
@@ -337,7 +337,7 @@ class TestSharing:
     async def test_a_cooldown_of_others_counts(self, usages: list[Usage]) -> None:
         clock = ManualClock()
         limit = SlidingWindowLimiter(RateLimit(30), clock=clock)
-        limit.share(Usage(in_flight=1, opens_in=10.0, spaced_for=70.0), usages.append)
+        limit.share(Usage(in_flight=1, paused_for=10.0, paced_for=70.0), usages.append)
         assert limit.state.paused == 10.0
         assert limit.time_for(2) == 12.0
         assert limit.state.free == 29

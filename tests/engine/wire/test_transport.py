@@ -448,7 +448,7 @@ async def test_a_context_of_ones_own_decides_whom_to_trust() -> None:
     async with SecodaClient("key", ssl=context) as secoda:
         connectors = [
             session.connector
-            for sessions in (vars(secoda)["_pipeline"].transport._sessions.here(),)
+            for sessions in (vars(secoda)["_pipeline"].transport._sessions.current(),)
             for session in (sessions.reused, sessions.fresh)
         ]
     assert all(getattr(connector, "_ssl", None) is context for connector in connectors)
