@@ -18,7 +18,7 @@ from secoda_async._engine.wire import codec, protocol
 from secoda_async._engine.wire.protocol import Request, checked_id, checked_ids, request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import AmbiguousNameError, InvalidArgumentError, NotFoundError, ResponseError
-from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, collapsed, loosely, normal
+from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, collapse_spaces, confusable_key, normalize
 
 __all__ = ["Groups"]
 
@@ -168,7 +168,7 @@ class Groups:
                     return await groups._create_missing(fields, name, listed)
                 except _FoundError as error:
                     found = error.group
-            if evolve(fields, name=UNSET).fit(found):
+            if evolve(fields, name=UNSET).matches(found):
                 return found
             return await groups.update(found.id, icon=icon, description=description, users=fields.users)
 
@@ -300,7 +300,7 @@ class Groups:
 
     async def settle(self, name: str) -> bool:
         """Wait until a list shows what an unclear create of a name has made; return whether there was one."""
-        pause = self._pipeline.ledger.settles_in(loosely(name))
+        pause = self._pipeline.ledger.settles_in(confusable_key(name))
         await self._pipeline.pause(self._call(request_to("POST", COLLECTION)), pause)
         return pause > 0
 
@@ -341,17 +341,17 @@ def _checked_name(name: object) -> str:
     """Return a name to find a group by."""
     if not isinstance(name, str) or not name.strip():
         raise InvalidArgumentError(f"name must be a string that is not empty, not {name!r}")
-    return normal(name)
+    return normalize(name)
 
 
 def _found(groups: Sequence[Group], name: str) -> Group | None:
     """Return the group that `ensure` takes for one of this name, or None."""
-    return _only(groups, normal(name)) or _only_similar(groups, name)
+    return _only(groups, normalize(name)) or _only_similar(groups, name)
 
 
 def _only(groups: Iterable[Group], name: str) -> Group | None:
     """Return the group of a name, or None."""
-    found = [group for group in groups if normal(group.name) == name]
+    found = [group for group in groups if normalize(group.name) == name]
     if len(found) > 1:
         error = AmbiguousNameError(f"{len(found)} groups are called {name!r}: use an id")
         error.candidates = tuple(group.id for group in found)
@@ -361,8 +361,8 @@ def _only(groups: Iterable[Group], name: str) -> Group | None:
 
 def _only_similar(groups: Iterable[Group], name: str) -> Group | None:
     """Return the group whose name differs in blanks only, or None when no name looks alike."""
-    similar = [group for group in groups if loosely(group.name) == loosely(name)]
-    if len(similar) == 1 and collapsed(similar[0].name) == collapsed(name):
+    similar = [group for group in groups if confusable_key(group.name) == confusable_key(name)]
+    if len(similar) == 1 and collapse_spaces(similar[0].name) == collapse_spaces(name):
         return similar[0]
     if similar:
         names = ", ".join(f"{group.name!r} ({group.id})" for group in similar)

@@ -1,15 +1,15 @@
-"""What the API speaks of: groups, users, pages of either, and the operations of a bulk.
+"""The models: groups, users, list pages, and the fields of a group that a write sends.
 
-Plain frozen classes that can be built by hand. They know nothing of JSON; `_engine/wire/codec.py` does.
+Frozen classes that tests can build by hand. `to_dict` returns plain JSON types; `_engine/wire/codec.py` reads JSON.
 """
 
 import enum
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar, cast
 
-from attrs import field, frozen
+from attrs import AttrsInstance, field, fields_dict, frozen
 
 from secoda_async.errors import ResponseError
 
@@ -31,29 +31,28 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""Left out: not sent, and so left as it is. Not the same as None, which is sent as null."""
+"""The value of an argument that was not given: the field is not sent and keeps its value. None is sent as null."""
 
 
-def normal(text: str) -> str:
-    """A text as texts are compared: trimmed, in Unicode's form NFC."""
+def normalize(text: str) -> str:
+    """Return a text in the form in which texts are compared: trimmed, and in Unicode's form NFC."""
     return unicodedata.normalize("NFC", text.strip())
 
 
-def loosely(text: str | Unset | None) -> str:
-    """Return a name in a form that names which look alike share.
+def collapse_spaces(text: str | Unset | None) -> str:
+    """Return a text in Unicode's form NFC, with each run of white space as one space."""
+    return " ".join(unicodedata.normalize("NFC", text or "").split())
 
-    Compatibility characters are replaced, invisible ones removed, blanks collapsed, and letter case is ignored: so much
-    may a server normalize, and a person overlook.
+
+def confusable_key(name: str | Unset | None) -> str:
+    """Return a form of a name that all confusable names share, as servers may normalize names and people misread them.
+
+    Compatibility characters are replaced, invisible ones removed, white space collapsed, and letter case is ignored.
     """
-    visible = unicodedata.normalize("NFKC", text or "")
+    visible = unicodedata.normalize("NFKC", name or "")
     if not visible.isprintable():
         visible = "".join(character for character in visible if unicodedata.category(character) != "Cf")
     return " ".join(visible.split()).casefold()
-
-
-def collapsed(text: str | Unset | None) -> str:
-    """Return a text in Unicode's form NFC, with each run of blanks as one space."""
-    return " ".join(unicodedata.normalize("NFC", text or "").split())
 
 
 def _no_extra() -> Mapping[str, Any]:
@@ -65,57 +64,65 @@ class Group:
     """A user group of the workspace, as the server last showed it."""
 
     id: str
-    """The group's id, as on the wire."""
+    """The group's id."""
     name: str
     """The group's name; the server does not keep names unique."""
     icon: str | None = None
-    """An emoji, as a rule."""
+    """Usually an emoji."""
     description: str | None = None
-    """What the group is for."""
+    """The purpose of the group."""
     users: tuple[str, ...] = ()
-    """Ids of the members, in the server's order, which means nothing."""
+    """Ids of the members. Their order has no meaning."""
     created_at: datetime | None = None
-    """When it was made, UTC."""
+    """Time of creation, UTC."""
     updated_at: datetime | None = None
-    """When it last changed, UTC."""
+    """Time of the last change, UTC."""
     workspace_id: str | None = None
-    """The workspace it belongs to."""
+    """Id of the group's workspace."""
     snowflake_role: str | None = None
-    """The Snowflake role that is tied to it."""
+    """The Snowflake role that is linked to the group."""
     extra: Mapping[str, Any] = field(factory=_no_extra, eq=False, repr=False, kw_only=True)
     """Fields that this version does not know, as plain JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the group as plain JSON types: the API's field names (`extra` included), and ISO 8601 times in UTC."""
+        return _to_json(self, leave_out=("extra",)) | dict(self.extra)
 
 
 @frozen
 class User:
-    """A user of the workspace (read only in this SDK: needed to turn e-mail addresses into ids)."""
+    """A user of the workspace. Users are read only: the SDK needs them to resolve e-mail addresses to ids."""
 
     id: str
-    """The user's id, as on the wire."""
+    """The user's id."""
     email: str | None = None
-    """The address they sign in with."""
+    """The e-mail address that the user signs in with."""
     first_name: str | None = None
-    """Their first name."""
+    """First name."""
     last_name: str | None = None
-    """Their last name."""
+    """Last name."""
     role: str | None = None
-    """`admin`, `editor`, `viewer`, `guest`, or a role of the workspace's own."""
+    """`admin`, `editor`, `viewer`, `guest`, or a custom role of the workspace."""
     workspace_id: str | None = None
-    """The workspace they belong to."""
+    """Id of the user's workspace."""
     profile_picture: str | None = None
-    """Where their picture is."""
+    """URL of the user's picture."""
     user_groups: tuple[str, ...] = ()
-    """Ids of the groups they are in."""
+    """Ids of the user's groups."""
     pending: bool | None = None
-    """Whether they were invited and have not come yet."""
+    """Whether the user has not accepted the invitation yet."""
     is_service_account: bool | None = None
-    """Whether this is a program rather than a person."""
+    """Whether the user is a program rather than a person."""
     last_login: datetime | None = None
-    """When they last signed in, UTC."""
+    """Time of the last sign-in, UTC."""
     disabled: bool | None = None
-    """Whether they are locked out."""
+    """Whether the account is disabled."""
     extra: Mapping[str, Any] = field(factory=_no_extra, eq=False, repr=False, kw_only=True)
     """Fields that this version does not know, as plain JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the user as plain JSON types: the API's field names (`extra` included), and ISO 8601 times in UTC."""
+        return _to_json(self, leave_out=("extra",)) | dict(self.extra)
 
 
 @frozen
@@ -123,61 +130,86 @@ class Page(Generic[T]):
     """One page of a list."""
 
     number: int
-    """Which page, from 1; on cursor lists too."""
+    """Number of the page, from 1; cursor lists are numbered too."""
     items: tuple[T, ...]
-    """What it holds, without what an earlier page of the same read held already."""
+    """The items, without those that an earlier page of the same read had."""
     count: int | None = None
-    """How many items the whole list has, as the server counts."""
+    """Number of items in the whole list, as the server counts."""
     total_pages: int | None = None
-    """How many pages the whole list has."""
+    """Number of pages in the whole list."""
     invalid: tuple[ResponseError, ...] = ()
-    """With `on_invalid="skip"`: the items that could not be read, each with its index and id."""
+    """With `on_invalid="skip"`: one error for each item that could not be read, with the item's index and id."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the page as plain JSON types; each error of `invalid` becomes its message."""
+        return _to_json(self)
 
 
 @frozen(kw_only=True)
 class GroupFields:
-    """The fields of a group that can be written. `UNSET` leaves a field alone, None sends null."""
+    """The fields of a group that a write sends. `UNSET` leaves a field alone, None sends null."""
 
     name: str | Unset = UNSET
     icon: str | Unset | None = UNSET
     description: str | Unset | None = UNSET
     users: tuple[str, ...] | Unset = UNSET
 
-    def fit(self, group: Group) -> bool:
-        """Whether a group has every field that is set here.
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that are set, as plain JSON types: the body of a write."""
+        return _to_json(self)
 
-        The server trims strings, may compose letters otherwise, and keeps no order of members (FACTS: assumed);
-        empty text and null say the same.
+    def matches(self, group: Group) -> bool:
+        """Return whether a group has every field that is set here, so that nothing has to be written.
+
+        Texts are normalized and members have no order, because the server may do the same; null equals an empty text.
         """
-        texts = ((group.name, self.name), (group.icon, self.icon), (group.description, self.description))
-        if any(wanted is not UNSET and normal(present or "") != normal(wanted or "") for present, wanted in texts):
+        if any(normalize(shown or "") != normalize(sent or "") for _, shown, sent in self._texts(group)):
             return False
         return self.users is UNSET or set(group.users) == set(self.users)
 
-    def contradictions(self, group: Group) -> list[str]:
-        """Return the fields that an answer shows otherwise than they were sent, members aside that it does not show.
+    def contradicted_by(self, group: Group) -> list[str]:
+        """Return the names of the fields that a response shows with another value than was sent.
 
-        Blanks may be collapsed. Members who were invited and never signed in may be hidden (documented for SCIM).
+        The server may collapse white space. Members that the response lacks are no contradiction: invited users who
+        never signed in may be hidden (documented for SCIM).
         """
-        texts = (
-            ("name", group.name, self.name),
-            ("icon", group.icon, self.icon),
-            ("description", group.description, self.description),
-        )
-        wrong = [field for field, shown, sent in texts if sent is not UNSET and collapsed(shown) != collapsed(sent)]
+        names = [name for name, shown, sent in self._texts(group) if collapse_spaces(shown) != collapse_spaces(sent)]
         if self.users is not UNSET and not _casefolded(group.users) <= _casefolded(self.users):
-            wrong.append("users")
-        return wrong
+            names.append("users")
+        return names
 
-    def hidden_users(self, group: Group) -> list[str]:
-        """Return the ids that were sent as members and that an answer does not show."""
+    def missing_users(self, group: Group) -> list[str]:
+        """Return the ids that were sent as members and that a response lacks."""
         shown = _casefolded(group.users)
         return [user for user in self.users or () if user.casefold() not in shown]
 
-    def shown_by(self, group: Group) -> bool:
-        """Return whether a group shows every field that is set here, blanks collapsed."""
-        return not self.contradictions(group) and not self.hidden_users(group)
+    def is_confirmed_by(self, group: Group) -> bool:
+        """Return whether a response shows every field that was sent."""
+        return not self.contradicted_by(group) and not self.missing_users(group)
+
+    def _texts(self, group: Group) -> Iterator[tuple[str, str | None, str | None]]:
+        """Yield the name, the shown value and the sent value of each text field that is set."""
+        for name in ("name", "icon", "description"):
+            sent = getattr(self, name)
+            if sent is not UNSET:
+                yield name, getattr(group, name), sent
 
 
 def _casefolded(ids: Iterable[str]) -> frozenset[str]:
     return frozenset(map(str.casefold, ids))
+
+
+def _to_json(model: AttrsInstance, leave_out: Collection[str] = ()) -> dict[str, Any]:
+    """Return the fields of a model as plain JSON types, without those that are `UNSET`."""
+    values = {name: getattr(model, name) for name in fields_dict(type(model)) if name not in leave_out}
+    return {name: _json_value(value) for name, value in values.items() if value is not UNSET}
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(map(_json_value, cast("tuple[object, ...]", value)))
+    if isinstance(value, (Group, User)):
+        return value.to_dict()
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value) if isinstance(value, ResponseError) else value

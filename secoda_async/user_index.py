@@ -7,7 +7,7 @@ from typing import Self
 from attrs import frozen
 
 from secoda_async.errors import AmbiguousNameError, InvalidArgumentError
-from secoda_async.models import User, normal
+from secoda_async.models import User, normalize
 
 __all__ = ["UserIndex"]
 
@@ -47,7 +47,7 @@ class UserIndex:
         users = self.with_address(address)
         if len(users) <= 1:
             return next(iter(users), None)
-        wanted = normal(address)
+        wanted = normalize(address)
         exact = [user for user in users if user.email == wanted and not user.disabled]
         if len(exact) == 1:
             return exact[0]
@@ -110,4 +110,4 @@ def _key(address: str) -> str:
 
     `lower` rather than `casefold`, which makes the addresses of different people equal ("ß" and "ss").
     """
-    return normal(address).lower()
+    return normalize(address).lower()

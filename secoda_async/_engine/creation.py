@@ -35,7 +35,7 @@ from secoda_async.errors import (
     PaginationError,
     SecodaError,
 )
-from secoda_async.models import Group, GroupFields, loosely
+from secoda_async.models import Group, GroupFields, confusable_key
 
 KnownIds = Callable[[], Awaitable[Collection[str] | None]]
 """Returns the ids of a complete listing that was read before the create, or None when there is none."""
@@ -83,7 +83,7 @@ class _Create:
 
     @property
     def name(self) -> str:
-        return loosely(self.fields.name)
+        return confusable_key(self.fields.name)
 
 
 @define(eq=False, repr=False)
@@ -112,7 +112,7 @@ class GroupCreator:
         Creates of one name that reconcile run one after the other, or each might adopt the other's group; with
         `is_locked`, the caller holds `lock`.
         """
-        name = loosely(fields.name)
+        name = confusable_key(fields.name)
         if not reconcile:
             with self._ledger.creating(name):
                 return self._remember(await self._send(call, read, name))
@@ -123,7 +123,7 @@ class GroupCreator:
 
     def lock(self, name: str, call: Call) -> AbstractAsyncContextManager[None]:
         """Hold off other creates of a name."""
-        return self.pipeline.lock(f"create {loosely(name)}", call)
+        return self.pipeline.lock(f"create {confusable_key(name)}", call)
 
     async def ids(self, began: float | None = None) -> Collection[str] | None:
         """Return the ids of all groups; None when the list can't be read, and then no candidate is ever certain.
@@ -254,12 +254,14 @@ class GroupCreator:
         candidates = tuple(
             group
             for group in groups
-            if group.id not in known and not self._ledger.has_created(group.id) and loosely(group.name) == create.name
+            if group.id not in known
+            and not self._ledger.has_created(group.id)
+            and confusable_key(group.name) == create.name
         )
         is_certain = (
             create.known is not None
             and len(candidates) == 1
-            and create.fields.shown_by(candidates[0])
+            and create.fields.is_confirmed_by(candidates[0])
             and not self._ledger.is_contested(create.name)
         )
         create.last = _Search(candidates, candidates[0] if is_certain else None)

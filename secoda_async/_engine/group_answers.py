@@ -37,7 +37,7 @@ def group_with_users_of(reply: Reply, group_id: str) -> Group:
 def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:
     """Return the group of an answer to a write; it must show what was sent."""
     group = group_of(reply, group_id)
-    if wrong := fields.contradictions(group):
+    if wrong := fields.contradicted_by(group):
         error = ResponseError(f"the answer shows another {' and '.join(wrong)} than was sent, for {group.name!r}")
         error.location, error.item_id = wrong[0], group.id
         raise error
@@ -59,7 +59,7 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
         ResponseError: When another one is missing.
         OutcomeUnknownError: When that can't be found out: the write was executed, and perhaps not as it was sent.
     """
-    hidden = fields.hidden_users(group)
+    hidden = fields.missing_users(group)
     for user_id in hidden[:_MOST_HIDDEN]:
         request = request_to("GET", "user", user_id)
         try:

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from secoda_async.errors import DesiredStateError
 from secoda_async.models import Group
-from secoda_async.reconcile.desired_group import DesiredGroup, normal
+from secoda_async.reconcile.desired_group import DesiredGroup, normalize
 from secoda_async.reconcile.escape import printable
 from secoda_async.reconcile.files.reading import read
 
@@ -43,7 +43,7 @@ class DesiredState:
             DesiredStateError: With every problem: a name or id that is there twice.
         """
         given = list(groups)
-        names = Counter(normal(group.name) for group in given)
+        names = Counter(normalize(group.name) for group in given)
         made = [
             _as_it_is(group, pins=_needs_id(group, names)) if isinstance(group, Group) else group for group in given
         ]
@@ -74,7 +74,7 @@ class DesiredState:
                 problems.append(f"{group.place}: the id {group.id} stands twice, first at {ids[group.id].place}")
         formers: dict[str, DesiredGroup] = {}
         for group in self.groups:
-            for former in dict.fromkeys(map(normal, group.previously)):
+            for former in dict.fromkeys(map(normalize, group.previously)):
                 if former in names:
                     problems.append(
                         f"{group.place}: previously {former!r} is the name of the group at {names[former].place}"
@@ -85,7 +85,7 @@ class DesiredState:
 
 
 def _needs_id(group: Group, names: Mapping[str, int]) -> bool:
-    return names[normal(group.name)] > 1 or not normal(group.name)
+    return names[normalize(group.name)] > 1 or not normalize(group.name)
 
 
 def _as_it_is(group: Group, *, pins: bool) -> DesiredGroup:

@@ -6,9 +6,9 @@ from attrs import field, frozen
 
 from secoda_async._engine.wire.protocol import checked_id
 from secoda_async.errors import InvalidArgumentError
-from secoda_async.models import UNSET, Unset, normal
+from secoda_async.models import UNSET, Unset, normalize
 
-__all__ = ["DesiredGroup", "normal", "unsendable"]
+__all__ = ["DesiredGroup", "normalize", "unsendable"]
 
 
 def unsendable(text: str) -> bool:
@@ -17,7 +17,7 @@ def unsendable(text: str) -> bool:
 
 
 def _name(value: object) -> str:
-    return normal(_text("name", value))
+    return normalize(_text("name", value))
 
 
 def _texts(what: str, values: Iterable[object]) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from typing import Final, Literal
 from attrs import define, field, frozen
 
 from secoda_async.errors import AmbiguousNameError, DesiredStateError, InvalidArgumentError
-from secoda_async.models import UNSET, Group, GroupFields, User, loosely
+from secoda_async.models import UNSET, Group, GroupFields, User, confusable_key
 from secoda_async.reconcile.desired import DesiredState
-from secoda_async.reconcile.desired_group import DesiredGroup, normal
+from secoda_async.reconcile.desired_group import DesiredGroup, normalize
 from secoda_async.reconcile.escape import printable
 from secoda_async.reconcile.plan import Breach, Change, Conflict, Plan
 from secoda_async.user_index import UserIndex
@@ -152,13 +152,13 @@ class _Matches:
     def of(cls, desired: DesiredState, groups: Sequence[Group]) -> "_Matches":
         by_name: dict[str, list[Group]] = defaultdict(list)
         for group in groups:
-            by_name[normal(group.name)].append(group)
+            by_name[normalize(group.name)].append(group)
         matches = cls({group.id: group for group in groups}, by_name)
         matches._match_ids([wanted for wanted in desired.groups if wanted.id is not None])
         others = sorted((wanted for wanted in desired.groups if wanted.id is None), key=lambda wanted: wanted.name)
         nameless = [wanted for wanted in others if not matches._match_name(wanted, wanted.name)]
         for wanted in nameless:  # only now: a former name may be another group's present one
-            if not any(matches._match_name(wanted, normal(former)) for former in wanted.previously):
+            if not any(matches._match_name(wanted, normalize(former)) for former in wanted.previously):
                 matches.pairs.append((wanted, None))
         matches._keep_names_apart()
         matches.rest = [group for group in groups if group.id not in matches._taken]
@@ -171,7 +171,7 @@ class _Matches:
                 message = f"there is no group with the id {wanted.id}: correct it, or leave it out to create the group"
                 self._conflict(wanted, message)
                 for name in (wanted.name, *wanted.previously):  # it may be the group that is meant: not to be deleted
-                    self._taken |= {group.id for group in self.by_name.get(normal(name), ())}
+                    self._taken |= {group.id for group in self.by_name.get(normalize(name), ())}
             else:
                 self._taken.add(present.id)
                 self.pairs.append((wanted, present))
@@ -181,7 +181,7 @@ class _Matches:
         kept = {present.id for _, present in self.pairs if present is not None}
         for wanted, present in tuple(self.pairs):
             others = [group for group in self.by_name.get(wanted.name, ()) if group.id not in kept]
-            if present is not None and normal(present.name) != wanted.name and others:
+            if present is not None and normalize(present.name) != wanted.name and others:
                 ids = tuple(sorted(group.id for group in others))
                 message = f"another group is called {wanted.name!r} ({', '.join(ids)}): rename or delete that one first"
                 self._conflict(wanted, message, ids)
@@ -240,14 +240,16 @@ def _creation(wanted: DesiredGroup, members: tuple[str, ...] | None) -> Change:
 
 def _update(wanted: DesiredGroup, present: Group, members: tuple[str, ...] | None) -> Change | None:
     """The fields that differ; None when none does."""
-    name = UNSET if normal(present.name) == wanted.name else wanted.name
+    name = UNSET if normalize(present.name) == wanted.name else wanted.name
     users = UNSET if members is None else members
-    if GroupFields(name=name, icon=wanted.icon, description=wanted.description, users=users).fit(present):  # as a rule
+    if GroupFields(name=name, icon=wanted.icon, description=wanted.description, users=users).matches(
+        present
+    ):  # as a rule
         return None
     before: dict[str, object] = {}
     after: dict[str, object] = {}
     for key, value in (("name", name), ("icon", wanted.icon), ("description", wanted.description), ("users", users)):
-        if not GroupFields(**{key: value}).fit(present):  # type: ignore[arg-type]
+        if not GroupFields(**{key: value}).matches(present):  # type: ignore[arg-type]
             is_now = getattr(present, key)
             before[key] = tuple(sorted(is_now)) if key == "users" else is_now
             after[key] = value
@@ -321,9 +323,9 @@ def _renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterable[B
 
 def _former_names(desired: DesiredState, deletes: Sequence[Change]) -> Iterable[Breach]:
     """A group that would be deleted although the desired state speaks of it, as of one that has another name now."""
-    formers = {normal(former): wanted.name for wanted in desired.groups for former in wanted.previously}
+    formers = {normalize(former): wanted.name for wanted in desired.groups for former in wanted.previously}
     for delete in deletes:
-        new = formers.get(normal(delete.name))
+        new = formers.get(normalize(delete.name))
         if new is not None:
             message = (
                 f"{delete.name!r} would be deleted, although {new!r} says that it was called so: another group is "
@@ -337,13 +339,13 @@ def _similar_names(creates: Sequence[Change], desired: DesiredState, groups: Seq
     present: dict[str, list[Group]] = defaultdict(list)
     wanted: dict[str, list[str]] = defaultdict(list)
     for group in groups:
-        present[loosely(group.name)].append(group)
+        present[confusable_key(group.name)].append(group)
     for other in desired.groups:
-        wanted[loosely(other.name)].append(other.name)
+        wanted[confusable_key(other.name)].append(other.name)
     for create in creates:
-        form = loosely(create.name)
+        form = confusable_key(create.name)
         for group in present.get(form, ()):
-            if normal(group.name) == create.name:
+            if normalize(group.name) == create.name:
                 continue  # the plan gives it another name
             former = json.dumps(group.name, ensure_ascii=not group.name.isprintable())
             message = (

@@ -7,7 +7,7 @@ from typing import Final
 from attrs import frozen
 
 from secoda_async.models import Group
-from secoda_async.reconcile.desired_group import normal
+from secoda_async.reconcile.desired_group import normalize
 from secoda_async.reconcile.plan import Change, Plan
 
 __all__ = ["View", "standing"]
@@ -33,7 +33,7 @@ class View:
         by_name: dict[str, list[Group]] = defaultdict(list)
         for group in by_id.values():
             if group.id not in own:
-                by_name[normal(group.name)].append(group)
+                by_name[normalize(group.name)].append(group)
         return cls(at, by_id, dict(by_name))
 
     def standing(self, change: Change) -> str | None:
@@ -44,7 +44,7 @@ class View:
         there = self.by_name.get(change.name, ())
         if not there:
             return ""
-        return None if len(there) == 1 and change.after.fit(there[0]) else _TAKEN
+        return None if len(there) == 1 and change.after.matches(there[0]) else _TAKEN
 
     def group_of(self, change: Change) -> Group | None:
         """The group that a change is about, if it is there."""
@@ -59,7 +59,7 @@ class View:
             return None if group is None else f"{change.name!r} is still there"
         if group is None:
             return f"{change.name!r} is not there"
-        if not change.after.fit(group):
+        if not change.after.matches(group):
             return f"{change.name!r} is not as it was written"
         namesakes = self.by_name.get(change.name, ()) if change.kind == "create" else ()
         if len(namesakes) > 1:
@@ -72,6 +72,6 @@ def standing(change: Change, group: Group | None) -> str | None:
     """How an update or a delete stands, now that its group was read."""
     if group is None:
         return None if change.kind == "delete" else "is not there any more"
-    if change.kind == "update" and change.after.fit(group):
+    if change.kind == "update" and change.after.matches(group):
         return None
-    return "" if change.before.fit(group) else "is not as it was"
+    return "" if change.before.matches(group) else "is not as it was"

@@ -1,9 +1,12 @@
 """Groups, users and pages can be built by hand, compared, hashed and pickled."""
 
+import json
+from datetime import UTC, datetime
+
 import attrs
 import pytest
 
-from secoda_async import UNSET, Group, Page, Unset, User
+from secoda_async import UNSET, Group, Page, ResponseError, Unset, User, to_dict
 from secoda_async.models import GroupFields
 from tests.support.roundtrip import ways_round
 
@@ -41,3 +44,47 @@ def test_unset_is_one_thing_falsy_and_not_none() -> None:
     assert all(again is UNSET for again in (*ways_round(UNSET), Unset.UNSET))
     assert GroupFields() != GroupFields(description=None)
     assert GroupFields() != GroupFields(users=())
+
+
+@pytest.mark.requirement("MD-1")
+def test_to_dict_of_a_group_is_plain_json_with_its_unknown_fields() -> None:
+    time = datetime(2023, 5, 10, 14, 27, 23, 7, tzinfo=UTC)
+    group = Group("g-1", "A", users=("u-1",), created_at=time, extra={"new": [1]})
+    assert (
+        json.loads(json.dumps(group.to_dict()))
+        == to_dict(group)
+        == {
+            "id": "g-1",
+            "name": "A",
+            "icon": None,
+            "description": None,
+            "users": ["u-1"],
+            "created_at": "2023-05-10T14:27:23.000007Z",
+            "updated_at": None,
+            "workspace_id": None,
+            "snowflake_role": None,
+            "new": [1],
+        }
+    )
+
+
+def test_to_dict_of_a_user_is_plain_json_with_its_unknown_fields() -> None:
+    user = User("u-1", "ana@x", user_groups=("g-1",), last_login=datetime(2024, 1, 1, tzinfo=UTC), extra={"new": 1})
+    document = user.to_dict()
+    assert json.loads(json.dumps(document)) == document == to_dict(user)
+    assert set(document) == {each.name for each in attrs.fields(User)} - {"extra"} | {"new"}
+    assert (document["user_groups"], document["last_login"]) == (["g-1"], "2024-01-01T00:00:00Z")
+
+
+def test_to_dict_of_a_page_has_its_items_and_the_messages_of_its_errors() -> None:
+    page = Page(1, (Group("g-1", "A"), Group("g-2", "B")), count=3, invalid=(ResponseError("name: missing"),))
+    document = page.to_dict()
+    assert json.loads(json.dumps(document)) == document == to_dict(page)
+    assert document["items"] == [group.to_dict() for group in page.items]
+    assert (document["number"], document["count"], document["total_pages"]) == (1, 3, None)
+    assert document["invalid"] == ["name: missing"]
+
+
+def test_to_dict_of_fields_leaves_out_unset_ones_and_keeps_null_and_empty_ones() -> None:
+    assert GroupFields(description=None, users=()).to_dict() == {"description": None, "users": []}
+    assert GroupFields().to_dict() == {}

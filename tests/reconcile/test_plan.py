@@ -21,7 +21,7 @@ from secoda_async import (
     Plan,
     User,
 )
-from secoda_async.models import GroupFields, normal
+from secoda_async.models import GroupFields, normalize
 from secoda_async.reconcile.diff import Rules, make_plan
 
 ANA, BEN, EVE = (User(id=f"u-{name}", email=f"{name}@example.com") for name in ("ana", "ben", "eve"))
@@ -398,7 +398,9 @@ def test_after_a_plan_the_next_is_empty(desired: list[DesiredGroup], groups: lis
     for wanted in desired:
         for group_ in after:
             if group_.name == wanted.name and wanted.name not in {conflict.name for conflict in plan.conflicts}:
-                assert GroupFields(icon=wanted.icon, description=wanted.description, users=wanted.members).fit(group_)
+                assert GroupFields(icon=wanted.icon, description=wanted.description, users=wanted.members).matches(
+                    group_
+                )
 
 
 @given(desired=DESIRED, groups=GROUPS, seed=st.randoms(use_true_random=False))
@@ -433,7 +435,7 @@ class TestSimilarNames:
     def test_a_create_that_looks_like_a_present_group_is_a_breach(self, name: str, prune: bool) -> None:  # noqa: FBT001
         plan = plan_of([wanted(name)], [group("Data Stewards", users=("u-ana", "u-ben"))], prune=prune)
         (breach,) = (breach for breach in plan.breaches if breach.kind == "similar")
-        assert breach.names == (normal(name), "Data Stewards")
+        assert breach.names == (normalize(name), "Data Stewards")
         assert 'previously: ["Data Stewards"]' in breach.message
 
     @pytest.mark.requirement("BS-13")

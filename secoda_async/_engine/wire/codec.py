@@ -17,10 +17,10 @@ from typing import Any, Final, TypeGuard, TypeVar, cast
 import orjson
 from attrs import evolve, field, fields, frozen
 from cattrs import AttributeValidationNote, BaseValidationError, Converter, IterableValidationNote
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs.gen import make_dict_structure_fn, override
 
 from secoda_async.errors import InvalidArgumentError, ResponseError
-from secoda_async.models import Group, GroupFields, Unset, User
+from secoda_async.models import Group, GroupFields, Page, Unset, User
 
 T = TypeVar("T", Group, User)
 
@@ -163,10 +163,6 @@ def _login_or_null(value: object, _: object) -> datetime | None:
     return _time_or_null(None if value == "None" else value, _)
 
 
-def _time_to_json(value: datetime) -> str:
-    return value.isoformat().replace("+00:00", "Z")
-
-
 @cache
 def _converter() -> Converter:
     """The rule; made when it is first needed, so that importing is cheap."""
@@ -187,27 +183,19 @@ def _converter() -> Converter:
     ]
     for wanted, hook in strict:
         converter.register_structure_hook_func(partial(eq, wanted), hook)
-    converter.register_unstructure_hook(datetime, _time_to_json)
+    for model in (Group, GroupFields, Page, User):
+        converter.register_unstructure_hook(model, model.to_dict)
     converter.register_unstructure_hook(ResponseError, str)
-    converter.register_unstructure_hook_func(partial(eq, tuple[str, ...] | Unset), _as_it_is)
     _register_model(converter, Group)
     _register_model(converter, User, last_login=override(struct_hook=_login_or_null))
     for envelope in (_Links, _Meta, Envelope):
         converter.register_structure_hook(envelope, _object_only(make_dict_structure_fn(envelope, converter)))
-    converter.register_unstructure_hook(
-        GroupFields, make_dict_unstructure_fn(GroupFields, converter, _cattrs_omit_if_default=True)
-    )
     return converter
-
-
-def _as_it_is(value: object) -> object:
-    return value
 
 
 def _register_model(converter: Converter, model: type[T], last_login: Any = None) -> None:
     """Teach the converter one of the API's models, the fields it does not know kept in `extra`."""
-    omit = override(omit=True)
-    read = make_dict_structure_fn(model, converter, extra=omit, last_login=last_login or override())
+    read = make_dict_structure_fn(model, converter, extra=override(omit=True), last_login=last_login or override())
 
     def structure(value: object, kind: Any) -> T:
         if type(value) is not dict:
@@ -216,8 +204,6 @@ def _register_model(converter: Converter, model: type[T], last_login: Any = None
         return _with_extra(read(payload, kind), payload)
 
     converter.register_structure_hook(model, structure)
-    write = make_dict_unstructure_fn(model, converter, extra=omit)
-    converter.register_unstructure_hook(model, lambda item: {**write(item), **item.extra})
 
 
 def _object_only(read: Callable[[Mapping[str, Any], Any], Any]) -> Callable[[object, Any], Any]:

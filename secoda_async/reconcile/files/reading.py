@@ -15,7 +15,7 @@ from attrs import define, field
 
 from secoda_async._engine.wire.protocol import checked_id
 from secoda_async.errors import InvalidArgumentError
-from secoda_async.reconcile.desired_group import DesiredGroup, normal, unsendable
+from secoda_async.reconcile.desired_group import DesiredGroup, normalize, unsendable
 from secoda_async.reconcile.files import yaml_nodes
 from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
 from secoda_async.reconcile.files.tables import unquoted
@@ -122,7 +122,7 @@ class _Reader:
         if node.text is None:
             self.problem(node.place, f"the name must be text, not {node.kind}: put it in quotes")
             return ""
-        name = normal(self._sendable(node, node.text))
+        name = normalize(self._sendable(node, node.text))
         if not name and needed:
             self.problem(node.place, "the name is empty")
         return name
@@ -208,7 +208,7 @@ def _parse_csv(text: str, reader: _Reader) -> Located | None:
             reader.problem(f":{line}", f"has {len(row)} cells, not {len(header)}: write every cell, empty ones too")
             continue
         cells = dict(zip(header, row, strict=True))
-        key = (normal(cells["group"]), cells.get("id", ""))
+        key = (normalize(cells["group"]), cells.get("id", ""))
         groups.setdefault(key, []).append((f":{line}", cells))
     entries = [_group_of(rows_of_one, reader) for rows_of_one in groups.values()]
     top = (Located(kind="text", place=":1", text="groups"), Located(kind="a list", place=":1", items=entries))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from secoda_async.models import Group, User
-from secoda_async.reconcile.desired_group import normal, unsendable
+from secoda_async.reconcile.desired_group import normalize, unsendable
 from secoda_async.reconcile.files import yaml_nodes
 from secoda_async.reconcile.files.tables import quoted
 from secoda_async.user_index import UserIndex
@@ -30,10 +30,10 @@ def exported(
         for user in index.by_id.values()
         if members == "emails" and user.email and _is_address(user.email, index)
     }
-    names = Counter(normal(group.name) for group in groups)
+    names = Counter(normalize(group.name) for group in groups)
     entries = [
-        _entry(group, emails, pins=names[normal(group.name)] > 1 or not normal(group.name))
-        for group in sorted(groups, key=lambda group: (normal(group.name), group.id))
+        _entry(group, emails, pins=names[normalize(group.name)] > 1 or not normalize(group.name))
+        for group in sorted(groups, key=lambda group: (normalize(group.name), group.id))
     ]
     if file_format == "csv":
         return _csv(entries)
