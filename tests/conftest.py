@@ -3,7 +3,7 @@
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypothesis import settings
 from secoda_async import AutojumpClock, SecodaClient
 from secoda_async.emulator import Emulator
 from tests.support.clients import Connect
+from tests.support.shell import Shell, emulated, restored_loggers
 
 USERS = [{"id": f"user-{index}", "email": f"user-{index}@example.com", "first_name": "Ada"} for index in range(20)]
 TIMES = {"created_at": "2024-01-02T03:04:05.000006Z", "updated_at": "2024-02-03T04:05:06.000007Z"}
@@ -90,3 +91,19 @@ def secoda(connect: Connect) -> SecodaClient:
 def group_id(emulator: Emulator) -> str:
     """The id of the first group."""
     return next(iter(emulator.groups))
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """Run commands, with no setting in the environment except those of a `workspace` fixture."""
+    for name in ("SECODA_BASE_URL", "SECODA_API_KEY", "SECODA_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with restored_loggers():
+        yield Shell(capsys)
+
+
+@pytest.fixture
+async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+    """A workspace of 60 groups and 20 users that commands find through the environment."""
+    async with emulated(monkeypatch, groups=60, users=20) as workspace:
+        yield workspace

@@ -10,12 +10,12 @@ import runpy
 import signal
 import sys
 import types
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, evolve
+from attrs import evolve
 from rich.console import Console
 from rich.progress import TaskID
 
@@ -28,56 +28,7 @@ from secoda_async.cli.options import Output
 from secoda_async.cli.output.console import Screen, duration
 from secoda_async.emulator import Emulator
 from secoda_async.errors import OutcomeUnknownError, SecodaError
-
-
-@define
-class Shell:
-    """Runs commands against a workspace, as a person would."""
-
-    capture: pytest.CaptureFixture[str]
-
-    async def run(self, *arguments: str) -> "Result":
-        # In a thread, because a command runs an event loop of its own.
-        code = await asyncio.to_thread(app.main, arguments)
-        out, err = self.capture.readouterr()
-        return Result(code, out, err)
-
-
-@define
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401 - a document
-        return json.loads(self.out)
-
-
-@pytest.fixture
-async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Emulator, None]:
-    async with Emulator(groups=60, users=20) as workspace:
-        monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
-        monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
-        yield workspace
-
-
-@pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    for name in ("SECODA_BASE_URL", "SECODA_API_KEY", "SECODA_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    return Shell(capsys)
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logging() -> Iterator[None]:
-    loggers = [logging.getLogger(), logging.getLogger("secoda_async")]
-    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
-    yield
-    for logger, handlers, level in before:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-
+from tests.support.shell import Shell
 
 # --- reading ---------------------------------------------------------------------------------------------------
 

@@ -21,9 +21,7 @@ from secoda_async.reconcile.diff import Rules, make_plan
 from secoda_async.reconcile.escape import escaped_json, printable
 from secoda_async.reconcile.files import tables
 from secoda_async.reconcile.files.writing import exported
-from tests.cli.test_cli import Shell
-from tests.cli.test_cli import _quiet_logging as _quiet_logging  # noqa: PLC0414 - a fixture
-from tests.cli.test_cli import shell as shell  # noqa: PLC0414 - a fixture
+from tests.support.shell import Shell
 
 pytestmark = pytest.mark.requirement("SEC-2")
 

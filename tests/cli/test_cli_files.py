@@ -19,8 +19,7 @@ from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup
 from secoda_async.reconcile.files import input_file
 from secoda_async.reconcile.journal import Journal, opened_log
-from tests.cli.test_cli import Shell
-from tests.cli.test_cli import shell as shell  # noqa: PLC0414 - a fixture
+from tests.support.shell import Shell
 
 pytestmark = pytest.mark.requirement("BS-10", "CL-4")
 

@@ -27,8 +27,7 @@ from secoda_async.emulator import Emulator
 from secoda_async.models import GroupFields
 from secoda_async.reconcile.files.writing import exported
 from secoda_async.reconcile.render import lines, markdown
-from tests.cli.test_cli import Shell
-from tests.cli.test_cli import shell as shell  # noqa: PLC0414 - a fixture
+from tests.support.shell import Shell, emulated_teams
 from tests.support.waiting import wait_until
 
 FILE = """groups:
@@ -41,11 +40,7 @@ FILE = """groups:
 
 @pytest.fixture
 async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
-    users = [{"id": f"u-{name}", "email": f"{name}@example.com"} for name in ("ana", "ben", "eve")]
-    groups = [{"name": "Analysts", "description": "old", "users": ["u-ana"]}, {"name": "Others", "users": ["u-eve"]}]
-    async with Emulator(users=users, groups=groups) as workspace:
-        monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
-        monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
+    async with emulated_teams(monkeypatch) as workspace:
         yield workspace
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -24,11 +24,9 @@ from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.output.html import report_page
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.emulator import Emulator
-from tests.cli.test_cli import Shell
-from tests.cli.test_cli import shell as shell  # noqa: PLC0414 - a fixture
-from tests.cli.test_cli_reconcile import workspace as workspace  # noqa: PLC0414 - a fixture
 from tests.support.chromium import CONTRAST, Tab, opened
 from tests.support.clocks import ManualClock
+from tests.support.shell import Shell, emulated_teams
 from tests.support.waiting import wait_until
 
 WIDTHS = (390, 1280)
@@ -44,6 +42,12 @@ FILE = """groups:
   members: [ben@example.com]
 - name: "Evil\u202egroup"
 """
+
+
+@pytest.fixture
+async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+    async with emulated_teams(monkeypatch) as workspace:
+        yield workspace
 
 
 @pytest.fixture

@@ -17,9 +17,8 @@ from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup
 from secoda_async.reconcile.diff import Rules, make_plan
 from secoda_async.user_index import UserIndex
-from tests.cli.test_cli import Shell
-from tests.cli.test_cli import shell as shell  # noqa: PLC0414 - a fixture
 from tests.support.clients import Connect
+from tests.support.shell import Shell
 
 pytestmark = pytest.mark.requirement("CL-3")
 

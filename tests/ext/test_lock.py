@@ -16,15 +16,13 @@ from secoda_async.cli.exit_codes import Exit, as_document
 from secoda_async.emulator import Emulator
 from secoda_async.ext.redis import RedisLock
 from secoda_async.ext.redis_connection import REPLY_TIMEOUT
-from tests.cli.test_cli import Shell
-from tests.cli.test_cli import shell as shell  # noqa: PLC0414 - a fixture
-from tests.cli.test_cli import workspace as workspace  # noqa: PLC0414 - a fixture
 from tests.ext.test_redis import WatchedRedis
 from tests.ext.test_redis import clock as clock  # noqa: PLC0414 - a fixture
 from tests.ext.test_redis import redis as redis  # noqa: PLC0414 - a fixture
 from tests.ext.test_redis import server as server  # noqa: PLC0414 - a fixture
 from tests.support.clocks import ManualClock
 from tests.support.redis_server import RedisServer, running
+from tests.support.shell import Shell
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.requirement("RL-5")

@@ -12,9 +12,8 @@ from secoda_async import AutojumpClock, DesiredState, Plan, SecodaClient, StaleP
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup
-from tests.cli.test_cli import Shell
-from tests.cli.test_cli import shell as shell  # noqa: PLC0414 - a fixture
 from tests.support.clients import Connect
+from tests.support.shell import Shell
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.requirement("BS-10")
