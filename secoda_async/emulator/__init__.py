@@ -1,6 +1,9 @@
 """A Secoda workspace on 127.0.0.1, for demos and tests.
 
-It imports nothing of the SDK on purpose: a shared parser would share its misunderstandings.
+The emulator imports nothing else of the SDK, on purpose: a shared parser would share its mistakes.
+
+Read in this order: `server` (start, stop), `handler` (one HTTP request and its fault), `application` (key, write limit,
+routes), `views` (the API calls), `store` (groups and users). `settings` and `faults` list all that can be changed.
 """
 
 from secoda_async.emulator.faults import Fault, Faults

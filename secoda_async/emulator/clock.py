@@ -1,4 +1,4 @@
-"""The emulator's time: clocks that run fast or are moved by hand, waits, and the calendar."""
+"""The emulator's time: clocks that run fast or are advanced by hand, cancellable waits, and the calendar."""
 
 import asyncio
 import time
@@ -13,75 +13,75 @@ TICK = timedelta(microseconds=1)
 
 
 class Timer(Protocol):
-    """What `Clock.call_later` returns."""
+    """A pending callback of a clock."""
 
     def cancel(self) -> object:
-        """Call the callback no more."""
+        """Cancel the callback."""
         ...
 
 
 class Clock(Protocol):
-    """A source of time in seconds; only differences between its readings mean anything."""
+    """A source of time in seconds; only differences between its readings have a meaning."""
 
     def now(self) -> float:
         """Return the time in seconds."""
         ...
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
-        """Call `callback` once, `delay` of this clock's seconds from now."""
+        """Call `callback` once, after `delay` seconds of this clock."""
         ...
 
 
 @attrs.frozen
 class ScaledClock:
-    """The monotonic clock, made faster: with a speed of 60 a minute lasts a second."""
+    """The monotonic clock, accelerated: with a speed of 60 a minute takes one second."""
 
     speed: float = 1.0
 
     def now(self) -> float:
-        """Return the time in this clock's seconds."""
+        """Return the time in seconds of this clock."""
         return time.monotonic() * self.speed
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
-        """Call `callback` once, `delay` of this clock's seconds from now, in the running loop."""
+        """Call `callback` once on the running event loop, after `delay` seconds of this clock."""
         return asyncio.get_running_loop().call_later(delay / self.speed, callback)
 
 
 @attrs.define(eq=False)
 class ManualTimer:
-    """A callback that a manual clock will call."""
+    """A pending callback of a manual clock."""
 
     due: float
-    """The time, in seconds of its clock."""
+    """The time of the call, in seconds of the clock."""
     callback: Callable[[], object]
     _timers: "list[ManualTimer]" = attrs.field(alias="timers", repr=False)
 
     def cancel(self) -> None:
-        """Call the callback no more."""
+        """Cancel the callback."""
         if self in self._timers:
             self._timers.remove(self)
 
 
 @attrs.define(eq=False)
 class ManualClock:
-    """A clock that stands still until it is advanced: time in tests."""
+    """A clock for tests, which stands still until it is advanced."""
 
     _now: float = 0.0
     timers: list[ManualTimer] = attrs.field(init=False, factory=list[ManualTimer])
-    """What waits on it."""
+    """The pending callbacks."""
 
     def now(self) -> float:
         """Return the time in seconds."""
         return self._now
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
-        """Call `callback` when the clock has been advanced by `delay` seconds."""
+        """Call `callback` once, when the clock has been advanced by `delay` seconds."""
         timer = ManualTimer(self._now + delay, callback, self.timers)
         self.timers.append(timer)
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Let time go by, and call what falls due, each at its time."""
+        """Advance the time, and run the callbacks that become due, in order and each at its time."""
         end = self._now + seconds
         while due := [timer for timer in self.timers if timer.due <= end]:
             timer = min(due, key=lambda timer: timer.due)
@@ -93,29 +93,29 @@ class ManualClock:
 
 @attrs.define(eq=False)
 class Waits:
-    """Everything under way that waits on a clock, so that it can be ended together."""
+    """All pending waits on a clock, so that they can be cancelled together."""
 
     clock: Clock
     _futures: "set[asyncio.Future[None]]" = attrs.field(init=False, factory=set["asyncio.Future[None]"])
 
-    async def pause(self, seconds: float) -> None:
-        """Wait so many of the clock's seconds; for none, not even a turn of the loop."""
+    async def sleep(self, seconds: float) -> None:
+        """Wait for this many seconds of the clock; for 0 return without yielding to the event loop."""
         if seconds:
             await self._wait(seconds)
 
-    async def stall(self) -> NoReturn:
+    async def sleep_forever(self) -> NoReturn:
         """Wait until cancelled."""
         while True:
             await self._wait(None)
 
-    def cancel(self) -> None:
+    def cancel_all(self) -> None:
         """Cancel all waits."""
         for future in tuple(self._futures):
             future.cancel()
 
     async def _wait(self, seconds: float | None) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = None if seconds is None else self.clock.call_later(seconds, lambda: _release(future))
+        timer = None if seconds is None else self.clock.call_later(seconds, lambda: _wake(future))
         self._futures.add(future)
         try:
             await future
@@ -125,42 +125,42 @@ class Waits:
                 timer.cancel()
 
 
-def _release(future: "asyncio.Future[None]") -> None:
-    """End a wait, unless it was cancelled a moment before."""
+def _wake(future: "asyncio.Future[None]") -> None:
+    """End a wait, unless it was cancelled just before."""
     if not future.done():
         future.set_result(None)
 
 
 @attrs.define
 class Calendar:
-    """Dates and times of day: when the calendar was made, plus what its clock has counted since."""
+    """The emulated date and time: the time at which the calendar was made, plus the seconds of its clock since then."""
 
     clock: Clock
-    _begun: datetime = attrs.field(init=False, factory=lambda: datetime.now(UTC))
-    _begun_at: float = attrs.field(init=False)
+    _start: datetime = attrs.field(init=False, factory=lambda: datetime.now(UTC))
+    _start_reading: float = attrs.field(init=False)
     _last: datetime = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._begun_at = self.clock.now()
-        self._last = self._begun
+        self._start_reading = self.clock.now()
+        self._last = self._start
 
     def now(self) -> datetime:
         """Return the emulated time, aware and in UTC."""
-        return self._begun + timedelta(seconds=self.clock.now() - self._begun_at)
+        return self._start + timedelta(seconds=self.clock.now() - self._start_reading)
 
-    def stamp(self) -> str:
-        """Return the time as the API writes it, always later than the stamp before.
+    def next_timestamp(self) -> str:
+        """Return the time as the API writes it, always later than the timestamp before.
 
-        A real server never stores two writes in one microsecond; a clock that is moved by hand would.
+        A real server never stores two writes in the same microsecond; with a manual clock that would happen.
         """
         self._last = max(self.now(), self._last + TICK)
         return timestamp(self._last)
 
     def date_header(self, skew: float = 0.0) -> str:
-        """Return the time, `skew` seconds ahead, as the `Date` header of an answer."""
+        """Return the time, `skew` seconds ahead, as a `Date` header."""
         return format_datetime((self.now() + timedelta(seconds=skew)).replace(microsecond=0), usegmt=True)
 
 
 def timestamp(moment: datetime) -> str:
-    """Write a time in UTC as the API does: six digits after the second, none at all when they are zero."""
+    """Return a time in UTC as the API writes it: with six digits after the second, or none if they are zero."""
     return moment.replace(tzinfo=None).isoformat() + "Z"

@@ -1,6 +1,6 @@
-"""The page that `secoda-async emulator` serves at `/`: what is there, what comes in, and switches for faults."""
+"""The dashboard that the emulator serves at `/`: groups, requests and buttons that add faults."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,148 +9,154 @@ import orjson
 from aiohttp import web
 
 from secoda_async.emulator.faults import Fault
-from secoda_async.emulator.settings import is_loopback
+from secoda_async.emulator.state import MUTATIONS, EmulatorState
+from secoda_async.emulator.validators import is_loopback
 
 if TYPE_CHECKING:
     from secoda_async.emulator.request_log import RecordedRequest
-    from secoda_async.emulator.server import Emulator
 
-_MOST: Final = 200
-"""Requests in one answer: a page that was away for longer misses some."""
+_MAX_REQUESTS: Final = 200
+"""Requests in one response; a browser tab that was suspended for longer misses some."""
 
 _POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
     "frame-ancestors 'none'"
 )
 
-_MOST_DIGITS: Final = 12
-
-_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_MAX_DIGITS: Final = 12
 
 
 @attrs.frozen
 class Preset:
-    """A fault that can be switched on."""
+    """A fault with a button."""
 
     name: str
     title: str
-    about: str
-    fault: Mapping[str, Any]
+    description: str
+    arguments: Mapping[str, Any]
+    """The arguments of `Faults.add`."""
 
 
-def _is_write(record: "RecordedRequest") -> bool:
-    return record.method in _WRITES
+def _is_mutation(record: "RecordedRequest") -> bool:
+    return record.method in MUTATIONS
 
 
 PRESETS: Final = (
-    Preset("lost", "Lose an answer", "carry the next write out, and hang up", {"drop": "after", "match": _is_write}),
-    Preset("unavailable", "503", "for the next five requests", {"status": 503, "times": 5}),
+    Preset(
+        "lost",
+        "Lose a response",
+        "Execute the next write, then close the connection.",
+        {"drop": "after", "match": _is_mutation},
+    ),
+    Preset("unavailable", "503 Service Unavailable", "Fail the next five requests.", {"status": 503, "times": 5}),
     Preset(
         "limited",
-        "429",
-        "for the next write, with Retry-After: 5",
-        {"status": 429, "headers": {"Retry-After": "5"}, "match": _is_write},
+        "429 Too Many Requests",
+        "Refuse the next write, with Retry-After: 5.",
+        {"status": 429, "headers": {"Retry-After": "5"}, "match": _is_mutation},
     ),
     Preset(
         "gateway",
-        "502 as HTML",
-        "for the next three requests, as a proxy answers",
+        "502 Bad Gateway",
+        "Fail the next three requests with an HTML page, as a proxy does.",
         {"status": 502, "body": "<html><h1>Bad Gateway</h1></html>", "times": 3},
     ),
-    Preset("slow", "Slow", "two seconds before each of the next twenty requests", {"delay": 2.0, "times": 20}),
-    Preset("hung", "Hang", "never answer the next request", {"stall": "before"}),
+    Preset("slow", "Slow responses", "Delay the next twenty requests by two seconds.", {"delay": 2.0, "times": 20}),
+    Preset("hung", "No response", "Never respond to the next request.", {"stall": "before"}),
 )
 
 
 @attrs.define(eq=False)
 class Dashboard:
-    """Answers what the page asks for. None of it is in the emulator's log."""
+    """The handlers of the dashboard. Its own requests are not part of the emulator's request log."""
 
-    emulator: "Emulator"
-    _began: float = attrs.field(init=False)
+    _emulator: EmulatorState
+    _get_url: Callable[[], str]
+    _started_at: float = attrs.field(init=False)
     _added: list[tuple[str, Fault]] = attrs.field(init=False, factory=list[tuple[str, Fault]])
 
     def __attrs_post_init__(self) -> None:
-        self._began = self.emulator.clock.now()
+        self._started_at = self._emulator.clock.now()
 
     def routes(self) -> list[web.RouteDef]:
-        """What is served, and by which method."""
+        """Return the routes of the dashboard."""
         return [
-            web.get("/", self.show),
-            web.get("/_emulator/state", self.state),
-            web.post("/_emulator/faults", self.add),
-            web.delete("/_emulator/faults", self.clear),
-            web.route("*", "/_emulator/{rest:.*}", self.nothing),
-            web.get("/favicon.ico", self.nothing),
+            web.get("/", self._get_page),
+            web.get("/_emulator/state", self._get_state),
+            web.post("/_emulator/faults", self._add_fault),
+            web.delete("/_emulator/faults", self._clear_faults),
+            web.route("*", "/_emulator/{rest:.*}", self._not_found),
+            web.get("/favicon.ico", self._not_found),
         ]
 
-    async def show(self, request: web.Request) -> web.Response:
-        """The page."""
-        _check(request)
+    async def _get_page(self, request: web.Request) -> web.Response:
+        """Return the HTML page."""
+        _check_origin(request)
         text = files("secoda_async.emulator").joinpath("dashboard.html").read_text("utf-8")
-        presets = orjson.dumps([[preset.name, preset.title, preset.about] for preset in PRESETS]).decode()
+        presets = orjson.dumps([[preset.name, preset.title, preset.description] for preset in PRESETS]).decode()
         headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
         return web.Response(
-            text=text.replace("of FAULTS)", f"of {presets})"), content_type="text/html", headers=headers
+            text=text.replace("of PRESETS)", f"of {presets})"), content_type="text/html", headers=headers
         )
 
-    async def nothing(self, request: web.Request) -> web.Response:
-        """What a browser asks for beside the page, and is not there."""
-        _check(request)
+    async def _not_found(self, request: web.Request) -> web.Response:
+        """Refuse every other path that a browser may ask for."""
+        _check_origin(request)
         raise web.HTTPNotFound
 
-    async def state(self, request: web.Request) -> web.Response:
-        """All that the page shows; requests only from `after` on."""
-        _check(request)
-        after = request.query.get("after", "0")
-        emulator = self.emulator
-        groups = emulator.groups.values()
-        requests = emulator.requests[int(after) if after.isdecimal() and len(after) < _MOST_DIGITS else 0 :][-_MOST:]
-        return _json(
+    async def _get_state(self, request: web.Request) -> web.Response:
+        """Return all that the page shows; of the requests only those after number `after`."""
+        _check_origin(request)
+        text = request.query.get("after", "0")
+        after = int(text) if text.isdecimal() and len(text) < _MAX_DIGITS else 0
+        emulator = self._emulator
+        return _json_response(
             {
-                "url": emulator.url,
+                "url": self._get_url(),
                 "key": emulator.api_key,
-                "numbers": {
+                "counts": {
                     "groups-count": len(emulator.groups),
                     "users-count": len(emulator.users),
                     "requests-count": len(emulator.requests),
                     "refused": emulator.refused,
                 },
                 "limit": emulator.limit_state(),
-                "groups": [{"name": group["name"], "members": len(group["users"])} for group in groups],
-                "requests": [self._shown(record) for record in requests],
-                "faults": [self._switch(preset.name) for preset in PRESETS],
+                "groups": [{"name": each["name"], "members": len(each["users"])} for each in emulator.groups.values()],
+                "requests": [self._request_row(record) for record in emulator.requests[after:][-_MAX_REQUESTS:]],
+                "faults": [self._fault_row(preset.name) for preset in PRESETS],
             }
         )
 
-    async def add(self, request: web.Request) -> web.Response:
-        """Switch a fault on, once more if it is on."""
-        _check(request, changes=True)
+    async def _add_fault(self, request: web.Request) -> web.Response:
+        """Add the fault of a preset; once more if it was added before."""
+        _check_origin(request, changes=True)
         try:
             name: object = orjson.loads(await request.read())["name"]
             preset = next(preset for preset in PRESETS if preset.name == name)
         except (orjson.JSONDecodeError, KeyError, TypeError, StopIteration):
-            raise web.HTTPBadRequest(text="there is no such fault") from None
-        self._added.append((preset.name, self.emulator.faults.add(**preset.fault)))
-        return _json(self._switch(preset.name))
+            raise web.HTTPBadRequest(text="unknown fault") from None
+        self._added.append((preset.name, self._emulator.faults.add(**preset.arguments)))
+        return _json_response(self._fault_row(preset.name))
 
-    async def clear(self, request: web.Request) -> web.Response:
-        """Switch all faults off, those that a program has added too."""
-        _check(request, changes=True)
-        self.emulator.faults.clear()
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        """Remove all faults, including those that a program has added."""
+        _check_origin(request, changes=True)
+        self._emulator.faults.clear()
         self._added.clear()
-        return _json({})
+        return _json_response({})
 
-    def _switch(self, name: str) -> Mapping[str, Any]:
+    def _fault_row(self, name: str) -> Mapping[str, Any]:
+        """Return how often the faults of a preset have been applied, and how often they will be."""
         faults = [fault for added, fault in self._added if added == name]
         left = sum((fault.times or 0) - fault.used for fault in faults)
         return {"name": name, "left": left, "used": sum(fault.used for fault in faults)}
 
-    def _shown(self, record: "RecordedRequest") -> Mapping[str, Any]:
+    def _request_row(self, record: "RecordedRequest") -> Mapping[str, Any]:
+        """Return a line of the table of requests."""
         ended = record.answered_at
         return {
             "number": record.number,
-            "at": record.at - self._began,
+            "at": record.at - self._started_at,
             "method": record.method,
             "target": record.target,
             "status": record.status,
@@ -160,12 +166,16 @@ class Dashboard:
         }
 
 
-def _check(request: web.Request, *, changes: bool = False) -> None:
-    """Refuse what another site's page sends: by a name that leads here, or without a header only our page can set."""
+def _check_origin(request: web.Request, *, changes: bool = False) -> None:
+    """Refuse requests of other web sites.
+
+    A name of another site that resolves to this machine is recognized by the `Host` header; a cross-site form by the
+    missing `X-Emulator` header, which only a script of the dashboard can set.
+    """
     if not is_loopback(request.url.host or "") or (changes and "X-Emulator" not in request.headers):
-        raise web.HTTPForbidden(text="only for the page of this emulator")
+        raise web.HTTPForbidden(text="only the emulator's own dashboard may send this request")
 
 
-def _json(document: object) -> web.Response:
+def _json_response(document: object) -> web.Response:
     headers = {"Cache-Control": "no-store"}
     return web.Response(body=orjson.dumps(document), content_type="application/json", headers=headers)

@@ -1,4 +1,4 @@
-"""The recent past of the groups: what a replica that lags still shows."""
+"""The recent edits of the groups, from which the state that a lagging replica returns is rebuilt."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -8,37 +8,38 @@ import attrs
 
 from secoda_async.emulator.clock import Clock
 
-KEPT = 300.0  # seconds: no replica is further behind than this
+HISTORY_SECONDS = 300.0
+"""Edits older than this are dropped; also the largest lag."""
 
 
 @attrs.frozen
 class Edit:
-    """One write, with what is needed to undo it."""
+    """One create, update or delete, with the data to undo it."""
 
     at: float
     group_id: str
     before: dict[str, Any] | None
-    """The group before the write; None when the write created it."""
+    """The group before the edit; None for a create."""
     position: int
     """The group's position in the list before a delete."""
 
 
 @attrs.define(eq=False)
 class History:
-    """The writes of the last `KEPT` seconds."""
+    """The edits of the last `HISTORY_SECONDS` seconds."""
 
     _clock: Clock = attrs.field(alias="clock")
     _edits: deque[Edit] = attrs.field(init=False, factory=deque[Edit])
 
     def record(self, group_id: str, before: Mapping[str, Any] | None, position: int = 0) -> None:
-        """Record a write that changes the group now."""
+        """Record an edit of a group, just before it is made."""
         now = self._clock.now()
-        while self._edits and self._edits[0].at + KEPT <= now:
+        while self._edits and self._edits[0].at + HISTORY_SECONDS <= now:
             self._edits.popleft()
         self._edits.append(Edit(now, group_id, None if before is None else dict(before), position))
 
     def groups_before(self, groups: dict[str, dict[str, Any]], lag: float) -> dict[str, dict[str, Any]]:
-        """Return the groups as they were `lag` seconds ago; for a lag of 0 the store itself."""
+        """Return the groups as they were `lag` seconds ago; for a lag of 0 the same dictionary."""
         if not lag:
             return groups
         past = dict(groups)

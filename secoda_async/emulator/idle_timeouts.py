@@ -1,4 +1,4 @@
-"""The idle connections that a server closes with a 408, as load balancers do."""
+"""Idle connections that the server closes with a 408, as load balancers do."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
-# The server has one task for each connection, which unlike the transport is there to the end.
+# aiohttp has one task for each connection; unlike the transport, the task exists until the connection has ended.
 _Timers = WeakKeyDictionary["asyncio.Task[None]", Timer]
 
 
@@ -25,7 +25,7 @@ class IdleTimeouts:
     _timers: _Timers = attrs.field(init=False, factory=_Timers)
 
     def start(self, request: "web.Request", seconds: float | None) -> None:
-        """Close the connection of an answered request with a 408 unless another request comes in time."""
+        """Start the timer of a connection after a response; None: no timeout."""
         transport = request.transport
         if seconds is not None and transport is not None:
             self._timers[request.task] = self._clock.call_later(seconds, lambda: _time_out(transport))
@@ -34,7 +34,7 @@ class IdleTimeouts:
         """Stop the timer of a request's connection.
 
         Returns:
-            False when the 408 was sent while the request arrived: the request must not be carried out.
+            False if the 408 was sent while the request arrived: the request must not be executed.
         """
         timer = self._timers.pop(request.task, None)
         if timer is None:
@@ -43,15 +43,15 @@ class IdleTimeouts:
         transport = request.transport
         return transport is not None and not transport.is_closing()
 
-    def cancel(self) -> None:
-        """Stop all timers."""
+    def cancel_all(self) -> None:
+        """Cancel all timers."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
 
 def _time_out(transport: asyncio.WriteTransport) -> None:
-    """Send the 408 and close, unless the client closed first."""
+    """Send the 408 and close the connection, unless the client has closed it."""
     if not transport.is_closing():
         transport.write(REQUEST_TIMEOUT)
         transport.close()

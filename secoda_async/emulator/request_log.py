@@ -1,4 +1,4 @@
-"""What the emulator remembers of each request. The key is never part of it."""
+"""One entry of the request log. The API key is never part of an entry."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from secoda_async.emulator.faults import Fault
 
 @attrs.define(eq=False)
 class RecordedRequest:
-    """One request, in order of arrival, and what became of it."""
+    """A request and its outcome."""
 
     number: int
     """Counts from 1, in order of arrival."""
@@ -21,27 +21,27 @@ class RecordedRequest:
     headers: dict[str, str]
     """The headers as they were sent, without `Authorization` and `Cookie`."""
     authorized: bool
-    """Whether it carried the right key."""
+    """Whether the request carried the right key."""
     connection: int
     """The number of its TCP connection, from 1."""
     at: float
-    """When it arrived, in seconds of the emulator's clock."""
+    """The time of arrival, in seconds of the emulator's clock."""
     target: str
-    """The path with its query, as it was sent: what a fault's `path` is looked for in."""
+    """The path with its query, as it was sent: a fault's `path` is searched for in this text."""
     body: bytes = b""
-    """Empty, too, when a fault kept the body from being read."""
+    """Also empty when a fault kept the body from being read."""
     answered_at: float | None = None
-    """When an answer was sent, in seconds of the emulator's clock; None: none was."""
+    """The time of the response, in seconds of the emulator's clock; None: no response was sent."""
     status: int | None = None
-    """The status that was sent; None when there was no answer, or only a fault's raw bytes."""
+    """The status that was sent; None without a response, or with only a fault's raw bytes."""
     fault: Fault | None = None
     applied: bool = False
-    """Whether it was a write that changed the store."""
+    """Whether the request changed the store."""
     group_id: str | None = None
-    """The group that it created, changed or deleted."""
+    """The group that the request created, changed or deleted."""
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever the client sent
+    def json(self) -> Any:  # noqa: ANN401 - any JSON value
         """The body as JSON; None when it is not JSON."""
         try:
             return orjson.loads(self.body)

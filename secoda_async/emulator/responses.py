@@ -1,7 +1,6 @@
-"""Answers as values: a status, a body and headers, not yet on any wire."""
+"""Responses as values, before the server sends them."""
 
 from http.client import responses
-from typing import Any
 
 import attrs
 import orjson
@@ -12,44 +11,48 @@ HTML_TYPE = "text/html; charset=utf-8"
 
 @attrs.frozen
 class Response:
-    """What is sent back for a request."""
+    """An HTTP response."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
 
     def with_headers(self, *extra: tuple[str, str]) -> "Response":
-        """Return the answer with more headers, which take the place of its own of the same names."""
+        """Return the response with more headers, which replace its own headers of the same names."""
         names = {name.lower() for name, _ in extra}
         kept = tuple(pair for pair in self.headers if pair[0].lower() not in names)
         return attrs.evolve(self, headers=kept + extra)
 
     def as_bytes(self) -> tuple[bytes, bytes]:
-        """Return the head with the full `Content-Length`, and the body, as they would be on the wire."""
-        sent = self.with_headers(("Content-Length", str(len(self.body))))
-        lines = [f"HTTP/1.1 {self.status} {reason(self.status)}"]
-        lines += [f"{name}: {value}" for name, value in sent.headers]
+        """Return the head, with the full `Content-Length`, and the body, as HTTP/1.1."""
+        complete = self.with_headers(("Content-Length", str(len(self.body))))
+        lines = [f"HTTP/1.1 {self.status} {reason_phrase(self.status)}"]
+        lines += [f"{name}: {value}" for name, value in complete.headers]
         return "\r\n".join([*lines, "", ""]).encode(), self.body
 
 
-def reason(status: int) -> str:
-    """Return the usual words for a status, or none."""
+def reason_phrase(status: int) -> str:
+    """Return the standard reason phrase of a status; empty for an unknown status."""
     return responses.get(status, "")
 
 
-def json_response(status: int, payload: Any, *headers: tuple[str, str]) -> Response:  # noqa: ANN401 - any JSON value
-    """Response with JSON: compact, raw UTF-8."""
+def json_response(status: int, payload: object, *headers: tuple[str, str]) -> Response:
+    """Return a response with JSON: compact, raw UTF-8."""
     return Response(status, orjson.dumps(payload), (("Content-Type", JSON_TYPE), *headers))
 
 
 def detail_response(status: int, detail: str, *headers: tuple[str, str]) -> Response:
-    """Response with the framework's `{"detail": ...}`."""
-    # What the client sent can be quoted in it, and need not be proper Unicode.
-    return json_response(status, {"detail": detail.encode("utf-8", "replace").decode()}, *headers)
+    """Return a response with the framework's `{"detail": ...}`."""
+    return json_response(status, {"detail": detail}, *headers)
 
 
 def html_response(status: int) -> Response:
-    """Response with a page, as what stands in front of the API does."""
-    title = f"{status} {reason(status)}"
+    """Return a response with an HTML page, as a proxy in front of the API sends it."""
+    title = f"{status} {reason_phrase(status)}"
     page = f"<!doctype html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
     return Response(status, page.encode(), (("Content-Type", HTML_TYPE),))
+
+
+def replace_surrogates(text: str) -> str:
+    """Replace lone surrogates by question marks: an error may quote the client's text, and UTF-8 can't encode them."""
+    return text.encode("utf-8", "replace").decode()

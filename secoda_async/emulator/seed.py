@@ -1,4 +1,4 @@
-"""What an emulator begins with: groups and people given by the caller, or made up from a seed."""
+"""The initial groups and users: given by the caller, or generated from a seed."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,71 +10,50 @@ from uuid import UUID
 import attrs
 
 from secoda_async.emulator.clock import timestamp
-from secoda_async.emulator.validation import ValidationError, clean_group
+from secoda_async.emulator.exceptions import ValidationError
+from secoda_async.emulator.validation import clean_group
 
 AREAS = (
-    *(
-        "Data",
-        "Finance",
-        "Marketing",
-        "Sales",
-        "Platform",
-        "Risk",
-        "Logistics",
-        "Support",
-        "Growth",
-        "People",
-    ),
-    *(
-        "Security",
-        "Research",
-        "Procurement",
-        "Legal",
-        "Pricing",
-        "Warehouse",
-        "Mobile",
-        "Partner",
-        "Tax",
-        "Ops",
-    ),
-)
+    "Data", "Finance", "Marketing", "Sales", "Platform", "Risk", "Logistics", "Support", "Growth", "People",
+    "Security", "Research", "Procurement", "Legal", "Pricing", "Warehouse", "Mobile", "Partner", "Tax", "Ops",
+)  # fmt: skip
 ROLES = (
-    *("Stewards", "Analysts", "Engineers", "Leads", "Reviewers", "Owners", "Council", "On-Call", "Readers"),
-    *("Champions", "EMEA", "APAC", "Americas", "Admins", "Guild", "Auditors"),
-)
+    "Stewards", "Analysts", "Engineers", "Leads", "Reviewers", "Owners", "Council", "On-Call", "Readers",
+    "Champions", "EMEA", "APAC", "Americas", "Admins", "Guild", "Auditors",
+)  # fmt: skip
 ICONS = ("🧪", "📊", "🚚", "🔐", "🛠️", "🌍", "🧭", "💶", "📚", None)
-FIRST = ("Ada", "Bao", "Chidi", "Dana", "Elif", "Farid", "Greta", "Hana", "Ivo", "Jun", "Kaja", "Lior", "Mei")
-LAST = ("Okafor", "Lindqvist", "Tanaka", "Moreau", "Haddad", "Kowalska", "Silva", "Nguyen", "Weber", "Iyer")
-# The day of the vendor's example group.
-FIRST_DAY = datetime(2023, 5, 10, 14, 27, 23, 797657)  # noqa: DTZ001 - written as UTC by `timestamp`
-LARGEST_GROUP = 12
+FIRST_NAMES = ("Ada", "Bao", "Chidi", "Dana", "Elif", "Farid", "Greta", "Hana", "Ivo", "Jun", "Kaja", "Lior", "Mei")
+LAST_NAMES = ("Okafor", "Lindqvist", "Tanaka", "Moreau", "Haddad", "Kowalska", "Silva", "Nguyen", "Weber", "Iyer")
+# The creation time of the vendor's example group.
+FIRST_CREATED = datetime.fromisoformat("2023-05-10T14:27:23.797657Z")
+MAX_MEMBERS = 12
 WORKSPACE_ID = "f71585fa-251c-4102-8d81-c97c57c8d435"
 GROUP_FIELDS = {"id", "name", "icon", "description", "users"}
 
 
 @attrs.define
 class SeedFactory:
-    """Makes ids, people and groups; with one seed always the same ones."""
+    """Creates ids, users and groups; the same seed gives the same results."""
 
     stamp: Callable[[], str]
-    """Tells the time as the API writes it."""
+    """Returns the time as the API writes it."""
     seed: int = 0
     _random: random.Random = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._random = random.Random(self.seed)  # noqa: S311 - the same again for the same seed; no secret
+        self._random = random.Random(self.seed)  # noqa: S311 - reproducible, no secrets
 
     def new_id(self) -> str:
-        """Return an id that was not given before."""
+        """Return an unused id."""
         return str(UUID(int=self._random.getrandbits(128), version=4))
 
     def users(self, wanted: int | Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Return people by id.
+        """Return users by id.
 
         Raises:
-            ValueError: One has no e-mail address, an unknown field, or an id that was there before.
+            ValueError: A user has no e-mail address, an unknown field, or the id of another user.
         """
-        given = self._made_up_users(wanted) if isinstance(wanted, int) else wanted
+        given = self._generate_users(wanted) if isinstance(wanted, int) else wanted
         users: dict[str, dict[str, Any]] = {}
         for values in given:
             user = self._user(values)
@@ -85,16 +64,14 @@ class SeedFactory:
         """Return groups by id, their members among `users`.
 
         Raises:
-            ValueError: One has a field that the API would refuse, an unknown field, or an id that was there
-                before.
+            ValueError: A group has a field that the API would refuse, an unknown field, or the id of another group.
         """
         if isinstance(wanted, int):
-            made_up = self._made_up_groups(wanted, users)
-            return {group["id"]: group for group in made_up}
+            return {group["id"]: group for group in self._generate_groups(wanted, users)}
         groups: dict[str, dict[str, Any]] = {}
         for values in wanted:
             if unknown := values.keys() - GROUP_FIELDS:
-                raise ValueError(f"a group has no field {', '.join(sorted(unknown))}")
+                raise ValueError(f"unknown field of a group: {', '.join(sorted(unknown))}")
             try:
                 cleaned = clean_group(dict(values), frozenset(users))
             except ValidationError as error:
@@ -103,7 +80,7 @@ class SeedFactory:
         return groups
 
     def group(self, cleaned: Mapping[str, Any], *, group_id: str | None = None) -> dict[str, Any]:
-        """Return a new group as the API shows it."""
+        """Return a new group as the API returns it."""
         created = self.stamp()
         return {
             "id": group_id or self.new_id(),
@@ -118,9 +95,8 @@ class SeedFactory:
         }
 
     def _user(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a person as the API shows one, all but `user_groups`, which follows from the groups."""
-        if not isinstance(values.get("email"), str):
-            raise ValueError(f"a user needs an e-mail address: {dict(values)!r}")  # noqa: TRY004 - bad content
+        """Return a user as the API returns it, without `user_groups`, which is derived from the groups."""
+        _require_text(values.get("email"), f"the email of the user {dict(values)!r}")
         user: dict[str, Any] = {
             "id": None,
             "first_name": "",
@@ -140,28 +116,28 @@ class SeedFactory:
         }
         values = {name: value for name, value in values.items() if name != "user_groups"}
         if unknown := values.keys() - user.keys():
-            raise ValueError(f"a user has no field {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown field of a user: {', '.join(sorted(unknown))}")
         return user | values | {"id": values.get("id") or self.new_id()}
 
-    def _made_up_users(self, number: int) -> Iterable[dict[str, Any]]:
-        for place in range(number):
-            first, last = FIRST[place % len(FIRST)], self._random.choice(LAST)
+    def _generate_users(self, number: int) -> Iterable[dict[str, Any]]:
+        for index in range(number):
+            first, last = FIRST_NAMES[index % len(FIRST_NAMES)], self._random.choice(LAST_NAMES)
             yield {
                 "first_name": first,
                 "last_name": last,
-                "email": f"{first}.{last}.{place + 1}@example.com".lower(),
+                "email": f"{first}.{last}.{index + 1}@example.com".lower(),
                 "role": self._random.choice(("admin", "editor", "viewer", "viewer", "guest")),
-                "last_login": timestamp(FIRST_DAY + timedelta(minutes=self._random.randrange(500_000))),
+                "last_login": timestamp(FIRST_CREATED + timedelta(minutes=self._random.randrange(500_000))),
             }
 
-    def _made_up_groups(self, number: int, users: Sequence[str]) -> Iterable[dict[str, Any]]:
+    def _generate_groups(self, number: int, users: Sequence[str]) -> Iterable[dict[str, Any]]:
         names = [f"{area} {role}" for area, role in product(AREAS, ROLES)]
         self._random.shuffle(names)
-        endless = (f"{name} {turn}" if turn else name for turn in range(number) for name in names)
-        created = FIRST_DAY
+        endless = (f"{name} {cycle}" if cycle else name for cycle in range(number) for name in names)
+        created = FIRST_CREATED
         for name in islice(endless, number):
             created += timedelta(seconds=self._random.randrange(60, 9_000), microseconds=7_919)
-            size = self._random.randint(0, min(LARGEST_GROUP, len(users)))
+            size = self._random.randint(0, min(MAX_MEMBERS, len(users)))
             yield self.group(
                 {
                     "name": name,
@@ -176,13 +152,18 @@ class SeedFactory:
 
 
 def _add(store: dict[str, dict[str, Any]], entry: dict[str, Any], kind: str) -> None:
-    """Add an entry under its id.
+    """Add a group or user under its id.
 
     Raises:
-        ValueError: The id was there before, or is not a string.
+        ValueError: The id is already in the store, or is not a string.
     """
-    if not isinstance(entry["id"], str):
-        raise ValueError(f"the id of a {kind} must be a string, not {entry['id']!r}")  # noqa: TRY004 - bad content
+    _require_text(entry["id"], f"the id of a {kind}")
     if entry["id"] in store:
         raise ValueError(f"two {kind}s have the id {entry['id']}")
     store[entry["id"]] = entry
+
+
+def _require_text(value: object, subject: str) -> None:
+    """Require a string."""
+    if not isinstance(value, str):
+        raise ValueError(f"{subject} must be a string, not {value!r}")  # noqa: TRY004 - documented as ValueError

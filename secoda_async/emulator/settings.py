@@ -1,119 +1,63 @@
-"""The emulator's switches: what a test can set at the start and flip midway."""
+"""The emulator's settings. A test can set each of them at the start and change it while the emulator runs."""
 
-import contextlib
-import ipaddress
-import math
 import secrets
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
+from attrs.validators import ge
 
-from secoda_async.emulator.history import KEPT
+from secoda_async.emulator.history import HISTORY_SECONDS
+from secoda_async.emulator.validators import between, finite, not_negative, one_of, optional, positive
 
 
-def _own_or_new_key(key: str | None) -> str:
+def _given_or_new_key(key: str | None) -> str:
     """Return the key, or a new one for None."""
     return f"emulated-{secrets.token_urlsafe(24)}" if key is None else key
 
 
-def positive(_instance: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-    """Refuse what is not a finite number above 0."""
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{attribute.name} must be finite and above 0, not {value}")
-
-
-def not_negative(_instance: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-    """Refuse what is not a finite number from 0."""
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{attribute.name} must be finite and not below 0, not {value}")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, and nobody else can reach it."""
-    with contextlib.suppress(ValueError):
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    return False
-
-
-def loopback(_instance: object, _attribute: "attrs.Attribute[str]", host: str) -> None:
-    """Refuse a host that others could reach: the emulator is no server for a network."""
-    if not is_loopback(host):
-        raise ValueError(f"host must be a loopback address, not {host!r}")
-
-
-def port_number(_instance: object, _attribute: "attrs.Attribute[int]", port: int) -> None:
-    """Refuse what is no port."""
-    if not 0 <= port <= 65_535:  # noqa: PLR2004 - the ports of TCP
-        raise ValueError(f"port must be from 0 to 65535, not {port}")
-
-
-def _some_or_none(_instance: object, attribute: "attrs.Attribute[Any]", value: int | None) -> None:
-    """Refuse a number below 1."""
-    if value is not None and value < 1:
-        raise ValueError(f"{attribute.name} must be at least 1, or None, not {value}")
-
-
-def _positive_or_none(instance: object, attribute: "attrs.Attribute[Any]", value: float | None) -> None:
-    """Refuse what is not a finite number above 0."""
-    if value is not None:
-        positive(instance, attribute, value)
-
-
-def _finite_or_none(_instance: object, attribute: "attrs.Attribute[Any]", value: float | None) -> None:
-    """Refuse infinities and NaN."""
-    if value is not None and not math.isfinite(value):
-        raise ValueError(f"{attribute.name} must be finite, or None, not {value}")
-
-
-def _lag(_instance: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-    """Refuse a lag that is longer than the history."""
-    if not 0 <= value <= KEPT:
-        raise ValueError(f"{attribute.name} must be seconds from 0 to {KEPT:g}, not {value}")
-
-
 @attrs.define(kw_only=True, eq=False)
 class Settings:
-    """How the emulated API behaves. Every attribute can be changed while it runs."""
+    """The behaviour of the emulated API. Seconds are seconds of the emulator's clock."""
 
-    api_key: str = attrs.field(default=None, converter=_own_or_new_key, repr=False)
-    """The key that is let in; made up, another one for each emulator, unless given."""
-    page_size: int = attrs.field(default=50, validator=attrs.validators.ge(1))
+    api_key: str = attrs.field(default=None, converter=_given_or_new_key, repr=False)
+    """The key that requests must carry; by default a new random key for each emulator."""
+    page_size: int = attrs.field(default=50, validator=ge(1))
     """Items on a page of a list."""
-    writes_per_window: int | None = attrs.field(default=30, validator=_some_or_none)
-    """How many POST, PUT and PATCH are accepted within `window`; None: no limit."""
+    writes_per_window: int | None = attrs.field(default=30, validator=optional(ge(1)))
+    """The number of POST, PUT and PATCH requests that are accepted within `window`; None: no limit."""
     window: float = attrs.field(default=60.0, validator=positive)
-    """Length of the limit's window, in seconds of the emulator's clock."""
+    """Length of the write limit's window in seconds."""
     latency: float = attrs.field(default=0.0, validator=not_negative)
-    """Seconds of the emulator's clock between a request's being carried out and its answer."""
+    """Seconds between the execution of a request and its response."""
     trailing_slash: bool = False
-    """Redirect (301) every path of the API that does not end in a slash, before it asks for the key."""
+    """Redirect (301) every path of the API that does not end in a slash, before the key is checked."""
     cursor_lists: bool = False
-    """Lists are linked with `?cursor=`; `?page=` is ignored, and `meta` has no page numbers."""
+    """Link lists with `?cursor=`; `?page=` is ignored, and `meta` has no page numbers."""
     docs_literals: bool = False
-    """Response as the vendor's examples do: "None" and "False" as strings, and a next link to another path."""
+    """Respond as in the vendor's examples: "None" and "False" as strings, and a next link to another path."""
     link_origin: str | None = None
-    """The origin that links carry instead of the emulator's own, like the inner host behind a proxy."""
+    """The origin of links, instead of the emulator's own, such as the inner host behind a proxy."""
     visible_after: float = attrs.field(default=0.0, validator=not_negative)
-    """Seconds of the emulator's clock until a created group shows in GETs and lists: a slow replica."""
-    lists_lag: float = attrs.field(default=0.0, validator=_lag)
-    """Seconds that lists are behind: they show writes of the API (creates, updates, deletes) so much later."""
-    reads_lag: float = attrs.field(default=0.0, validator=_lag)
-    """Seconds that a GET of one group is behind."""
-    date_skew: float | None = attrs.field(default=0.0, validator=_finite_or_none)
-    """Seconds by which the `Date` header is ahead of `created_at`; below 0: behind it; None: no `Date` at all."""
+    """Seconds until GETs and lists show a created group, as with a slow replica."""
+    lists_lag: float = attrs.field(default=0.0, validator=between(0, HISTORY_SECONDS))
+    """Seconds after which lists show creates, updates and deletes that came through the API."""
+    reads_lag: float = attrs.field(default=0.0, validator=between(0, HISTORY_SECONDS))
+    """The same for a GET of one group."""
+    date_skew: float | None = attrs.field(default=0.0, validator=optional(finite))
+    """Seconds by which the `Date` header is ahead of `created_at` (negative: behind); None: no `Date` header."""
     created_at_shown: Literal["full", "null", "absent", "local"] = attrs.field(
-        default="full", validator=attrs.validators.in_(("full", "null", "absent", "local"))
+        default="full", validator=one_of("full", "null", "absent", "local")
     )
-    """How groups show `created_at`: with its zone, as null, not at all, or as the local time five hours west of
-    UTC, without a zone."""
+    """The form of `created_at` in groups: with its zone, null, absent, or the local time five hours west of UTC without
+    a zone."""
     hide_pending: bool = False
-    """Leave users with a pending invitation out of the members that answers show; they are stored."""
+    """Omit users with a pending invitation from the members in responses; the store keeps them."""
     next_link: Literal["links", "top", "hidden"] = attrs.field(
-        default="links", validator=attrs.validators.in_(("links", "top", "hidden"))
+        default="links", validator=one_of("links", "top", "hidden")
     )
-    """Lists carry their links under `links`, at the top of the body instead, or say that there is no next page
-    although there is ("hidden": `count`, `total_pages` and `meta` stay right)."""
+    """The position of the next link: under `links`, at the top of the body, or "hidden": null although there is a next
+    page (`count`, `total_pages` and `meta` stay right)."""
     collapse_names: bool = False
-    """Write one space for each run of white space inside a name."""
-    idle_408: float | None = attrs.field(default=None, validator=_positive_or_none)
-    """Seconds after an answer until a connection that is still idle is sent a 408 and closed; None: never."""
+    """Replace each run of white space inside a name by one space."""
+    idle_408: float | None = attrs.field(default=None, validator=optional(positive))
+    """Seconds after a response until an idle connection is sent a 408 and closed; None: never."""

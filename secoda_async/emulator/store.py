@@ -1,4 +1,4 @@
-"""The store: groups and people, and the effect of each call on them. Knows nothing of HTTP."""
+"""The store: groups and users, and the effect of each call on them. Independent of HTTP."""
 
 from typing import Any
 
@@ -12,32 +12,32 @@ from secoda_async.emulator.validation import clean_group
 
 @attrs.define(eq=False, kw_only=True)
 class Store:
-    """Groups and people by id, in order of creation."""
+    """Groups and users by id, in order of creation."""
 
     groups: dict[str, dict[str, Any]]
-    """Each group as the API shows it."""
+    """Each group as the API returns it."""
     users: dict[str, dict[str, Any]]
-    """Each person as the API shows one, without `user_groups`, which follows from the groups."""
+    """Each user as the API returns it, without `user_groups`, which is derived from the groups."""
     _calendar: Calendar = attrs.field(alias="calendar")
-    _maker: SeedFactory = attrs.field(alias="maker")
+    _factory: SeedFactory = attrs.field(alias="factory")
     _created_at: dict[str, float] = attrs.field(init=False, factory=dict[str, float])
     _history: History = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._history = History(self._calendar.clock)
 
-    def visible_groups(self, *, after: float, lag: float = 0.0) -> list[dict[str, Any]]:
+    def visible_groups(self, *, after: float, lag: float) -> list[dict[str, Any]]:
         """Return the groups that a list shows.
 
         Args:
-            after: Seconds from its creation until a group shows.
-            lag: How many seconds the list is behind the store.
+            after: Seconds from its creation until a group is visible.
+            lag: Seconds that the list is behind the store.
         """
         groups = self._history.groups_before(self.groups, lag)
         return [group for group_id, group in groups.items() if self._is_visible(group_id, after)]
 
-    def visible_group(self, group_id: str, *, after: float, lag: float = 0.0) -> dict[str, Any] | None:
-        """Return the group if a read of it alone shows it; the arguments are those of `visible_groups`."""
+    def visible_group(self, group_id: str, *, after: float, lag: float) -> dict[str, Any] | None:
+        """Return the group if a GET of it shows it; the arguments are those of `visible_groups`."""
         groups = self._history.groups_before(self.groups, lag)
         return groups.get(group_id) if self._is_visible(group_id, after) else None
 
@@ -45,54 +45,54 @@ class Store:
         created = self._created_at.get(group_id)
         return created is None or self._calendar.clock.now() - created >= after
 
-    def create(self, payload: object, *, collapse: bool = False) -> dict[str, Any]:
+    def create(self, payload: object, *, collapse: bool) -> dict[str, Any]:
         """Store a new group and return it.
 
         Args:
             payload: The parsed body.
-            collapse: Collapse white space inside the name.
+            collapse: Replace each run of white space inside the name by one space.
 
         Raises:
-            ValidationError: The API would refuse it.
+            ValidationError: The API refuses the body.
         """
-        group = self._maker.group(clean_group(payload, self.users, collapse=collapse))
+        group = self._factory.group(clean_group(payload, self.users, collapse=collapse))
         self._history.record(group["id"], None)
         self.groups[group["id"]] = group
         self._created_at[group["id"]] = self._calendar.clock.now()
         return group
 
-    def update(self, group_id: str, payload: object, *, collapse: bool = False) -> dict[str, Any]:
-        """Change the fields that are given, move `updated_at` in any case, and return the group.
+    def update(self, group_id: str, payload: object, *, collapse: bool) -> dict[str, Any]:
+        """Change the given fields of a group and, in any case, its `updated_at`; return the group.
 
         Args:
-            group_id: The group, which is in the store.
+            group_id: A group that is in the store.
             payload: The parsed body.
-            collapse: Collapse white space inside the name.
+            collapse: Replace each run of white space inside the name by one space.
 
         Raises:
-            ValidationError: The API would refuse it.
+            ValidationError: The API refuses the body.
         """
         group = self.groups[group_id]
         cleaned = clean_group(payload, self.users, collapse=collapse)
         self._history.record(group_id, group)
         group |= cleaned
-        group["updated_at"] = self._calendar.stamp()
+        group["updated_at"] = self._calendar.next_timestamp()
         return group
 
     def delete(self, group_id: str) -> None:
-        """Remove the group."""
+        """Remove a group that is in the store."""
         self._history.record(group_id, self.groups[group_id], list(self.groups).index(group_id))
         del self.groups[group_id]
 
     def user_objects(self, *, literals: bool) -> list[dict[str, Any]]:
-        """Return all people as the API shows them.
+        """Return all users as the API returns them.
 
         Args:
-            literals: Write "False" and "None" where the vendor's example does.
+            literals: Use the strings "False" and "None" where the vendor's example does.
         """
         memberships: dict[str, list[str]] = {user_id: [] for user_id in self.users}
         for group_id, group in self.groups.items():
             for user_id in group["users"]:
                 memberships.setdefault(user_id, []).append(group_id)
-        quirks = {"pending": "False", "last_login": "None"} if literals else {}
-        return [user | {"user_groups": memberships[user_id]} | quirks for user_id, user in self.users.items()]
+        strings = {"pending": "False", "last_login": "None"} if literals else {}
+        return [user | {"user_groups": memberships[user_id]} | strings for user_id, user in self.users.items()]

@@ -1,21 +1,14 @@
-"""What the API says to a body it cannot take. Never raises anything but `ValidationError`."""
+"""The API's checks of a request body. Every refusal is a `ValidationError`, in the framework's words."""
 
 import json
 from collections.abc import Container
 from typing import Any, NoReturn, cast
 
-import attrs
+from secoda_async.emulator.exceptions import ValidationError
+from secoda_async.emulator.responses import replace_surrogates
 
-TEXT_FIELDS = ("name", "icon", "description")
+GROUP_FIELDS = ("name", "icon", "description", "users")
 NULL = "This field may not be null."
-
-
-@attrs.define
-class ValidationError(Exception):
-    """A body that is answered with 400."""
-
-    payload: dict[str, Any]
-    """The body of the answer."""
 
 
 def parse_body(body: bytes) -> object:
@@ -25,7 +18,7 @@ def parse_body(body: bytes) -> object:
     try:
         return json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ValidationError({"detail": f"JSON parse error - {_proper(str(error))}"}) from None
+        raise ValidationError({"detail": f"JSON parse error - {replace_surrogates(str(error))}"}) from None
 
 
 def clean_group(payload: object, users: Container[str], *, collapse: bool = False) -> dict[str, Any]:
@@ -34,53 +27,54 @@ def clean_group(payload: object, users: Container[str], *, collapse: bool = Fals
     Args:
         payload: The parsed body.
         users: The ids that can be members.
-        collapse: Write one space for each run of white space inside the name.
+        collapse: Replace each run of white space inside the name by one space.
 
     Raises:
         ValidationError: Every field that is wrong, with its messages.
     """
-    if payload is None:
-        raise ValidationError({"non_field_errors": ["No data provided"]})
-    if not isinstance(payload, dict):
-        kind = type(payload).__name__
-        message = f"Invalid data. Expected a dictionary, but got {kind}."
-        raise ValidationError({"non_field_errors": [message]})
-    given = cast("dict[str, object]", payload)
-    cleaned: dict[str, Any] = {}
-    errors: dict[str, Any] = {}
-    for name in (*TEXT_FIELDS, "users"):
-        if name not in given:
-            continue
-        value = given[name]
-        problems = _list_problems(value, users) if name == "users" else _text_problems(name, value)
-        if problems:
-            errors[name] = problems
-        elif name == "users":
-            cleaned[name] = sorted(set(cast("list[str]", value)))
-        else:
-            cleaned[name] = value.strip() if isinstance(value, str) else None
-    if errors:
-        raise ValidationError(errors)
+    given = _require_object(payload)
+    fields = {name: given[name] for name in GROUP_FIELDS if name in given}
+    errors = {name: _field_errors(name, value, users) for name, value in fields.items()}
+    if any(errors.values()):
+        raise ValidationError({name: messages for name, messages in errors.items() if messages})
+    cleaned: dict[str, Any] = {name: _normalize(value) for name, value in fields.items()}
     if collapse and "name" in cleaned:
         cleaned["name"] = " ".join(cleaned["name"].split())
     return cleaned
 
 
-def _text_problems(name: str, value: object) -> list[str]:
-    """Return what is wrong with a name, an icon or a description."""
+def _require_object(payload: object) -> dict[str, object]:
+    """Return the payload if it is a JSON object."""
+    if payload is None:
+        raise ValidationError({"non_field_errors": ["No data provided"]})
+    if not isinstance(payload, dict):
+        message = f"Invalid data. Expected a dictionary, but got {type(payload).__name__}."
+        raise ValidationError({"non_field_errors": [message]})
+    return cast("dict[str, object]", payload)
+
+
+def _field_errors(name: str, value: object, users: Container[str]) -> list[str]:
+    """Return the messages about one field of a group."""
+    if name == "users":
+        return _member_errors(value, users)
     if value is None:
         return [NULL] if name == "name" else []
+    return _text_errors(value)
+
+
+def _text_errors(value: object) -> list[str]:
+    """Return the messages about a name, an icon or a description."""
     if not isinstance(value, str):
         return ["Not a valid string."]
-    problems = ["Null characters are not allowed."] if "\0" in value else []
+    errors = ["Null characters are not allowed."] if "\0" in value else []
     surrogate = next((char for char in value if "\ud800" <= char <= "\udfff"), None)
     if surrogate is not None:
-        problems.append(f"Surrogate characters are not allowed: U+{ord(surrogate):X}.")
-    return problems
+        errors.append(f"Surrogate characters are not allowed: U+{ord(surrogate):X}.")
+    return errors
 
 
-def _list_problems(value: object, users: Container[str]) -> list[str]:
-    """Return what is wrong with a list of members; like the framework's, it ends at the first bad id."""
+def _member_errors(value: object, users: Container[str]) -> list[str]:
+    """Return the messages about a list of members; like the framework's, only the first bad id."""
     if value is None:
         return [NULL]
     if not isinstance(value, list):
@@ -89,15 +83,17 @@ def _list_problems(value: object, users: Container[str]) -> list[str]:
         if not isinstance(item, str):
             return [f"Incorrect type. Expected pk value, received {type(item).__name__}."]
         if item not in users:
-            return [f'Invalid pk "{_proper(item)}" - object does not exist.']
+            return [f'Invalid pk "{replace_surrogates(item)}" - object does not exist.']
     return []
 
 
-def _proper(text: str) -> str:
-    """Return the text without surrogates, which could not be sent."""
-    return text.encode("utf-8", "replace").decode()
+def _normalize(value: object) -> object:
+    """Trim text; sort member ids and remove duplicates."""
+    if isinstance(value, str):
+        return value.strip()
+    return sorted(set(cast("list[str]", value))) if isinstance(value, list) else None
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    """Refuse NaN and the infinities, which Python's parser would take."""
+    """Refuse NaN and the infinities, which Python's parser accepts."""
     raise ValueError(f"Out of range float values are not JSON compliant: {name}")

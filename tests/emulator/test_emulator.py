@@ -355,13 +355,13 @@ class TestSwitches:
 class TestLife:
     async def test_starts_closes_and_starts_again_with_its_store(self) -> None:
         emulator = Emulator(groups=7, users=3, speed=1_000.0)
-        with pytest.raises(RuntimeError, match="no address until it is started"):
+        with pytest.raises(RuntimeError, match="no url until it is started"):
             _ = emulator.url
         assert emulator.open_connections == 0
         await emulator.close()
         for _ in range(2):
             await emulator.start()
-            with pytest.raises(RuntimeError, match="runs already"):
+            with pytest.raises(RuntimeError, match="already running"):
                 await emulator.start()
             async with aiohttp.ClientSession() as session:
                 call = Caller(emulator, session)

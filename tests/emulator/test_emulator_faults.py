@@ -12,7 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from secoda_async.emulator import Emulator, RecordedRequest
 from secoda_async.emulator.clock import ManualClock, Waits
-from secoda_async.emulator.server import _hang_up
+from secoda_async.emulator.handler import hang_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -197,7 +197,7 @@ class TestWire:
         request = make_mocked_request("GET", "/")
         request.protocol.transport = None
         assert request.transport is None
-        assert _hang_up(request, b"x").status == 200
+        assert hang_up(request, b"x").status == 200
 
 
 class TestTime:
@@ -250,9 +250,9 @@ class TestTime:
     ) -> None:
         emulator.faults.add(stall=stall)
         task = asyncio.create_task(post(session))
-        await until(lambda: emulator._waits._futures)
+        await until(lambda: emulator._handler.waits._futures)
         task.cancel()
-        await until(lambda: not emulator._waits._futures)
+        await until(lambda: not emulator._handler.waits._futures)
         (record,) = emulator.requests
         assert (record.applied, record.status) == (applied, None)
         assert record.body.replace(b" ", b"") == body
@@ -269,13 +269,13 @@ class TestTime:
 
     async def test_a_clock_that_strikes_late_does_no_harm(self, clock: ManualClock) -> None:
         waits = Waits(clock)
-        task = asyncio.create_task(waits.pause(1.0))
+        task = asyncio.create_task(waits.sleep(1.0))
         await until(lambda: clock.timers)
-        waits.cancel()
+        waits.cancel_all()
         clock.advance(1.0)  # before the cancelled wait could take its timer back
         with pytest.raises(asyncio.CancelledError):
             await task
-        await waits.pause(0.0)
+        await waits.sleep(0.0)
 
 
 class TestClose:
@@ -285,7 +285,7 @@ class TestClose:
     ) -> None:
         emulator.faults.add(**fault)
         task = asyncio.create_task(post(session))
-        await until(lambda: emulator._waits._futures)
+        await until(lambda: emulator._handler.waits._futures)
         await emulator.close()
         with pytest.raises(aiohttp.ClientConnectionError):
             await task
@@ -308,7 +308,7 @@ class TestClose:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         emulator.faults.add(delay=9.0)
-        monkeypatch.setattr(Waits, "cancel", lambda _: None)  # as if the wait began too late
+        monkeypatch.setattr(Waits, "cancel_all", lambda _: None)  # as if the wait began too late
         task = asyncio.create_task(post(session))
         await until(lambda: clock.timers)
         await emulator.close()
@@ -378,22 +378,22 @@ class TestChoice:
         [
             ({"status": 99}, "status must be from 200 to 599, not 99"),
             ({"status": 200, "redirect": "/x"}, "a redirect needs a status from 300 to 399, not 200"),
-            ({"delay": -1.0}, "delay must be seconds from 0"),
-            ({"delay": float("nan")}, "delay must be seconds from 0"),
-            ({"cut": -1}, "cut must not be negative"),
-            ({"skip": -1}, "skip must not be negative"),
-            ({"times": -1}, "times must not be negative"),
-            ({"drop": "later"}, 'drop must be "before" or "after"'),
-            ({"stall": "later"}, 'stall must be "unread", "before" or "after"'),
-            ({"drop": "after", "status": 500}, "drop sends no answer of the API: .* with status"),
-            ({"drop": "after", "headers": {"a": "b"}}, "drop sends no answer .* with headers"),
-            ({"stall": "after", "raw": b"x"}, "stall sends no answer .* with raw"),
-            ({"raw": b"x", "body": False}, "raw sends no answer .* with body"),
-            ({"transform": list, "status": 200}, "transform changes the real answer"),
-            ({"transform": list, "body": {}}, "transform changes the real answer"),
-            ({"drop": "before", "carry_out": True}, "carry_out is only for raw and status"),
-            ({"body": {1, 2}}, "body cannot be written as JSON"),
-            ({"headers": {"a": "b\r\nc: d"}}, "headers cannot hold line ends"),
+            ({"delay": -1.0}, "delay must be finite and not below 0"),
+            ({"delay": float("nan")}, "delay must be finite and not below 0"),
+            ({"cut": -1}, "cut must be finite and not below 0"),
+            ({"skip": -1}, "skip must be finite and not below 0"),
+            ({"times": -1}, "times must be finite and not below 0"),
+            ({"drop": "later"}, 'drop must be one of "before", "after"'),
+            ({"stall": "later"}, 'stall must be one of "unread", "before", "after"'),
+            ({"drop": "after", "status": 500}, "drop sends no response of the API: .* with status"),
+            ({"drop": "after", "headers": {"a": "b"}}, "drop sends no response .* with headers"),
+            ({"stall": "after", "raw": b"x"}, "stall sends no response .* with raw"),
+            ({"raw": b"x", "body": False}, "raw sends no response .* with body"),
+            ({"transform": list, "status": 200}, "transform changes the API's response"),
+            ({"transform": list, "body": {}}, "transform changes the API's response"),
+            ({"drop": "before", "carry_out": True}, "carry_out needs status or raw"),
+            ({"body": {1, 2}}, "body can't be encoded as JSON"),
+            ({"headers": {"a": "b\r\nc: d"}}, "headers can't contain line breaks"),
         ],
     )
     def test_what_cannot_go_together_is_refused(

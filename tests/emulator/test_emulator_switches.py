@@ -10,7 +10,7 @@ import pytest
 
 from secoda_async.emulator import Emulator
 from secoda_async.emulator.clock import ManualClock
-from secoda_async.emulator.history import KEPT
+from secoda_async.emulator.history import HISTORY_SECONDS
 from secoda_async.emulator.idle_timeouts import IdleTimeouts
 from secoda_async.emulator.throttle import Throttle
 
@@ -151,7 +151,7 @@ class TestLag:
     ) -> None:
         history = emulator._application.store._history
         await call(session, "POST", name="a")
-        clock.advance(KEPT)
+        clock.advance(HISTORY_SECONDS)
         await call(session, "POST", name="b")
         assert len(history._edits) == 1
 
