@@ -272,7 +272,7 @@ class SecodaClient:
         """
         from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415 - as in bulk
         from secoda_async.reconcile.desired import DesiredState  # noqa: PLC0415
-        from secoda_async.reconcile.diff import Rules, make_plan  # noqa: PLC0415
+        from secoda_async.reconcile.diff import Rules, diff  # noqa: PLC0415
 
         check_kind("desired", desired, DesiredState)
         rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)
@@ -281,7 +281,7 @@ class SecodaClient:
         user_calls = Users(self._pipeline, self._options, scope)
         users = await user_calls.snapshot() if any(group.members for group in desired.groups) else []
         workspace = await learn_workspace([*groups, *users], user_calls)
-        return make_plan(desired, groups, users, rules, self.limiter.time_for, origin=self.origin, workspace=workspace)
+        return diff(desired, groups, users, rules, self.limiter.time_for, origin=self.origin, workspace=workspace)
 
     async def apply(
         self,

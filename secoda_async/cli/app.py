@@ -20,7 +20,7 @@ from secoda_async.cli.exit_codes import CommandError, Exit, as_document, exit_fo
 from secoda_async.cli.options import Output
 from secoda_async.cli.output.console import OutputConsole, Screen
 from secoda_async.cli.signals import until_terminated
-from secoda_async.reconcile.escape import printable
+from secoda_async.reconcile.escape import escape_control
 
 _HERE: Final = "secoda_async.cli.commands"
 
@@ -154,7 +154,7 @@ def _report(screen: Screen, error: Exception) -> None:
     if screen.output.debug:
         traceback = Traceback.from_exception(type(error), error, error.__traceback__, show_locals=False)
         for stack in traceback.trace.stacks:
-            stack.exc_value = printable(stack.exc_value)
+            stack.exc_value = escape_control(stack.exc_value)
         screen.err.print(traceback)
     if isinstance(error, SecodaError | CommandError):
         first, *others = told(error)
@@ -168,4 +168,4 @@ class _Escaping(logging.Formatter):
     """Shows each record in one line that is safe to show; a traceback follows in lines of its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
-        return printable(super().formatMessage(record))
+        return escape_control(super().formatMessage(record))

@@ -20,7 +20,7 @@ from secoda_async._engine.limits.window_file import share_window
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.signals import Stops, raised_at_once
 from secoda_async.config import key_source
-from secoda_async.reconcile.escape import printable
+from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class _Waits(logging.Handler):
         """Print it to stderr."""
         if record.levelno >= logging.WARNING or str(record.msg).startswith("waiting"):
             with suppress(OSError, ValueError):  # nobody reads stderr: the call that waits goes on
-                sys.stderr.write(f"{printable(record.getMessage())}\n")
+                sys.stderr.write(f"{escape_control(record.getMessage())}\n")
 
 
 def _redis() -> ModuleType:
@@ -176,4 +176,4 @@ def _check_mode(path: Path) -> None:
     if os.name == "posix" and mode & stat.S_IROTH:
         text = f"everybody on this machine can read the key's file {path} (mode {mode:03o}): chmod 600 it"
         with suppress(OSError, ValueError):
-            sys.stderr.write(f"{printable(text)}\n")
+            sys.stderr.write(f"{escape_control(text)}\n")

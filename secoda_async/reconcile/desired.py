@@ -10,8 +10,8 @@ from attrs import evolve, frozen
 from secoda_async.errors import DesiredStateError
 from secoda_async.models import Group
 from secoda_async.reconcile.desired_group import DesiredGroup, normalize
-from secoda_async.reconcile.escape import printable
-from secoda_async.reconcile.files.reading import read
+from secoda_async.reconcile.escape import escape_control
+from secoda_async.reconcile.files.reading import load_groups
 
 __all__ = ["DesiredState"]
 
@@ -29,7 +29,7 @@ class DesiredState:
         Raises:
             DesiredStateError: With every problem of the file, a missing file included.
         """
-        groups, problems = read(os.fspath(path))
+        groups, problems = load_groups(os.fspath(path))
         return cls._checked(groups, problems)
 
     @classmethod
@@ -54,7 +54,7 @@ class DesiredState:
     def _checked(cls, groups: Iterable[DesiredGroup], problems: list[str]) -> Self:
         state = cls(tuple(groups))
         problems += state._contradictions()
-        problems = [printable(problem) for problem in problems]
+        problems = [escape_control(problem) for problem in problems]
         if problems:
             error = DesiredStateError("\n".join(problems))
             error.problems = tuple(problems)

@@ -8,10 +8,10 @@ from secoda_async._engine.wire.protocol import checked_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import UNSET, Unset, normalize
 
-__all__ = ["DesiredGroup", "normalize", "unsendable"]
+__all__ = ["DesiredGroup", "has_unsendable_characters", "normalize"]
 
 
-def unsendable(text: str) -> bool:
+def has_unsendable_characters(text: str) -> bool:
     """Whether a text can't be sent: it holds a NUL, which databases refuse, or half a surrogate pair."""
     return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
@@ -29,7 +29,7 @@ def _texts(what: str, values: Iterable[object]) -> tuple[str, ...]:
 def _text(what: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{what} must be text, not {type(value).__name__}")
-    if unsendable(value):
+    if has_unsendable_characters(value):
         raise InvalidArgumentError(f"{what} holds a character that can't be sent: {value!r}")
     return value
 

@@ -13,7 +13,7 @@ from secoda_async.errors import AmbiguousNameError, DesiredStateError, InvalidAr
 from secoda_async.models import UNSET, Group, GroupFields, User, confusable_key
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup, normalize
-from secoda_async.reconcile.escape import printable
+from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.plan import Breach, Change, Conflict, Plan
 from secoda_async.user_index import UserIndex
 
@@ -60,7 +60,7 @@ def allowed(limit: Limit, total: int, fewest: int, name: str) -> int:
     raise InvalidArgumentError(f"{name} must be a whole number or a part such as '10%', not {limit!r}")
 
 
-def make_plan(
+def diff(
     desired: DesiredState,
     groups: Sequence[Group],
     users: Iterable[User],
@@ -102,7 +102,7 @@ def make_plan(
         changes += [] if change is None else [change]
     if problems:
         advice = "invite them, correct them, or use unknown_members='hold' (--unknown-members hold)"
-        problems = [printable(problem) for problem in problems]
+        problems = [escape_control(problem) for problem in problems]
         error = DesiredStateError("\n".join([*problems, advice]))
         error.problems = tuple(problems)
         raise error

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import Final
 
-__all__ = ["escaped_json", "printable"]
+__all__ = ["escape_control", "escape_json"]
 
 _JOINERS: Final = "\u200c\u200d"
 """What joins letters and emoji: invisible, and harmless."""
@@ -13,7 +13,7 @@ _STEERING: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 """Unicode's categories of what is no letter, sign or space: controls, bidi marks, surrogates, line breaks."""
 
 
-def printable(text: str) -> str:
+def escape_control(text: str) -> str:
     """Return a text in one line: whatever would steer a terminal, or break the line, is shown as its code."""
     if text.isprintable():
         return text
@@ -23,7 +23,7 @@ def printable(text: str) -> str:
     )
 
 
-def escaped_json(text: str) -> str:
+def escape_json(text: str) -> str:
     """Return JSON that means the same, with such characters as their codes; its own line breaks stay."""
     if text.replace("\n", "").isprintable():
         return text

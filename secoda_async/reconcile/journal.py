@@ -14,11 +14,11 @@ from secoda_async.bulk import Outcome
 from secoda_async.errors import InvalidArgumentError, SecodaError
 from secoda_async.reconcile.plan import Plan
 
-__all__ = ["Journal", "opened_log"]
+__all__ = ["Journal", "open_journal"]
 
 
 @contextmanager
-def opened_log(path: str | os.PathLike[str]) -> Generator[TextIO, None, None]:
+def open_journal(path: str | os.PathLike[str]) -> Generator[TextIO, None, None]:
     """Open a log to append to: made for its owner alone, for it holds e-mail addresses.
 
     A last line that was cut off (the disk was full, the machine died) is ended first, or it would swallow the next.
@@ -71,7 +71,7 @@ class Journal:
 
     def __enter__(self) -> Self:
         target = self._target
-        self._context = opened_log(target) if isinstance(target, str | os.PathLike) else nullcontext(target)
+        self._context = open_journal(target) if isinstance(target, str | os.PathLike) else nullcontext(target)
         self._stream = self._context.__enter__()
         return self
 

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from secoda_async._engine.wire import codec
 from secoda_async.errors import DesiredStateError, ResponseError
 from secoda_async.models import GroupFields
-from secoda_async.reconcile.escape import printable
+from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
 
 __all__ = ["Breach", "Change", "Conflict", "Plan"]
@@ -60,7 +60,7 @@ class Conflict:
 
     name: str
     """Its name."""
-    message: str = field(converter=printable)
+    message: str = field(converter=escape_control)
     """What is in the way, and what to do: one line that is safe to show."""
     ids: tuple[str, ...] = ()
     """The groups that are in the way."""
@@ -72,7 +72,7 @@ class Breach:
 
     kind: Literal["deletes", "removals", "rename", "empty", "similar"]
     """Which of the limits it is."""
-    message: str = field(converter=printable)
+    message: str = field(converter=escape_control)
     """The numbers, and the option that says otherwise: one line that is safe to show."""
     names: tuple[str, ...] = ()
     """The groups that it is about."""
@@ -181,6 +181,6 @@ def _checksum(document: Mapping[str, Any]) -> str:
 
 
 def _unusable(name: str, why: str) -> DesiredStateError:
-    error = DesiredStateError(printable(f"{name}: {why}"))
+    error = DesiredStateError(escape_control(f"{name}: {why}"))
     error.problems = (str(error),)
     return error

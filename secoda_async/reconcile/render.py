@@ -10,10 +10,10 @@ from typing import Final
 from attrs import frozen
 
 from secoda_async.models import UNSET
-from secoda_async.reconcile.escape import printable
+from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.plan import Change, Plan
 
-__all__ = ["Line", "lines", "markdown", "named", "texts"]
+__all__ = ["StyledLine", "display_names", "field_changes", "markdown", "render_text"]
 
 _SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
 
@@ -24,7 +24,7 @@ _INDENT: Final = 4
 
 
 @frozen
-class Line:
+class StyledLine:
     """A line of text, and how it is meant."""
 
     text: str
@@ -34,7 +34,7 @@ class Line:
     """How many columns to the right it stands."""
 
 
-def lines(plan: Plan, *, most: int | None = None) -> Iterable[Line]:
+def render_text(plan: Plan, *, most: int | None = None) -> Iterable[StyledLine]:
     """The plan for a person: each change with its fields before and after, members by address where that is known.
 
     Args:
@@ -42,16 +42,16 @@ def lines(plan: Plan, *, most: int | None = None) -> Iterable[Line]:
         most: How many changes to show; the others are counted.
     """
     for change in plan.changes[:most]:
-        yield Line(f"{_SIGNS[change.kind]} {change.kind} {printable(change.name)}", change.kind)
+        yield StyledLine(f"{_SIGNS[change.kind]} {change.kind} {escape_control(change.name)}", change.kind)
         yield from _details(change, plan.people)
     hidden = len(plan.changes[most:]) if most is not None else 0
     if hidden:
-        yield Line(f"... and {hidden} more changes")
+        yield StyledLine(f"... and {hidden} more changes")
     for conflict in plan.conflicts:
-        yield Line(f"! left alone: {conflict.message}", "warning")
+        yield StyledLine(f"! left alone: {conflict.message}", "warning")
     for breach in plan.breaches:
-        yield Line(f"! beyond the safety limits: {breach.message}", "warning")
-    yield Line(plan.summary(), "summary")
+        yield StyledLine(f"! beyond the safety limits: {breach.message}", "warning")
+    yield StyledLine(plan.summary(), "summary")
 
 
 def markdown(plan: Plan) -> str:
@@ -74,7 +74,7 @@ def markdown(plan: Plan) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def texts(change: Change) -> Iterable[tuple[str, object, object]]:
+def field_changes(change: Change) -> Iterable[tuple[str, object, object]]:
     """The texts of a group that a change speaks of, before and after; of one that is created, not its name."""
     for field in ("name", "icon", "description"):
         before, after = getattr(change.before, field), getattr(change.after, field)
@@ -83,26 +83,26 @@ def texts(change: Change) -> Iterable[tuple[str, object, object]]:
             yield field, before, after
 
 
-def named(members: Iterable[str], people: Mapping[str, str]) -> Sequence[str]:
+def display_names(members: Iterable[str], people: Mapping[str, str]) -> Sequence[str]:
     """Members by their addresses, where these are known, in order."""
-    return sorted(printable(people.get(member, member)) for member in members)
+    return sorted(escape_control(people.get(member, member)) for member in members)
 
 
-def _details(change: Change, people: Mapping[str, str]) -> Iterable[Line]:
-    for field, before, after in texts(change):
+def _details(change: Change, people: Mapping[str, str]) -> Iterable[StyledLine]:
+    for field, before, after in field_changes(change):
         if change.kind == "update":
-            yield Line(f"{field}: {_shown(before)} -> {_shown(after)}", "", _INDENT)
+            yield StyledLine(f"{field}: {_shown(before)} -> {_shown(after)}", "", _INDENT)
         elif change.kind == "create":
-            yield Line(f"{field}: {_shown(after)}", "", _INDENT)
+            yield StyledLine(f"{field}: {_shown(after)}", "", _INDENT)
     for kind, sign, members in (("added", "+", change.added), ("removed", "-", change.removed)):
         if members:
-            yield Line(f"members {sign}{len(members)}: {_some(named(members, people))}", kind, _INDENT)
+            yield StyledLine(f"members {sign}{len(members)}: {_some(display_names(members, people))}", kind, _INDENT)
 
 
 def _shown(value: object) -> str:
     if value is None or value is UNSET or value == "":
         return "(none)"
-    return '"' + printable(str(value)).replace('"', '\\"') + '"'
+    return '"' + escape_control(str(value)).replace('"', '\\"') + '"'
 
 
 def _some(names: Sequence[str]) -> str:
@@ -112,7 +112,7 @@ def _some(names: Sequence[str]) -> str:
 
 def _code(text: str) -> str:
     """Text in a table of Markdown that is shown as it is: nothing in it is markup, a link or a mention."""
-    text = printable(text).replace("|", "\\|")
+    text = escape_control(text).replace("|", "\\|")
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{pad}{text}{pad}{fence}"

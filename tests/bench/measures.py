@@ -21,7 +21,7 @@ from typing import Any, Final
 import aiohttp
 
 from secoda_async import DesiredState, Group, RateLimit, SecodaClient, UpdateGroup, User
-from secoda_async.reconcile.diff import Rules, make_plan
+from secoda_async.reconcile.diff import Rules, diff
 from tests.bench.canned import CHANGE, TOKEN, group_id, user_ids
 from tests.bench.cores import pin
 from tests.bench.worker import at_a_time
@@ -130,7 +130,7 @@ def _plan(number: int) -> float:
     desired = DesiredState.from_groups(wanted)
     gc.collect()
     began = time.process_time()
-    plan = make_plan(desired, present, users, Rules(max_remove="100%"))
+    plan = diff(desired, present, users, Rules(max_remove="100%"))
     seconds = time.process_time() - began
     assert len(plan.changes) == -(-number // 10)
     return seconds

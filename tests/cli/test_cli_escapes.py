@@ -17,10 +17,10 @@ from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator
 from secoda_async.models import GroupFields
 from secoda_async.reconcile import render
-from secoda_async.reconcile.diff import Rules, make_plan
-from secoda_async.reconcile.escape import escaped_json, printable
+from secoda_async.reconcile.diff import Rules, diff
+from secoda_async.reconcile.escape import escape_control, escape_json
 from secoda_async.reconcile.files import tables
-from secoda_async.reconcile.files.writing import exported
+from secoda_async.reconcile.files.writing import dump_groups
 from tests.support.shell import Shell
 
 pytestmark = pytest.mark.requirement("SEC-2")
@@ -113,7 +113,7 @@ def test_messages_of_plans_are_safe_wherever_they_are_shown() -> None:
     )
     assert plan.conflicts[0].message == plan.breaches[0].message == f"no {SHOWN}"
     assert Plan.from_document(json.loads(plan.to_json()), "-") == plan
-    for text in (render.markdown(plan), *(line.text for line in render.lines(plan))):
+    for text in (render.markdown(plan), *(line.text for line in render.render_text(plan))):
         assert not STEERING.search(text)
 
 
@@ -121,7 +121,7 @@ def test_messages_of_plans_are_safe_wherever_they_are_shown() -> None:
 def test_the_advice_for_a_rename_is_yaml_that_means_the_name(name: str) -> None:
     there = Group(id="1", name=name, users=("u1", "u2"))
     desired = DesiredState((DesiredGroup(name="new", members=("u1", "u2")),))
-    plan = make_plan(desired, [there], [User("u1"), User("u2")], Rules(prune=True))
+    plan = diff(desired, [there], [User("u1"), User("u2")], Rules(prune=True))
     (breach,) = plan.breaches
     advice = re.search(r"`(previously: .*)` to", breach.message)
     assert advice is not None
@@ -137,12 +137,12 @@ def test_what_is_wrong_with_groups_from_code_is_a_line_each() -> None:
 
 def test_json_keeps_its_meaning() -> None:
     value = {"é\u202e": [FORGED, "🧪", "\U000e0001", "plain"]}
-    text = escaped_json(json.dumps(value, ensure_ascii=False, indent=2))
+    text = escape_json(json.dumps(value, ensure_ascii=False, indent=2))
     assert not STEERING.search(text)
     assert json.loads(text) == value
     assert "é" in text
     assert "🧪" in text
-    assert printable("🧪\u200d") == "🧪\u200d"
+    assert escape_control("🧪\u200d") == "🧪\u200d"
 
 
 # --- spreadsheets ----------------------------------------------------------------------------------------------
@@ -161,9 +161,9 @@ def test_an_export_runs_no_formula_and_reads_back_the_same(tmp_path: Path) -> No
     names = [cell for cell in FORMULAS if cell.strip() == cell and cell]
     groups = [Group(str(n), name, description=name, users=("+1", "u")) for n, name in enumerate(names)]
     users = [User("u", "=cmd@x")]
-    text = exported(groups, users, "csv", "emails")
+    text = dump_groups(groups, users, "csv", "emails")
     for row in csv.reader(io.StringIO(text)):
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
     (tmp_path / "g.csv").write_text(text, "utf-8")
-    plan = make_plan(DesiredState.load(tmp_path / "g.csv"), groups, users, Rules(prune=True))
+    plan = diff(DesiredState.load(tmp_path / "g.csv"), groups, users, Rules(prune=True))
     assert (plan.is_empty, plan.unmanaged) == (True, 0)

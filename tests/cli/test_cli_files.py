@@ -18,7 +18,7 @@ from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup
 from secoda_async.reconcile.files import input_file
-from secoda_async.reconcile.journal import Journal, opened_log
+from secoda_async.reconcile.journal import Journal, open_journal
 from tests.support.shell import Shell
 
 pytestmark = pytest.mark.requirement("BS-10", "CL-4")
@@ -245,7 +245,7 @@ async def test_a_last_line_that_was_cut_off_swallows_nothing(workspace: Emulator
 def test_a_log_that_is_whole_gets_no_empty_line(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     for _ in range(2):
-        with opened_log(log) as stream:
+        with open_journal(log) as stream:
             stream.write("{}\n")
     assert log.read_text() == "{}\n{}\n"
 
@@ -257,7 +257,7 @@ def test_a_log_that_may_not_be_read_is_appended_to(tmp_path: Path, monkeypatch: 
     log = tmp_path / "log.jsonl"
     log.write_text("{}")
     monkeypatch.setattr(Path, "open", refused)
-    with opened_log(log) as stream:
+    with open_journal(log) as stream:
         stream.write("{}\n")
     monkeypatch.undo()
     assert log.read_text() == "{}\n{}\n"

@@ -25,8 +25,8 @@ from secoda_async import (
 from secoda_async.cli.exit_codes import Exit, as_document, exit_for
 from secoda_async.emulator import Emulator
 from secoda_async.models import GroupFields
-from secoda_async.reconcile.files.writing import exported
-from secoda_async.reconcile.render import lines, markdown
+from secoda_async.reconcile.files.writing import dump_groups
+from secoda_async.reconcile.render import markdown, render_text
 from tests.support.shell import Shell, emulated_teams
 from tests.support.waiting import wait_until
 
@@ -287,7 +287,7 @@ class TestExport:
 
     def test_an_address_that_two_share_names_nobody(self) -> None:
         users = [User(id="1", email="a@x"), User(id="2", email="A@x"), User(id="3", email="b@x")]
-        text = exported([Group(id="g", name="G", users=("1", "3"))], users, "json", "emails")
+        text = dump_groups([Group(id="g", name="G", users=("1", "3"))], users, "json", "emails")
         assert json.loads(text)["groups"][0]["members"] == ["1", "b@x"]
 
     @pytest.mark.requirement("BS-4")
@@ -334,7 +334,7 @@ class TestWords:
     )
 
     def test_lines_name_every_field_and_the_first_members(self) -> None:
-        assert [(line.kind, line.text) for line in lines(self.PLAN)] == [
+        assert [(line.kind, line.text) for line in render_text(self.PLAN)] == [
             ("update", "~ update a|b"),
             ("", 'name: "old" -> "a|b"'),
             ("", 'description: "x" -> (none)'),
@@ -346,7 +346,7 @@ class TestWords:
 
     def test_of_many_changes_the_first_are_shown(self) -> None:
         plan = evolve(self.PLAN, changes=self.PLAN.changes * 5)
-        shown = [line.text for line in lines(plan, most=2)]
+        shown = [line.text for line in render_text(plan, most=2)]
         assert sum(text[:2] in ("+ ", "~ ", "- ") for text in shown) == 2
         assert f"... and {len(plan.changes) - 2} more changes" in shown
 
@@ -368,7 +368,7 @@ class TestWords:
     )
     def test_no_name_steers_a_terminal_or_forges_a_line(self, name: str, shown: str) -> None:
         plan = Plan(changes=(Change(kind="create", name=name, after=GroupFields(name=name, description=name)),))
-        first, second, *_ = lines(plan)
+        first, second, *_ = render_text(plan)
         assert (first.text, second.text) == (f"+ create {shown}", f'description: "{shown}"')
 
     @pytest.mark.parametrize("name", ["a\r\r# Approved", "`x` @org/team #1", "``", "https://x.example ~~y~~", "<b>"])

@@ -15,7 +15,7 @@ from secoda_async import (
 from secoda_async.cli.exit_codes import Exit, as_document
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup
-from secoda_async.reconcile.diff import Rules, make_plan
+from secoda_async.reconcile.diff import Rules, diff
 from secoda_async.user_index import UserIndex
 from tests.support.clients import Connect
 from tests.support.shell import Shell
@@ -165,7 +165,7 @@ async def test_an_id_beside_an_address_passes_unchecked(shell: Shell, twins: Emu
 def test_a_plan_takes_the_same_user_as_the_commands() -> None:
     def planned(*users: User) -> tuple[str, ...]:
         desired = DesiredState((DesiredGroup(name="a", members=("ana@x",)),))
-        (change,) = make_plan(desired, [], users, Rules()).changes
+        (change,) = diff(desired, [], users, Rules()).changes
         return change.added
 
     assert planned(LOWER, UPPER) == ("lower",)

@@ -22,7 +22,7 @@ from secoda_async import (
     User,
 )
 from secoda_async.models import GroupFields, normalize
-from secoda_async.reconcile.diff import Rules, make_plan
+from secoda_async.reconcile.diff import Rules, diff
 
 ANA, BEN, EVE = (User(id=f"u-{name}", email=f"{name}@example.com") for name in ("ana", "ben", "eve"))
 USERS = [ANA, BEN, EVE]
@@ -42,7 +42,7 @@ def plan_of(
     users: Sequence[User] = USERS,
     **rules: Any,  # noqa: ANN401
 ) -> Plan:
-    return make_plan(DesiredState(tuple(desired)), groups, users, Rules(**rules))
+    return diff(DesiredState(tuple(desired)), groups, users, Rules(**rules))
 
 
 def only(plan: Plan) -> Change:
@@ -165,10 +165,10 @@ class TestMembers:
 
     def test_of_two_that_differ_in_case_the_exact_one_is_meant(self) -> None:
         users = [User("1", "Ana@x"), User("2", "ana@x")]
-        plan = make_plan(DesiredState((wanted("a", members=("ana@x",)),)), [], users, Rules())
+        plan = diff(DesiredState((wanted("a", members=("ana@x",)),)), [], users, Rules())
         assert only(plan).after.users == ("2",)
         with pytest.raises(DesiredStateError, match=r"'ANA@x', a member of 'a', is the address of 2 users \(1, 2\)"):
-            make_plan(DesiredState((wanted("a", members=("ANA@x",)),)), [], users, Rules())
+            diff(DesiredState((wanted("a", members=("ANA@x",)),)), [], users, Rules())
 
     def test_of_two_with_one_address_neither_is_meant(self) -> None:
         twins = [User(id="1", email="x@example.com"), User(id="2", email="X@example.com"), User(id="3")]
@@ -287,7 +287,7 @@ class TestSaving:
     def plan(self) -> Plan:
         there = [group("a", users=("u-ana",)), group("c"), group("d", "1"), group("d", "2")]
         desired = [wanted("a", icon=None, members=()), wanted("b", description="é"), wanted("d")]
-        return make_plan(DesiredState(tuple(desired)), there, USERS, Rules(prune=True, max_delete=0), lambda n: n * 2.0)
+        return diff(DesiredState(tuple(desired)), there, USERS, Rules(prune=True, max_delete=0), lambda n: n * 2.0)
 
     def test_it_comes_back_as_it_was(self, plan: Plan, tmp_path: Path) -> None:
         (tmp_path / "plan.json").write_text(plan.to_json(), "utf-8")
@@ -416,7 +416,7 @@ def test_the_order_of_the_input_does_not_matter(desired: list[DesiredGroup], gro
 @pytest.mark.requirement("BS-4")
 @given(groups=GROUPS)
 def test_what_is_there_needs_no_plan(groups: list[Group]) -> None:
-    plan = make_plan(DesiredState.from_groups(groups), groups, USERS, Rules(prune=True))
+    plan = diff(DesiredState.from_groups(groups), groups, USERS, Rules(prune=True))
     assert plan == Plan(changes=(), unchanged=len(groups))
 
 

@@ -30,8 +30,8 @@ from secoda_async.clock import SYSTEM_CLOCK
 from secoda_async.reconcile import render
 from secoda_async.reconcile.files.input_file import read_bytes
 from secoda_async.reconcile.files.reading import SCHEMA
-from secoda_async.reconcile.files.writing import exported
-from secoda_async.reconcile.journal import opened_log
+from secoda_async.reconcile.files.writing import dump_groups
+from secoda_async.reconcile.journal import open_journal
 
 _File = Annotated[Path, Parameter(allow_leading_hyphen=True, help="Groups: YAML, JSON or CSV; - is YAML from stdin.")]
 
@@ -172,7 +172,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
             stream = None
             if log is not None:
                 await reader_of(log)
-                stream = held.enter_context(opened_log(log))
+                stream = held.enter_context(open_journal(log))
             _report(report, begun_page)
             stops.finishes_writes = True
             with screen.progress("applying", plan.writes, secoda.time_left) as bar:
@@ -219,7 +219,7 @@ async def export_command(
         with screen.progress("reading the workspace", None):
             groups = await secoda.groups.snapshot()
             users = await secoda.users.snapshot() if members == "emails" else []
-    _publish(exported(groups, users, "json" if options.json else format, members), output)
+    _publish(dump_groups(groups, users, "json" if options.json else format, members), output)
 
 
 def schema_command() -> None:

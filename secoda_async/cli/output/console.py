@@ -19,7 +19,7 @@ from secoda_async import Plan
 from secoda_async.cli.options import Output
 from secoda_async.cli.signals import raised_at_once
 from secoda_async.reconcile import render
-from secoda_async.reconcile.escape import escaped_json, printable
+from secoda_async.reconcile.escape import escape_control, escape_json
 
 _PIPED_WIDTH: Final = 1000
 """Columns of a table that goes into a pipe: cut values help nobody there."""
@@ -65,7 +65,7 @@ class Screen:
     def ask(self, question: str) -> bool:
         """Ask a person on the terminal."""
         with raised_at_once():
-            self.err.print(Text(f"{printable(question)} Type yes: "), end="")
+            self.err.print(Text(f"{escape_control(question)} Type yes: "), end="")
             return sys.stdin.readline().strip().lower() in ("yes", "y")
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
@@ -77,10 +77,10 @@ class Screen:
                 what is wrapped.
             rows: The cells.
         """
-        cells = [[cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row] for row in rows]
+        cells = [[cell if isinstance(cell, Text) else Text(escape_control(cell)) for cell in row] for row in rows]
         headings = [column.rstrip("#~/") for column in columns]
         table = Table(
-            title=Text(printable(title)),
+            title=Text(escape_control(title)),
             title_justify="left",
             title_style="bold",
             show_header=any(headings),
@@ -104,12 +104,12 @@ class Screen:
 
     def say(self, text: str, style: str = "") -> None:
         """Print a line of a result for a person."""
-        self.out.print(Text(printable(text), style=style))
+        self.out.print(Text(escape_control(text), style=style))
 
     def note(self, text: str, style: str = "dim") -> None:
         """Print a line that is not part of the result; when nobody reads stderr, it is lost and nothing else."""
         with suppress(OSError, ValueError):
-            self.err.print(Text(printable(text), style=style))
+            self.err.print(Text(escape_control(text), style=style))
 
     def warn(self, text: str) -> None:
         """Print a line that is not part of the result, and should not be overlooked."""
@@ -201,7 +201,7 @@ _COLOURS: Final = {
 def show_plan(screen: Screen, plan: Plan, *, most: int | None = None, console: Console | None = None) -> None:
     """Print what would change, and what it takes; of more than `most` changes, some."""
     console = console or screen.out
-    for line in render.lines(plan, most=most):
+    for line in render.render_text(plan, most=most):
         console.print(Padding(Text(line.text, style=_COLOURS.get(line.kind, "")), (0, 0, 0, line.indent), expand=False))
     if not plan.is_empty:
         console.print(Text(f"{estimate(plan)}; digest {plan.digest}", style="dim"))
@@ -229,7 +229,7 @@ def emit(text: str) -> None:
 
 def document(value: object) -> str:
     """Return a value as JSON, with what would steer a terminal escaped."""
-    return escaped_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
+    return escape_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
 
 
 def at_least(seconds: float) -> str:

@@ -13,7 +13,7 @@ from secoda_async.cli.output.console import duration, estimate
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.models import UNSET
 from secoda_async.reconcile import render
-from secoda_async.reconcile.escape import printable
+from secoda_async.reconcile.escape import escape_control
 
 _UNFOLDED: Final = 10
 """Changes that are all shown at once; of more, each is to be unfolded."""
@@ -48,7 +48,7 @@ def plan_page(plan: Plan, source: str, host: str) -> str:
     gained, lost = (sum(len(getattr(change, what)) for change in plan.changes) for what in ("added", "removed"))
     return _rendered(
         "plan.html",
-        source=printable(source),
+        source=escape_control(source),
         host=host,
         summary=plan.summary(),
         numbers=[
@@ -100,7 +100,7 @@ def report_page(
     return _rendered(
         "report.html",
         headline=f"{'Done' if report.ok else 'Not all is done'}: {ends}",
-        source=printable(source),
+        source=escape_control(source),
         host=host,
         stopped=stopped,
         ok=report.ok,
@@ -117,7 +117,7 @@ def report_page(
         ],
         takes=f"{report.writes} writes in {duration(report.seconds)}; {verified}.",
         digest=plan.digest,
-        differences=[printable(difference) for difference in report.differences],
+        differences=[escape_control(difference) for difference in report.differences],
         conflicts=[conflict.message for conflict in plan.conflicts],
         chart=timeline.chart(recorder.events, limit),
         events=[timeline.told(at, event) for at, event in recorder.events],
@@ -146,11 +146,11 @@ def _rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - what the t
 
 
 def _row(change: Change, people: Mapping[str, str]) -> _Row:
-    fields = [(name, _shown(before), _shown(after)) for name, before, after in render.texts(change)]
+    fields = [(name, _shown(before), _shown(after)) for name, before, after in render.field_changes(change)]
     if change.kind == "create":
         fields = [each for each in fields if each[2]]
-    added, removed = (render.named(users, people) for users in (change.added, change.removed))
-    name = printable(change.name)
+    added, removed = (render.display_names(users, people) for users in (change.added, change.removed))
+    name = escape_control(change.name)
     texts = [name, *added, *removed, *(text for each in fields for text in each[1:])]
     return _Row(
         kind=change.kind,
@@ -173,12 +173,12 @@ def _short(change: Change, added: Sequence[str], removed: Sequence[str], fields:
 
 
 def _shown(value: object) -> str:
-    return "" if value is None or value is UNSET else printable(str(value))
+    return "" if value is None or value is UNSET else escape_control(str(value))
 
 
 def _with_outcome(row: _Row, outcome: Outcome) -> _Row:
     status = outcome.status.replace("_", " ")
-    error = "" if outcome.error is None else printable(str(outcome.error))
+    error = "" if outcome.error is None else escape_control(str(outcome.error))
     spent = f"{outcome.attempts} request{'s' if outcome.attempts != 1 else ''}"
     return evolve(
         row,

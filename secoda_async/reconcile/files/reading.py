@@ -15,7 +15,7 @@ from attrs import define, field
 
 from secoda_async._engine.wire.protocol import checked_id
 from secoda_async.errors import InvalidArgumentError
-from secoda_async.reconcile.desired_group import DesiredGroup, normalize, unsendable
+from secoda_async.reconcile.desired_group import DesiredGroup, has_unsendable_characters, normalize
 from secoda_async.reconcile.files import yaml_nodes
 from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
 from secoda_async.reconcile.files.tables import unquoted
@@ -27,7 +27,7 @@ SCHEMA: Final = Path(__file__).with_name("groups.schema.json")
 _KEYS: Final = ("name", "icon", "description", "members", "id", "previously")
 
 
-def read(name: str) -> tuple[list[DesiredGroup], list[str]]:
+def load_groups(name: str) -> tuple[list[DesiredGroup], list[str]]:
     """The groups of a file, and what is wrong with it."""
     reader = _Reader(name)
     text = reader.text()
@@ -129,7 +129,7 @@ class _Reader:
 
     def _sendable(self, node: Located, text: str) -> str:
         """The text, or none of it when it can't be sent."""
-        if not unsendable(text):
+        if not has_unsendable_characters(text):
             return text
         self.problem(node.place, f"{text!r} holds a character that can't be sent")
         return "?"

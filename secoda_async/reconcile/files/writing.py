@@ -8,19 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from secoda_async.models import Group, User
-from secoda_async.reconcile.desired_group import normalize, unsendable
+from secoda_async.reconcile.desired_group import has_unsendable_characters, normalize
 from secoda_async.reconcile.files import yaml_nodes
 from secoda_async.reconcile.files.tables import quoted
 from secoda_async.user_index import UserIndex
 
-__all__ = ["Format", "exported"]
+__all__ = ["Format", "dump_groups"]
 
 Format = Literal["yaml", "json", "csv"]
 
 _COLUMNS: Final = ("group", "icon", "description", "member", "id")
 
 
-def exported(
+def dump_groups(
     groups: Sequence[Group], users: Iterable[User], file_format: Format, members: Literal["emails", "ids"]
 ) -> str:
     """The groups as text, sorted by name; members by address where they have one that nobody shares."""
@@ -45,7 +45,7 @@ def exported(
 def _is_address(email: str, index: UserIndex) -> bool:
     """Whether an address, read again, can only mean the one who has it."""
     is_alone = len(index.with_address(email)) == 1 and email not in index.ids
-    return "@" in email and email == email.strip() and is_alone and not unsendable(email)
+    return "@" in email and email == email.strip() and is_alone and not has_unsendable_characters(email)
 
 
 def _entry(group: Group, emails: Mapping[str, str], *, pins: bool) -> dict[str, Any]:
