@@ -1,6 +1,6 @@
-"""Time as the SDK sees it: read, and wait on, through one small object, so that tests need not sleep.
+"""The clocks of the SDK. All time is read from and waited for on an injected clock, so that tests need not sleep.
 
-A client, its limiter and an emulator that share a clock agree on what a minute is.
+A client, its limiter and an emulator that share a clock agree on how long a minute is.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ __all__ = ["AutojumpClock", "Clock", "ScaledClock", "SystemClock", "Timer", "sle
 
 
 class Timer(Protocol):
-    """What `Clock.call_later` returns."""
+    """A scheduled callback, as `Clock.call_later` returns it."""
 
     def cancel(self) -> object:
-        """Forget the callback, if it has not run."""
+        """Cancel the callback if it has not run yet."""
         ...
 
 
 class Clock(Protocol):
-    """Where the SDK takes its time from. `asyncio`'s own loop time is never used directly."""
+    """The source of all time in the SDK; the event loop's own time is never used directly."""
 
     def now(self) -> float:
-        """Seconds since some fixed moment; never goes back."""
+        """Return the seconds since a fixed moment; never decreases."""
         ...
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
@@ -41,16 +41,16 @@ class SystemClock:
     """The machine's monotonic clock."""
 
     def now(self) -> float:
-        """Seconds of `time.monotonic()`."""
+        """Return `time.monotonic()`."""
         return time.monotonic()
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
-        """As `loop.call_later`."""
+        """Call `loop.call_later`."""
         return asyncio.get_running_loop().call_later(delay, callback)
 
 
 SYSTEM_CLOCK: Final = SystemClock()
-"""The one that is used where none is given."""
+"""The default clock."""
 
 
 def _positive(_: object, __: object, value: float) -> None:
@@ -69,17 +69,17 @@ class ScaledClock:
     speed: float = field(validator=_positive)
 
     def now(self) -> float:
-        """Seconds of `time.monotonic()`, times `speed`."""
+        """Return `time.monotonic()` times `speed`."""
         return time.monotonic() * self.speed
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
-        """As `loop.call_later`, `speed` times sooner."""
+        """Call `loop.call_later` with a delay that is `speed` times shorter."""
         return asyncio.get_running_loop().call_later(delay / self.speed, callback)
 
 
 @define(order=True, repr=False)
 class _Pending:
-    """A callback that waits for its moment."""
+    """A callback that is scheduled on an `AutojumpClock`."""
 
     due: float
     number: int
@@ -90,38 +90,38 @@ class _Pending:
         self.is_cancelled = True
 
 
-async def _pause(loop: asyncio.AbstractEventLoop) -> None:
-    """Wait in real time for what an event loop other than asyncio's does in threads.
+async def _wait_for_threads(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait in real time for the work that an event loop other than asyncio's does in threads.
 
-    uvloop looks up numeric addresses, too, in its thread pool before it connects: a connection that is being
-    opened needs real time. A look-up of our own ends after those that began before it.
+    Before it connects, uvloop resolves every address in its thread pool, numeric ones included. A lookup that starts
+    here ends after the lookups that started before it.
     """
     await loop.getaddrinfo("127.0.0.1", None)
     await asyncio.sleep(0.001)
 
 
 class AutojumpClock:
-    """A clock for tests: it stands still while anything runs and jumps to the next timer when nothing does.
+    """A clock for tests: it stands still while work runs, and jumps to the next timer when none does.
 
-    "Nothing runs" means that the event loop turned `patience` times while nobody asked this clock for anything. Sockets
-    between a client and a server on the same event loop make progress at every turn, so a call that is under
-    way is not overtaken; work in other threads or processes is not seen. On an event loop that is not asyncio's own,
-    such as uvloop, connecting takes real time: there the clock pauses for about a millisecond, and counts once
-    more, before each jump.
+    No work runs if the event loop has completed `patience` iterations in which the clock was not used. Sockets between
+    a client and a server on the same event loop make progress in every iteration, so the clock does not jump while
+    a request is in flight. Work in other threads or processes is not seen. On an event loop other than
+    asyncio's own, such as uvloop, connecting takes real time: before each jump the clock waits for about a
+    millisecond and counts the iterations again.
     """
 
     def __init__(self, *, start: float = 0.0, patience: int = 250) -> None:
         self._now = start
         self._patience = patience
-        self._idle_turns = 0
-        self._has_paused = False
-        self._pause: asyncio.Task[None] | None = None
+        self._idle_iterations = 0
+        self._has_waited_for_threads = False
+        self._thread_wait: asyncio.Task[None] | None = None
         self._timers: list[_Pending] = []
         self._numbers = itertools.count()
         self._watched: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> float:
-        """Seconds since `start`, all of them skipped over."""
+        """Return the seconds since `start`, all of them skipped."""
         self._reset()
         return self._now
 
@@ -129,43 +129,46 @@ class AutojumpClock:
         """Run `callback` when the clock has jumped `delay` seconds ahead."""
         loop = asyncio.get_running_loop()
         if self._watched is not loop:
-            self._timers.clear()  # what is left belongs to an event loop that has ended
+            self._timers.clear()  # the timers that are left belong to a closed event loop
             self._watched = loop
-            loop.call_soon(self._turn, loop)
+            loop.call_soon(self._count_iteration, loop)
         timer = _Pending(self._now + max(0.0, delay), next(self._numbers), callback)
         heapq.heappush(self._timers, timer)
         self._reset()
         return timer
 
     def _reset(self) -> None:
-        self._idle_turns = 0
-        self._has_paused = False
+        self._idle_iterations = 0
+        self._has_waited_for_threads = False
 
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._idle_turns += 1
-        if self._idle_turns <= self._patience:
-            loop.call_soon(self._turn, loop)
-            return
-        if not self._has_paused and not isinstance(loop, asyncio.BaseEventLoop):
-            self._idle_turns = 0
-            self._has_paused = True
-            self._pause = loop.create_task(_pause(loop))
-            self._pause.add_done_callback(lambda _: self._turn(loop))
-            return
+    def _count_iteration(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._idle_iterations += 1
+        if self._idle_iterations <= self._patience:
+            loop.call_soon(self._count_iteration, loop)
+        elif not self._has_waited_for_threads and not isinstance(loop, asyncio.BaseEventLoop):
+            self._idle_iterations = 0
+            self._has_waited_for_threads = True
+            self._thread_wait = loop.create_task(_wait_for_threads(loop))
+            self._thread_wait.add_done_callback(lambda _: self._count_iteration(loop))
+        else:
+            self._jump(loop)
+
+    def _jump(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the next timer. Without one, stop watching the event loop until `call_later` is called again."""
         self._reset()
         while self._timers and self._timers[0].is_cancelled:
             heapq.heappop(self._timers)
         if not self._timers:
             self._watched = None
             return
-        loop.call_soon(self._turn, loop)  # first: a callback that raises must not stop the clock
-        due = heapq.heappop(self._timers)
-        self._now = max(self._now, due.due)
-        due.callback()
+        loop.call_soon(self._count_iteration, loop)  # before the callback, which may raise
+        timer = heapq.heappop(self._timers)
+        self._now = max(self._now, timer.due)
+        timer.callback()
 
 
 async def sleep(clock: Clock, seconds: float) -> None:
-    """Wait `seconds` on `clock`; cancelling it leaves no timer behind."""
+    """Wait `seconds` on `clock`. A cancelled wait leaves no timer behind."""
     done = asyncio.Event()
     timer = clock.call_later(seconds, done.set)
     try:

@@ -227,7 +227,7 @@ class RedisRateLimiter:
         await self._own.pause(seconds)
         with self._lock:
             now = self._clock.now()
-            self._pending_pause_until = max(self._pending_pause_until, now + self._seen.pause(seconds, now))
+            self._pending_pause_until = max(self._pending_pause_until, now + self._seen.start_cooldown(seconds, now))
         self._flush_soon()
 
     async def aclose(self) -> None:

@@ -117,7 +117,7 @@ class TestTightening:
         window.release(0.0, sent=True)
         window.tighten(RateLimit(5, per_seconds=100))
         assert window.time_until_available(0.0) == 100.0
-        assert window.pause(None, 0.0) == 100.0
+        assert window.start_cooldown(None, 0.0) == 100.0
 
 
 class TestLoops:

@@ -1,4 +1,4 @@
-"""Places on the wire, and the queue before them: aiohttp's own queue would be counted as time on the wire."""
+"""The limit on connections in use, and its queue. aiohttp's own queue would count as time of the request."""
 
 import asyncio
 from collections import deque
@@ -10,25 +10,25 @@ from secoda_async._engine.wire.protocol import LIMITED
 
 @define(eq=False, repr=False)
 class _Waiter:
-    """Somebody who waits for a place."""
+    """A request that waits for a connection slot."""
 
     method: str
     granted: asyncio.Future[None] = field(factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class ConnectionLimit:
-    """Requests that may be on the wire of one event loop at a time; who came first is served first.
+    """The connection slots of one event loop; first in, first out.
 
-    Writes have three in four at most, so that reads need not wait for slow writes.
+    Writes use at most three quarters of the slots, so that reads do not wait for slow writes.
     """
 
-    def __init__(self, connections: int) -> None:
-        self._free = connections
-        self._free_for_writes = max(1, connections * 3 // 4)
-        self._queue: deque[_Waiter] = deque()
+    def __init__(self, slots: int) -> None:
+        self._free = slots
+        self._free_for_writes = max(1, slots * 3 // 4)
+        self._waiters: deque[_Waiter] = deque()
 
     def acquire_nowait(self, method: str) -> bool:
-        """Take a place, if there is one: then nobody waits for it, since those who wait are served at once."""
+        """Take a slot if one is free. No waiter is overtaken: `release` grants a free slot immediately."""
         is_write = method in LIMITED
         if self._free < 1 or (is_write and self._free_for_writes < 1):
             return False
@@ -37,30 +37,27 @@ class ConnectionLimit:
         return True
 
     async def acquire(self, method: str) -> None:
-        """Wait for a place and take it."""
+        """Wait for a slot and take it."""
         if self.acquire_nowait(method):
             return
         waiter = _Waiter(method)
-        self._queue.append(waiter)
+        self._waiters.append(waiter)
         try:
             await waiter.granted
         except BaseException:
-            if waiter in self._queue:
-                self._queue.remove(waiter)
-            else:  # it came in the moment of the cancellation
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            else:  # granted and cancelled in the same moment
                 self.release(method)
             raise
 
     def release(self, method: str) -> None:
-        """Give it back, to who has waited longest for one like it."""
+        """Return a slot, and grant it to the first waiter that may use it."""
         self._free += 1
         self._free_for_writes += method in LIMITED
-        if not self._queue:
-            return
-        for waiter in self._queue:
-            if not waiter.granted.done() and self.acquire_nowait(
-                waiter.method
-            ):  # else it was cancelled, and is about to go
-                self._queue.remove(waiter)
+        for waiter in self._waiters:
+            # Skip waiters that were cancelled but not yet resumed.
+            if not waiter.granted.done() and self.acquire_nowait(waiter.method):
+                self._waiters.remove(waiter)
                 waiter.granted.set_result(None)
                 return

@@ -1,4 +1,4 @@
-"""One at a time for each key, on whatever event loop: for writes that read first."""
+"""One lock per key, shared by event loops: for writes that read first."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from attrs import define, field
 
 @define(eq=False, repr=False)
 class LockHandle:
-    """Somebody who holds a key's lock, or waits for it, on an event loop; `with` releases it in the end."""
+    """The holder of one key's lock, or a waiter for it. A context manager that releases the lock."""
 
     locks: "KeyedLocks"
     key: str
@@ -25,27 +25,27 @@ class LockHandle:
 
 
 class KeyedLocks:
-    """Locks that several event loops, in several threads, can share; who asked first is served first."""
+    """Locks that several event loops, in several threads, share; first in, first out."""
 
     def __init__(self) -> None:
         self._handles: dict[str, deque[LockHandle]] = {}
-        """Who holds each lock, and after them who waits for it."""
-        self._guard = threading.RLock()  # entered again when the garbage collector, in here, throws a task away
+        """For each key the holder, then the waiters. A key without a holder has no entry."""
+        self._guard = threading.RLock()  # re-entered when garbage collection closes a task that holds a lock
 
     def acquire_nowait(self, key: str) -> LockHandle | None:
-        """Hold the lock of `key`, if it is free."""
+        """Take the lock of `key` if it is free."""
         with self._guard:
             handles = self._handles.get(key)
             if handles is None:
                 self._handles[key] = handles = deque((LockHandle(self, key),))
                 return handles[0]
-            if handles[0].loop.is_closed():  # thrown away with its event loop
+            if handles[0].loop.is_closed():  # the holder was garbage-collected with its event loop
                 handles[0] = LockHandle(self, key)
                 return handles[0]
         return None
 
     async def acquire(self, key: str) -> LockHandle:
-        """Wait until the lock of `key` is free, and hold it: `with await locks.acquire(key):`."""
+        """Wait until the lock of `key` is free and take it: `with await locks.acquire(key):`."""
         with self._guard:
             if (handle := self.acquire_nowait(key)) is not None:
                 return handle
@@ -59,7 +59,7 @@ class KeyedLocks:
         return handle
 
     def release(self, handle: LockHandle) -> None:
-        """Stop holding the lock, which goes to the next who waits, or waiting for it; does no harm afterwards."""
+        """Release the lock to the next waiter, or stop waiting for it. A second release does nothing."""
         with self._guard:
             handles = self._handles.get(handle.key, deque())
             if handle not in handles:
@@ -67,7 +67,7 @@ class KeyedLocks:
             was_held = handles[0] is handle
             handles.remove(handle)
             while was_held and handles:
-                with contextlib.suppress(RuntimeError):  # its event loop has ended: the one after it
+                with contextlib.suppress(RuntimeError):  # the waiter's event loop is closed: try the next one
                     handles[0].loop.call_soon_threadsafe(handles[0].ready.set)
                     return
                 handles.popleft()

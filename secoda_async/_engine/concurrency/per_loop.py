@@ -1,4 +1,4 @@
-"""One value for each event loop that needs it, closed with the loop at the latest."""
+"""One value per event loop, for objects that event loops can't share; it is closed with its loop at the latest."""
 
 import asyncio
 import contextlib
@@ -16,20 +16,17 @@ T = TypeVar("T")
 
 
 def check_event_loop() -> None:
-    """Check that asyncio runs this code.
+    """Check that an asyncio event loop runs.
 
     Raises:
-        ConfigurationError: When another library does, such as trio, or none.
+        ConfigurationError: If none does, or another library's, such as trio's.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        problem = (
+        raise ConfigurationError(
             "the client needs a running asyncio event loop; trio is not supported, anyio is with its asyncio backend"
-        )
-    else:
-        return
-    raise ConfigurationError(problem)
+        ) from None
 
 
 @define(eq=False, repr=False)
@@ -38,37 +35,37 @@ class _Entry(Generic[T]):
 
     value: T
     finalizer: AsyncGenerator[None, None]
-    """Closes the value, when it is closed itself."""
+    """Closes the value when it is closed itself."""
     closing: asyncio.Task[None] | None = None
 
     def close_soon(self) -> None:
-        """Close it in a task of this event loop."""
+        """Close the value in a task of the running event loop."""
         self.closing = asyncio.ensure_future(self.finalizer.aclose())
 
 
 class PerLoop(Generic[T]):
-    """What can't be shared by event loops, such as connections: `current()` is that of the running one.
+    """A value that each event loop has its own of, such as connections: `current()` is the running loop's.
 
     Args:
-        make: Makes one.
-        close: Closes one: called on its own event loop by `close`, or at the end of the loop (`asyncio.run`
-            closes all generators that are left). An owner that serves several loops, one after the other, can
-            be closed in none but the last.
-        closed: The error of `current()` after `close()`. Without it, one is made again.
-        abandon: Makes one harmless in a forked process, where the parent goes on using it: it is neither used nor
-            closed there. Returns what must not be garbage-collected.
+        make: Makes a value.
+        close: Closes a value, on its own event loop: when `close()` is called, or when the loop ends (`asyncio.run`
+            closes all async generators that are left). An owner that was used on several event loops, one after the
+            other, can only be closed on the last.
+        closed_error: Makes the error of `current()` after `close()`. Without it, a new value is made.
+        abandon: Makes a value harmless in a forked process, where the parent keeps using it: the child neither uses
+            nor closes it. Returns the objects that must not be garbage-collected.
     """
 
     def __init__(
         self,
         make: Callable[[], T],
         close: Callable[[T], Awaitable[None]],
-        closed: Callable[[], Exception] | None = None,
+        closed_error: Callable[[], Exception] | None = None,
         abandon: Callable[[T], object] = id,
     ) -> None:
         self._make = make
         self._close = close
-        self._closed = closed
+        self._closed_error = closed_error
         self._is_closed = False
         self._abandon = abandon
         self._process = os.getpid()
@@ -76,7 +73,7 @@ class PerLoop(Generic[T]):
         self._lock = threading.RLock()
 
     def current(self) -> T:
-        """The running event loop's, made when first asked for."""
+        """Return the running event loop's value; the first call makes it."""
         loop = asyncio.get_running_loop()
         entry = self._entries.get(loop)
         if entry is None or self._process != os.getpid():
@@ -84,20 +81,22 @@ class PerLoop(Generic[T]):
         return entry.value
 
     def _create(self, loop: asyncio.AbstractEventLoop) -> _Entry[T]:
-        with self._lock:  # `close` in another thread comes before it is made, or finds it
+        with self._lock:  # a `close` in another thread either precedes this or finds the new entry
             self._abandon_inherited()
-            if self._is_closed and self._closed is not None:
-                raise self._closed()
-            entry = _Entry(value := self._make(), finalizer := _finalize(value, self._close))
+            if self._is_closed and self._closed_error is not None:
+                raise self._closed_error()
+            value = self._make()
+            finalizer = _finalize(value, self._close)
+            # The first step registers the generator with the loop's hooks, so that `shutdown_asyncgens` closes it.
             with contextlib.suppress(StopIteration):
-                anext(finalizer).send(None)  # from here on the loop knows of it
-            for ended in [known for known in self._entries if known.is_closed()]:
-                del self._entries[ended]  # it may refer to its loop: by itself neither would go
-            self._entries[loop] = entry
+                anext(finalizer).send(None)
+            for closed in [known for known in self._entries if known.is_closed()]:
+                del self._entries[closed]  # entry and loop reference each other: the weak key alone would never expire
+            entry = self._entries[loop] = _Entry(value, finalizer)
         return entry
 
     def _abandon_inherited(self) -> None:
-        """In a forked process, keep everything that was inherited away from use and from the garbage collector."""
+        """In a forked process, keep all inherited values unused and away from the garbage collector."""
         if self._process == os.getpid():
             return
         self._process = os.getpid()
@@ -105,29 +104,29 @@ class PerLoop(Generic[T]):
         self._entries.clear()
 
     async def close(self) -> None:
-        """Close the running event loop's now, and those of other threads' loops soon."""
+        """Close the running event loop's value now, and the values of other threads' loops soon."""
         with self._lock:
             self._abandon_inherited()
             self._is_closed = True
-            everywhere = tuple(self._entries.items())
+            entries = tuple(self._entries.items())
             self._entries.clear()
-        for loop, entry in everywhere:
+        for loop, entry in entries:
             if loop is asyncio.get_running_loop():
                 await entry.finalizer.aclose()
             else:
-                with contextlib.suppress(RuntimeError):  # that loop has ended, and has closed it
+                with contextlib.suppress(RuntimeError):  # that loop is closed, and has closed the value
                     loop.call_soon_threadsafe(entry.close_soon)
 
 
 @define(eq=False, repr=False)
 class LoopAffinity:
-    """The event loop that something borrowed stays on: the first it is used on."""
+    """The event loop that a borrowed object belongs to: the first it is used on."""
 
     _loop: ref[asyncio.AbstractEventLoop] | None = None
     _process: int = 0
 
     def is_current(self) -> bool:
-        """Whether it is the running one, in the same process."""
+        """Return whether that loop is the running one, in the same process."""
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop, self._process = ref(loop), os.getpid()
@@ -135,7 +134,7 @@ class LoopAffinity:
 
 
 _INHERITED: Final[list[object]] = []
-"""What a forked process has got from its parent: to close it would tell the server, or the shared selector."""
+"""Objects that a forked process got from its parent: closing them would affect the parent's connections or selector."""
 
 
 async def _finalize(value: T, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:

@@ -1,7 +1,9 @@
-"""Stretches of a call that end early: when their time is up, or when the client is closed.
+"""Run awaitables with a timeout on the injected clock, and cancel them when the client closes.
 
-A timer for each attempt, and `asyncio.timeout` around it, would cost as much as a tenth of a call; so there is one
-timer for all stretches of an event loop, set to the first that may become due.
+Theory of operation: `asyncio.timeout` and a timer for each attempt would cost a tenth of a call. So all scopes of an
+event loop share one timer, which is set to the earliest deadline (`_Deadlines`). A scope that is due cancels its task,
+as `asyncio.timeout` does, and `run_with_timeout` turns this cancellation into `TimedOutError`. A cancellation by
+another party stays a `CancelledError`: `task.cancelling()` counts the requests, and a scope accounts for exactly one.
 """
 
 import asyncio
@@ -20,126 +22,126 @@ T = TypeVar("T")
 
 
 class TimedOutError(Exception):
-    """A scope took as long as it may; the pipeline says what that means."""
+    """Raised when the timeout of `run_with_timeout` has passed. The pipeline translates it."""
 
 
 @define(eq=False, repr=False)
 class _CancelScope:
-    """Something that a task awaits, and may be made to leave."""
+    """An awaitable that runs in a task and may be cancelled."""
 
     task: "asyncio.Task[Any]"
-    due: float
+    deadline: float
     cancellations: int
-    """How often others had cancelled the task before."""
+    """Number of cancellations of the task that were requested before the scope began."""
     is_cancelled: bool = False
 
 
 class _Deadlines:
-    """The stretches of one event loop, and the timer that they share."""
+    """The scopes of one event loop, and the timer that they share."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._scopes: set[_CancelScope] = set()
         self._timer: Timer | None = None
-        self._due = inf
+        self._timer_due = inf
         self._is_disarm_scheduled = False
-        """Whether `_rest` is about to be called."""
 
     def add(self, scope: _CancelScope) -> None:
         self._scopes.add(scope)
-        if scope.due < self._due:
-            self._arm(scope.due)
+        if scope.deadline < self._timer_due:
+            self._arm(scope.deadline)
 
     def remove(self, scope: _CancelScope) -> None:
         self._scopes.discard(scope)
         if scope.is_cancelled:
             scope.task.uncancel()
         if not self._scopes and not self._is_disarm_scheduled:
-            with contextlib.suppress(RuntimeError):  # a task that was thrown away, with its event loop
+            with contextlib.suppress(RuntimeError):  # the task was garbage-collected with its event loop
                 scope.task.get_loop().call_soon(self._disarm_if_idle)
                 self._is_disarm_scheduled = True
 
+    def cancel_due(self, *, now: float = inf) -> None:
+        """Cancel every scope whose deadline has passed, once; work that suppresses it is not cancelled again."""
+        for scope in tuple(self._scopes):
+            if scope.deadline <= now and not scope.is_cancelled:
+                scope.is_cancelled = True
+                scope.task.cancel()
+
     def _disarm_if_idle(self) -> None:
-        """Cancel the timer when nothing has begun meanwhile; one after the other, calls need not set it each time."""
+        """Disarm the timer if the loop is idle. Deferred by one iteration so that sequential calls reuse it."""
         self._is_disarm_scheduled = False
         if not self._scopes:
             self._arm(inf)
 
-    def cancel_due(self, *, now: float = inf) -> None:
-        """End those that are due; work that will not be cancelled is left alone afterwards."""
-        for scope in tuple(self._scopes):
-            if scope.due <= now and not scope.is_cancelled:
-                scope.is_cancelled = True
-                scope.task.cancel()
-
     def _arm(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._due = due
+        self._timer_due = due
         self._timer = None if due == inf else self._clock.call_later(due - self._clock.now(), self._on_timer)
 
     def _on_timer(self) -> None:
         self.cancel_due(now=self._clock.now())
-        self._arm(min((scope.due for scope in tuple(self._scopes) if not scope.is_cancelled), default=inf))
+        self._arm(min((scope.deadline for scope in tuple(self._scopes) if not scope.is_cancelled), default=inf))
 
 
 class CallScopes:
-    """What a client has under way, and whether it is still open."""
+    """All scopes of a client, on every event loop, and whether the client is closed."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._deadlines: dict[asyncio.AbstractEventLoop, _Deadlines] = {}
         self._lock = threading.RLock()
-        """Guards `_deadlines`; entered again when the garbage collector, in here, ends a task."""
+        """Guards `_deadlines`; re-entered when garbage collection ends a task meanwhile."""
         self.is_closed: bool = False
 
     async def run_with_timeout(self, work: Awaitable[T], seconds: float | None) -> T:
-        """Await `work` for at most `seconds` (None: as long as it takes), or until the client is closed.
+        """Await `work` for at most `seconds` (None: without a limit), until the client closes.
 
         Raises:
-            TimedOutError: When the seconds are over; `work` has been cancelled.
-            ClientClosedError: When the client was closed meanwhile; likewise.
+            TimedOutError: If the time has passed; `work` has been cancelled.
+            ClientClosedError: If the client was closed; `work` has been cancelled.
         """
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        scope = _CancelScope(task, inf if seconds is None else self._clock.now() + seconds, task.cancelling())
+        deadline = inf if seconds is None else self._clock.now() + seconds
+        scope = _CancelScope(task, deadline, task.cancelling())
         deadlines = self._deadlines.get(loop := task.get_loop()) or self._add_deadlines(loop)
         deadlines.add(scope)
         try:
-            if self.is_closed:  # asked now: `close` in another thread ends what it finds
+            if self.is_closed:  # checked after `add`: a `close` in another thread cancels the scopes that it finds
                 if asyncio.iscoroutine(work):
                     work.close()
                 raise client_closed_error()
             return await work
         except asyncio.CancelledError:
             if not scope.is_cancelled or task.cancelling() > scope.cancellations + 1:
-                raise  # by somebody else
+                raise  # requested by another party
         finally:
             deadlines.remove(scope)
-        # Raised out here, so that the error has no context: that would hold the frames of what was cancelled.
+        # Raised after the `except` block, so that the error has no context: that would keep the cancelled frames.
         if self.is_closed:
             raise client_closed_error()
         raise TimedOutError
 
-    def _add_deadlines(self, loop: asyncio.AbstractEventLoop) -> _Deadlines:
-        with self._lock:
-            for ended in [known for known in self._deadlines if known.is_closed()]:
-                del self._deadlines[ended]
-            deadlines = self._deadlines[loop] = _Deadlines(self._clock)
-        return deadlines
-
     def close(self) -> None:
-        """End everything that is under way, on other event loops too."""
+        """Cancel all scopes, those of other event loops too."""
         self.is_closed = True
         with self._lock:
-            all_deadlines = tuple(self._deadlines.items())
-        for loop, deadlines in all_deadlines:
+            by_loop = tuple(self._deadlines.items())
+        for loop, deadlines in by_loop:
             if loop is asyncio.get_running_loop():
                 deadlines.cancel_due()
             else:
-                with contextlib.suppress(RuntimeError):  # that loop has ended, and all on it
+                with contextlib.suppress(RuntimeError):  # the loop is closed, so none of its tasks runs
                     loop.call_soon_threadsafe(deadlines.cancel_due)
+
+    def _add_deadlines(self, loop: asyncio.AbstractEventLoop) -> _Deadlines:
+        with self._lock:
+            for closed in [known for known in self._deadlines if known.is_closed()]:
+                del self._deadlines[closed]
+            deadlines = self._deadlines[loop] = _Deadlines(self._clock)
+        return deadlines
 
 
 def client_closed_error() -> ClientClosedError:
-    """The error for a call on a client that is closed."""
+    """Make the error for a call on a closed client."""
     return ClientClosedError("the client is closed: make the call inside `async with SecodaClient(...)`")

@@ -1,1 +1,1 @@
-"""How many writes may start, and when."""
+"""The write limit: its arithmetic, its waiters, and the limiter that clients of one key share."""

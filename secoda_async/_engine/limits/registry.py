@@ -1,4 +1,4 @@
-"""One write limit for all clients of one key: the server counts a key's writes, not a client's."""
+"""One write limit for all clients of one key: the server counts the writes of a key, not of a client."""
 
 import hashlib
 import threading
@@ -11,10 +11,10 @@ from secoda_async.clock import Clock
 from secoda_async.config import ApiKeyProvider, RateLimit, Secret
 
 _LIMITERS: Final[WeakValueDictionary[Hashable, SlidingWindowLimiter]] = WeakValueDictionary()
-"""Those that clients use at present. State of the whole process: what the server counts is one for it as well."""
+"""The limiters that clients use. They belong to the process, because the server counts all its clients together."""
 
 _BUSY: Final[dict[Hashable, SlidingWindowLimiter]] = {}
-"""Those that may still remember writes, of clients that are gone too: the server remembers them as well."""
+"""Limiters that the server may still count writes of, even if their clients are gone. They must not be collected."""
 
 _LOCK: Final = threading.Lock()
 
@@ -22,30 +22,30 @@ _LOCK: Final = threading.Lock()
 def shared_limiter(
     origin: str, source: Secret | ApiKeyProvider, limit: RateLimit, clock: Clock
 ) -> SlidingWindowLimiter:
-    """The limiter of this key, or of the callable that returns it, at this origin: it keeps the strictest limit asked.
+    """Return the limiter of this key (or of the callable that returns it) at this origin. The strictest limit applies.
 
-    Clients with different clocks, in a test, share nothing; nor do those whose callable can't be hashed.
+    Clients with different clocks, as in tests, do not share a limiter. Neither do clients whose callable has no hash.
     """
-    who = hashlib.sha256(source.encode()).digest() if isinstance(source, Secret) else source
-    place = (origin, who, id(clock))  # the limiter keeps its clock, and so the id
+    owner = hashlib.sha256(source.encode()).digest() if isinstance(source, Secret) else source
+    entry = (origin, owner, id(clock))  # the limiter keeps its clock alive, so the id is not reused
     try:
-        hash(place)
+        hash(entry)
     except TypeError:
         return SlidingWindowLimiter(limit, clock=clock)
     with _LOCK:
         for idle in [known for known, limiter in _BUSY.items() if _is_idle(limiter)]:
             del _BUSY[idle]
-        limiter = _LIMITERS.get(place)
+        limiter = _LIMITERS.get(entry)
         if limiter is None:
-            limiter = _LIMITERS[place] = SlidingWindowLimiter(limit, clock=clock)
+            limiter = _LIMITERS[entry] = SlidingWindowLimiter(limit, clock=clock)
         limiter.tighten(limit)
-        _BUSY[place] = limiter
+        _BUSY[entry] = limiter
         return limiter
 
 
 def _is_idle(limiter: SlidingWindowLimiter) -> bool:
-    """Whether the limiter remembers no writes; one whose clock fails counts as idle, and harms no other client."""
+    """Return whether the limiter may be dropped. A clock that raises counts as idle: other clients are not affected."""
     try:
         return limiter.is_idle
-    except Exception:  # noqa: BLE001 - the clock is the user's
+    except Exception:  # noqa: BLE001 - a clock of the user's may raise anything
         return True

@@ -1,8 +1,8 @@
-"""The permits that this user's processes on this machine have used in the last window, kept in small files.
+"""Share the write limit between the commands that one user runs on one machine, through small files.
 
-Commands run one after the other, and the server counts all their writes in one window. Each process writes a file of
-its own and reads those of the others when it starts: no lock is needed. A file holds nothing but times, and its name is
-a hash of the origin and the key. No command fails because of them: a file that can't be used is ignored.
+The server counts the writes of all commands in one window. Each process writes the permits that it uses to its own
+file, and reads the other processes' files when it starts, so no lock is needed. A file holds times only, and its name
+is a hash of the origin and the key. No command fails because of a file: one that can't be used is ignored.
 """
 
 import contextlib
@@ -28,28 +28,28 @@ from secoda_async.config import Secret
 _log: Final = logging.getLogger("secoda_async")
 
 _PROCESS: Final = uuid4().hex[:16]
-"""The file of this process; a process id would be that of another container, too."""
+"""The name of this process in file names. A process id is not unique: containers may share the directory."""
 
-_KEPT_FOR: Final = 600.0
+_MAX_AGE: Final = 600.0
 """Seconds: older files are deleted."""
 
-_MOST_FILES: Final = 500
-_MOST_BYTES: Final = 65_536
-_MOST_PERMITS: Final = 1000
-"""Bounds for reading what something else may have written."""
+_MAX_FILES: Final = 500
+_MAX_BYTES: Final = 65_536
+_MAX_PERMITS: Final = 1000
+"""Bounds for reading: other programs may have written the files."""
 
 _LONGEST_CALL: Final = 30.0
-"""Seconds: the default timeout of an attempt. A call that was in flight when its process was killed had reached the
-server, if ever, so much later."""
+"""Seconds: the default timeout of an attempt. A call that was in flight when its process was killed has reached the
+server within this time, if at all."""
 
 _CLOCK_STEP: Final = 1.0
-"""Seconds that the machine's clock may be set back: times further in the future are not believed."""
+"""Seconds that the machine's clock may be set back: times further in the future are ignored."""
 
 
 def share_window(limiter: SlidingWindowLimiter, origin: str, key: object) -> None:
-    """Let a limiter count what other processes used, and tell them what this one uses.
+    """Make a limiter count the permits of other processes, and report its own to them.
 
-    `SECODA_NO_STATE=1` turns it off.
+    `SECODA_NO_STATE=1` turns this off.
     """
     directory = cache_directory()
     if directory is None or os.environ.get("SECODA_NO_STATE") or not isinstance(key, Secret):
@@ -59,18 +59,18 @@ def share_window(limiter: SlidingWindowLimiter, origin: str, key: object) -> Non
 
 
 def fingerprint(origin: str, key: Secret) -> str:
-    """A name for a window that does not give the key away."""
+    """Return the name of a window; it does not reveal the key."""
     return hashlib.sha256(b"\0".join((b"secoda-async window", origin.encode(), key.encode()))).hexdigest()[:32]
 
 
 def cache_directory() -> Path | None:
-    """The user's cache directory for this program, or None if there is no home."""
-    places = {"win32": ("LOCALAPPDATA", "AppData/Local"), "darwin": ("", "Library/Caches")}
-    variable, beside_home = places.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
+    """Return the user's cache directory for this program, or None if there is no home directory."""
+    defaults = {"win32": ("LOCALAPPDATA", "AppData/Local"), "darwin": ("", "Library/Caches")}
+    variable, below_home = defaults.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
     base = Path(os.environ.get(variable, ""))
     if not base.is_absolute():  # unset, or invalid by the XDG specification
         try:
-            base = Path.home() / beside_home
+            base = Path.home() / below_home
         except RuntimeError:  # a container without HOME and without an entry for its user
             return None
     return base / "secoda-async" if base.is_absolute() else None
@@ -78,7 +78,7 @@ def cache_directory() -> Path | None:
 
 @define(eq=False, repr=False)
 class WindowFile:
-    """The files of one window, of which this process writes one."""
+    """The files of one window. This process writes one of them and reads the others."""
 
     directory: Path
     name: str
@@ -87,28 +87,28 @@ class WindowFile:
     _has_failed: bool = field(default=False, init=False)
 
     def read(self, window: float) -> Usage:
-        """What all other processes use of the window. No permit is taken for longer than `window` seconds."""
+        """Return the permits of all other processes; none is used for longer than `window` seconds."""
         now = self.wall_clock()
-        used: list[Usage] = []
+        others: list[Usage] = []
         try:
             if not _is_private(self.directory):
                 return Usage()
-            for path in islice(self.directory.iterdir(), _MOST_FILES):
+            for path in islice(self.directory.iterdir(), _MAX_FILES):
                 self._delete_if_old(path, now)
                 if path.suffix == ".json" and path.name.startswith(self.name) and self.process not in path.name:
-                    used.append(_usage(_read(path), now, window))
-        except FileNotFoundError:  # the first run of all, or another process deleted an old file
+                    others.append(_usage(_read(path), now, window))
+        except FileNotFoundError:  # the first run, or another process deleted an old file
             pass
         except OSError as error:
-            self._note(error)
+            self._log_once(error)
         return Usage(
-            free_in=tuple(sorted(seconds for one in used for seconds in one.free_in)),
-            paused_for=max((one.paused_for for one in used), default=0.0),
-            paced_for=max((one.paced_for for one in used), default=0.0),
+            free_in=tuple(sorted(seconds for other in others for seconds in other.free_in)),
+            paused_for=max((other.paused_for for other in others), default=0.0),
+            paced_for=max((other.paced_for for other in others), default=0.0),
         )
 
     def write(self, usage: Usage) -> None:
-        """Say what this process uses. A process that is killed has said it before its call started."""
+        """Write the permits of this process. It is called before a call starts, so a killed process has reported it."""
         now = self.wall_clock()
         document = {
             "saved_at": now,
@@ -123,71 +123,73 @@ class WindowFile:
             if _is_private(self.directory):
                 _replace(path, json.dumps(document).encode())
         except OSError as error:
-            self._note(error)
+            self._log_once(error)
 
     def _delete_if_old(self, path: Path, now: float) -> None:
         with contextlib.suppress(OSError):  # another process was faster
-            if path.suffix in (".json", ".new") and abs(now - path.lstat().st_mtime) > _KEPT_FOR:
+            if path.suffix in (".json", ".new") and abs(now - path.lstat().st_mtime) > _MAX_AGE:
                 path.unlink()
 
-    def _note(self, error: OSError) -> None:
+    def _log_once(self, error: OSError) -> None:
         if not self._has_failed:
             self._has_failed = True
             _log.debug("the write limit is not shared with other runs: %s: %s", self.directory, error.strerror)
 
 
 def _is_private(directory: Path) -> bool:
-    """Whether nobody else can put a file or a symbolic link there."""
+    """Return whether no other user can put a file or a symbolic link there."""
     found = directory.lstat()
     return stat.S_ISDIR(found.st_mode) and _is_mine(found)
 
 
 def _is_mine(found: os.stat_result) -> bool:
-    """Whether the user owns it and nobody else may write to it; Windows protects a user's directories by itself."""
+    """Return whether the user owns it and no one else may write to it. Windows protects a user's directories itself."""
     return not hasattr(os, "geteuid") or (found.st_uid == os.geteuid() and not found.st_mode & 0o022)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The document in a file; an empty one if it holds anything else."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link, no waiting for a FIFO
+    """Return the document in a file; an empty one if it holds anything else."""
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    )  # follows no link, and does not wait for a FIFO
     try:
         with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or not _is_mine(found):
                 return {}
-            document: object = json.loads(file.read(_MOST_BYTES))
+            document: object = json.loads(file.read(_MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file that is always whole for its readers."""
+    """Replace a file atomically: readers see the old or the new content."""
     new = path.with_suffix(".new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     with open(os.open(new, flags, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor
         file.write(content)
-    os.replace(new, path)  # noqa: PTH105 - as it is called everywhere else
+    new.replace(path)
 
 
 def _usage(document: dict[str, Any], now: float, window: float) -> Usage:
-    """The part of a document that still counts."""
+    """Return the permits in a document that are still used."""
 
-    def left(value: object, most: float) -> float:
-        """Seconds until a moment: 0 if it is over, or too far away to be true."""
+    def remaining(value: object, longest: float) -> float:
+        """Return the seconds until a moment: 0 if it has passed, or is too far away to be true."""
         seconds = value - now if isinstance(value, float) else 0.0
-        return min(seconds, most) if 0 < seconds <= most + _CLOCK_STEP else 0.0
+        return min(seconds, longest) if 0 < seconds <= longest + _CLOCK_STEP else 0.0
 
     moments: object = document.get("free_at")
-    permits = islice(cast("Iterable[object]", moments if isinstance(moments, list) else ()), _MOST_PERMITS)
-    free_in = [seconds for moment in permits if (seconds := left(moment, window))]
+    permits = islice(cast("Iterable[object]", moments if isinstance(moments, list) else ()), _MAX_PERMITS)
+    free_in = [seconds for moment in permits if (seconds := remaining(moment, window))]
     in_flight: object = document.get("in_flight")
     saved_at: object = document.get("saved_at")
     if isinstance(in_flight, int) and isinstance(saved_at, float):
         answered = min(now, saved_at + _LONGEST_CALL)  # at the latest
-        free_in += [seconds] * min(in_flight, _MOST_PERMITS) if (seconds := left(answered + window, window)) else []
+        free_in += [seconds] * min(in_flight, _MAX_PERMITS) if (seconds := remaining(answered + window, window)) else []
     return Usage(
         free_in=tuple(free_in),
-        paused_for=(paused_for := left(document.get("opens_at"), 5 * window)),
-        paced_for=left(document.get("spaced_until"), paused_for + window),
+        paused_for=(paused_for := remaining(document.get("opens_at"), 5 * window)),
+        paced_for=remaining(document.get("spaced_until"), paused_for + window),
     )

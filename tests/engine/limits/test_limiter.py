@@ -377,7 +377,7 @@ class TestMaxWait:
         for _ in range(2):
             await (await limit.acquire(max_wait=0)).release(sent=True)
         await clock.advance(10.0)
-        with pytest.raises(RateLimitError, match=r"has no place for about 50\.0 s") as caught:
+        with pytest.raises(RateLimitError, match=r"has no free permit for about 50\.0 s") as caught:
             await limit.acquire(max_wait=49.0)
         assert (caught.value.retry_after, caught.value.status) == (50.0, 0)
         state = limit.state
