@@ -1,4 +1,4 @@
-"""The waiters of a limiter, on several event loops; those of a closed loop, and a fork's inherited ones, are dropped."""
+"""The waiters of a limiter, on several event loops. Those of closed loops and of a fork's parent are dropped."""
 
 import asyncio
 import contextlib
