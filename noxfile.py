@@ -127,8 +127,8 @@ def demo(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Run thousands of operations with faults, then hundreds against a hostile server; `--seed 7` goes to both."""
     session.install("-e", ".")
-    session.run("python", "-m", "tests.soak.soak", *(session.posargs or ("--seed", "1")))
-    session.run("python", "-m", "tests.soak.soak_adversary", *(session.posargs or ("--seed", "1")))
+    session.run("python", "-m", "tests.soak", "emulator", *(session.posargs or ("--seed", "1")))
+    session.run("python", "-m", "tests.soak", "hostile", *(session.posargs or ("--seed", "1")))
 
 
 @nox.session

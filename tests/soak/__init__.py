@@ -1,1 +1,1 @@
-"""Long runs with faults."""
+"""The soak: long runs with faults, against the emulator and against a hostile server."""

@@ -1,6 +1,6 @@
 """The soak: thousands of operations against an emulator with a fault in one request of five, compared with a model.
 
-    python -m tests.soak.soak [--seed N]... [--operations 6000] [--json]
+    python -m tests.soak emulator [--seed N]... [--operations 6000] [--json]
 
 Scenarios run concurrently, on one client and over real sockets: a group is created, changed by several callers and
 another program, and mostly deleted; a bulk does the same with a dozen groups, and is stopped or left; a reader lists
@@ -15,7 +15,6 @@ seeded backoffs and no real time, a run is nearly always repeatable.
 import argparse
 import asyncio
 import json
-import logging
 import random
 import sys
 import time
@@ -46,9 +45,7 @@ from secoda_async import (
 )
 from secoda_async.clock import sleep
 from secoda_async.emulator import Emulator
-from tests.soak.soak_faults import GRACE, LONGEST_LAG, START, Chaos
-from tests.soak.soak_leaks import PERMITS, Footprint, Memory, grown, left_over
-from tests.soak.soak_model import (
+from tests.soak.emulated.expected_state import (
     WRITES,
     Expected,
     Finding,
@@ -59,8 +56,10 @@ from tests.soak.soak_model import (
     parts_seen,
     unjustified,
 )
-from tests.soak.soak_report import Report
-from tests.soak.soak_scenarios import (
+from tests.soak.emulated.faults import GRACE, LONGEST_LAG, START, Chaos
+from tests.soak.emulated.leaks import PERMITS, Footprint, Memory, grown, left_over
+from tests.soak.emulated.report import Report
+from tests.soak.emulated.scenarios import (
     LISTS,
     OUTSIDERS,
     PENDING_USERS,
@@ -74,6 +73,7 @@ from tests.soak.soak_scenarios import (
     scenario,
 )
 
+SUMMARY: Final = "Run thousands of operations on the emulator; one request in five is faulted."
 CONCURRENT_SCENARIOS: Final = 40
 SETTLING: Final = 180.0
 """Seconds after which no request can still change the store, and every permit is free."""
@@ -587,16 +587,15 @@ def _operation(invocation: Invocation) -> Operation:
             return DeleteGroup(invocation.group_id)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it for each seed, print the reports, and return 1 if anything was wrong."""
-    parser = argparse.ArgumentParser(description="Thousands of operations, one request in five with a fault.")
-    parser.add_argument(
-        "--seed", type=int, action="append", help="the source of all draws; may be repeated (default: 1)"
-    )
-    parser.add_argument("--operations", type=int, default=6_000, help="at least so many (default: %(default)s)")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `python -m tests.soak emulator`."""
+    parser.add_argument("--seed", type=int, action="append", help="seed of all draws; can be repeated (default: 1)")
+    parser.add_argument("--operations", type=int, default=6_000, help="minimum operations (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args(arguments)
-    logging.getLogger("secoda_async").addHandler(logging.NullHandler())  # moving lists are the rule here
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run each seed, print the reports, and return 1 if there was a finding."""
     reports: list[Report] = []
     for seed in options.seed or [1]:
         reports.append(asyncio.run(Soak(seed=seed, operations=options.operations).run()))
@@ -607,7 +606,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         sys.stdout.write(json.dumps({"ok": is_ok, "seeds": [asdict(report) for report in reports]}, indent=2) + "\n")
     return 0 if is_ok else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

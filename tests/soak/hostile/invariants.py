@@ -8,8 +8,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import define, field, frozen
 
-from tests.soak.adversary import Arrival
-from tests.soak.adversary_store import Group, Write
+from tests.soak.hostile.server import Arrival
+from tests.soak.hostile.store import Group, Write
 
 Kind: TypeAlias = Literal["create", "update", "delete", "add", "remove"]
 METHODS: Final[Mapping[Kind, str]] = {"create": "POST", "update": "PATCH", "delete": "DELETE"}

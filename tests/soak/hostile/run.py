@@ -1,6 +1,6 @@
 """The adversarial soak: many small scenarios against a hostile server, each held against invariants.
 
-    python -m tests.soak.soak_adversary [--seed 1] [--runs 200] [--run 17]
+    python -m tests.soak hostile [--seed 1] [--runs 200] [--run 17]
 
 Each run draws a server (`adversary.py`), a scenario and a client from the seed and the run's number: a bulk, single
 calls, creates whose outcome is unclear, members that several callers and people change, or a plan that is applied,
@@ -13,7 +13,6 @@ same.
 import argparse
 import asyncio
 import copy
-import logging
 import random
 import sys
 import traceback
@@ -41,11 +40,12 @@ from secoda_async import (
 )
 from secoda_async.bulk import Outcome
 from secoda_async.clock import sleep
-from tests.soak.adversary import KEY, LATEST, USERS, Adversary, Weather, weather
-from tests.soak.adversary_checks import CHECKS, Ending, Kind, Record, duplicates, violations
-from tests.soak.adversary_person import Person
-from tests.soak.adversary_store import Group
+from tests.soak.hostile.invariants import CHECKS, Ending, Kind, Record, duplicates, violations
+from tests.soak.hostile.server import KEY, LATEST, USERS, Adversary, Weather, weather
+from tests.soak.hostile.store import Group
+from tests.soak.hostile.third_party import Person
 
+SUMMARY: Final = "Run short scenarios against a hostile server, and check the invariants of each."
 SETTLING: Final = LATEST + 5.0
 """Seconds after which nothing that was sent can still change the store, and lists show all of it."""
 PATIENCE: Final = 30.0
@@ -474,19 +474,18 @@ def _counted(counts: Mapping[str, int], names: Iterable[str]) -> str:
     return ", ".join(f"{name} {counts.get(name, 0)}" for name in names)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Play the runs, print one line with the numbers, and return 1 if anything was violated."""
-    parser = argparse.ArgumentParser(description="Small scenarios against a hostile server, held against invariants.")
-    parser.add_argument("--seed", type=int, default=1, help="what all runs follow from (default: %(default)s)")
-    parser.add_argument("--runs", type=int, default=200, help="how many (default: %(default)s)")
-    parser.add_argument("--run", type=int, help="only the run of this number, in detail")
-    options = parser.parse_args(arguments)
-    logging.getLogger("secoda_async").addHandler(logging.NullHandler())  # moving lists are the rule here
-    numbers = range(options.runs) if options.run is None else [options.run]
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `python -m tests.soak hostile`."""
+    parser.add_argument("--seed", type=int, action="append", help="seed of all runs (default: 1)")
+    parser.add_argument("--runs", type=int, default=200, help="number of runs (default: %(default)s)")
+    parser.add_argument("--run", type=int, help="only the run with this number, in detail")
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run the scenarios of each seed, print one line with the numbers, and return 1 if an invariant was violated."""
     is_single = options.run is not None
-    found = asyncio.run(soak(options.seed, numbers, lambda line: sys.stdout.write(f"{line}\n"), verbose=is_single))
+    numbers = [options.run] if is_single else range(options.runs)
+    found = 0
+    for seed in options.seed or [1]:
+        found += asyncio.run(soak(seed, numbers, lambda line: sys.stdout.write(f"{line}\n"), verbose=is_single))
     return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

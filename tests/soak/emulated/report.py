@@ -5,8 +5,8 @@ from typing import get_args
 
 from attrs import frozen
 
-from tests.soak.soak_leaks import Memory
-from tests.soak.soak_scenarios import End
+from tests.soak.emulated.leaks import Memory
+from tests.soak.emulated.scenarios import End
 
 
 @frozen(kw_only=True)
@@ -65,7 +65,7 @@ class Report:
         ]
         if self.findings:
             lines += ["  WRONG:", *(f"    {finding}" for finding in self.findings)]
-            lines.append(f"  again: python -m tests.soak.soak --seed {self.seed} --operations {self.wanted}")
+            lines.append(f"  again: python -m tests.soak emulator --seed {self.seed} --operations {self.wanted}")
         return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, cast
 from attrs import asdict, define, field, frozen
 
 from secoda_async.emulator import Emulator, Fault, Faults, RecordedRequest
-from tests.soak.soak_scenarios import HASTY
+from tests.soak.emulated.scenarios import HASTY
 
 FAULT_RATE: Final = 0.2
 TIMEOUT: Final = 30.0  # the client's default, in seconds

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from attrs import define, field, frozen
 
-from tests.soak.adversary_store import NOT_FOUND, Clock, Group, Store
+from tests.soak.hostile.store import NOT_FOUND, Clock, Group, Store
 
 KEY: Final = "adversary-key-0123456789"
 USERS: Final = tuple(f"user-{number}" for number in range(16))

@@ -20,8 +20,8 @@ from secoda_async import (
     ServerError,
     TransportError,
 )
-from tests.soak.soak_faults import GRACE, LONGEST_LAG
-from tests.soak.soak_scenarios import TEXTS, USERS, Job, Value, collapsed
+from tests.soak.emulated.faults import GRACE, LONGEST_LAG
+from tests.soak.emulated.scenarios import TEXTS, USERS, Job, Value, collapsed
 
 ATTEMPTS: Final = 5  # the client's default
 WRITES: Final[Mapping[str, str]] = {

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.soak import soak_adversary
-from tests.soak.adversary import USERS
-from tests.soak.adversary_checks import CHECKS, Ending, Record, violations
-from tests.soak.adversary_store import Group, Write
-from tests.soak.soak_adversary import Run, main, soak
+import tests.soak.hostile.run as hostile_run
+from tests.soak.__main__ import main
+from tests.soak.hostile.invariants import CHECKS, Ending, Record, violations
+from tests.soak.hostile.run import Run, soak
+from tests.soak.hostile.server import USERS
+from tests.soak.hostile.store import Group, Write
 
 
 @pytest.mark.requirement("RT-10", "RT-12", "RT-13", "BS-8", "PG-6")
@@ -24,8 +25,8 @@ async def test_invariants_hold_against_a_hostile_server() -> None:
 def test_the_command_prints_one_line_when_nothing_is_wrong(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(soak_adversary, "Run", lambda seed, number: calm(Run(seed, number)))
-    assert main(["--seed", "3", "--runs", "2"]) == 0
+    monkeypatch.setattr(hostile_run, "Run", lambda seed, number: calm(Run(seed, number)))
+    assert main(["hostile", "--seed", "3", "--runs", "2"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("duplicates 0, lost 0, partial reads 0, false outcomes 0, untyped 0, ")
     assert "seed 3, 2 runs: applied " in line
@@ -34,8 +35,8 @@ def test_the_command_prints_one_line_when_nothing_is_wrong(
 def test_the_command_names_seed_and_run_of_a_violation(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(soak_adversary, "violations", lambda _: [("lost", "somebody was lost")])
-    assert main(["--seed", "3", "--run", "7"]) == 1
+    monkeypatch.setattr(hostile_run, "violations", lambda _: [("lost", "somebody was lost")])
+    assert main(["hostile", "--seed", "3", "--run", "7"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Weather(")
     assert any("#1 GET " in line or "#1 POST " in line for line in lines)
@@ -44,7 +45,7 @@ def test_the_command_names_seed_and_run_of_a_violation(
 
 
 async def test_a_run_that_hangs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(soak_adversary, "PATIENCE", 0.02)
+    monkeypatch.setattr(hostile_run, "PATIENCE", 0.02)
     run = calm(Run(1, 1, "bulk"))
     monkeypatch.setattr(Run, "_bulk", lambda _: asyncio.Event().wait())
     ((name, text),) = await run.play()

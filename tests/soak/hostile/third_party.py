@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from tests.soak.adversary import USERS, Adversary
-from tests.soak.adversary_checks import spelling
-from tests.soak.adversary_store import Group
+from tests.soak.hostile.invariants import spelling
+from tests.soak.hostile.server import USERS, Adversary
+from tests.soak.hostile.store import Group
 
 PEOPLES: Final = USERS[:6]  # the members that people add
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 from attrs import evolve
 
-import tests.soak.soak as soak_module
+import tests.soak.emulated.run as soak_module
 from secoda_async import (
     APIError,
     BadRequestError,
@@ -33,8 +33,9 @@ from secoda_async import (
 )
 from secoda_async.emulator import Emulator
 from secoda_async.emulator.request_log import RecordedRequest
-from tests.soak.soak import Invocation, Soak, main
-from tests.soak.soak_faults import (
+from tests.soak.__main__ import main
+from tests.soak.emulated.expected_state import ATTEMPTS, Expected, Finding, Model, mislabeled, parts_of, unjustified
+from tests.soak.emulated.faults import (
     FAULT_KINDS,
     FAULT_RATE,
     GRACE,
@@ -46,9 +47,9 @@ from tests.soak.soak_faults import (
     conditions,
     draw,
 )
-from tests.soak.soak_leaks import PERMITS, Footprint, Memory, grown, left_over
-from tests.soak.soak_model import ATTEMPTS, Expected, Finding, Model, mislabeled, parts_of, unjustified
-from tests.soak.soak_scenarios import Job, Kind, Scenario, scenario
+from tests.soak.emulated.leaks import PERMITS, Footprint, Memory, grown, left_over
+from tests.soak.emulated.run import Invocation, Soak
+from tests.soak.emulated.scenarios import Job, Kind, Scenario, scenario
 
 TEAM = {"name": "Team", "icon": "🧪", "description": None, "users": ["user-1"]}
 IDLE = LimitState(free=PERMITS, next_free=0.0, queued=0, in_flight=0, paused=0.0)
@@ -406,7 +407,7 @@ async def test_every_kind_of_damage_is_found(damage: Callable[[Soak], Awaitable[
     assert finding.startswith(f"{kind}: ")
     shown = str(report)
     assert finding in shown
-    assert shown.endswith("again: python -m tests.soak.soak --seed 1 --operations 20")
+    assert shown.endswith("again: python -m tests.soak emulator --seed 1 --operations 20")
 
 
 async def test_a_soak_that_hangs_says_what_is_under_way() -> None:
@@ -529,7 +530,7 @@ class TestAnswers:
 
 class TestCommand:
     def test_it_prints_what_happened(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["--seed", "1", "--seed", "2", "--operations", "10"]) == 0
+        assert main(["emulator", "--seed", "1", "--seed", "2", "--operations", "10"]) == 0
         shown = capsys.readouterr().out
         assert "seed 1: " in shown
         assert "seed 2: " in shown
@@ -539,15 +540,15 @@ class TestCommand:
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Model, "check", lambda *_: [Finding("lost", "a group")])
-        assert main(["--operations", "10", "--json"]) == 1
+        assert main(["emulator", "--operations", "10", "--json"]) == 1
         document = json.loads(capsys.readouterr().out)
         assert document["ok"] is False
         assert document["seeds"][0]["seed"] == 1
         assert document["seeds"][0]["findings"] == ["lost: a group"]
 
     def test_as_a_script(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.setattr(sys, "argv", ["soak.py", "--operations", "5", "--json"])
+        monkeypatch.setattr(sys, "argv", ["soak", "emulator", "--operations", "5", "--json"])
         with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(soak_module.__file__), run_name="__main__")
+            runpy.run_path(str(main.__code__.co_filename), run_name="__main__")
         assert ended.value.code == 0
         assert json.loads(capsys.readouterr().out)["ok"] is True

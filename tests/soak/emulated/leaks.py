@@ -12,7 +12,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from secoda_async import LimitState
-from tests.soak.soak_model import Finding
+from tests.soak.emulated.expected_state import Finding
 
 PERMITS: Final = 30
 GROWTH: Final = 3.0

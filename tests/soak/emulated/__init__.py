@@ -1,0 +1,1 @@
+"""A long run against the emulator."""

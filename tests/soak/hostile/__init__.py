@@ -1,0 +1,1 @@
+"""Short runs against a hostile server."""
