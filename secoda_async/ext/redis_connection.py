@@ -1,4 +1,4 @@
-"""The only import of redis-py: argument checks, connections and the meaning of errors, for limiter and lock."""
+"""The only module that imports redis-py: argument checks, connections and error messages, for limiter and lock."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ try:
     )
 except ModuleNotFoundError as _missing:
     raise ModuleNotFoundError(
-        f"{_missing.name} is missing: pip install 'secoda-async[redis]' for what is shared through Redis",
+        f"{_missing.name} is missing: pip install 'secoda-async[redis]' to share a limit or a lock through Redis",
         name=_missing.name,
     ) from _missing
 
@@ -69,11 +69,30 @@ CLUSTER_ERRORS: Final = (AskError, ClusterCrossSlotError)  # a MovedError is an 
 PERMANENT_ERRORS: Final = (AuthenticationError, NoPermissionError, *CLUSTER_ERRORS)
 """Errors that waiting does not fix."""
 
-# Redis reports an error inside a script without a code word, or with it in the middle of the text; and redis-py's
-# asyncio parser knew no MOVED, ASK and MASTERDOWN before version 6.
+# Some errors can only be recognized by their text. Redis reports an error inside a script without a code word, or with
+# the code word in the middle of the text, and redis-py's asyncio parser knows MOVED, ASK and MASTERDOWN from version 6.
 _CLUSTER_TEXTS: Final = (" MOVED ", " ASK ", "in a cluster node", "hash to the same slot")
 _PERMISSION_TEXTS: Final = ("The user executing the script", "NOPERM")
 _PERMANENT_TEXTS: Final = (*_CLUSTER_TEXTS, *_PERMISSION_TEXTS, "unknown command", "WRONGTYPE")
+
+_EXPLANATIONS: Final[tuple[tuple[tuple[type[Exception], ...], tuple[str, ...], str], ...]] = (
+    (
+        CLUSTER_ERRORS,
+        _CLUSTER_TEXTS,
+        "this Redis is part of a Redis Cluster, which is not supported ({}); use a single primary",
+    ),
+    (
+        (NoPermissionError,),
+        _PERMISSION_TEXTS,
+        "the Redis user lacks a permission ({}); docs/several-machines.md lists the permissions it needs",
+    ),
+    (
+        (ReadOnlyError,),
+        ("READONLY",),
+        "this Redis is a read-only replica ({}); unless a failover is in progress, use the primary's URL",
+    ),
+)
+"""For error classes, or texts of other errors: the message for the user."""
 
 NOT_PRIMARY_ERRORS: Final = (ReadOnlyError, MasterDownError, BusyLoadingError)
 _NOT_PRIMARY_TEXTS: Final = ("READONLY", "UNBLOCKED", "MASTERDOWN")
@@ -102,27 +121,27 @@ class Session:
         connect_timeout: float | None = None,
         reply_timeout: float | None = None,
     ) -> T:
-        """Run `command` with a client that has a connection reserved. None: the defaults of this module.
+        """Run `command` with a client that has a connection reserved. A timeout of None is this module's default.
 
         If the server is not the primary (any more), idle connections are closed and `command` runs once more: only a
         new connection leads to the new primary. No such reply comes after a write, so nothing is done twice.
 
         Raises:
-            RedisError, OSError, TimedOutError: When it fails; `reason` describes it.
+            RedisError, OSError, TimedOutError: If the command fails; `reason` describes the error.
         """
-        times = (
+        timeouts = (
             CONNECT_TIMEOUT if connect_timeout is None else connect_timeout,
             REPLY_TIMEOUT if reply_timeout is None else reply_timeout,
         )
         try:
-            return await self._run_once(command, *times)
+            return await self._run_once(command, *timeouts)
         except RedisError as error:
             if not _is_not_primary(error):
                 raise
-        return await self._run_once(command, *times)
+        return await self._run_once(command, *timeouts)
 
     async def close(self) -> None:
-        """Give up connecting, return the reserved connection, and close the client if it is ours."""
+        """Stop connecting, return the reserved connection, and close the client if it is ours."""
         if (connecting := self._connecting) is not None:
             connecting.cancel()
             await asyncio.wait((connecting,))
@@ -175,13 +194,13 @@ def client_factory(url_or_client: "str | Redis") -> Callable[[], tuple[Redis, bo
     Ours reconnects once when a connection has become stale. The function raises `ConfigurationError` when the client
     is the caller's and was used on another event loop before.
     """
-    home = LoopAffinity()
+    affinity = LoopAffinity()
 
     def client() -> tuple[Redis, bool]:
         if isinstance(url_or_client, str):
             ours = Redis.from_url(url_or_client, retry=Retry(NoBackoff(), 1))  # pyright: ignore[reportUnknownMemberType]
             return ours, True
-        if not home.is_current():
+        if not affinity.is_current():
             raise ConfigurationError("the Redis client belongs to another event loop: give a URL instead")
         return url_or_client, False
 
@@ -189,7 +208,10 @@ def client_factory(url_or_client: "str | Redis") -> Callable[[], tuple[Redis, bo
 
 
 async def propagate_cancellation(work: Awaitable[T]) -> T:
-    """Await redis-py; raise a cancellation that its `wait_for` swallowed, which happens before Python 3.12."""
+    """Await redis-py, and re-raise a cancellation that its `asyncio.wait_for` swallowed.
+
+    `wait_for` may swallow one before Python 3.12: https://github.com/python/cpython/issues/86296
+    """
     task = cast("asyncio.Task[object]", asyncio.current_task())
     cancelled = task.cancelling()
     try:
@@ -204,28 +226,25 @@ def _has_result(task: "asyncio.Task[Redis]") -> bool:
 
 
 def is_permanent(error: Exception) -> bool:
-    """Whether waiting does not fix the error: it is about settings or rights."""
+    """Return whether waiting does not fix the error, because it concerns settings or permissions."""
     return isinstance(error, PERMANENT_ERRORS) or _mentions(error, _PERMANENT_TEXTS)
 
 
 def reason(error: Exception) -> str:
-    """Describe why a command failed, and what to do."""
+    """Describe why a command failed, and what to do about it."""
     if isinstance(error, TimedOutError):
-        return str(error) or "no answer in time"
+        return str(error) or "no reply in time"
     text = str(error) or type(error).__name__
     if isinstance(error, ResponseError):
         text = f"{type(error).__name__}: {error}"  # redis-py removes the code word, such as MOVED
-    if isinstance(error, CLUSTER_ERRORS) or _mentions(error, _CLUSTER_TEXTS):
-        return f"this Redis is part of a Redis Cluster, which is not supported ({text}); use a single primary"
-    if isinstance(error, NoPermissionError) or _mentions(error, _PERMISSION_TEXTS):
-        return f"the Redis user lacks a permission ({text}); docs/several-machines.md lists the permissions it needs"
-    if isinstance(error, ReadOnlyError) or _mentions(error, ("READONLY",)):
-        return f"this Redis is a read-only replica ({text}); unless a failover is in progress, use the primary's URL"
+    for classes, texts, explanation in _EXPLANATIONS:
+        if isinstance(error, classes) or _mentions(error, texts):
+            return explanation.format(text)
     return text
 
 
 def failure(what: str, why: str, *, is_permanent: bool) -> SecodaError:
-    """Make the error for `what` ("the lock of 'acme'") when Redis can't keep it."""
+    """Make the error for `what` (such as "the lock of 'acme'") that Redis can't keep."""
     if is_permanent:
         return ConfigurationError(f"Redis refuses to keep {what}: {why}")
     failed = TransportError(f"{what} can't be reached in Redis: {why}")
@@ -242,14 +261,13 @@ def _mentions(error: Exception, texts: tuple[str, ...]) -> bool:
 
 
 def check_address(url_or_client: object) -> None:
-    """Raise if this is no address of a Redis, without showing it: it may hold a password."""
+    """Raise if this is not an address of a Redis server. The error does not show it: it may hold a password."""
     if isinstance(url_or_client, str):
         try:
             settings: dict[str, Any] = {**parse_url(url_or_client)}
-            settings.pop("connection_class", Connection)(
-                **settings
-            )  # constructed as for a connection; nothing is opened
-        except (ValueError, TypeError, RedisError):  # its text may show the password
+            connection_class = settings.pop("connection_class", Connection)
+            connection_class(**settings)  # checks the options; nothing is opened
+        except (ValueError, TypeError, RedisError):  # the text may show the password
             raise ConfigurationError(
                 "the URL of Redis must be redis://host, rediss://host or unix:///path, with options that redis-py knows"
             ) from None

@@ -41,15 +41,15 @@ T = TypeVar("T")
 _log: Final = logging.getLogger("secoda_async")
 
 POLL_INTERVAL: Final = 0.5
-"""Seconds between two attempts to take the lock, and between two checks whether the lease is over."""
+"""Seconds between two attempts to take the lock, and between two checks of the lease."""
 
 SCRIPT_TIMEOUT: Final = 3 * REPLY_TIMEOUT
-"""Seconds: redis-py needs three round trips when the server does not know a script of its lock."""
+"""Seconds: redis-py needs three round trips if the server does not know a script of its lock."""
 
 LEASE: Final = 90.0
-"""Seconds: three times what an attempt of a write may take by default."""
+"""Seconds: three times the default timeout of an attempt."""
 
-SHORTEST: Final = 1.0
+MIN_LEASE: Final = 1.0
 """Seconds: a shorter lease could not be renewed in time over a network."""
 
 _boottime: Final[Callable[[], float]] = (
@@ -58,7 +58,7 @@ _boottime: Final[Callable[[], float]] = (
 
 
 class _LeaseClock(SystemClock):
-    """A clock that counts the time for which the machine is suspended, where the system does: leases go on then."""
+    """A clock that includes the time for which the machine is suspended, if the system counts it: leases run on."""
 
     def now(self) -> float:
         return _boottime()
@@ -72,23 +72,34 @@ class _LostEvent(asyncio.Event):
 
     def __init__(self, seconds_left: Callable[[], float]) -> None:
         super().__init__()
-        self._seconds_left = seconds_left
+        self._renew_margin = seconds_left
 
     def is_set(self) -> bool:
-        return super().is_set() or self._seconds_left() <= 0
+        return super().is_set() or self._renew_margin() <= 0
 
 
 class RedisLock:
-    """Hold a workspace, so that no other run that asks for the same `name` writes there meanwhile.
+    """A lock on a workspace: no other run that uses the same `name` writes there meanwhile.
 
         async with RedisLock(url, name="acme") as lock:
             plan = await secoda.plan(desired)
             report = await secoda.apply(plan, stop=lock.lost)
 
-    It is redis-py's own lock, with a lease that is renewed while it is held: a run that is killed holds it for at most
-    one lease. `lost` is set when another run has taken the lock, and when it can't be renewed, a third of the lease
-    before it ends: `apply(stop=lock.lost)` then finishes the requests in flight and writes nothing more. Read
-    `lost.is_set()` right before a write: it also considers time for which the process or the machine was suspended.
+    The lock is redis-py's own, with a lease that is renewed while the lock is held: a run that is killed keeps others
+    out for at most one lease. `lost` is set when another run has taken the lock. It is also set when the lease
+    can't be renewed, a third of the lease before its end: `apply(stop=lock.lost)` then finishes the requests in flight
+    and starts no others. Without this margin, two runs could write at the same time (`lease_seconds=90`):
+
+        time   run A                                        run B
+         0 s   acquires the lock until 90 s
+        22 s   renews it until 112 s
+        45 s   Redis can't be reached; retries              waits for the lock
+        82 s   `lost` is set; a write in flight may take
+               until its timeout, at most 30 s later
+       112 s   the lease ends; nothing is in flight         acquires the lock, writes
+
+    A process that was stopped, or a machine that was suspended, can wake up after the end of its lease. No task has run
+    then, so read `lost.is_set()` right before a write: it compares the lease with the clock on each call.
     """
 
     def __init__(
@@ -103,27 +114,27 @@ class RedisLock:
         """Check the settings; nothing is sent.
 
         Args:
-            url_or_client: Where Redis is (`redis://`, `rediss://` or `unix://`), or a client of redis-py's asyncio
+            url_or_client: The URL of Redis (`redis://`, `rediss://` or `unix://`), or a client of redis-py's asyncio
                 kind, which stays yours to close.
-            name: What is locked: one for each workspace.
-            max_wait: Seconds to wait for a lock that another run holds; with as many as the lease, one that was
-                killed is waited for.
-            lease_seconds: How long the lock outlives a run that died; None: 90 s. At least three times the longest
-                `timeout` of an attempt: a write that is in flight when `lost` is set may take so long, and must
-                have ended before another run begins.
-            clock: Where time comes from; for tests.
+            name: The name of the lock: one for each workspace.
+            max_wait: Seconds to wait for a lock that another run holds. A value of at least the lease also covers a
+                run that was killed.
+            lease_seconds: Seconds for which the lock outlives a run that died; None: 90 s. At least three times the
+                longest `timeout` of an attempt: a write that is in flight when `lost` is set must have ended before
+                another run starts.
+            clock: The source of time; for tests.
 
         Raises:
-            ConfigurationError: When a setting can't work.
+            ConfigurationError: If a setting can't work.
         """
         check_address(url_or_client)
         check_name(name)
         check_seconds("max_wait", max_wait, least=0)
         lease = LEASE if lease_seconds is None else lease_seconds
-        check_seconds("lease_seconds", lease, least=SHORTEST)
+        check_seconds("lease_seconds", lease, least=MIN_LEASE)
         self.name = name
-        self.lost: asyncio.Event = _LostEvent(self._seconds_left)
-        """Set when the lock is, or may soon be, another run's."""
+        self.lost: asyncio.Event = _LostEvent(self._renew_margin)
+        """Set when another run has the lock, or may soon have it."""
         self._client = client_factory(url_or_client)
         self._max_wait = max_wait
         self._lease = lease
@@ -131,8 +142,8 @@ class RedisLock:
         self._scopes = CallScopes(self._clock)
         self._key = f"secoda-async:{{{name}}}:lock"
         self._expires_at = inf
-        """When the lease ends if it is not renewed; infinite while the lock is not held."""
-        self._is_taken = False
+        """When the lease ends unless it is renewed; infinity while the lock is not held."""
+        self._is_in_use = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._held = AsyncExitStack()
 
@@ -140,20 +151,20 @@ class RedisLock:
         """Take the lock.
 
         Raises:
-            LockedError: When another run holds it; `holder` says which.
-            TransportError: When Redis does not answer.
-            ConfigurationError: When Redis refuses the user or the command, or this object holds the lock already.
+            LockedError: If another run holds the lock; `holder` describes that run.
+            TransportError: If Redis does not reply.
+            ConfigurationError: If Redis refuses the user or the command, or this object holds the lock already.
         """
-        if self._is_taken:
+        if self._is_in_use:
             raise ConfigurationError(f"this lock of {self.name!r} is held or being taken: make one for each run")
-        self._is_taken = True
+        self._is_in_use = True
         async with AsyncExitStack() as held:
-            held.callback(self._forget)
-            self._renew_event()
+            held.callback(self._mark_released)
+            self._reset_lost()
             session = self._open_session(held)
             token = f"{_this_run()}#{uuid4().hex}"
-            held.push_async_callback(self._release, session, token)  # also if taking fails: the reply may be lost
-            await self._take(session, token)
+            held.push_async_callback(self._release, session, token)  # also if acquiring fails: the reply may be lost
+            await self._acquire(session, token)
             held.push_async_callback(_cancel, asyncio.create_task(self._renew(session, token)))
             self._held = held.pop_all()
         return self
@@ -161,34 +172,34 @@ class RedisLock:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let the next one in."""
+        """Release the lock."""
         await propagate_cancellation(self._held.aclose())
 
     async def holder(self) -> str | None:
-        """Who holds it just now: its process, its machine and since when; None when it is free.
+        """Describe the run that holds the lock (its process, its machine and the start); None if the lock is free.
 
         Raises:
-            TransportError: When Redis does not answer.
-            ConfigurationError: When Redis refuses the user or the command.
+            TransportError: If Redis does not reply.
+            ConfigurationError: If Redis refuses the user or the command.
         """
         async with AsyncExitStack() as opened:
             session = self._open_session(opened)
             return _holder_of(await self._run(session, lambda redis: redis.get(self._key)))
 
-    def _renew_event(self) -> None:
-        """Unset `lost`; on another event loop than before it must be another one."""
+    def _reset_lost(self) -> None:
+        """Clear `lost`. An event belongs to one event loop, so on another loop it is replaced."""
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop:
-            self.lost = _LostEvent(self._seconds_left)
+            self.lost = _LostEvent(self._renew_margin)
         self._loop = loop
         self.lost.clear()
 
-    def _forget(self) -> None:
-        """Note that the lock is not held any more."""
-        if self._seconds_left() <= 0:
+    def _mark_released(self) -> None:
+        """Note that the lock is no longer held."""
+        if self._renew_margin() <= 0:
             self.lost.set()
         self._expires_at = inf
-        self._is_taken = False
+        self._is_in_use = False
 
     def _open_session(self, opened: AsyncExitStack) -> Session:
         session = Session(self._client(), self._scopes)
@@ -200,59 +211,59 @@ class RedisLock:
         lock.local.token = token.encode()
         return lock
 
-    async def _take(self, session: Session, token: str) -> None:
+    async def _acquire(self, session: Session, token: str) -> None:
         began = self._clock.now()
         while True:
-            asked_at = self._clock.now()
+            sent_at = self._clock.now()
             acquired = await self._run(
                 session, lambda redis: self._lock_on(redis, token).acquire(blocking=False, token=token)
             )
             holder = token if acquired else await self._run(session, lambda redis: redis.get(self._key))
-            if holder in (token, token.encode()):  # not acquired, and ours: the first reply was lost
-                self._expires_at = asked_at + self._lease
+            if holder in (token, token.encode()):  # redis-py sent the command twice, because the first reply was lost
+                self._expires_at = sent_at + self._lease
                 return
-            left = began + self._max_wait - self._clock.now()
-            if left <= 0:
+            remaining = began + self._max_wait - self._clock.now()
+            if remaining <= 0:
                 raise self._locked(_holder_of(holder))
-            await sleep(self._clock, min(POLL_INTERVAL, left))
+            await sleep(self._clock, min(POLL_INTERVAL, remaining))
 
     async def _renew(self, session: Session, token: str) -> None:
-        """Renew the lease until the lock is lost or may be."""
-        why = "Redis does not answer"
+        """Renew the lease until the lock is lost, or may be."""
+        why = "Redis does not reply"
         while await self._sleep_until_renewal():
-            asked_at, left = self._clock.now(), self._seconds_left()
+            sent_at, margin = self._clock.now(), self._renew_margin()
             renewal = self._run(session, lambda redis: self._lock_on(redis, token).reacquire(), SCRIPT_TIMEOUT)
             try:
-                await self._scopes.run_with_timeout(renewal, left)
+                await self._scopes.run_with_timeout(renewal, margin)
             except LockNotOwnedError:
                 why = "another run has it, or Redis has forgotten it"
                 break
-            except Exception as error:  # noqa: BLE001 - whatever it was, Redis may be back in time
-                _log.warning("the lock of %r could not be renewed just now: %s", self.name, error)
+            except Exception as error:  # noqa: BLE001 - redis-py may raise anything, and the next renewal may succeed
+                _log.warning("the lock of %r could not be renewed: %s", self.name, error)
             else:
-                self._expires_at = asked_at + self._lease
-        _log.error("the lock of %r is lost (%s): nothing more is to be written", self.name, why)
+                self._expires_at = sent_at + self._lease
+        _log.error("the lock of %r is lost (%s): no write may start", self.name, why)
         self.lost.set()
 
     async def _sleep_until_renewal(self) -> bool:
-        """Sleep for a quarter of the lease, in short steps to notice a suspend; False when the lock may be lost."""
+        """Sleep for a quarter of the lease, in short steps that notice a suspend. False if the lock may be lost."""
         due = self._clock.now() + self._lease / 4
-        while (left := min(due - self._clock.now(), self._seconds_left())) > 0:
-            await sleep(self._clock, min(left, POLL_INTERVAL))
-        return self._seconds_left() > 0
+        while (pause := min(due - self._clock.now(), self._renew_margin())) > 0:
+            await sleep(self._clock, min(pause, POLL_INTERVAL))
+        return self._renew_margin() > 0
 
-    def _seconds_left(self) -> float:
-        """Return the seconds until only a third of the lease is left: then no write may start any more."""
+    def _renew_margin(self) -> float:
+        """Return the seconds until only a third of the lease remains. From then on no write may start."""
         return self._expires_at - self._lease / 3 - self._clock.now()
 
     async def _release(self, session: Session, token: str) -> None:
-        with suppress(LockNotOwnedError, TransportError, ConfigurationError):  # the lease ends by itself
+        with suppress(LockNotOwnedError, TransportError, ConfigurationError):  # the lease ends without it
             await self._run(session, lambda redis: self._lock_on(redis, token).release(), SCRIPT_TIMEOUT)
 
     async def _run(
         self, session: Session, command: Callable[[Redis], Awaitable[T]], reply_timeout: float = REPLY_TIMEOUT
     ) -> T:
-        """Run a command in Redis; its failures are errors of this package."""
+        """Run a command in Redis, and translate its failures."""
         try:
             return await session.run(command, reply_timeout=reply_timeout)
         except LockNotOwnedError:
@@ -262,10 +273,10 @@ class RedisLock:
         raise failed
 
     def _locked(self, holder: str | None) -> LockedError:
-        who = holder or "one that has just ended"
+        who = holder or "a run that has just ended"
         error = LockedError(
-            f"another run holds {self.name!r}: {who}. Try again when it has ended; one that was killed holds it for "
-            f"{self._lease:g} s at most"
+            f"another run holds {self.name!r}: {who}. Retry when that run has ended; the lock of a killed run ends "
+            f"after {self._lease:g} s at most"
         )
         error.holder = who
         return error

@@ -268,7 +268,7 @@ class TestLosing:
                     await RedisLock(redis, name="acme").__aenter__()
                 assert failed.value.maybe_sent is False
             own.start()
-        assert "is lost (Redis does not answer): nothing more is to be written" in caplog.text
+        assert "is lost (Redis does not reply): no write may start" in caplog.text
 
     async def test_a_redis_that_is_back_in_time_loses_nothing(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock
@@ -300,7 +300,7 @@ class TestLosing:
         for _ in range(50):
             await asyncio.sleep(0)
         clock.fire(REPLY_TIMEOUT)
-        with pytest.raises(TransportError, match="the lock of 'acme' can't be reached in Redis: no answer in time"):
+        with pytest.raises(TransportError, match="the lock of 'acme' can't be reached in Redis: no reply in time"):
             await asking
 
 

@@ -23,8 +23,9 @@ from secoda_async import (
 )
 from secoda_async._engine.limits.limiter import Permit
 from secoda_async.emulator import Emulator
-from secoda_async.ext.redis import LEASE, MAX_PENDING, RETRY_AFTER, RedisRateLimiter
+from secoda_async.ext.redis import LEASE, RETRY_AFTER, RedisRateLimiter
 from secoda_async.ext.redis_connection import REPLY_TIMEOUT
+from secoda_async.ext.redis_window import MAX_PENDING
 from tests.support.approx import approx
 from tests.support.clocks import ManualClock, settle
 from tests.support.redis_server import RedisServer, running
@@ -428,7 +429,7 @@ class TestAway:
         await permit.release(sent=True)
         await clock.advance(0)
         (line,) = log()
-        assert line.startswith("the shared write limit 'acme' is away: ")
+        assert line.startswith("the shared write limit 'acme' is unavailable: ")
         assert line.endswith("writes fail")
         server.start()
         clock.jump(RETRY_AFTER)
@@ -523,7 +524,7 @@ class TestAway:
         await settle()
         assert clock.pending == 1
         clock.fire(REPLY_TIMEOUT)
-        with pytest.raises(TransportError, match="no answer in time"):
+        with pytest.raises(TransportError, match="no reply in time"):
             await task
 
     async def test_pending_releases_are_bounded(self, share: Share, server: RedisServer) -> None:
@@ -534,7 +535,7 @@ class TestAway:
             for _ in permits:
                 with pytest.raises(TransportError):
                     await limiter.acquire()
-        assert len(vars(limiter)["_pending_releases"]) == MAX_PENDING
+        assert len(vars(vars(limiter)["_shared"])["_pending_releases"]) == MAX_PENDING
 
     @pytest.mark.requirement("RL-4", "ER-3")
     async def test_wrong_password_is_a_configuration_error(self, tmp_path: Any) -> None:  # noqa: ANN401
@@ -690,7 +691,7 @@ class TestHung:
         await settle()
         clock.fire(REPLY_TIMEOUT)
         for task in (first, *others):  # all at once, not one after the other
-            with pytest.raises(TransportError, match="no answer in time"):
+            with pytest.raises(TransportError, match="no reply in time"):
                 await task
         assert clock.now() == approx(1000 + REPLY_TIMEOUT)
 
