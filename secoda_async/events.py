@@ -1,6 +1,6 @@
-"""What a client tells its `on_event` hook: each attempt and each wait. Never the key, never a body.
+"""The events that a client passes to its `on_event` hook: one for each attempt and each wait, without key and bodies.
 
-As text an event is one line of `key=value`, made to be found again: `grep 'wait .*reason=limit'`.
+`str(event)` is one line of `key=value` that can be searched for: `grep 'wait .*reason=limit'`.
 """
 
 from typing import Final, Protocol, runtime_checkable
@@ -10,29 +10,29 @@ from attrs import frozen
 __all__ = ["AttemptEvent", "CallHook", "CallStart", "Event", "WaitEvent"]
 
 _CLIENT_ERROR: Final = 400
-"""The first status that is a failure."""
+"""The lowest status that is a failure."""
 
 
 @frozen(kw_only=True)
 class AttemptEvent:
-    """One request was put on the wire and has ended."""
+    """A request was sent and has ended."""
 
     method: str
     """The HTTP method."""
     path: str
     """The path as it was sent."""
     attempt: int
-    """Which request of its call this was, from 1."""
+    """The number of the request within its call, from 1."""
     status: int | None
-    """The status of the answer; None when there was none."""
+    """The status of the response; None without a response."""
     seconds: float
-    """Seconds on the wire."""
+    """Seconds that the request was in flight."""
     error: str | None = None
-    """The class of the error, when there was no answer."""
+    """The class of the error, if there was no response."""
 
     @property
     def ok(self) -> bool:
-        """Whether there was an answer, and its status is below 400."""
+        """Whether there was a response with a status below 400."""
         return self.status is not None and self.status < _CLIENT_ERROR
 
     def __str__(self) -> str:
@@ -42,14 +42,15 @@ class AttemptEvent:
 
 @frozen(kw_only=True)
 class WaitEvent:
-    """A call is about to wait, or has waited, for longer than nothing."""
+    """A call has waited."""
 
     method: str
     """The HTTP method."""
     path: str
     """The path."""
     reason: str
-    """`limit` (our own write limit, or a 429 that closed it), `gate` (a 429 on a class of calls) or `backoff`."""
+    """`limit` (the write limit, or its cooldown after a 429), `gate` (a cooldown after a 429 on other requests) or
+    `backoff`."""
     seconds: float
     """Seconds waited."""
 
@@ -62,32 +63,32 @@ Event = AttemptEvent | WaitEvent
 
 @frozen(kw_only=True)
 class CallStart:
-    """A call begins: attempts and waits follow, in the same task."""
+    """A call begins. Its attempts and waits follow in the same task."""
 
     method: str
     """The HTTP method."""
     template: str
-    """The path below `/api/v1`, with ids left out."""
+    """The path below `/api/v1`, without ids."""
     address: str
-    """The host that is called."""
+    """The host."""
     port: int
-    """Its port."""
+    """The port."""
     limiter: object
-    """The write limit in use: a `RateLimiter`."""
+    """The write limit of the client: a `RateLimiter`."""
 
 
 @runtime_checkable
 class CallHook(Protocol):
-    """What `on_event` can be instead of a function: it is told of whole calls, too, in the task that makes them."""
+    """An `on_event` hook that also receives the start and the end of each call, in the task of the call."""
 
     def __call__(self, event: Event, /) -> object:
-        """An attempt or a wait is over."""
+        """Receive an attempt or a wait."""
         ...
 
     def call_begins(self, start: CallStart, /) -> object:
-        """A call begins. What is returned comes back in `call_ends`."""
+        """Receive the start of a call. The return value is passed to `call_ends`."""
         ...
 
     def call_ends(self, began: object, error: BaseException | None, /) -> object:
-        """The call has ended, with an error (`asyncio.CancelledError` among them) or None."""
+        """Receive the end of a call, with its error (`asyncio.CancelledError` included) or None."""
         ...

@@ -1,1 +1,1 @@
-"""What needs an extra, or belongs to another tool."""
+"""Integrations that need an extra or belong to another tool."""

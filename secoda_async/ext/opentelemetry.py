@@ -3,9 +3,9 @@
     async with SecodaClient(on_event=Telemetry()) as secoda:
         ...
 
-A span for each call, and in it one for each request, with the names of OpenTelemetry's conventions for HTTP clients
-(https://opentelemetry.io/docs/specs/semconv/http/). What is never in either: the key, a query, a body, an id, an
-address of a person, the text of an error.
+Each call has a span, and each of its requests a child span. Names follow OpenTelemetry's conventions for HTTP clients
+(https://opentelemetry.io/docs/specs/semconv/http/). Spans and metrics never contain a key, query, body, id, e-mail
+address or error message.
 """
 
 import asyncio
@@ -41,13 +41,13 @@ Attributes = dict[str, str | int]
 
 @define(eq=False)
 class _Call:
-    """A call under way."""
+    """A call in progress, and its span."""
 
     span: Span
     attributes: Attributes
     token: Any
     outer: "_Call | None"
-    began_ns: int = field(factory=time.time_ns)
+    started_ns: int = field(factory=time.time_ns)
     attempts: int = 0
 
 
@@ -55,18 +55,21 @@ _CALL: ContextVar[_Call | None] = ContextVar("secoda_async_call", default=None)
 
 
 class Telemetry:
-    """The `on_event` of a client that is watched with OpenTelemetry; one can serve several clients.
+    """An `on_event` hook that reports to OpenTelemetry. One instance can serve several clients.
 
-    Spans: `POST auth/group` for a call (internal), and below it `POST` for each request (client), with
-    `http.request.method`, `http.response.status_code`, `http.request.resend_count`, `server.address`, `server.port`,
-    `url.template` and `error.type`. A wait is an event of the call's span. Spans of what happens inside a call, such as
-    those of an instrumented aiohttp, are below it too.
+    Spans: a call has an internal span such as `POST auth/group`, and each of its requests a client span such as `POST`
+    below it, with `http.request.method`, `http.response.status_code`, `http.request.resend_count`, `server.address`,
+    `server.port`, `url.template` and `error.type`. A wait is an event of the call's span. Spans of other
+    instrumentation, such as aiohttp's, are children of the call's span too.
 
-    Metrics: `http.client.request.duration`; `secoda.client.calls` by outcome (`ok`, `failed`, `refused` before
-    anything was sent, `not_sent` when that was not needed or wanted any more, `unknown` for a create that may have
-    happened, `cancelled`); `secoda.client.retries`;
-    `secoda.client.wait.duration` by reason (`limit`, `gate`, `backoff`); and for each client's host the write limit
-    as it is now, `secoda.client.limit.free` and `secoda.client.limit.queued`.
+    Metrics:
+
+    - `http.client.request.duration`
+    - `secoda.client.calls` by outcome: `ok`, `failed`, `refused` (an error before a request was sent), `not_sent` (no
+      request was necessary, or the operation was stopped), `unknown` (a write that may have been executed), `cancelled`
+    - `secoda.client.retries`
+    - `secoda.client.wait.duration` by reason: `limit`, `gate`, `backoff`
+    - `secoda.client.limit.free` and `secoda.client.limit.queued`: the current state of the write limit, for each host
     """
 
     def __init__(
@@ -76,38 +79,42 @@ class Telemetry:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
     ) -> None:
-        """Make the instruments.
+        """Create the instruments.
 
         Args:
-            workspace: A name that all of it carries as `secoda.workspace`, to tell several apart: they share a host.
-            tracer_provider: Where spans go; None: the program's own.
-            meter_provider: Where metrics go; None: the program's own.
+            workspace: The attribute `secoda.workspace` of all spans and metrics, to distinguish workspaces on one host.
+            tracer_provider: The provider of the spans; None: the global provider.
+            meter_provider: The provider of the metrics; None: the global provider.
         """
         self._tracer = trace.get_tracer("secoda_async", __version__, tracer_provider)
         meter = metrics.get_meter("secoda_async", __version__, meter_provider)
         self._requests = meter.create_histogram(
             "http.client.request.duration", "s", "Duration of HTTP client requests."
         )
-        self._calls = meter.create_counter("secoda.client.calls", "{call}", "Calls that have ended, by outcome.")
-        self._retries = meter.create_counter("secoda.client.retries", "{retry}", "Requests after a call's first.")
+        self._calls = meter.create_counter("secoda.client.calls", "{call}", "Finished calls, by outcome.")
+        self._retries = meter.create_counter(
+            "secoda.client.retries", "{retry}", "Requests after the first request of a call."
+        )
         self._waits = meter.create_histogram(
-            "secoda.client.wait.duration", "s", "What calls wait before they are sent, by reason."
+            "secoda.client.wait.duration", "s", "Time that calls wait before a request is sent, by reason."
         )
         self._workspace = workspace
-        self._shared = _workspace_attributes(workspace)
+        self._common = _workspace_attributes(workspace)
         self._provider = meter_provider
-        for name, unit, about in (
+        for name, unit, description in (
             ("free", "{place}", "Writes that could start now."),
-            ("queued", "{call}", "Writes that wait for a place."),
+            ("queued", "{call}", "Writes that wait for a permit."),
         ):
-            meter.create_observable_gauge(f"secoda.client.limit.{name}", [_Gauge(meter_provider, name)], unit, about)
+            meter.create_observable_gauge(
+                f"secoda.client.limit.{name}", [_Gauge(meter_provider, name)], unit, description
+            )
 
     def call_begins(self, start: CallStart) -> object:
-        """Begin its span."""
-        with suppress(TypeError):  # somebody's own that can't be kept weakly
-            _LIMITS.add(cast("RateLimiter", start.limiter), _Label(self._provider, self._workspace, start.address))
+        """Start the span of a call."""
+        with suppress(TypeError):  # a custom limiter may not be hashable or weakly referenceable
+            _LIMITERS.add(cast("RateLimiter", start.limiter), _Label(self._provider, self._workspace, start.address))
         attributes: Attributes = {
-            **self._shared,
+            **self._common,
             "http.request.method": start.method,
             "url.template": start.template,
             "server.address": start.address,
@@ -120,9 +127,9 @@ class Telemetry:
         return call
 
     def call_ends(self, began: object, error: BaseException | None) -> None:
-        """End its span, and count it."""
+        """End the span of a call, and count the call."""
         call = cast("_Call", began)
-        if _CALL.get() is call:  # not when a coroutine is thrown away: its end comes in somebody else's context
+        if _CALL.get() is call:  # false for a garbage-collected coroutine, which is closed in another task's context
             _CALL.set(call.outer)
             context.detach(call.token)
         counted = call.attributes | {"secoda.outcome": _outcome(call, error)}
@@ -134,17 +141,17 @@ class Telemetry:
         self._calls.add(1, counted)
 
     def __call__(self, event: Event) -> None:
-        """Tell of a request or a wait."""
+        """Report a request or a wait."""
         call = _CALL.get()
-        shared = {**self._shared, "http.request.method": event.method} if call is None else call.attributes
+        shared = {**self._common, "http.request.method": event.method} if call is None else call.attributes
         if isinstance(event, AttemptEvent):
-            self._tell_attempt(event, call, dict(shared))
+            self._report_attempt(event, call, dict(shared))
             return
         self._waits.record(event.seconds, {**shared, "secoda.wait.reason": event.reason})
         if call is not None:
             call.span.add_event("wait", {"secoda.wait.reason": event.reason, "secoda.wait.seconds": event.seconds})
 
-    def _tell_attempt(self, event: AttemptEvent, call: _Call | None, attributes: Attributes) -> None:
+    def _report_attempt(self, event: AttemptEvent, call: _Call | None, attributes: Attributes) -> None:
         if event.status is not None:
             attributes["http.response.status_code"] = event.status
         if event.error is not None:
@@ -164,7 +171,7 @@ class Telemetry:
             event.method,
             kind=SpanKind.CLIENT,
             attributes=attributes,
-            start_time=max(call.began_ns, ended - round(event.seconds * 1e9)),
+            start_time=max(call.started_ns, ended - round(event.seconds * 1e9)),
         )
         if "error.type" in attributes:
             span.set_status(Status(StatusCode.ERROR))
@@ -183,23 +190,23 @@ def _outcome(call: _Call, error: BaseException | None) -> str:
 
 @frozen
 class _Label:
-    """Which gauge shows a limit, and with which attributes."""
+    """The gauge that shows a limiter, and the attributes."""
 
     provider: MeterProvider | None
-    """None: the program's own, which may be set after the `Telemetry` is made."""
+    """None: the global provider, which may be set after the `Telemetry` was created."""
     workspace: str | None
     address: str
 
     def belongs_to(self, provider: MeterProvider | None) -> bool:
-        """Return whether a gauge of this provider shows it."""
+        """Return whether the gauges of this provider show the limiter."""
         return (self.provider or metrics.get_meter_provider()) is (provider or metrics.get_meter_provider())
 
 
-class _Limits:
-    """The limits of all clients that any `Telemetry` watches.
+class _Limiters:
+    """The limiters of all clients with a `Telemetry`.
 
-    OpenTelemetry keeps the first gauge of a name and ignores the callbacks of later ones. So the gauge of each
-    `Telemetry` shows the limits of all `Telemetry` objects with the same meter provider.
+    OpenTelemetry keeps the first gauge of a name and ignores the callbacks of later gauges. Hence each gauge shows the
+    limiters of all `Telemetry` objects with its meter provider.
     """
 
     def __init__(self) -> None:
@@ -207,12 +214,12 @@ class _Limits:
         self._labels: WeakKeyDictionary[RateLimiter, set[_Label]] = WeakKeyDictionary()
 
     def add(self, limiter: RateLimiter, label: _Label) -> None:
-        """Watch a limit until it is garbage-collected."""
-        with self._lock:  # metrics are collected in a thread
+        """Show a limiter until it is garbage-collected."""
+        with self._lock:  # the SDK collects metrics in a thread
             self._labels.setdefault(limiter, set()).add(label)
 
     def shown_by(self, provider: MeterProvider | None) -> list[tuple[RateLimiter, set[tuple[str | None, str]]]]:
-        """Return each limit with the workspaces and addresses under which a gauge of this provider shows it."""
+        """Return each limiter of this provider's gauges, with its workspaces and addresses."""
         with self._lock:
             return [
                 (limiter, {(label.workspace, label.address) for label in labels if label.belongs_to(provider)})
@@ -220,22 +227,22 @@ class _Limits:
             ]
 
 
-_LIMITS: Final = _Limits()
+_LIMITERS: Final = _Limiters()
 
 
 @frozen(eq=False)
 class _Gauge:
-    """The callback of a gauge: a field of the state of each limit."""
+    """The callback of a gauge, which shows one field of the state of each limiter."""
 
     provider: MeterProvider | None
     name: str
 
     def __call__(self, _: CallbackOptions) -> Iterable[Observation]:
-        """Return one observation for each workspace and host: the sum over its limits."""
+        """Return one observation for each workspace and host: the sum over its limiters."""
         sums: Counter[tuple[str | None, str]] = Counter()
-        for limiter, labels in _LIMITS.shown_by(self.provider):
+        for limiter, labels in _LIMITERS.shown_by(self.provider):
             for label in labels:
-                with suppress(Exception):  # a limiter of the user's may fail; the others are shown all the same
+                with suppress(Exception):  # a custom limiter may fail; the others are still shown
                     sums[label] += getattr(limiter.state, self.name)
         return [
             Observation(number, {**_workspace_attributes(workspace), "server.address": address})

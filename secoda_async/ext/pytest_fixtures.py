@@ -1,8 +1,8 @@
-"""Fixtures for testing your own code, fast and offline.
+"""Fixtures for fast offline tests of your own code.
 
-`secoda_emulator` is an emulated workspace, `secoda_client` a client of it, and both keep time by `secoda_clock`, which
-jumps over every wait: a minute under the write limit takes milliseconds. They live as long as one test. The SDK is
-imported when the first of them is used.
+`secoda_emulator` is an emulated workspace and `secoda_client` a client of it. Both use `secoda_clock`, which skips
+waiting time: a minute under the write limit takes milliseconds. Each test gets new ones. The SDK is imported when the
+first fixture is used.
 """
 
 from typing import TYPE_CHECKING
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def secoda_clock() -> "AutojumpClock":
-    """The clock of `secoda_emulator` and `secoda_client`: it jumps when nothing else happens."""
-    from secoda_async.ext.pytest_loops import LoopCheckedClock  # noqa: PLC0415 - not before it is used
+    """The clock of `secoda_emulator` and `secoda_client`, which skips waiting time."""
+    from secoda_async.ext.pytest_loops import LoopCheckedClock  # noqa: PLC0415 - imported on first use
 
     return LoopCheckedClock()
 
@@ -28,7 +28,7 @@ def secoda_clock() -> "AutojumpClock":
 @pytest_asyncio.fixture
 async def secoda_emulator(secoda_clock: "AutojumpClock") -> "AsyncGenerator[Emulator, None]":
     """An emulated workspace with ten users and no groups, on a free port of 127.0.0.1."""
-    from secoda_async.ext.pytest_loops import LoopCheckedEmulator  # noqa: PLC0415 - not before it is used
+    from secoda_async.ext.pytest_loops import LoopCheckedEmulator  # noqa: PLC0415 - imported on first use
 
     async with LoopCheckedEmulator(users=10, clock=secoda_clock) as emulator:
         yield emulator
@@ -39,7 +39,7 @@ async def secoda_client(
     secoda_emulator: "Emulator", secoda_clock: "AutojumpClock"
 ) -> "AsyncGenerator[SecodaClient, None]":
     """A client of `secoda_emulator`."""
-    from secoda_async import SecodaClient  # noqa: PLC0415 - not before it is used
+    from secoda_async import SecodaClient  # noqa: PLC0415 - imported on first use
 
     async with SecodaClient(secoda_emulator.api_key, base_url=secoda_emulator.url, clock=secoda_clock) as client:
         yield client

@@ -1,6 +1,7 @@
-"""The plugin that pytest loads once the SDK is installed: it offers the fixtures if pytest-asyncio runs.
+"""The pytest plugin, which registers the fixtures if pytest-asyncio is active.
 
-pytest loads this module at each start, also in projects that never use the fixtures: it imports nothing heavy.
+Once the SDK is installed, pytest loads this module at each start, also in projects that never use the fixtures. Hence
+the module imports neither the client nor aiohttp.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""How a web service answers its own caller when a call fails, for any framework.
+"""Map an error of a Secoda call to the response of your own web service, for any framework.
 
 For FastAPI:
 
@@ -28,14 +28,14 @@ __all__ = ["Answer", "answer_to"]
 
 @frozen
 class Answer:
-    """What to send to one's own caller."""
+    """The response to send to your caller."""
 
     status: int
     """The HTTP status."""
     body: Mapping[str, str]
-    """`error` says what went wrong, and `advice` what to do, where there is something to do."""
+    """`error` is the message; `advice`, if present, says what to do."""
     headers: Mapping[str, str]
-    """`Retry-After`, where it is known when another try is worth it."""
+    """`Retry-After`, if it is known when a retry is worthwhile."""
 
 
 _STATUSES: Final[tuple[tuple[type[SecodaError], int], ...]] = (
@@ -48,21 +48,21 @@ _STATUSES: Final[tuple[tuple[type[SecodaError], int], ...]] = (
     (OutcomeUnknownError, 502),
 )
 
-_ADVICE: Final = "It may have been carried out: look before you ask again."
-_BUSY: Final = "too many writes just now"
-_UNAVAILABLE: Final = "Secoda can't be asked just now"
+_ADVICE: Final = "The request may have been executed: check before you retry."
+_BUSY: Final = "too many writes; retry later"
+_UNAVAILABLE: Final = "Secoda is unavailable"
 
 
 def answer_to(error: SecodaError) -> Answer:
-    """The answer to a request whose call to Secoda has failed.
+    """Return the response to a request whose Secoda call failed.
 
-    422, 404 and 409 for what the caller can mend; 429 and 504, with `Retry-After` (RFC 9110, whole seconds) when
-    it is known, for what was not sent, was refused by the limit or took too long; 502 for the rest. The rest says
-    nothing of why: a refused key or a wrong host are for your log, not for strangers.
+    - 422, 404 and 409: errors that the caller can fix.
+    - 429 and 504: refused by the write limit, or too slow. `Retry-After` (RFC 9110, whole seconds) is set if known.
+    - 502: everything else. The cause, such as a refused key or a wrong host, is not disclosed; log it.
     """
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), None)
-    told = _BUSY if isinstance(error, RateLimitError) else error.message
-    body = {"error": _UNAVAILABLE if status is None else told}
+    message = _BUSY if isinstance(error, RateLimitError) else error.message
+    body = {"error": _UNAVAILABLE if status is None else message}
     if isinstance(error, OutcomeUnknownError):
         body["advice"] = _ADVICE
     wait: float | None = getattr(error, "retry_after", None)

@@ -17,9 +17,8 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from secoda_async import ClientClosedError, ConflictError, RateLimitError, SecodaClient, SecodaError
+from secoda_async import ClientClosedError, SecodaClient
 from secoda_async.emulator import Emulator
-from secoda_async.ext.web import answer_to
 from tests.support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -236,14 +235,3 @@ async def test_a_caller_who_has_less_time_says_so(program: str) -> None:
                     assert answer.status == 422, wrong
                     assert "deadline" in (await answer.json())["error"].lower()
         await service.ended()
-
-
-@pytest.mark.requirement("RL-6", "ER-3")
-def test_an_answer_says_what_the_caller_can_mend_and_nothing_of_the_rest() -> None:
-    limited = RateLimitError("longer than max_wait")
-    limited.retry_after = 1.2
-    assert (answer_to(limited).status, answer_to(limited).headers) == (429, {"Retry-After": "2"})
-    assert answer_to(limited).body == {"error": "too many writes just now"}  # max_wait is not the caller's
-    assert answer_to(ConflictError("there is one already")).body == {"error": "there is one already"}
-    rest = answer_to(SecodaError("the key of https://inner.example is refused"))
-    assert (rest.status, rest.body, rest.headers) == (502, {"error": "Secoda can't be asked just now"}, {})

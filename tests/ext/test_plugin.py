@@ -1,4 +1,4 @@
-"""The fixtures for users' own tests."""
+"""The pytest plugin and its fixtures."""
 
 import asyncio
 import subprocess
@@ -17,7 +17,7 @@ from secoda_async.ext.pytest_loops import LoopCheckedClock, LoopCheckedEmulator
 
 
 @pytest.mark.requirement("TS-2")
-async def test_thirty_writes_a_429_and_on_take_no_time(
+async def test_bulk_with_write_limit_and_429_takes_no_real_time(
     secoda_client: SecodaClient, secoda_emulator: Emulator, secoda_clock: AutojumpClock
 ) -> None:
     secoda_emulator.faults.add(status=429, headers={"Retry-After": "20"}, method="POST", skip=30)
@@ -31,7 +31,7 @@ async def test_thirty_writes_a_429_and_on_take_no_time(
 
 @pytest.mark.requirement("TS-2")
 class TestWithUnittest(unittest.IsolatedAsyncioTestCase):
-    async def test_the_emulator_works_without_pytest(self) -> None:
+    async def test_emulator_works_with_unittest(self) -> None:
         clock = AutojumpClock()
         async with (
             Emulator(groups=2, clock=clock) as emulator,
@@ -66,7 +66,7 @@ async def test_own_client(secoda_emulator):
 
 
 def run_pytest(directory: Path, program: str, *options: str) -> tuple[int, str]:
-    """Run the tests of another project in a process of its own; its exit code and output."""
+    """Run the tests of another project in a new process; return the exit code and the output."""
     (directory / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n" if options != NO_ASYNCIO else "[pytest]\n")
     (directory / "test_other.py").write_text(program)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
@@ -76,13 +76,13 @@ def run_pytest(directory: Path, program: str, *options: str) -> tuple[int, str]:
 
 @pytest.mark.requirement("PK-2")
 @pytest.mark.parametrize("options", [(), NO_ASYNCIO])
-def test_the_plugin_imports_neither_the_sdk_nor_aiohttp(tmp_path: Path, options: tuple[str, ...]) -> None:
-    code, said = run_pytest(tmp_path, SDK_IS_NOT_LOADED % {"has_fixtures": options != NO_ASYNCIO}, *options)
-    assert code == 0, said
+def test_plugin_imports_neither_the_sdk_nor_aiohttp(tmp_path: Path, options: tuple[str, ...]) -> None:
+    code, output = run_pytest(tmp_path, SDK_IS_NOT_LOADED % {"has_fixtures": options != NO_ASYNCIO}, *options)
+    assert code == 0, output
 
 
 class Manager:
-    """A plugin manager in which pytest-asyncio runs, or does not."""
+    """A plugin manager with or without pytest-asyncio."""
 
     def __init__(self, *, has_asyncio: bool) -> None:
         self.has_asyncio = has_asyncio
@@ -99,11 +99,11 @@ class Manager:
     ("is_installed", "is_registered", "fixtures"),
     [
         (True, True, ["secoda_async.ext.pytest_fixtures"]),
-        (True, False, []),  # by somebody else's import, and blocked for pytest
+        (True, False, []),  # imported by other code, but blocked for pytest
         (False, False, []),
     ],
 )
-def test_without_pytest_asyncio_pytest_still_starts(
+def test_plugin_registers_fixtures_only_with_pytest_asyncio(
     monkeypatch: pytest.MonkeyPatch, *, is_installed: bool, is_registered: bool, fixtures: list[str]
 ) -> None:
     if not is_installed:
@@ -115,48 +115,48 @@ def test_without_pytest_asyncio_pytest_still_starts(
 
 @pytest.mark.requirement("TS-2")
 @pytest.mark.parametrize("scopes", [("function", "session"), ("session", "function")])
-def test_fixtures_on_another_event_loop_say_what_to_set(tmp_path: Path, scopes: tuple[str, str]) -> None:
+def test_fixtures_on_another_event_loop_are_a_configuration_error(tmp_path: Path, scopes: tuple[str, str]) -> None:
     names = ("asyncio_default_fixture_loop_scope", "asyncio_default_test_loop_scope")
     options = [word for name, scope in zip(names, scopes, strict=True) for word in ("-o", f"{name}={scope}")]
-    code, said = run_pytest(tmp_path, CALLS, *options)
-    assert code == pytest.ExitCode.TESTS_FAILED, said
-    assert "2 failed" in said
-    assert said.count("E           secoda_async.errors.ConfigurationError: the fixtures") == 2, said
-    assert "set asyncio_default_fixture_loop_scope and asyncio_default_test_loop_scope of pytest-asyncio alike" in said
+    code, output = run_pytest(tmp_path, CALLS, *options)
+    assert code == pytest.ExitCode.TESTS_FAILED, output
+    assert "2 failed" in output
+    assert output.count("E           secoda_async.errors.ConfigurationError: the fixtures") == 2, output
+    assert f"set {' and '.join(names)} of pytest-asyncio to the same scope" in output
 
 
 @pytest.mark.requirement("TS-2")
-def test_fixtures_serve_tests_on_one_event_loop_of_the_session(tmp_path: Path) -> None:
+def test_fixtures_work_on_one_session_event_loop(tmp_path: Path) -> None:
     names = ("asyncio_default_fixture_loop_scope", "asyncio_default_test_loop_scope")
-    code, said = run_pytest(tmp_path, CALLS, *(word for name in names for word in ("-o", f"{name}=session")))
-    assert code == 0, said
+    code, output = run_pytest(tmp_path, CALLS, *(word for name in names for word in ("-o", f"{name}=session")))
+    assert code == 0, output
 
 
 @pytest.mark.requirement("TS-2")
-def test_the_emulator_is_refused_on_another_event_loop_only_while_its_own_stands_still() -> None:
+def test_loop_check_accepts_another_event_loop_only_while_its_own_runs() -> None:
     clock = LoopCheckedClock()
-    on_clock, by_itself = LoopCheckedEmulator(clock=clock), LoopCheckedEmulator(clock=AutojumpClock())
+    with_clock, without_clock = LoopCheckedEmulator(clock=clock), LoopCheckedEmulator(clock=AutojumpClock())
 
     async def read() -> None:
-        for emulator in (on_clock, by_itself):
+        for emulator in (with_clock, without_clock):
             assert emulator.url.startswith("http://127.0.0.1:")
         clock.now()
 
-    async def read_elsewhere() -> None:
-        await asyncio.to_thread(asyncio.run, read())  # this loop runs meanwhile
+    async def read_from_thread() -> None:
+        await asyncio.to_thread(asyncio.run, read())  # the emulator's event loop runs meanwhile
 
-    async def read_in_vain() -> None:
-        for wrong in (lambda: on_clock.url, lambda: by_itself.url, clock.now):
+    async def read_while_stopped() -> None:
+        for read_value in (lambda: with_clock.url, lambda: without_clock.url, clock.now):
             with pytest.raises(ConfigurationError, match="run on another event loop"):
-                wrong()
+                read_value()
 
     with asyncio.Runner() as home, asyncio.Runner() as other:
-        for emulator in (on_clock, by_itself):
+        for emulator in (with_clock, without_clock):
             home.run(emulator.start())
         home.run(read())
-        home.run(read_elsewhere())
-        assert on_clock.url  # a synchronous test may read it
-        other.run(read_in_vain())
-        for emulator in (on_clock, by_itself):
+        home.run(read_from_thread())
+        assert with_clock.url  # synchronous code may read the url
+        other.run(read_while_stopped())
+        for emulator in (with_clock, without_clock):
             home.run(emulator.close())
-        other.run(asyncio.sleep(clock.now()))  # a limit that outlives the emulator may ask
+        other.run(asyncio.sleep(clock.now()))  # a limiter may outlive the emulator
