@@ -20,10 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, soak in {"emulator": emulated, "hostile": hostile}.items():
         command = commands.add_parser(name, help=soak.SUMMARY, description=soak.SUMMARY)
         soak.add_options(command)
-        command.set_defaults(run=soak.run_command)
+        command.set_defaults(command=soak.run_command)
     options = parser.parse_args(arguments)
     logging.getLogger("secoda_async").addHandler(logging.NullHandler())  # lists that move while read are expected here
-    return int(options.run(options))
+    return int(options.command(options))
 
 
 if __name__ == "__main__":
