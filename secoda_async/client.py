@@ -277,7 +277,7 @@ class SecodaClient:
         check_kind("desired", desired, DesiredState)
         rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)
         scope = Scope(began=self._pipeline.clock.now())
-        groups = await Groups(self._pipeline, self._options, scope).known()
+        groups = await Groups(self._pipeline, self._options, scope).snapshot_with_own_writes()
         user_calls = Users(self._pipeline, self._options, scope)
         users = await user_calls.snapshot() if any(group.members for group in desired.groups) else []
         workspace = await learn_workspace([*groups, *users], user_calls)

@@ -90,7 +90,7 @@ class Groups:
             return ids
 
         async def look_again(state: CallState) -> None:
-            if state.waited and (found := _found(await self.known(), name)) is not None:
+            if state.waited and (found := _found(await self.snapshot_with_own_writes(), name)) is not None:
                 raise _FoundError(found)
 
         groups = Groups(self._pipeline, self._options, evolve(self._scope, precondition=look_again))
@@ -129,7 +129,7 @@ class Groups:
             PaginationError: When the groups could not be read completely.
         """
         wanted = _checked_name(name)
-        return _only(await self.known(), wanted)
+        return _only(await self.snapshot_with_own_writes(), wanted)
 
     async def ensure(
         self,
@@ -158,10 +158,10 @@ class Groups:
         groups = Groups(self._pipeline, self._options, scope)
         waiting = groups._call(request_to("GET", COLLECTION))
         async with self._creator.lock(name, waiting):
-            listed = await groups.known()
+            listed = await groups.snapshot_with_own_writes()
             found = _found(listed, name)
             if found is None and await groups.settle(name):
-                listed = await groups.known()
+                listed = await groups.snapshot_with_own_writes()
                 found = _found(listed, name)
             if found is None:
                 try:
@@ -290,13 +290,13 @@ class Groups:
         """Return the ids of all groups, or None when they can't be read."""
         return await self._creator.ids()
 
-    async def known(self) -> list[Group]:
+    async def snapshot_with_own_writes(self) -> list[Group]:
         """Return a snapshot that shows this client's own writes of the last minute, where the list lags behind them."""
         return self._pipeline.ledger.corrected(await self._lister.snapshot())
 
-    async def sightings(self) -> list[Group]:
-        """Return the groups that a few reads show, with this client's own writes; see `Lister.sightings`."""
-        return self._pipeline.ledger.corrected(await self._lister.sightings())
+    async def observed_with_own_writes(self) -> list[Group]:
+        """Return the groups that a few reads show, with this client's own writes; see `Lister.observed_items`."""
+        return self._pipeline.ledger.corrected(await self._lister.observed_items())
 
     async def settle(self, name: str) -> bool:
         """Wait until a list shows what an unclear create of a name has made; return whether there was one."""

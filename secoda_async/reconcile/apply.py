@@ -168,7 +168,7 @@ class Applier:
     async def _view(self) -> View:
         """Read all groups."""
         at = self.clock.now()
-        return View.of(await self.groups(Scope()).known(), self.plan, at)
+        return View.of(await self.groups(Scope()).snapshot_with_own_writes(), self.plan, at)
 
     async def _recent_view(self, scope: Scope) -> View:
         """One look for all creates whose turn comes at the same time: what has been made since the first look?
@@ -179,7 +179,7 @@ class Applier:
         async with self._looking:
             if self._seen is None or self.clock.now() - self._seen.at > _FRESH:
                 at = self.clock.now()
-                self._seen = View.of(await self.groups(scope).sightings(), self.plan, at)
+                self._seen = View.of(await self.groups(scope).observed_with_own_writes(), self.plan, at)
             return self._seen
 
     def _compare(self, view: View, indexes: Iterable[int]) -> None:

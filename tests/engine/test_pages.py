@@ -743,7 +743,7 @@ class TestEndlessLists:
     ) -> None:
         emulator.faults.add(transform=lambda _: endless(emulator, results=[], count=count), times=None)
         emulator.faults.add(match=first_page_whatever, status=500)
-        with pytest.raises(PaginationError, match="100 empty pages came, and the list goes on"):
+        with pytest.raises(PaginationError, match="100 empty pages came, and the list continues"):
             await listed(secoda.groups.list())
         assert len(emulator.requests) == 100
         with pytest.raises(PaginationError):
@@ -786,12 +786,12 @@ class TestSightings:
     ) -> None:
         for _ in range(incomplete):
             emulator.faults.add(method="GET", path="page=3", transform=of_more_items)
-        assert len(await secoda.groups.sightings()) == 120
+        assert len(await secoda.groups.observed_with_own_writes()) == 120
         assert emulator.count("GET") == 3 * (incomplete + 1)
 
     @pytest.mark.requirement("PG-6")
     async def test_without_a_complete_read_it_raises(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(method="GET", path="page=3", transform=of_more_items, times=None)
         with pytest.raises(PaginationError, match="incomplete"):
-            await secoda.groups.sightings()
+            await secoda.groups.observed_with_own_writes()
         assert emulator.count("GET") == 9
