@@ -1,4 +1,4 @@
-"""Time can be read and waited on through one small object."""
+"""The clocks: system, scaled and autojump."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ def test_a_scaled_clock_needs_a_positive_speed(speed: Any) -> None:  # noqa: ANN
 
 
 @pytest.mark.parametrize("clock", [SystemClock(), ScaledClock(1000.0)])
-async def test_the_real_clocks_wait_and_do_not_go_back(clock: Clock) -> None:
+async def test_system_and_scaled_clock_wait_and_never_decrease(clock: Clock) -> None:
     before = clock.now()
     await sleep(clock, 0.002)
     assert clock.now() >= before
@@ -32,13 +32,13 @@ def test_a_scaled_clock_runs_faster_than_the_machine() -> None:
 
 
 @pytest.mark.requirement("TS-2")
-async def test_hours_pass_at_once_on_a_jumping_clock() -> None:
+async def test_autojump_clock_skips_an_hour() -> None:
     clock = AutojumpClock(start=5.0)
     await sleep(clock, 3600.0)
     assert clock.now() == 3605.0
 
 
-async def test_timers_run_in_the_order_of_their_moments_and_then_of_their_making() -> None:
+async def test_timers_run_in_order_of_time_then_of_creation() -> None:
     clock, ran = AutojumpClock(), list[str]()
     clock.call_later(2.0, lambda: ran.append("second"))
     clock.call_later(1.0, lambda: ran.append("first"))
@@ -48,7 +48,7 @@ async def test_timers_run_in_the_order_of_their_moments_and_then_of_their_making
     assert ran == ["now", "first", "second", "third"]
 
 
-async def test_a_jumping_clock_stands_still_while_something_runs() -> None:
+async def test_autojump_clock_stands_still_while_work_runs() -> None:
     clock = AutojumpClock(patience=50)
     waiting = asyncio.create_task(sleep(clock, 60.0))
     for _ in range(40):
@@ -58,7 +58,7 @@ async def test_a_jumping_clock_stands_still_while_something_runs() -> None:
     assert clock.now() == 60.0
 
 
-async def test_a_new_timer_starts_the_patience_again() -> None:
+async def test_new_timer_restarts_the_patience() -> None:
     clock, fired = AutojumpClock(patience=20), list[float]()
     for _ in range(5):
         timer = clock.call_later(1.0, lambda: fired.append(clock.now()))
@@ -68,18 +68,18 @@ async def test_a_new_timer_starts_the_patience_again() -> None:
         timer.cancel()
 
 
-async def test_cancelled_timers_neither_run_nor_move_a_jumping_clock() -> None:
+async def test_cancelled_timers_neither_run_nor_move_the_autojump_clock() -> None:
     clock, ran = AutojumpClock(patience=2), list[str]()
     clock.call_later(10.0, lambda: ran.append("cancelled")).cancel()
     for _ in range(20):
         await asyncio.sleep(0)
     assert ran == []
     assert clock.now() == 0.0
-    await sleep(clock, 1.0)  # and it starts again after it has been idle
+    await sleep(clock, 1.0)  # the clock starts again after it was idle
     assert clock.now() == 1.0
 
 
-async def test_a_timer_cancelled_by_one_that_is_due_with_it_does_not_run() -> None:
+async def test_timer_cancelled_by_an_earlier_timer_does_not_run() -> None:
     clock, ran = AutojumpClock(), list[str]()
     later = clock.call_later(1.0, lambda: ran.append("late"))
     clock.call_later(0.5, later.cancel)
@@ -100,7 +100,7 @@ async def test_a_callback_that_raises_does_not_stop_the_clock() -> None:
     assert isinstance(reported[0]["exception"], LookupError)
 
 
-def test_a_jumping_clock_goes_on_with_the_next_event_loop() -> None:
+def test_autojump_clock_works_on_the_next_event_loop() -> None:
     clock, ran = AutojumpClock(), list[str]()
 
     async def leave_one_behind() -> None:

@@ -1,4 +1,4 @@
-"""A clock that moves when a test says so."""
+"""A clock that a test advances by hand."""
 
 import asyncio
 import heapq
@@ -8,8 +8,8 @@ from math import inf
 
 from attrs import define, field
 
-TURNS = 12
-"""Turns of the event loop after each callback: enough for whoever it woke to come to rest."""
+ITERATIONS = 12
+"""Iterations of the event loop after each callback: enough for the tasks that it woke to finish or wait."""
 
 
 @define(order=True)
@@ -26,9 +26,9 @@ class ManualTimer:
 class ManualClock:
     """`secoda_async.Clock` for unit tests."""
 
-    def __init__(self, start: float = 1000.0, *, come_to_rest: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(self, start: float = 1000.0, *, wait_until_idle: Callable[[], Awaitable[None]] | None = None) -> None:
         self._now = start
-        self._come_to_rest = come_to_rest or settle
+        self._wait_until_idle = wait_until_idle or settle
         self._timers: list[ManualTimer] = []
         self._numbers = itertools.count()
 
@@ -41,11 +41,11 @@ class ManualClock:
         return timer
 
     def jump(self, seconds: float) -> None:
-        """Move on without running anything, as under an event loop that is late."""
+        """Advance without running timers, as if the event loop were late."""
         self._now += seconds
 
     def fire(self, seconds: float) -> None:
-        """Move on and run what comes due, at once: others may be under way."""
+        """Advance and run the due timers immediately, without waiting for other tasks."""
         self._now += seconds
         while self._timers and self._timers[0].due <= self._now:
             timer = heapq.heappop(self._timers)
@@ -58,20 +58,20 @@ class ManualClock:
         return sum(not timer.is_cancelled for timer in self._timers)
 
     async def advance(self, seconds: float = inf) -> None:
-        """Move on, running what comes due in order; without `seconds`, until nothing is left to run."""
-        await self._come_to_rest()
+        """Advance and run the due timers in order; without `seconds`, until no timer is left."""
+        await self._wait_until_idle()
         until = self._now + seconds
         while self._timers and self._timers[0].due <= until:
             timer = heapq.heappop(self._timers)
             if not timer.is_cancelled:
                 self._now = max(self._now, timer.due)
                 timer.callback()
-                await self._come_to_rest()
+                await self._wait_until_idle()
         if until < inf:
             self._now = until
 
 
 async def settle() -> None:
-    """Let everything run that can."""
-    for _ in range(TURNS):
+    """Run the event loop until all tasks are likely to wait."""
+    for _ in range(ITERATIONS):
         await asyncio.sleep(0)

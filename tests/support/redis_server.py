@@ -1,4 +1,4 @@
-"""A real Redis of the tests' own."""
+"""Redis servers for the tests: a real one, a TCP forwarder before it, and a scripted one."""
 
 import asyncio
 import socket
@@ -14,12 +14,12 @@ from attrs import define, field
 
 from tests.support.programs import found
 
-WITHOUT_TRACE = ("--save", "", "--appendonly", "no", "--daemonize", "no", "--bind", "127.0.0.1")
+OPTIONS = ("--save", "", "--appendonly", "no", "--daemonize", "no", "--bind", "127.0.0.1")
 
 
 @define
 class RedisServer:
-    """One that can be stopped and started again, on the same port."""
+    """A server that can be stopped and restarted on the same port."""
 
     directory: Path
     port: int
@@ -37,7 +37,7 @@ class RedisServer:
             str(self.port),
             "--dir",
             str(self.directory),
-            *WITHOUT_TRACE,
+            *OPTIONS,
             *self.options,
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
@@ -45,7 +45,7 @@ class RedisServer:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             except OSError:
-                assert self.process.poll() is None, "redis-server ended at once"
+                assert self.process.poll() is None, "redis-server exited immediately"
                 time.sleep(0.002)
             else:
                 return
@@ -70,9 +70,9 @@ def running(directory: Path, *options: str) -> Generator[RedisServer, None, None
 
 
 class Forwarder:
-    """A TCP forwarder on loopback: with a delay in each direction, a target that can be moved, and TLS if wanted.
+    """A TCP forwarder on loopback, with a delay in each direction, a target that can change, and optional TLS.
 
-    Moving it leaves open connections where they are, as a failover of a name or a virtual address may do.
+    A new target does not affect open connections, like the failover of a DNS name or a virtual address.
     """
 
     def __init__(self, target: int, *, delay: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
@@ -125,7 +125,7 @@ class Forwarder:
 
 
 class ScriptedRedis:
-    """A server that accepts each connection and answers every command of its user with one error line."""
+    """A server that replies to every command with the same error."""
 
     def __init__(self, error: str) -> None:
         self.commands: list[str] = []

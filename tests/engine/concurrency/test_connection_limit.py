@@ -9,7 +9,7 @@ from tests.support.waiting import drain_loop
 
 
 @pytest.mark.requirement("RL-3")
-async def test_a_free_slot_is_taken_without_a_wait() -> None:
+async def test_free_slot_is_acquired_without_a_wait() -> None:
     slots = ConnectionLimit(2)
     await slots.acquire("GET")
     await slots.acquire("GET")

@@ -1,4 +1,4 @@
-"""Locks by key, and the ids seen last."""
+"""Locks by key, and the recently seen ids."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ from tests.support.clocks import settle
 
 
 @pytest.mark.requirement("BS-6")
-async def test_work_on_one_key_is_done_in_turn_and_on_another_at_once() -> None:
+async def test_lock_serializes_one_key_and_not_another() -> None:
     locks, order = KeyedLocks(), list[str]()
 
     async def work(key: str, name: str) -> None:
@@ -29,7 +29,7 @@ async def test_work_on_one_key_is_done_in_turn_and_on_another_at_once() -> None:
     assert order.index("4 begins") < order.index("1 ends")
 
 
-async def test_a_lock_is_kept_while_somebody_wants_it_and_no_longer() -> None:
+async def test_lock_entry_exists_only_while_it_is_held() -> None:
     locks = KeyedLocks()
     with await locks.acquire("a"):
         assert locks.acquire_nowait("a") is None
@@ -57,7 +57,7 @@ def test_threads_share_a_lock() -> None:
     assert inside == []
 
 
-def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
+def test_lock_of_a_closed_event_loop_is_free() -> None:
     locks = KeyedLocks()
     abandoned = asyncio.new_event_loop()
     handle = abandoned.run_until_complete(locks.acquire("a"))
@@ -68,7 +68,7 @@ def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
     async def take() -> None:
         async with asyncio.timeout(60):
             mine = await locks.acquire("a")
-        locks.release(handle)  # not any more
+        locks.release(handle)  # released with its loop
         other = asyncio.create_task(locks.acquire("a"))
         await settle()
         assert not other.done()
@@ -81,7 +81,7 @@ def test_a_lock_that_was_thrown_away_with_its_event_loop_is_free() -> None:
     gc.collect()
 
 
-async def test_who_gives_up_waiting_for_a_lock_passes_it_on() -> None:
+async def test_cancelled_waiter_passes_the_lock_on() -> None:
     locks = KeyedLocks()
     handle = await locks.acquire("a")
     tasks = [asyncio.create_task(locks.acquire("a")) for _ in range(3)]
@@ -89,7 +89,7 @@ async def test_who_gives_up_waiting_for_a_lock_passes_it_on() -> None:
     tasks[0].cancel()
     await settle()
     locks.release(handle)
-    tasks[1].cancel()  # in the moment it is handed over
+    tasks[1].cancel()  # while the lock is handed over
     await settle()
     assert [task.cancelled() for task in tasks] == [True, True, False]
     locks.release(tasks[2].result())

@@ -18,14 +18,14 @@ async def answer() -> str:
 
 
 @pytest.mark.parametrize("seconds", [None, 5.0])
-async def test_what_ends_in_time_is_returned_and_leaves_no_timer(seconds: float | None) -> None:
+async def test_result_in_time_is_returned_and_leaves_no_timer(seconds: float | None) -> None:
     clock = ManualClock()
     assert await CallScopes(clock).run_with_timeout(answer(), seconds) == "done"
     await settle()
     assert clock.pending == 0
 
 
-async def test_calls_one_after_the_other_share_a_timer() -> None:
+async def test_sequential_calls_share_a_timer() -> None:
     clock = ManualClock()
     scopes = CallScopes(clock)
     await scopes.run_with_timeout(answer(), 5.0)
@@ -43,7 +43,7 @@ async def test_calls_one_after_the_other_share_a_timer() -> None:
 
 @pytest.mark.requirement("RT-5")
 @pytest.mark.parametrize("seconds", [0.0, 5.0])
-async def test_what_takes_too_long_is_cancelled(seconds: float) -> None:
+async def test_timeout_cancels_the_work(seconds: float) -> None:
     clock = ManualClock()
     work = asyncio.ensure_future(sleep(clock, 60.0))
     bounded = asyncio.create_task(CallScopes(clock).run_with_timeout(work, seconds))
@@ -56,7 +56,7 @@ async def test_what_takes_too_long_is_cancelled(seconds: float) -> None:
 
 
 @pytest.mark.requirement("SL-2")
-async def test_closing_ends_all_that_is_under_way_and_says_so() -> None:
+async def test_close_cancels_all_work_with_client_closed_error() -> None:
     clock = ManualClock()
     scopes = CallScopes(clock)
     calls = [asyncio.create_task(scopes.run_with_timeout(sleep(clock, 60.0), seconds)) for seconds in (None, 90.0)]
@@ -72,7 +72,7 @@ async def test_closing_ends_all_that_is_under_way_and_says_so() -> None:
     assert clock.pending == 0
 
 
-async def test_closing_as_the_time_is_up_ends_it_once() -> None:
+async def test_close_at_the_deadline_cancels_once() -> None:
     clock = ManualClock()
     scopes = CallScopes(clock)
     clock.call_later(5.0, scopes.close)
@@ -82,7 +82,7 @@ async def test_closing_as_the_time_is_up_ends_it_once() -> None:
         await call
 
 
-async def test_work_that_will_not_be_cancelled_is_not_ended_twice() -> None:
+async def test_work_that_suppresses_its_cancellation_is_not_cancelled_again() -> None:
     clock = ManualClock()
     scopes = CallScopes(clock)
 
@@ -103,7 +103,7 @@ async def test_work_that_will_not_be_cancelled_is_not_ended_twice() -> None:
 
 
 @pytest.mark.requirement("RT-7")
-async def test_a_cancellation_from_outside_stays_one() -> None:
+async def test_cancellation_by_the_caller_stays_a_cancellation() -> None:
     clock = ManualClock()
     call = asyncio.create_task(CallScopes(clock).run_with_timeout(sleep(clock, 60.0), 5.0))
     await settle()
@@ -114,7 +114,7 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
 
 
 @pytest.mark.parametrize("error", [RequestTimeoutError("ours"), TimeoutError("the work's own"), LookupError("a bug")])
-async def test_an_error_of_the_work_is_left_as_it_is(error: Exception) -> None:
+async def test_error_of_the_work_is_raised_unchanged(error: Exception) -> None:
     async def fail() -> None:
         raise error
 
@@ -123,7 +123,7 @@ async def test_an_error_of_the_work_is_left_as_it_is(error: Exception) -> None:
     assert caught.value is error
 
 
-async def test_a_stretch_within_a_stretch_ends_at_the_earlier_of_the_two() -> None:
+async def test_nested_timeouts_end_at_the_earlier_deadline() -> None:
     clock = ManualClock()
     scopes = CallScopes(clock)
     call = asyncio.create_task(scopes.run_with_timeout(scopes.run_with_timeout(sleep(clock, 60.0), 20.0), 10.0))
@@ -133,12 +133,12 @@ async def test_a_stretch_within_a_stretch_ends_at_the_earlier_of_the_two() -> No
     assert clock.pending == 0
 
 
-def test_the_error_says_what_to_do() -> None:
+def test_client_closed_error_says_what_to_do() -> None:
     assert "async with SecodaClient" in str(client_closed_error())
 
 
 class Other(asyncio.SelectorEventLoop):
-    """An event loop that does something when it is asked whether it is closed."""
+    """An event loop that calls a function when `is_closed` is called."""
 
     def __init__(self, then: Callable[[], object]) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class Other(asyncio.SelectorEventLoop):
 
 
 @pytest.mark.requirement("SL-6")
-async def test_an_event_loop_that_begins_while_another_does_harms_neither() -> None:
+async def test_event_loops_that_start_concurrently_get_separate_deadlines() -> None:
     scopes = CallScopes(ManualClock())
     threads: list[threading.Thread] = []
 
@@ -158,7 +158,7 @@ async def test_an_event_loop_that_begins_while_another_does_harms_neither() -> N
         if not threads:
             threads.append(threading.Thread(target=asyncio.run, args=(scopes.run_with_timeout(answer(), None),)))
             threads[0].start()
-            threads[0].join(0.05)  # it waits for the first, as it should
+            threads[0].join(0.05)  # it waits for the lock
 
     other = Other(begin_another)
     scopes._add_deadlines(other)
@@ -169,7 +169,7 @@ async def test_an_event_loop_that_begins_while_another_does_harms_neither() -> N
 
 
 @pytest.mark.requirement("SL-6")
-async def test_what_begins_as_the_client_is_closed_elsewhere_is_refused() -> None:
+async def test_call_that_starts_while_another_thread_closes_is_refused() -> None:
     scopes = CallScopes(ManualClock())
     add = scopes._add_deadlines
 
@@ -189,7 +189,7 @@ async def test_what_begins_as_the_client_is_closed_elsewhere_is_refused() -> Non
 
 
 @pytest.mark.requirement("SL-6")
-async def test_a_future_is_not_awaited_after_closing() -> None:
+async def test_future_is_not_awaited_after_close() -> None:
     scopes = CallScopes(ManualClock())
     scopes.close()
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

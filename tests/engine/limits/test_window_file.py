@@ -262,18 +262,18 @@ class TestWindowFile:
             "the write limit is not shared with other runs"
         ]
 
-    def test_a_first_run_says_nothing(self, cache: Path, wall: WallClock, caplog: pytest.LogCaptureFixture) -> None:
+    def test_first_run_logs_nothing(self, cache: Path, wall: WallClock, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, logger="secoda_async")
         assert read(cache, wall) == Usage()
         assert caplog.records == []
 
-    def test_the_name_does_not_give_the_key_away(self) -> None:
+    def test_window_file_name_does_not_reveal_the_key(self) -> None:
         name = fingerprint(ORIGIN, KEY)
         assert str(KEY.encode(), "utf-8") not in name
         assert len({name, fingerprint("https://other.example", KEY), fingerprint(ORIGIN, Secret("other"))}) == 3
 
 
-class TestWhere:
+class TestCacheDirectory:
     @pytest.fixture(autouse=True)
     def _home(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", "/home/ada")
@@ -288,7 +288,7 @@ class TestWhere:
             ("win32", "LOCALAPPDATA", "/home/ada/AppData/Local/secoda-async"),
         ],
     )
-    def test_it_is_the_users_cache_directory(
+    def test_cache_directory_of_each_platform(
         self, monkeypatch: pytest.MonkeyPatch, platform: str, variable: str | None, path: str
     ) -> None:
         monkeypatch.setattr(sys, "platform", platform)
@@ -299,7 +299,7 @@ class TestWhere:
             monkeypatch.setenv(variable, "relative")
             assert cache_directory() == Path(path)
 
-    def test_without_a_home_there_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_cache_directory_is_none_without_a_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", "relative")
         assert cache_directory() is None
 
@@ -317,7 +317,7 @@ class TestSharing:
     def usages(self) -> list[Usage]:
         return []
 
-    async def test_permits_of_others_count_and_are_not_handed_on(self, usages: list[Usage]) -> None:
+    async def test_permits_of_other_processes_count_and_are_not_reported(self, usages: list[Usage]) -> None:
         clock = ManualClock()
         limit = SlidingWindowLimiter(RateLimit(3), clock=clock)
         limit.share(Usage((10.0, 20.0), paused_for=0.0, paced_for=0.0), usages.append)
@@ -334,7 +334,7 @@ class TestSharing:
         await clock.advance(15.0)
         assert limit.state.free == 1
 
-    async def test_a_cooldown_of_others_counts(self, usages: list[Usage]) -> None:
+    async def test_cooldown_of_other_processes_counts(self, usages: list[Usage]) -> None:
         clock = ManualClock()
         limit = SlidingWindowLimiter(RateLimit(30), clock=clock)
         limit.share(Usage(in_flight=1, paused_for=10.0, paced_for=70.0), usages.append)
@@ -342,13 +342,13 @@ class TestSharing:
         assert limit.time_for(2) == 12.0
         assert limit.state.free == 29
 
-    async def test_a_limiter_that_has_counted_calls_does_not_count_them_twice(self, usages: list[Usage]) -> None:
+    async def test_limiter_that_has_counted_calls_ignores_shared_permits(self, usages: list[Usage]) -> None:
         limit = SlidingWindowLimiter(RateLimit(3), clock=ManualClock())
         await (await limit.acquire()).release(sent=True)
         limit.share(Usage((10.0, 20.0)), usages.append)
         assert limit.state.free == 2
 
-    def test_the_key_of_a_callable_has_no_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_api_key_callable_shares_no_window_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv("SECODA_NO_STATE")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         limit = SlidingWindowLimiter()

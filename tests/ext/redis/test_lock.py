@@ -1,10 +1,7 @@
-"""The lock in Redis, on a real server; time is the tests' own except where it says so."""
+"""`RedisLock` on a real server, with a manual clock."""
 
 import asyncio
-import json
-import sys
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,17 +9,12 @@ from typing import Any, Protocol
 import pytest
 
 from secoda_async import ConfigurationError, LockedError, SecodaError, TransportError
-from secoda_async.cli.exit_codes import Exit, as_document
-from secoda_async.emulator import Emulator
+from secoda_async.cli.exit_codes import as_document
 from secoda_async.ext.redis import RedisLock
 from secoda_async.ext.redis_connection import REPLY_TIMEOUT
-from tests.ext.test_redis import WatchedRedis
-from tests.ext.test_redis import clock as clock  # noqa: PLC0414 - a fixture
-from tests.ext.test_redis import redis as redis  # noqa: PLC0414 - a fixture
-from tests.ext.test_redis import server as server  # noqa: PLC0414 - a fixture
 from tests.support.clocks import ManualClock
+from tests.support.redis_limits import WatchedRedis, until_redis_is_idle
 from tests.support.redis_server import RedisServer, running
-from tests.support.shell import Shell
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.requirement("RL-5")
@@ -35,16 +27,9 @@ def boot_time() -> float:
 
 
 class Lock(Protocol):
+    """A function that makes a lock of the name `acme`."""
+
     def __call__(self, **settings: Any) -> RedisLock: ...  # noqa: ANN401
-
-
-def rest_of(redis: WatchedRedis) -> Callable[[], Awaitable[None]]:
-    async def come_to_rest() -> None:
-        for _ in range(10):
-            await wait_until(lambda: not redis.waiting)
-            await asyncio.sleep(0)
-
-    return come_to_rest
 
 
 @pytest.fixture
@@ -55,22 +40,22 @@ def lock(redis: WatchedRedis, clock: ManualClock) -> Lock:
     return lock
 
 
-class TestHolding:
-    async def test_one_holds_it_and_the_next_is_told_who(self, lock: Lock) -> None:
+class TestHeldLock:
+    async def test_second_run_gets_locked_error_with_holder(self, lock: Lock) -> None:
         async with lock():
             with pytest.raises(
                 LockedError, match=r"another run holds 'acme': process \d+ on .* since 20.* UTC\."
-            ) as told:
+            ) as caught:
                 await lock().__aenter__()
-            assert told.value.holder.startswith("process ")
+            assert caught.value.holder.startswith("process ")
         async with lock() as again:
             assert not again.lost.is_set()
 
-    async def test_another_workspace_is_free(self, lock: Lock, redis: WatchedRedis) -> None:
+    async def test_locks_of_other_names_are_independent(self, lock: Lock, redis: WatchedRedis) -> None:
         async with lock(), RedisLock(redis, name="other"):
             pass
 
-    async def test_max_wait_waits_for_the_holder(self, lock: Lock, clock: ManualClock) -> None:
+    async def test_max_wait_waits_for_release(self, lock: Lock, clock: ManualClock) -> None:
         held = lock()
         await held.__aenter__()
         next_one = lock(max_wait=10)
@@ -91,7 +76,7 @@ class TestHolding:
         with pytest.raises(LockedError, match="another program"):
             await lock().__aenter__()
 
-    async def test_the_same_object_holds_it_once_at_a_time(self, lock: Lock, redis: WatchedRedis) -> None:
+    async def test_lock_object_is_not_reentrant_but_reusable(self, lock: Lock, redis: WatchedRedis) -> None:
         held = lock()
         async with held:
             await redis.delete(KEY)
@@ -101,18 +86,18 @@ class TestHolding:
             assert not held.lost.is_set()
             assert await redis.exists(KEY)
 
-    async def test_it_says_who_holds_it(self, lock: Lock, server: RedisServer) -> None:
+    async def test_holder_describes_the_run(self, lock: Lock, server: RedisServer) -> None:
         assert await lock().holder() is None
         async with lock():
             other = RedisLock(server.url, name="acme")
             assert (await other.holder() or "").startswith("process ")
 
-    async def test_lock_is_ours_although_the_reply_was_lost(
+    async def test_lock_is_acquired_although_the_reply_was_lost(
         self, lock: Lock, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
     ) -> None:
         given = redis.set
 
-        async def twice(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py sends it again by itself
+        async def twice(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py does so after a lost reply
             await given(*args, **options)
             return await given(*args, **options)
 
@@ -122,7 +107,7 @@ class TestHolding:
             assert not held.lost.is_set()
         assert not await redis.exists(KEY)
 
-    def test_it_can_be_used_on_another_event_loop(self, server: RedisServer) -> None:
+    def test_lock_object_works_on_another_event_loop(self, server: RedisServer) -> None:
         lock = RedisLock(server.url, name="loops")
 
         async def use() -> None:
@@ -133,7 +118,7 @@ class TestHolding:
         for _ in range(2):
             asyncio.run(use())
 
-    async def test_a_client_stays_on_its_event_loop(self, lock: Lock) -> None:
+    async def test_borrowed_client_is_refused_on_another_event_loop(self, lock: Lock) -> None:
         held = lock()
         async with held:
             pass
@@ -144,9 +129,7 @@ class TestHolding:
 
         await asyncio.to_thread(asyncio.run, elsewhere())
 
-    async def test_one_that_is_cancelled_while_it_asks_leaves_nothing_locked(
-        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
-    ) -> None:
+    async def test_cancelled_acquire_leaves_no_lock(self, lock: Lock, redis: WatchedRedis, clock: ManualClock) -> None:
         for turns in range(12):
             taking = asyncio.create_task(lock().__aenter__())
             for _ in range(turns):
@@ -158,7 +141,7 @@ class TestHolding:
             await clock.advance(0)
             assert not await redis.exists(KEY), turns
 
-    async def test_the_lease_is_renewed_for_as_long_as_it_is_held(
+    async def test_lease_is_renewed_while_the_lock_is_held(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         async with lock(lease_seconds=30) as held:
@@ -174,7 +157,7 @@ class TestHolding:
     ) -> None:
         async with lock(lease_seconds=30):
             redis.calls.is_deaf = True
-            clock.fire(7.5)  # and while it asks, the block ends
+            clock.fire(7.5)  # the block ends during the renewal
             await asyncio.sleep(0)
         redis.calls.is_deaf = False
         assert not await redis.exists(KEY)
@@ -200,7 +183,7 @@ class TestHolding:
         assert not await redis.exists(KEY)
 
 
-class TestLosing:
+class TestLostLock:
     async def test_lock_taken_by_another_run_is_lost_and_not_released(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -213,7 +196,7 @@ class TestLosing:
 
     async def test_lock_is_lost_after_a_suspend_without_asking_redis(self, lock: Lock, clock: ManualClock) -> None:
         held = lock(lease_seconds=30)
-        lost = held.lost  # looked up before it is held
+        lost = held.lost  # read before the lock is acquired
         async with held:
             clock.jump(25)
             await clock.advance(0)
@@ -234,7 +217,7 @@ class TestLosing:
 
     @pytest.mark.requirement("RL-8")
     @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux counts the time of a suspend")
-    def test_the_lease_counts_the_time_of_a_suspend(self) -> None:
+    def test_lease_clock_counts_a_suspend(self) -> None:
         clock = vars(RedisLock("redis://127.0.0.1", name="acme"))["_clock"]
         before, now, after = (read() for read in (boot_time, clock.now, boot_time))
         assert before <= now <= after
@@ -252,12 +235,12 @@ class TestLosing:
             monkeypatch.undo()
         assert not await redis.exists(KEY)
 
-    async def test_without_redis_it_is_lost_before_it_could_be_anothers(
+    async def test_lock_is_lost_a_third_of_the_lease_before_its_end_without_redis(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         with running(tmp_path) as own:
             async with WatchedRedis.at(own) as redis:
-                clock = ManualClock(come_to_rest=rest_of(redis))
+                clock = ManualClock(wait_until_idle=until_redis_is_idle(redis))
                 async with RedisLock(redis, name="acme", lease_seconds=30, clock=clock) as held:
                     own.stop()
                     await clock.advance(19.9)
@@ -270,9 +253,7 @@ class TestLosing:
             own.start()
         assert "is lost (Redis does not reply): no write may start" in caplog.text
 
-    async def test_a_redis_that_is_back_in_time_loses_nothing(
-        self, lock: Lock, redis: WatchedRedis, clock: ManualClock
-    ) -> None:
+    async def test_lock_survives_a_short_outage(self, lock: Lock, redis: WatchedRedis, clock: ManualClock) -> None:
         async with lock(lease_seconds=30) as held:
             await redis.execute_command("ACL", "SETUSER", "default", "-@scripting")
             await clock.advance(8)
@@ -284,14 +265,14 @@ class TestLosing:
             assert not held.lost.is_set()
 
     @pytest.mark.requirement("ER-3")
-    async def test_a_redis_that_refuses_us_is_a_matter_of_settings(self, server: RedisServer) -> None:
+    async def test_wrong_credentials_are_a_configuration_error_without_the_password(self, server: RedisServer) -> None:
         url = server.url.replace("//", "//someone:hidden@")
         with pytest.raises(ConfigurationError, match="Redis refuses to keep the lock of 'acme'") as refused:
             await RedisLock(url, name="acme").__aenter__()
         assert "hidden" not in repr(refused.value)
         assert refused.value.__cause__ is None
 
-    async def test_a_missing_reply_is_a_transport_error(
+    async def test_missing_reply_is_a_transport_error(
         self, lock: Lock, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         await redis.execute_command("CLIENT", "PAUSE", 200)
@@ -316,112 +297,14 @@ class TestLosing:
         ({"lease_seconds": "30"}, "lease_seconds must be"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], said: str) -> None:
+def test_invalid_lock_settings_are_refused(settings: dict[str, Any], said: str) -> None:
     usual: dict[str, Any] = {"url_or_client": "redis://127.0.0.1", "name": "acme"}
     with pytest.raises(ConfigurationError, match=said) as refused:
         RedisLock(**usual | settings)
     assert "canary" not in str(refused.value)
 
 
-class TestCommand:
-    @pytest.fixture
-    def file(self, tmp_path: Path, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> str:
-        monkeypatch.setenv("SECODA_REDIS_URL", server.url)
-        monkeypatch.setenv("SECODA_WORKSPACE", "acme")
-        (tmp_path / "groups.yaml").write_text("groups:\n- name: A\n- name: B\n", "utf-8")
-        return str(tmp_path / "groups.yaml")
-
-    @pytest.mark.requirement("CL-1")
-    async def test_a_second_apply_says_who_is_at_it_and_exits_with_7(
-        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis
-    ) -> None:
-        async with RedisLock(redis, name="acme"):
-            told = await shell.run("apply", file, "--yes")
-            as_json = await shell.run("apply", file, "--yes", "--json")
-        assert (told.code, as_json.code) == (Exit.LOCKED, 7)
-        assert "another run holds 'acme': process " in told.err
-        assert as_json.json["error"]["holder"].startswith("process ")
-        assert not workspace.writes
-        assert (await shell.run("apply", file, "--yes")).code == Exit.DONE
-        assert len(workspace.writes) == 2
-        assert await redis.exists("secoda-async:{acme}:places")  # the limit was shared, too
-        assert not await redis.exists(KEY)
-
-    async def test_one_that_is_lost_ends_the_run(
-        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("secoda_async.ext.redis_lock.LEASE", 3)
-        Path(file).write_text(  # noqa: ASYNC240 - a test's
-            json.dumps({"groups": [{"name": f"Team {number}"} for number in range(40)]}), "utf-8"
-        )
-        running_command = asyncio.create_task(shell.run("apply", file, "--yes"))
-        await wait_until(lambda: workspace.count("POST") == 30 or running_command.done())
-        await redis.set(KEY, "another's", keepttl=False)
-        told = await running_command
-        assert told.code == Exit.LOCKED
-        assert "the lock is lost" in told.err
-        assert "10 not attempted" in told.out
-
-    async def test_doctor_looks_at_redis_too(
-        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert workspace.groups, file
-        checks = (await shell.run("doctor", "--json")).json["checks"]
-        assert checks["limit in Redis"]["detail"] == "30 writes could start now, for all who share it"
-        assert checks["lock in Redis"]["detail"] == "free"
-        await redis.set(KEY, "somebody#1")
-        assert (await shell.run("doctor", "--json")).json["checks"]["lock in Redis"]["detail"] == "held by somebody"
-        monkeypatch.setenv("SECODA_REDIS_URL", "redis://127.0.0.1:1")
-        away = await shell.run("doctor")
-        assert away.code == Exit.UNAVAILABLE
-        assert "where Redis is (--redis, SECODA_REDIS_URL)" in away.out
-
-    async def test_on_a_terminal_it_is_taken_after_the_question(
-        self, shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-        monkeypatch.setattr("secoda_async.cli.output.console.Screen.ask", lambda *_: True)
-        async with RedisLock(redis, name="acme"):
-            assert (await shell.run("apply", file)).code == Exit.LOCKED
-        assert not workspace.writes
-        assert workspace.count("GET") > 0
-
-    async def test_redis_needs_a_name(
-        self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.delenv("SECODA_WORKSPACE")
-        told = await shell.run("apply", file, "--yes")
-        assert told.code == Exit.USAGE
-        assert "--redis needs --workspace" in told.err
-        monkeypatch.setenv("SECODA_WORKSPACE", "acme")
-        monkeypatch.delenv("SECODA_REDIS_URL")
-        told = await shell.run("apply", file, "--yes")
-        assert told.code == Exit.USAGE
-        assert "say where that is with --redis" in told.err
-        assert not workspace.requests
-
-    async def test_a_redis_that_is_away_is_69_and_called_that(
-        self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("SECODA_REDIS_URL", "redis://127.0.0.1:1")
-        told = await shell.run("apply", file, "--yes")
-        assert told.code == Exit.UNAVAILABLE
-        assert "where Redis is (--redis, SECODA_REDIS_URL); nothing was written" in told.err
-        assert not workspace.writes
-
-    async def test_without_the_extra_it_says_what_to_install(
-        self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name in ("redis", "redis_lock", "redis_connection"):
-            monkeypatch.delitem(sys.modules, f"secoda_async.ext.{name}")
-        monkeypatch.setitem(sys.modules, "redis.asyncio", None)
-        told = await shell.run("plan", file)
-        assert told.code == Exit.USAGE
-        assert "pip install 'secoda-async[redis]'" in told.err
-        assert not workspace.requests
-
-
-def test_the_error_has_a_document() -> None:
+def test_locked_error_has_a_json_document() -> None:
     error = LockedError("x")
     error.holder = "process 1"
     assert as_document(error)["error"]["holder"] == "process 1"

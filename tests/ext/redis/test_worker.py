@@ -1,4 +1,4 @@
-"""docs/examples/worker.py as processes on one Redis: a worker is killed, a task fails, Redis goes away."""
+"""docs/examples/worker.py as processes on one Redis: a worker is killed, a task fails, Redis is restarted."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from streaq import StreaqRetry
 from secoda_async.emulator import Emulator
 from tests.support.redis_server import RedisServer, running
 
-PROGRAM = Path(__file__).parents[2] / "docs" / "examples" / "worker.py"
+PROGRAM = Path(__file__).parents[3] / "docs" / "examples" / "worker.py"
 WORKERS = 3
 NAMES = sorted(f"Team {number}" for number in range(24))
 LIMIT = 10
@@ -25,8 +25,8 @@ LIMIT = 10
 LEASE = 3
 """Seconds."""
 
-pytestmark = pytest.mark.timeout(300)
-"""Processes that share two cores with others are slow to start, and tasks are tried again after a lease."""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+"""Processes start slowly on a busy machine, and tasks are retried after a lease."""
 
 
 @asynccontextmanager
@@ -59,11 +59,11 @@ def settings(emulators: Mapping[str, Emulator], directory: Path) -> Path:
     return file
 
 
-def made(emulators: Mapping[str, Emulator]) -> int:
+def count_groups(emulators: Mapping[str, Emulator]) -> int:
     return sum(len(workspace.groups) for workspace in emulators.values())
 
 
-async def started(environment: Mapping[str, str], *arguments: str) -> asyncio.subprocess.Process:
+async def start_worker(environment: Mapping[str, str], *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, str(PROGRAM), *arguments,
         env={**os.environ, **environment}, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
@@ -71,10 +71,10 @@ async def started(environment: Mapping[str, str], *arguments: str) -> asyncio.su
 
 
 @asynccontextmanager
-async def at_work(
+async def running_workers(
     environment: Mapping[str, str], number: int
 ) -> AsyncGenerator[list[asyncio.subprocess.Process], None]:
-    workers = [await started(environment) for _ in range(number)]
+    workers = [await start_worker(environment) for _ in range(number)]
     try:
         yield workers
     finally:
@@ -85,12 +85,12 @@ async def at_work(
 
 
 async def holders(redis: Redis) -> list[str]:
-    """Who applies just now."""
+    """Return the holders of all locks."""
     keys: list[Any] = await redis.keys("secoda-async:*:lock")  # pyright: ignore[reportUnknownMemberType]
     return [str(value) for value in await redis.mget(keys) if value] if keys else []
 
 
-async def until_soon(condition: Callable[[], Awaitable[bool]]) -> None:
+async def poll_until(condition: Callable[[], Awaitable[bool]]) -> None:
     while not await condition():  # noqa: ASYNC110 - other processes set no events
         await asyncio.sleep(0.02)
 
@@ -100,12 +100,12 @@ def environment_of(server: RedisServer, emulators: Mapping[str, Emulator], direc
     return {"REDIS_URL": server.url, "WORKSPACES": str(file), "LEASE_SECONDS": str(LEASE)}
 
 
-async def put_all_into_the_queue(environment: Mapping[str, str]) -> None:
-    assert await (await started(environment, "--now")).wait() == 0
+async def enqueue_all(environment: Mapping[str, str]) -> None:
+    assert await (await start_worker(environment, "--now")).wait() == 0
 
 
 def check(emulators: Mapping[str, Emulator]) -> None:
-    """Each group was created once, within the limit."""
+    """Assert that each group was created exactly once."""
     for name, workspace in emulators.items():
         assert sorted(group["name"] for group in workspace.groups.values()) == NAMES, name
         assert len([write for write in workspace.writes if write.applied]) == len(NAMES), name
@@ -116,23 +116,23 @@ async def test_workspaces_converge_when_a_worker_is_killed(tmp_path: Path) -> No
     with running(tmp_path) as server:
         async with emulated(6) as emulators, Redis(port=server.port, decode_responses=True) as redis:
             environment = environment_of(server, emulators, tmp_path)
-            async with at_work(environment, WORKERS) as workers:
-                await put_all_into_the_queue(environment)
+            async with running_workers(environment, WORKERS) as workers:
+                await enqueue_all(environment)
                 killed: list[asyncio.subprocess.Process] = []
 
-                async def is_a_worker_in_the_middle() -> bool:
-                    """Whether one of them writes; any may have taken all tasks before the others had started."""
+                async def is_a_worker_applying() -> bool:
+                    """Return whether a worker holds a lock; one may have taken all tasks before the others started."""
                     holding = await holders(redis)
                     killed[:] = [one for one in workers if any(f"process {one.pid} " in who for who in holding)]
-                    return bool(killed) and made(emulators) > len(NAMES)
+                    return bool(killed) and count_groups(emulators) > len(NAMES)
 
-                await until_soon(is_a_worker_in_the_middle)
+                await poll_until(is_a_worker_applying)
                 killed[0].kill()
 
                 async def is_done() -> bool:
-                    return made(emulators) >= len(NAMES) * len(emulators) and not await holders(redis)
+                    return count_groups(emulators) >= len(NAMES) * len(emulators) and not await holders(redis)
 
-                await until_soon(is_done)
+                await poll_until(is_done)
                 survivors = [worker for worker in workers if worker is not killed[0]]
                 for worker in survivors:
                     worker.terminate()
@@ -144,25 +144,25 @@ async def test_workspaces_converge_when_a_worker_is_killed(tmp_path: Path) -> No
 
 
 @pytest.mark.requirement("RL-8")
-async def test_a_task_whose_report_is_not_ok_is_tried_again(tmp_path: Path) -> None:
+async def test_task_with_a_failed_report_is_retried(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         async with emulated(1) as emulators:
             (workspace,) = emulators.values()
             fault = workspace.faults.add(400, body={"name": ["refused once"]}, method="POST")
             environment = environment_of(server, emulators, tmp_path)
-            async with at_work(environment, 1):
-                await put_all_into_the_queue(environment)
+            async with running_workers(environment, 1):
+                await enqueue_all(environment)
 
                 async def is_done() -> bool:
-                    return made(emulators) >= len(NAMES)
+                    return count_groups(emulators) >= len(NAMES)
 
-                await until_soon(is_done)
+                await poll_until(is_done)
             assert fault.used == 1
     check(emulators)
 
 
 @pytest.mark.requirement("RL-8")
-async def test_a_task_is_tried_again_when_redis_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_task_is_retried_when_redis_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with emulated(1) as emulators:
         monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
         monkeypatch.setenv("WORKSPACES", str(settings(emulators, tmp_path)))
@@ -172,25 +172,25 @@ async def test_a_task_is_tried_again_when_redis_is_away(tmp_path: Path, monkeypa
 
 
 @pytest.mark.requirement("RL-8")
-async def test_a_task_goes_on_after_redis_and_its_worker_were_restarted(tmp_path: Path) -> None:
+async def test_task_resumes_after_redis_and_worker_restart(tmp_path: Path) -> None:
     with running(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as server:
         async with emulated(1) as emulators:
             environment = environment_of(server, emulators, tmp_path)
-            async with at_work(environment, 1) as (worker,):
-                await put_all_into_the_queue(environment)
+            async with running_workers(environment, 1) as (worker,):
+                await enqueue_all(environment)
 
                 async def is_in_the_middle() -> bool:
-                    return 0 < made(emulators) < len(NAMES)
+                    return 0 < count_groups(emulators) < len(NAMES)
 
-                await until_soon(is_in_the_middle)
+                await poll_until(is_in_the_middle)
                 server.stop()
-                assert await worker.wait() != 0  # a supervisor starts it again
-            assert made(emulators) < len(NAMES)
+                assert await worker.wait() != 0  # a supervisor would restart the worker
+            assert count_groups(emulators) < len(NAMES)
             server.start()
-            async with at_work(environment, 1):
+            async with running_workers(environment, 1):
 
                 async def is_done() -> bool:
-                    return made(emulators) >= len(NAMES)
+                    return count_groups(emulators) >= len(NAMES)
 
-                await until_soon(is_done)
+                await poll_until(is_done)
     check(emulators)

@@ -1,4 +1,4 @@
-"""The limiter and the lock with Redis as it is run: far away, through TLS, failing over, in a cluster, with ACLs."""
+"""The limiter and the lock with high latency, TLS, failover, a clock that is set back, clusters and ACLs."""
 
 import asyncio
 import pickle
@@ -14,13 +14,9 @@ from redis.asyncio import Redis
 
 from secoda_async import ConfigurationError, RateLimit, TransportError
 from secoda_async.ext.redis import LEASE, RETRY_AFTER, RedisLock, RedisRateLimiter
-from tests.ext.test_redis import GATE, PLACES, Share, WatchedRedis, take, use, waiting
-from tests.ext.test_redis import clock as clock  # noqa: PLC0414 - a fixture
-from tests.ext.test_redis import redis as redis  # noqa: PLC0414 - a fixture
-from tests.ext.test_redis import server as server  # noqa: PLC0414 - a fixture
-from tests.ext.test_redis import share as share  # noqa: PLC0414 - a fixture
 from tests.support.approx import approx
 from tests.support.clocks import ManualClock, settle
+from tests.support.redis_limits import GATE, PLACES, Share, WatchedRedis, start_acquiring, take, use
 from tests.support.redis_server import Forwarder, RedisServer, ScriptedRedis, running
 from tests.support.waiting import wait_until
 
@@ -29,8 +25,8 @@ pytestmark = pytest.mark.requirement("RL-8")
 HOUR: Final = 3600.0
 DELAY: Final = 0.06
 """Seconds in each direction: connecting takes about 8 round trips, and a command 1 or 2."""
-TRIES: Final = 20
-"""A busy machine may lose some; before connecting had a timeout of its own, all failed."""
+ATTEMPTS: Final = 20
+"""Some attempts may fail on a busy machine. Before connecting had its own timeout, all failed."""
 
 
 async def command(redis: Redis, *words: Any) -> Any:  # noqa: ANN401
@@ -38,8 +34,8 @@ async def command(redis: Redis, *words: Any) -> Any:  # noqa: ANN401
     return await run(*words)
 
 
-async def eventually(attempt: Callable[[], Any]) -> Any:  # noqa: ANN401
-    for _ in range(TRIES - 1):
+async def retry(attempt: Callable[[], Any]) -> Any:  # noqa: ANN401
+    for _ in range(ATTEMPTS - 1):
         try:
             return await attempt()
         except TransportError:
@@ -47,7 +43,7 @@ async def eventually(attempt: Callable[[], Any]) -> Any:  # noqa: ANN401
     return await attempt()
 
 
-class TestDistance:
+class TestLatencyAndTls:
     @pytest.fixture(autouse=True)
     def _(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for module in ("redis", "redis_connection"):
@@ -62,8 +58,9 @@ class TestDistance:
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         return context, tmp_path / "ca.pem"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("is_encrypted", [False, True])
-    async def test_a_distant_redis_works(
+    async def test_limiter_and_lock_work_with_high_latency_and_tls(
         self,
         is_encrypted: Literal[True, False],
         server: RedisServer,
@@ -78,18 +75,16 @@ class TestDistance:
         ):
             url = f"rediss://127.0.0.1:{far.port}?ssl_ca_certs={authority}" if is_encrypted else far.url
             async with RedisRateLimiter(url, name="acme") as limiter:
-                await eventually(lambda: use(limiter))
+                await retry(lambda: use(limiter))
             lock = RedisLock(url, name="acme")
-            await eventually(lock.__aenter__)
+            await retry(lock.__aenter__)
             assert await redis.exists("secoda-async:{acme}:lock")
             await lock.__aexit__(None, None, None)
         assert await redis.zcard(PLACES) == 1
 
 
 class TestConnecting:
-    async def test_a_cancelled_caller_leaves_the_connection_for_the_next(
-        self, server: RedisServer, redis: WatchedRedis
-    ) -> None:
+    async def test_connection_of_a_cancelled_caller_is_reused(self, server: RedisServer, redis: WatchedRedis) -> None:
         async with Forwarder(server.port) as forwarder:
             async with RedisRateLimiter(forwarder.url, name="acme") as limiter:
                 task = asyncio.create_task(limiter.acquire())
@@ -100,7 +95,7 @@ class TestConnecting:
             assert forwarder.connections == 1
         assert await redis.zcard(PLACES) == 1
 
-    async def test_closing_returns_a_connection_that_nobody_used(self, server: RedisServer) -> None:
+    async def test_close_returns_an_unused_reserved_connection(self, server: RedisServer) -> None:
         async with Forwarder(server.port) as forwarder, Redis(port=forwarder.port) as client:
             async with RedisRateLimiter(client, name="acme") as limiter:
                 task = asyncio.create_task(limiter.acquire())
@@ -114,7 +109,9 @@ class TestConnecting:
             assert forwarder.connections == 1
 
     @pytest.mark.parametrize("fallback", ["raise", "local"])
-    async def test_an_error_says_that_connecting_took_too_long(self, clock: ManualClock, fallback: Any) -> None:  # noqa: ANN401
+    async def test_connect_timeout_is_named_and_shorter_during_an_outage(
+        self, clock: ManualClock, fallback: Literal["raise", "local"]
+    ) -> None:
         arrived = asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -139,7 +136,7 @@ class TestConnecting:
                     await task
             clock.fire(RETRY_AFTER)
             arrived.clear()
-            again = asyncio.create_task(limiter.acquire())  # Redis is known to be away: it is not waited for so long
+            again = asyncio.create_task(limiter.acquire())  # during an outage the connect timeout is shorter
             await arrived.wait()
             await settle()
             clock.fire(1)
@@ -167,7 +164,7 @@ class TestFailover:
             await command(admin, "REPLICAOF", "127.0.0.1", new.port)
 
     @pytest.mark.parametrize("is_our_client", [True, False])
-    async def test_the_connection_to_a_demoted_primary_is_replaced(
+    async def test_connection_to_a_demoted_primary_is_replaced_after_failover(
         self, primary: RedisServer, replica: RedisServer, is_our_client: Literal[True, False]
     ) -> None:
         async with Forwarder(primary.port) as name, AsyncExitStack() as opened:
@@ -187,9 +184,7 @@ class TestFailover:
             async with Redis(port=replica.port) as promoted:
                 assert await promoted.zcard(PLACES) == 1
 
-    async def test_the_lock_is_renewed_on_the_promoted_replica(
-        self, primary: RedisServer, replica: RedisServer
-    ) -> None:
+    async def test_lock_is_renewed_on_the_promoted_replica(self, primary: RedisServer, replica: RedisServer) -> None:
         await self.demote(replica, primary)
         async with Forwarder(primary.port) as name, Redis(port=replica.port) as promoted:
             clock = ManualClock()
@@ -208,7 +203,7 @@ class TestFailover:
                     await asyncio.sleep(0.001)
                 assert not held.lost.is_set()
 
-    async def test_the_url_of_a_replica_is_named_as_such(self, primary: RedisServer, replica: RedisServer) -> None:
+    async def test_error_names_a_read_only_replica(self, primary: RedisServer, replica: RedisServer) -> None:
         await self.demote(replica, primary)
         async with RedisRateLimiter(replica.url, name="acme") as limiter:
             with pytest.raises(TransportError, match=r"a read-only replica \(ReadOnlyError: .*; unless a failover"):
@@ -220,7 +215,7 @@ class TestFailover:
 class TestClockSetBack:
     @staticmethod
     async def set_back(redis: Redis, seconds: float) -> None:
-        """Make all that is stored look as it does after the clock of the server was set back."""
+        """Change the stored times to what they are after the server's clock was set back."""
         for member in await command(redis, "ZRANGE", PLACES, 0, -1):
             await command(redis, "ZINCRBY", PLACES, seconds * 1e6, member)
         for part in ("opens", "spaced", "last"):
@@ -228,21 +223,21 @@ class TestClockSetBack:
             if stored is not None:
                 await redis.hset(GATE, part, str(int(stored) + int(seconds * 1e6)))  # pyright: ignore[reportGeneralTypeIssues]
 
-    async def test_permits_are_free_after_window_and_lease(
+    async def test_permits_are_free_after_window_and_lease_if_server_clock_is_set_back(
         self, share: Share, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         limiter = share(RateLimit(2))
         await use(limiter)
         await take(share(RateLimit(2)))
         await self.set_back(redis, HOUR)
-        first, second = await waiting(clock, limiter.acquire(), limiter.acquire())
+        first, second = await start_acquiring(clock, limiter.acquire(), limiter.acquire())
         assert limiter.state.next_free == approx(60)
         await clock.advance(61)
         assert (first.done(), second.done()) == (True, False)
         await clock.advance(LEASE)
         assert second.done()
 
-    async def test_a_shorter_lease_of_another_process_cuts_no_permit_short(
+    async def test_shorter_lease_of_another_process_does_not_shorten_a_permit(
         self, share: Share, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         await take(share(RateLimit(1), lease_seconds=120))
@@ -253,7 +248,9 @@ class TestClockSetBack:
         assert await redis.zscore(PLACES, member) == approx((1000 + 180) * 1e6)
         assert clock.now() == approx(1000)
 
-    async def test_a_cooldown_is_not_prolonged(self, share: Share, redis: WatchedRedis, clock: ManualClock) -> None:
+    async def test_cooldown_is_not_prolonged_if_server_clock_is_set_back(
+        self, share: Share, redis: WatchedRedis, clock: ManualClock
+    ) -> None:
         limiter = share()
         await limiter.pause(200)  # longer than window and lease
         await clock.advance(0)
@@ -264,7 +261,7 @@ class TestClockSetBack:
         clock.jump(201)
         await use(limiter)
         await self.set_back(redis, HOUR)
-        (task,) = await waiting(clock, limiter.acquire())
+        (task,) = await start_acquiring(clock, limiter.acquire())
         assert (await limiter.look()).paused <= 200
         await clock.advance(203)
         assert task.done()
@@ -281,10 +278,12 @@ REFUSALS: Final = {
 }
 
 
-class TestRefusals:
+class TestRedisErrors:
     @pytest.mark.parametrize("error", REFUSALS)
     @pytest.mark.parametrize("fallback", ["raise", "local"])
-    async def test_what_waiting_does_not_fix_is_a_configuration_error(self, error: str, fallback: Any) -> None:  # noqa: ANN401
+    async def test_permanent_redis_error_is_a_configuration_error(
+        self, error: str, fallback: Literal["raise", "local"]
+    ) -> None:
         async with ScriptedRedis(error) as scripted:
             async with RedisRateLimiter(scripted.url, name="acme", on_unavailable=fallback) as limiter:
                 for _ in range(2):
@@ -297,15 +296,13 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "error", ["MASTERDOWN Link with MASTER is down", "TRYAGAIN Multiple keys request", "ERR x"]
     )
-    async def test_what_passes_is_an_outage_and_named_with_its_class(self, error: str) -> None:
+    async def test_transient_redis_error_is_a_transport_error_with_its_class(self, error: str) -> None:
         async with ScriptedRedis(error) as scripted, RedisRateLimiter(scripted.url, name="acme") as limiter:
             with pytest.raises(TransportError, match=r"(MasterDown|TryAgain|Response)Error: "):
                 await limiter.acquire()
             assert scripted.commands == ["EVALSHA"] * (2 if error.startswith("MASTERDOWN") else 1)
 
-    async def test_a_user_with_the_documented_permissions_needs_no_others(
-        self, server: RedisServer, redis: WatchedRedis
-    ) -> None:
+    async def test_documented_acl_permissions_are_sufficient(self, server: RedisServer, redis: WatchedRedis) -> None:
         (line,) = [line for line in DOCS.read_text("utf-8").splitlines() if line.startswith("ACL SETUSER secoda ")]
         password = "canary"  # noqa: S105
         await redis.script_flush()
@@ -316,10 +313,10 @@ class TestRefusals:
                 await limiter.pause(0)
                 await use(limiter)
                 await RedisLock(url, name="acme").holder()
-                await asyncio.sleep(0.3)  # it is renewed
+                await asyncio.sleep(0.3)  # until the lock is renewed
             log = await redis.execute_command("ACL", "LOG")
             refused = [dict(zip(entry[::2], entry[1::2], strict=True)) for entry in log]
-            assert [entry for entry in refused if entry[b"object"] != b"client"] == []  # redis-py does without it
+            assert [entry for entry in refused if entry[b"object"] != b"client"] == []  # redis-py does not need it
             await redis.execute_command("ACL", "SETUSER", "secoda", "-zadd")
             async with RedisRateLimiter(url, name="acme", on_unavailable="local") as limiter:
                 with pytest.raises(ConfigurationError, match=r"lacks a permission .*several-machines\.md"):
@@ -329,12 +326,12 @@ class TestRefusals:
             await redis.execute_command("ACL", "LOG", "RESET")
 
 
-DOCS: Final = Path(__file__).parents[2] / "docs" / "several-machines.md"
+DOCS: Final = Path(__file__).parents[3] / "docs" / "several-machines.md"
 
 
 @pytest.mark.requirement("SEC-1")
 @pytest.mark.parametrize("kind", [RedisLock, RedisRateLimiter])
-def test_a_password_is_in_no_attribute_and_no_pickle(kind: Any) -> None:  # noqa: ANN401
+def test_redis_password_is_in_no_attribute_and_no_pickle(kind: Any) -> None:  # noqa: ANN401
     thing = kind("redis://user:canary@127.0.0.1", name="acme")
 
     def shown(value: object, depth: int) -> str:

@@ -1,0 +1,1 @@
+"""Tests of `secoda_async.ext.redis`, on a real Redis server."""
