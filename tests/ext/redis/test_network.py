@@ -306,6 +306,7 @@ class TestRedisErrors:
         (line,) = [line for line in DOCS.read_text("utf-8").splitlines() if line.startswith("ACL SETUSER secoda ")]
         password = "canary"  # noqa: S105
         await redis.script_flush()
+        await redis.execute_command("ACL", "LOG", "RESET")
         await redis.execute_command(*line.replace("PASSWORD", password).split())
         try:
             url = server.url.replace("//", f"//secoda:{password}@")
@@ -315,7 +316,8 @@ class TestRedisErrors:
                 await RedisLock(url, name="acme").holder()
                 await asyncio.sleep(0.3)  # until the lock is renewed
             log = await redis.execute_command("ACL", "LOG")
-            refused = [dict(zip(entry[::2], entry[1::2], strict=True)) for entry in log]
+            # RESP3 returns dictionaries, RESP2 flat lists.
+            refused = [e if isinstance(e, dict) else dict(zip(e[::2], e[1::2], strict=True)) for e in log]
             assert [entry for entry in refused if entry[b"object"] != b"client"] == []  # redis-py does not need it
             await redis.execute_command("ACL", "SETUSER", "secoda", "-zadd")
             async with RedisRateLimiter(url, name="acme", on_unavailable="local") as limiter:
