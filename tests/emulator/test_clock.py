@@ -1,0 +1,59 @@
+"""Clocks, waits and the calendar of the emulator."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from secoda_async.emulator.clock import Calendar, ManualClock, ScaledClock, Waits, timestamp
+from tests.support.waiting import wait_until
+
+
+def test_timestamp_has_six_fractional_digits_or_none() -> None:
+    moment = datetime(2023, 5, 10, 14, 27, 23, 50, tzinfo=UTC)
+    assert timestamp(moment) == "2023-05-10T14:27:23.000050Z"
+    assert timestamp(moment.replace(microsecond=0)) == "2023-05-10T14:27:23Z"
+
+
+def test_timestamps_ascend_while_the_clock_stands_still() -> None:
+    calendar = Calendar(ManualClock())
+    first, second = calendar.next_timestamp(), calendar.next_timestamp()
+    assert datetime.fromisoformat(second) - datetime.fromisoformat(first) == timedelta(microseconds=1)
+
+
+def test_calendar_follows_the_clock() -> None:
+    clock = ManualClock(1_000.0)
+    calendar = Calendar(clock)
+    before = calendar.now()
+    clock.advance(90.5)
+    assert calendar.now() - before == timedelta(seconds=90.5)
+    assert calendar.date_header().endswith("GMT")
+
+
+def test_scaled_clock_runs_at_its_speed() -> None:
+    assert ScaledClock(1e6).now() / ScaledClock(1.0).now() == pytest.approx(1e6, rel=1e-3)
+
+
+def test_manual_clock_runs_each_callback_once_at_its_time() -> None:
+    clock = ManualClock()
+    called: list[float] = []
+    for delay in (3.0, 1.0, 2.0, 9.0):
+        clock.call_later(delay, lambda: called.append(clock.now()))
+    cancelled = clock.call_later(1.5, lambda: called.append(-1.0))
+    cancelled.cancel()
+    cancelled.cancel()
+    clock.advance(5.0)
+    assert called == [1.0, 2.0, 3.0]
+    assert clock.now() == 5.0
+    assert len(clock.timers) == 1
+
+
+async def test_cancelled_wait_ignores_its_timer(clock: ManualClock) -> None:
+    waits = Waits(clock)
+    task = asyncio.create_task(waits.sleep(1.0))
+    await wait_until(lambda: clock.timers)
+    waits.cancel_all()
+    clock.advance(1.0)  # before the cancelled wait could cancel its timer
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await waits.sleep(0.0)
