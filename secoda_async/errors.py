@@ -60,10 +60,10 @@ __all__ = [
 
 
 class SecodaError(Exception):
-    """The base of every error here.
+    """The base class of every error of the SDK.
 
-    Attributes are plain and settable, and the message is the only positional argument: that is what lets
-    pickle and copy rebuild each subclass without help.
+    Every attribute of a class can be passed as a keyword: `TransportError("...", maybe_sent=False)`. The message is the
+    only positional argument and attributes are settable, so that pickle and copy can rebuild every subclass.
     """
 
     method: str | None = None
@@ -75,9 +75,13 @@ class SecodaError(Exception):
     waited: float = 0.0
     """Seconds the call spent waiting: for the write limit, for a closed gate, between attempts."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, **context: object) -> None:
         super().__init__(message)
         self.message = message
+        for name, value in context.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
+            setattr(self, name, value)
 
     def __str__(self) -> str:
         if self.method is None:

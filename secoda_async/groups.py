@@ -13,9 +13,9 @@ from secoda_async._engine.membership import MembershipChange, change_membership,
 from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async._engine.retries import outcome_unknown
 from secoda_async._engine.wire import codec, protocol
-from secoda_async._engine.wire.protocol import Request, checked_id, checked_ids, request_to
+from secoda_async._engine.wire.protocol import Request, validate_id, validate_ids, request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import AmbiguousNameError, InvalidArgumentError, NotFoundError, ResponseError
 from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, collapse_spaces, confusable_key, normalize
@@ -179,7 +179,7 @@ class Groups:
             NotFoundError: When there is none with this id.
             InvalidArgumentError: When the id can't be one.
         """
-        call = self._call(request_to("GET", COLLECTION, checked_id(group_id)))
+        call = self._call(request_to("GET", COLLECTION, validate_id(group_id)))
         return await self._pipeline.send(call, partial(group_of, group_id=group_id))
 
     async def update(
@@ -203,7 +203,7 @@ class Groups:
         fields = _checked(name, icon, description, users)
         if fields == GroupFields():
             raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
-        call = self._write(patch_of(checked_id(group_id), fields))
+        call = self._write(patch_of(validate_id(group_id), fields))
         if fields.users is UNSET:
             return await self._send_update(call, group_id, fields)
         async with self._pipeline.lock(_lock_key(group_id), call):  # or it could slip into an add_users
@@ -246,7 +246,7 @@ class Groups:
             NotFoundError: When there is none with this id, unless `missing_ok`.
             InvalidArgumentError: When the id can't be one.
         """
-        call = self._write(request_to("DELETE", COLLECTION, checked_id(group_id)))
+        call = self._write(request_to("DELETE", COLLECTION, validate_id(group_id)))
         try:
             is_deleted = await self._pipeline.send(call, was_there)
         except NotFoundError as error:
@@ -318,7 +318,7 @@ class Groups:
         return group
 
     async def _change_users(self, group_id: str, change: MembershipChange) -> Group:
-        call = self._write(request_to("PATCH", COLLECTION, checked_id(group_id)))
+        call = self._write(request_to("PATCH", COLLECTION, validate_id(group_id)))
         async with self._pipeline.lock(_lock_key(group_id), call):
             return await change_membership(self._pipeline, call, group_id, change)
 
@@ -380,7 +380,7 @@ def _ids(users: Iterable[str]) -> tuple[str, ...]:
     """The ids of members, each once, in the order given."""
     if isinstance(users, str) or not isinstance(users, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: put one id in a list")
-    return tuple(dict.fromkeys(checked_ids(users, "user")))
+    return tuple(dict.fromkeys(validate_ids(users, "user")))
 
 
 def _checked(

@@ -6,7 +6,7 @@ from secoda_async._engine.call import Scope
 from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import codec, protocol
-from secoda_async._engine.wire.protocol import Reply, checked_id, request_to
+from secoda_async._engine.wire.protocol import Reply, validate_id, request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import Page, User
@@ -32,7 +32,7 @@ class Users:
             NotFoundError: When there is none with this id.
             InvalidArgumentError: When the id can't be one.
         """
-        request = request_to("GET", _COLLECTION, checked_id(user_id, "user"))
+        request = request_to("GET", _COLLECTION, validate_id(user_id, "user"))
         return await self._pipeline.send(self._pipeline.call(request, self._options), _user)
 
     def pages(

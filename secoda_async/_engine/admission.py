@@ -1,10 +1,23 @@
-"""Waiting until a call may start: for the write limit, for a gate that a 429 has closed, for a place on the wire."""
+"""When a request may start: it needs a rate-limit permit or the end of a cooldown, and a connection slot.
 
-from collections.abc import Awaitable
+Theory of operation. `admit` is one loop with four steps:
+
+1. POST, PUT and PATCH acquire a permit of the write limit; GET and DELETE wait for the end of their class's cooldown.
+2. The precondition is checked, if the call has one.
+3. The request acquires a connection slot.
+4. Steps 2 and 3 may have taken time. If a cooldown has started meanwhile, or the permit may have expired, the request
+   returns both and starts again.
+
+Nothing is awaited when nothing blocks, which is the usual case. Every wait ends at the call's deadline, when the client
+is closed, and, for a write, when its operation is cancelled.
+"""
+
+from collections.abc import Awaitable, Generator
+from contextlib import contextmanager
 from math import inf
 from typing import Final, TypeVar
 
-from secoda_async._engine.call import CallState, refused
+from secoda_async._engine.call import CallState
 from secoda_async._engine.concurrency.connection_limit import ConnectionLimit
 from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError, client_closed_error
 from secoda_async._engine.hooks import Hooks
@@ -18,197 +31,197 @@ from secoda_async.errors import APIError, RateLimitError, SecodaError
 T = TypeVar("T")
 
 _FRESH: Final = 1.0
-"""Seconds of waiting for a connection slot after which a permit of a shared limit is acquired anew (it expires), and a
-precondition is checked again."""
+"""Seconds of waiting for a connection slot after which a permit of a shared limiter is acquired again (it is a lease),
+and a precondition is checked again."""
 
-_ASKING: Final = 1.5
-"""Seconds that a limiter may take to answer whether it has a place: one that many processes share is asked over a
-network."""
+_ROUND_TRIP: Final = 1.5
+"""Seconds that a limiter may take to refuse a permit: a limiter that many processes share is asked over a network."""
 
 _LONGEST_COOLDOWN: Final = 300.0
 """Seconds: five windows of the API's limit. If the server asks for more, the call that got the 429 raises, all others
-wait or raise for so long, and then one call probes: an absurd `Retry-After` must not stop a process for a day. It is
-twice `RetryPolicy.max_retry_after` if that is more, so that no call that waits for its turn is sent too early."""
+wait or raise for so long, and then one call probes: an absurd `Retry-After` must not stop a process for a day. The
+maximum is twice `RetryPolicy.max_retry_after` if that is longer, so that no waiting call is sent too early."""
 
 
 class Admission:
-    """Lets calls through, and lets them wait."""
+    """Admits requests, and starts cooldowns."""
 
-    def __init__(
-        self, limiter: RateLimiter, *, clock: Clock, scopes: CallScopes, notices: Hooks, window: float
-    ) -> None:
+    def __init__(self, limiter: RateLimiter, *, clock: Clock, scopes: CallScopes, hooks: Hooks, window: float) -> None:
         self._limiter = limiter
-        is_own = isinstance(limiter, SlidingWindowLimiter)
-        self._freshness, self._asking = (inf, 0.0) if is_own else (_FRESH, _ASKING)
-        self._own = limiter if type(limiter) is SlidingWindowLimiter else None
-        """The limiter, when it can be asked without waiting: a subclass may do something else."""
+        self._local = limiter if type(limiter) is SlidingWindowLimiter else None
+        """The limiter, if a permit can be acquired without awaiting; a subclass may behave differently."""
+        is_in_process = isinstance(limiter, SlidingWindowLimiter)
+        self._lease, self._round_trip = (inf, 0.0) if is_in_process else (_FRESH, _ROUND_TRIP)
         self._clock = clock
         self._scopes = scopes
-        self._hooks = notices
+        self._hooks = hooks
         self._cooldowns = {"GET": Cooldown(window), "DELETE": Cooldown(window)}
 
     async def admit(self, state: CallState, slots: ConnectionLimit) -> None:
-        """Wait until the call may start and has a place on the wire; both are given back when they come too late."""
+        """Wait until the request may start; then it holds a connection slot and, if rate-limited, a permit."""
         method = state.request.method
         while True:
-            state.permit = permit = await self._admitted(state)
-            try:
-                waited = await self._take_slot(state, slots)
-            except BaseException:
-                if permit is not None:
-                    await permit.release(sent=False)
-                raise
-            may_start = False
-            try:
-                may_start = await self._may_start_now(state, waited)
-            finally:
-                if not may_start:
-                    slots.release(method)
-            if may_start:
+            self._check_may_start(state)
+            if method not in protocol.LIMITED:
+                await self._wait_for_cooldown(state, self._cooldowns[method])
+            elif self._local is None or (permit := self._local.acquire_nowait()) is None:
+                state.permit = await self._acquire_permit(state)
+            else:
+                state.permit = permit
+            waited = 0.0
+            if state.call.precondition is not None or not slots.acquire_nowait(method):
+                waited = await self._wait_for_slot(state, slots)
+            elif self._local is not None and state.permit is not None:
+                return  # nothing was awaited since the limiter granted the permit
+            if await self._is_still_admitted(state, slots, waited):
                 return
 
-    async def _may_start_now(self, state: CallState, waited: float) -> bool:
-        """Return whether a call that has a slot may start; a permit that the wait for it made old is acquired anew."""
-        permit = state.permit
-        is_paused = self._is_paused(state.request.method)  # last: a probe is sent when it has passed
-        if not is_paused and (permit is None or waited <= self._freshness):
-            return True
-        if permit is not None:
-            await permit.release(sent=False)
-            state.permit = None if is_paused else await self._acquire_nowait(state)
-        return state.permit is not None
+    def _check_may_start(self, state: CallState) -> None:
+        """Raise if the client is closed, the deadline has passed, or the operation is cancelled."""
+        if self._scopes.is_closed:
+            raise client_closed_error()
+        if state.call.expires_at <= self._clock.now():
+            raise state.deadline_error()
+        operation = state.call.operation
+        if operation is not None and operation.is_cancelled and state.request.method != "GET":
+            raise OperationCancelledError
 
-    async def _take_slot(self, state: CallState, slots: ConnectionLimit) -> float:
-        """Check the precondition and take a connection slot.
+    async def _wait_for_cooldown(self, state: CallState, cooldown: Cooldown) -> None:
+        while (seconds := cooldown.remaining(self._clock.now())) > 0:
+            if seconds > state.call.options.retry.max_retry_after:
+                raise _wait_error("the server asks for a pause of", seconds)
+            await self.wait(state, seconds, "gate")
 
-        The precondition is checked again after a wait for the slot: what it has read is old by then.
+    async def _wait_for_slot(self, state: CallState, slots: ConnectionLimit) -> float:
+        """Check the precondition and acquire a connection slot; return the permit if that fails.
+
+        The precondition is checked again after a long wait for the slot, because what it has read is old by then.
 
         Returns:
-            The seconds it waited for the slot.
+            The seconds of the last wait for the slot.
         """
-        method = state.request.method
-        if state.precondition is None and slots.acquire_nowait(method):
-            return 0.0
-        while True:
-            if state.precondition is not None:
-                state.request = await state.precondition(state) or state.request
-            began = self._clock.now()
-            if not slots.acquire_nowait(method):
-                await self.in_time(state, slots.acquire(method))
-            waited = self._clock.now() - began
-            try:
-                self._check_may_start(state)
-            except BaseException:
-                slots.release(method)
-                raise
-            if state.precondition is None or waited <= _FRESH:
-                return waited
-            slots.release(method)
-
-    async def _acquire_nowait(self, state: CallState) -> Permit | None:
-        """A place in the limit, if there is one right now."""
-        priority = state.options.priority
         try:
-            return await self._scopes.run_with_timeout(self._limiter.acquire(priority=priority, max_wait=0.0), _ASKING)
+            while True:
+                if state.call.precondition is not None:
+                    state.request = await state.call.precondition(state) or state.request
+                began = self._clock.now()
+                await self.run_before_deadline(state, slots.acquire(state.request.method))
+                waited = self._clock.now() - began
+                try:
+                    self._check_may_start(state)
+                except BaseException:
+                    slots.release(state.request.method)
+                    raise
+                if state.call.precondition is None or waited <= _FRESH:
+                    return waited
+                slots.release(state.request.method)
+        except BaseException:
+            if state.permit is not None:
+                await state.permit.release(sent=False)
+            raise
+
+    async def _is_still_admitted(self, state: CallState, slots: ConnectionLimit, waited: float) -> bool:
+        """Return whether a request that has a slot may start now; otherwise its slot and permit are returned."""
+        method = state.request.method
+        permit = state.permit
+        is_admitted = False
+        try:
+            if method in protocol.LIMITED:
+                is_paused = self._limiter.state.paused > 0
+            else:
+                is_paused = not self._cooldowns[method].try_pass(self._clock.now())  # this request may be the probe
+            if not is_paused and (permit is None or waited <= self._lease):
+                is_admitted = True
+            elif permit is not None:
+                await permit.release(sent=False)
+                state.permit = None if is_paused else await self._acquire_permit_nowait(state)
+                is_admitted = state.permit is not None
+        finally:
+            if not is_admitted:
+                slots.release(method)
+        return is_admitted
+
+    async def _acquire_permit_nowait(self, state: CallState) -> Permit | None:
+        """Acquire a permit again, if the shared limiter has one immediately."""
+        acquiring = self._limiter.acquire(priority=state.call.options.priority, max_wait=0.0)
+        try:
+            return await self._scopes.run_with_timeout(acquiring, _ROUND_TRIP)
         except (RateLimitError, TimedOutError):
             return None
 
-    def _is_paused(self, method: str) -> bool:
-        if method in protocol.LIMITED:
-            return self._limiter.state.paused > 0 if self._own is None else self._own.is_paused
-        return not self._cooldowns[method].try_pass(self._clock.now())
-
-    def _check_may_start(self, state: CallState) -> None:
-        """Raise when it is too late for the call: the client is closed, the deadline over, the operation stopped."""
-        if self._scopes.is_closed:
-            raise client_closed_error()
-        if (left := state.left(self._clock.now())) is not None and left <= 0:
-            raise state.too_late(None)
-        if state.request.method != "GET" and state.operation is not None and state.operation.is_cancelled:
-            raise OperationCancelledError
-
-    async def _admitted(self, state: CallState) -> Permit | None:
-        """Wait until the call may start: a place in the limit for a write, an open gate for the rest."""
-        self._check_may_start(state)
-        method = state.request.method
-        if method in protocol.LIMITED:
-            permit = None if self._own is None else self._own.acquire_nowait()
-            return permit or await self._permitted(state)
-        while (delay := self._cooldowns[method].remaining(self._clock.now())) > 0:
-            if delay > state.options.retry.max_retry_after:
-                raise refused(delay, "the server asked for a pause")
-            await self.wait(state, delay, "gate")
-        return None
-
-    async def _permitted(self, state: CallState) -> Permit:
-        """Take a place in the write limit, or say at once that it would take too long."""
-        began = self._clock.now()
-        options = state.options
-        left = state.left(began)
-        patience = None if options.max_wait is None else options.max_wait - state.waited_for_limit
-        allowed = min((seconds for seconds in (left, patience) if seconds is not None), default=None)
-        is_deadline = left is not None and (patience is None or left <= patience)
-        self._hooks.waiting(state.request, "limit", self._limiter.time_for(1))
-        place = self._limiter.acquire(
-            priority=options.priority, max_wait=allowed, max_pause=options.retry.max_retry_after
+    async def _acquire_permit(self, state: CallState) -> Permit:
+        """Wait for a permit of the write limit, or raise immediately if the wait would be too long."""
+        options = state.call.options
+        left = state.call.expires_at - self._clock.now()
+        patience = inf if options.max_wait is None else options.max_wait - state.waited_for_limit
+        longest = min(left, patience)
+        self._hooks.wait_started(state.request, "limit", self._limiter.time_for(1))
+        acquiring: Awaitable[Permit] = self._limiter.acquire(
+            priority=options.priority,
+            max_wait=None if longest == inf else longest,
+            max_pause=options.retry.max_retry_after,
         )
-        if state.operation is not None:
-            place = state.operation.run_unless_cancelled(place)
-        # A limiter refuses by itself what takes longer than max_wait; to ask, it may need a moment of its own.
-        bound = allowed if allowed is None or is_deadline else allowed + self._asking
+        if state.call.operation is not None:
+            acquiring = state.call.operation.run_unless_cancelled(acquiring)
+        # The limiter enforces max_wait itself; a shared one needs a network round trip to do so.
+        timeout = left if left <= patience else patience + self._round_trip
         permit: Permit | None = None
-        wait = longer = 0.0
         try:
-            permit = await self._scopes.run_with_timeout(place, bound)
+            with self._count_wait(state, "limit"):
+                permit = await self._scopes.run_with_timeout(acquiring, timeout)
         except RateLimitError as error:
-            wait = longer = error.retry_after or 0.0
+            wait = error.retry_after or 0.0
+            is_late = wait > left
         except TimedOutError:
-            wait, longer = max(self._limiter.time_for(1), self._limiter.state.next_free), inf
+            wait = max(self._limiter.time_for(1), self._limiter.state.next_free)
+            is_late = True
+        except BaseException:
+            if permit is not None:  # the hook raised
+                await permit.release(sent=False)
+            raise
+        else:
+            return permit
+        if left <= patience and is_late:
+            raise state.deadline_error(wait)
+        raise _wait_error("the write limit has no permit for", wait)
+
+    async def wait(self, state: CallState, seconds: float, reason: str) -> None:
+        """Sleep, or raise immediately if the deadline comes first."""
+        if state.call.expires_at - self._clock.now() < seconds:
+            raise state.deadline_error(seconds)
+        self._hooks.wait_started(state.request, reason, seconds)
+        sleeping: Awaitable[None] = sleep(self._clock, seconds)
+        if state.call.operation is not None and state.request.method != "GET":
+            sleeping = state.call.operation.run_unless_cancelled(sleeping)
+        with self._count_wait(state, reason):
+            await self._scopes.run_with_timeout(sleeping, None)
+
+    @contextmanager
+    def _count_wait(self, state: CallState, reason: str) -> Generator[None, None, None]:
+        """Add the time of a wait to the call's, and report it."""
+        began = self._clock.now()
+        try:
+            yield
         finally:
             waited = self._clock.now() - began
             state.waited += waited
-            state.waited_for_limit += waited
-            try:
-                self._hooks.waited(state.request, "limit", waited)
-            except BaseException:  # the hook's
-                if permit is not None:
-                    await permit.release(sent=False)
-                raise
-        if permit is not None:
-            return permit
-        if is_deadline and left is not None and longer > left:
-            raise state.too_late(wait)
-        raise refused(wait, "the write limit has no place")
+            if reason == "limit":
+                state.waited_for_limit += waited
+            self._hooks.wait_finished(state.request, reason, waited)
 
-    async def wait(self, state: CallState, seconds: float, reason: str) -> None:
-        """Sleep, unless the deadline comes first: then say so at once."""
-        left = state.left(self._clock.now())
-        if left is not None and left < seconds:
-            raise state.too_late(seconds)
-        self._hooks.waiting(state.request, reason, seconds)
-        began = self._clock.now()
-        nap = sleep(self._clock, seconds)
-        if state.request.method != "GET" and state.operation is not None:
-            nap = state.operation.run_unless_cancelled(nap)
+    async def run_before_deadline(self, state: CallState, work: Awaitable[T]) -> T:
+        """Await `work`; at the deadline, cancel it and raise."""
         try:
-            await self._scopes.run_with_timeout(nap, None)
-        finally:
-            state.waited += self._clock.now() - began
-            self._hooks.waited(state.request, reason, self._clock.now() - began)
-
-    async def in_time(self, state: CallState, work: Awaitable[T]) -> T:
-        """Await something that is over when the deadline is."""
-        try:
-            return await self._scopes.run_with_timeout(work, state.left(self._clock.now()))
+            return await self._scopes.run_with_timeout(work, state.call.expires_at - self._clock.now())
         except TimedOutError:
             pass
-        raise state.too_late(None)
+        raise state.deadline_error()
 
     async def start_cooldown(self, state: CallState, failed: SecodaError) -> None:
-        """Let every call of the class wait, not only the one that got the 429."""
+        """Start a cooldown for every call of the class, not only for the one that got the 429."""
         seconds = failed.retry_after if isinstance(failed, APIError) else None
         method = state.request.method
-        longest = max(_LONGEST_COOLDOWN, 2 * state.options.retry.max_retry_after)
+        longest = max(_LONGEST_COOLDOWN, 2 * state.call.options.retry.max_retry_after)
         is_capped = seconds is not None and seconds > longest
         if is_capped:
             seconds = longest
@@ -216,3 +229,11 @@ class Admission:
             await self._limiter.pause(seconds)
         else:
             self._cooldowns[method].start(seconds, self._clock.now(), is_capped=is_capped)
+
+
+def _wait_error(reason: str, seconds: float) -> RateLimitError:
+    """Return the error for a wait that is longer than the caller or the policy allows."""
+    return RateLimitError(
+        f"{reason} about {seconds:.1f} s, longer than max_wait or max_retry_after; retry after that time",
+        retry_after=seconds,
+    )

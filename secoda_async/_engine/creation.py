@@ -24,7 +24,7 @@ from secoda_async._engine.ledger import SETTLE_TIME, Ledger
 from secoda_async._engine.operation import NotSentError, OperationCancelledError
 from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async._engine.retries import outcome_unknown
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.errors import (
     AuthenticationError,

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from secoda_async._engine.call import Call
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async._engine.retries import outcome_unknown
 from secoda_async._engine.wire import codec, protocol
 from secoda_async._engine.wire.protocol import Reply, request_to
 from secoda_async.errors import NotFoundError, ResponseError, SecodaError

@@ -1,4 +1,4 @@
-"""Telling what happens: events for the hook, one log line for each long wait. Neither can break a call."""
+"""Events for the `on_event` hook, call spans, and one log line for each long wait. Neither can break a call."""
 
 import logging
 import re
@@ -18,23 +18,24 @@ from secoda_async.events import AttemptEvent, CallHook, CallStart, Event, WaitEv
 
 _log: Final = logging.getLogger("secoda_async")
 
-_WORTH_A_LINE: Final = 1.0
+_LOGGED_FROM: Final = 1.0
 """Seconds: a shorter wait is not logged."""
 
 
 class Hooks:
-    """Where a client's events and log lines come from."""
+    """Reports events to the hook of a client, and writes its log lines."""
 
-    def __init__(self, clock: Clock, hook: Callable[[Event], object] | None) -> None:
+    def __init__(self, clock: Clock, on_event: Callable[[Event], object] | None) -> None:
         self._clock = clock
-        self._hook = hook
-        self.call_hook = hook if isinstance(hook, CallHook) else None
-        """Who wants to know of whole calls, if anybody does."""
-        self._said_until: dict[str, float] = {}
+        self._on_event = on_event
+        self.is_active: bool = on_event is not None
+        self.call_hook = on_event if isinstance(on_event, CallHook) else None
+        """The hook, if it also implements `CallHook`."""
+        self._logged_until: dict[str, float] = {}
 
     @contextmanager
     def call(self, hook: CallHook, request: Request, origin: str, limiter: RateLimiter) -> Generator[None, None, None]:
-        """Tell a hook that a call begins, and how it ends."""
+        """Report the start and the end of a call."""
         host = urlsplit(origin)
         start = CallStart(
             method=request.method,
@@ -43,8 +44,8 @@ class Hooks:
             port=host.port or (443 if host.scheme == "https" else 80),
             limiter=limiter,
         )
-        began: list[object] = []
-        _tell(lambda: began.append(hook.call_begins(start)))
+        spans: list[object] = []
+        _call_hook(lambda: spans.append(hook.call_begins(start)))
         failed: BaseException | None = None
         try:
             yield
@@ -52,62 +53,63 @@ class Hooks:
             failed = None if isinstance(error, NotSentError) else error
             raise
         finally:
-            if began:
-                _tell(lambda: hook.call_ends(began[0], failed))
+            if spans:
+                _call_hook(lambda: hook.call_ends(spans[0], failed))
 
-    def attempt(
-        self, request: Request, attempt: int, status: int | None, seconds: float, failed: SecodaError | None
-    ) -> None:
-        """A request was on the wire, and is not any more."""
-        if self._hook is None:
+    def attempt_finished(self, request: Request, attempt: int, result: int | SecodaError | str, seconds: float) -> None:
+        """Report an attempt.
+
+        Args:
+            request: The request as it was sent.
+            attempt: The number of the attempt, from 1.
+            result: The status of the response, the error, or the name of an error.
+            seconds: The duration of the attempt.
+        """
+        if self._on_event is None:
             return
-        error = None if failed is None else type(failed).__name__
-        event = AttemptEvent(
-            method=request.method, path=request.path, attempt=attempt, status=status, seconds=seconds, error=error
-        )
-        _tell(partial(self._hook, event))
-
-    def cut_off(self, request: Request, attempt: int, seconds: float, *, maybe_sent: bool) -> str | None:
-        """The caller gave up while a request was on the wire. Returns what they should know of it, if anything."""
+        outcome = type(result).__name__ if isinstance(result, SecodaError) else result
         event = AttemptEvent(
             method=request.method,
             path=request.path,
             attempt=attempt,
-            status=None,
+            status=outcome if isinstance(outcome, int) else None,
             seconds=seconds,
-            error="CancelledError",
+            error=outcome if isinstance(outcome, str) else None,
         )
-        if self._hook is not None:
-            _tell(partial(self._hook, event))
+        _call_hook(partial(self._on_event, event))
+
+    def attempt_cancelled(self, request: Request, attempt: int, seconds: float, *, maybe_sent: bool) -> str | None:
+        """Report an attempt whose task was cancelled. Returns a note for the caller if a write may have been executed."""
+        self.attempt_finished(request, attempt, "CancelledError", seconds)
         if not maybe_sent or request.method == "GET":
             return None
         name = "" if request.name is None else f" of {request.name!r}"
         note = (
-            f"{request.method} {request.path}{name} was cancelled after it was sent: whether it was carried out is not "
-            "known, look before you repeat it"
+            f"{request.method} {request.path}{name} was cancelled after it was sent: whether it was executed is not "
+            "known, check before you repeat it"
         )
         _log.warning("%s", note)
         return note
 
-    def waiting(self, request: Request, reason: str, seconds: float) -> None:
-        """A call is about to wait: log it, once for all that wait for the same reason at the same time."""
+    def wait_started(self, request: Request, reason: str, seconds: float) -> None:
+        """Log a long wait: one line for all calls that wait for the same reason at the same time."""
         now = self._clock.now()
-        if seconds >= _WORTH_A_LINE and now >= self._said_until.get(reason, now):
-            self._said_until[reason] = now + seconds
+        if seconds >= _LOGGED_FROM and now >= self._logged_until.get(reason, now):
+            self._logged_until[reason] = now + seconds
             _log.info("waiting %.1f s (%s) before %s %s", seconds, _REASONS[reason], request.method, request.path)
 
-    def waited(self, request: Request, reason: str, seconds: float) -> None:
-        """A call has waited."""
-        if self._hook is not None and seconds > 0:
+    def wait_finished(self, request: Request, reason: str, seconds: float) -> None:
+        """Report a wait."""
+        if self._on_event is not None and seconds > 0:
             event = WaitEvent(method=request.method, path=request.path, reason=reason, seconds=seconds)
-            _tell(partial(self._hook, event))
+            _call_hook(partial(self._on_event, event))
 
 
 _COLLECTION: Final = re.compile(r"[a-z][a-z_-]*")
 
 
 def _template(request: Request) -> str:
-    """The path without what is in it of a person or a thing: of a raw request's, the collection at most."""
+    """Return the path without ids and names; of a raw request, no more than the collection."""
     if not request.route.startswith("/"):
         return request.route
     first, _, rest = request.route.removeprefix(API_PREFIX).strip("/").partition("/")
@@ -116,11 +118,11 @@ def _template(request: Request) -> str:
     return f"{first}/..." if rest else first
 
 
-def _tell(tell: Callable[[], object]) -> None:
+def _call_hook(report: Callable[[], object]) -> None:
     try:
-        tell()
-    except Exception:  # noqa: BLE001 - the caller's code; their call goes on
-        _log.exception("the on_event hook failed; the call goes on")
+        report()
+    except Exception:  # noqa: BLE001 - user code: its errors must not end the call
+        _log.exception("the on_event hook failed; the call continues")
 
 
 _REASONS: Final = {

@@ -1,12 +1,24 @@
-"""When a failed attempt is tried again: the only module that knows tenacity.
+"""When a failed attempt is repeated: the decision table, the retry budget, and the only use of tenacity.
 
-Each call has a controller of its own (a shared one would mix the attempts of concurrent calls), made only after
-a first failure: most calls have none, and it costs as much as a fifth of a call.
+Theory of operation. One question decides: may the server have executed the request?
+
+- It certainly did not (no connection, a 429, a 4xx): repeating is safe with every method.
+- It may have (a dropped connection, a timeout, most 5xx): the outcome is *unclear*. The same GET, PUT, PATCH or DELETE
+  again has the same effect, so it is repeated. The same POST again would create a second object, so it is not.
+
+`decide` gives one `Decision` for each failure. After RETRY the call backs off with full jitter, and takes one from the
+client's retry budget. After THROTTLED the call takes nothing from the budget and does not back off: a 429 is flow
+control, not a failure, and the cooldown in `admission.py` makes every call of the class wait.
+
+Most calls succeed at first, and a tenacity controller costs a fifth of a call. So `retry` is called only after a first
+failure, and replays that failure as its first attempt. Each call has a controller of its own: a shared one would mix
+the attempts of concurrent calls. `docs/resiliency.md` is tested against this table.
 """
 
+import enum
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Protocol, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from tenacity import (
     AsyncRetrying,
@@ -17,40 +29,141 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from secoda_async._engine.retry_table import Decision
+from secoda_async._engine.wire.protocol import Request, is_absence
 from secoda_async.config import RetryPolicy
-from secoda_async.errors import APIError, RateLimitError
+from secoda_async.errors import (
+    APIError,
+    BadRequestError,
+    OutcomeUnknownError,
+    RateLimitError,
+    ResponseError,
+    SecodaError,
+    TransportError,
+)
 
 T = TypeVar("T")
 
 
-class RetryBudget:
-    """The retries that a client may still owe; see `RetryPolicy.budget`."""
+class Decision(enum.Enum):
+    """What follows a failed attempt."""
 
-    def __init__(self, most: int | None) -> None:
-        self._most = inf if most is None else most
-        self.left = self._most
+    RAISE = "raise"
+    """Another attempt would change nothing."""
+    RETRY = "retry"
+    """Try again after a backoff."""
+    THROTTLED = "throttled"
+    """Start a cooldown for every call of this class, then try again."""
+    UNKNOWN = "unknown"
+    """The create may have been executed and must not be sent again."""
+
+
+Decide = Callable[[BaseException], Decision]
+"""Decides what follows a failure of one call."""
+
+REQUEST_TIMEOUT: Final = 408
+"""The server got no complete request (RFC 9110, 15.5.9). Some servers write a 408 on an idle connection, and the next
+request on that connection finds it. A POST has a connection of its own, so a 408 is about the POST itself."""
+
+UNCLEAR_STATUSES: Final = frozenset({*range(1, 200), *range(500, 1000)}) - {501, 505, 511}
+"""Statuses after which a write may have been executed: the framework's own failure, a gateway's (a 503 with
+Retry-After too: some send it although the origin has executed the request), and those that gateways invented, such as
+52x, 529, 561 and 999. 501, 505 and 511 say that nothing has read the request. An interim response (1xx) says nothing."""
+
+
+# --- the table -------------------------------------------------------------------------------------------------
+
+
+def decide(method: str, error: SecodaError) -> Decision:
+    """Return what follows a failure of a request with this method."""
+    if method == "POST" and is_unclear(method, error):
+        return Decision.UNKNOWN
+    if starts_cooldown(error):
+        return Decision.THROTTLED
+    if isinstance(error, TransportError):
+        return Decision.RETRY
+    if not isinstance(error, APIError):
+        return Decision.RAISE
+    is_incomplete = error.status == REQUEST_TIMEOUT and method != "POST"
+    return Decision.RETRY if is_incomplete or error.status in UNCLEAR_STATUSES else Decision.RAISE
+
+
+def is_unclear(method: str, error: SecodaError) -> bool:
+    """Return whether the server may have executed a request that failed in this way."""
+    if method == "GET":
+        return False
+    if isinstance(error, TransportError):
+        return error.maybe_sent
+    if isinstance(error, APIError):
+        return error.status in UNCLEAR_STATUSES
+    return isinstance(error, ResponseError)
+
+
+def starts_cooldown(error: SecodaError) -> bool:
+    """Return whether the server asks every call of the class to wait: 429, or 503 with Retry-After."""
+    if not isinstance(error, APIError):
+        return False
+    return error.status == 429 or (error.status == 503 and error.retry_after is not None)  # noqa: PLR2004
+
+
+def is_refusal(error: SecodaError) -> bool:
+    """Return whether the API itself, in its own JSON, refused the content or the target of a request.
+
+    The API then refused the earlier attempts of the same request as well, although their responses were lost. An error
+    of a gateway proves nothing.
+    """
+    return is_absence(error) or (isinstance(error, BadRequestError) and bool(error.fields))
+
+
+def outcome_unknown(
+    request: Request, cause: SecodaError, note: str = "", *, candidates: tuple[str, ...] = ()
+) -> OutcomeUnknownError:
+    """Return the error for a write that may have been executed.
+
+    Args:
+        request: The request that was sent.
+        cause: The reason why there is no clear response.
+        note: The result of a search for the group; without it, the error advises one.
+        candidates: Ids of the groups that may be the result.
+    """
+    if request.method != "POST":
+        subject = f"this {request.method} was executed"
+        advice = "read the object before you repeat it"
+    elif request.name is None:
+        subject = "this POST was executed"
+        advice = "it was not sent again; check before you repeat it"
+    else:
+        subject = f"the group {request.name!r} was created"
+        advice = "it was not sent again; look for it before you repeat it, or use on_unknown='reconcile'"
+    message = f"whether {subject} is not known: {cause.message}; {note or advice}"
+    error = OutcomeUnknownError(message, name=request.name, candidates=candidates)
+    error.__cause__ = cause
+    return error
+
+
+# --- the loop --------------------------------------------------------------------------------------------------
+
+
+class RetryBudget:
+    """The retries that a client may still make; see `RetryPolicy.budget`."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = inf if limit is None else limit
+        self.spent = 0
 
     def take(self) -> bool:
-        """Take one for a retry; False when none is left."""
-        if self.left < 1:
+        """Take one for a retry; return False when none is left."""
+        if self.spent + 1 > self._limit:
             return False
-        self.left -= 1
+        self.spent += 1
         return True
 
-    def give(self) -> None:
+    def give_back(self) -> None:
         """Give one back after a success."""
-        self.left = min(self._most, self.left + 1)
-
-
-class Decide(Protocol):
-    """Says what to do about a failure of the call at hand."""
-
-    def __call__(self, error: BaseException, /) -> Decision: ...
+        self.spent = max(0, self.spent - 1)
 
 
 async def retry(
-    first: Exception,
+    first_failure: Exception,
     attempt: Callable[[], Awaitable[T]],
     *,
     policy: RetryPolicy,
@@ -58,50 +171,45 @@ async def retry(
     decide: Decide,
     sleep: Callable[[float], Awaitable[None]],
 ) -> T:
-    """Run `attempt` again until it succeeds, fails for good, or has used up its attempts.
+    """Run `attempt` until it succeeds, fails for good, or has used up its attempts or the budget.
 
     Args:
-        first: What the first attempt has raised.
-        attempt: One try; raises what `decide` knows.
-        policy: How often and how patiently.
-        budget: Where each retry but that after a pause is paid from.
-        decide: What to do about a failure.
-        sleep: Waits out a backoff; may refuse by raising.
+        first_failure: The error of the first attempt.
+        attempt: Makes one more attempt.
+        policy: The number of attempts and the length of the backoffs.
+        budget: Each retry takes one from it, except after a 429; a success gives one back.
+        decide: Decides what follows a failure.
+        sleep: Waits for a backoff of so many seconds; it may raise in place of waiting.
 
     Raises:
-        SecodaError: That of the last attempt, itself.
+        SecodaError: The error of the last attempt.
     """
-    failures = [first]
+    first: list[Exception] = [first_failure]
 
-    async def replayed() -> T:
-        if failures:
-            raise failures.pop()
+    async def first_failure_then_attempt() -> T:
+        if first:
+            raise first.pop()
         result = await attempt()
-        budget.give()
+        budget.give_back()
         return result
 
-    def is_worth_it(error: BaseException) -> bool:
+    def should_retry(error: BaseException) -> bool:
         return decide(error) in (Decision.RETRY, Decision.THROTTLED)
 
-    enough = stop_after_attempt(policy.attempts)
+    has_no_attempts_left = stop_after_attempt(policy.attempts)
 
-    def is_over(state: RetryCallState) -> bool:
-        # A 429 says that the server is well, and when to come again: nothing to be sparing for.
-        return enough(state) or (not isinstance(_failure(state), RateLimitError) and not budget.take())
+    def should_stop(state: RetryCallState) -> bool:
+        is_throttled = isinstance(_failure_of(state), RateLimitError)
+        return has_no_attempts_left(state) or (not is_throttled and not budget.take())
 
     controller = AsyncRetrying(
-        retry=retry_if_exception(is_worth_it),
-        stop=is_over,
+        retry=retry_if_exception(should_retry),
+        stop=should_stop,
         wait=_Backoff(policy, decide),
         sleep=sleep,
         reraise=True,
     )
-    return await controller(replayed)
-
-
-def _failure(state: RetryCallState) -> BaseException:
-    # tenacity asks only after a failure; its types do not say so
-    return cast("BaseException", cast("Future", state.outcome).exception())
+    return await controller(first_failure_then_attempt)
 
 
 class _Backoff:
@@ -112,8 +220,13 @@ class _Backoff:
         self._decide = decide
 
     def __call__(self, state: RetryCallState) -> float:
-        error = _failure(state)
+        error = _failure_of(state)
         if self._decide(error) is Decision.THROTTLED:
-            return 0.0  # the gate of its class does the waiting, for all who wait there
-        asked = error.retry_after if isinstance(error, APIError) else None
-        return max(self._jitter(state), asked or 0.0)
+            return 0.0  # admission waits for the cooldown
+        retry_after = error.retry_after if isinstance(error, APIError) else None
+        return max(self._jitter(state), retry_after or 0.0)
+
+
+def _failure_of(state: RetryCallState) -> BaseException:
+    # tenacity asks only after a failure; its types do not say so
+    return cast("BaseException", cast("Future", state.outcome).exception())

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
-from secoda_async._engine.wire.protocol import checked_id
+from secoda_async._engine.wire.protocol import validate_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import UNSET, Unset, normalize
 
@@ -67,7 +67,7 @@ class DesiredGroup:
 
     def __attrs_post_init__(self) -> None:
         if self.id is not None:
-            checked_id(self.id)
+            validate_id(self.id)
         elif not self.name:
             raise InvalidArgumentError("a group must have a name that is not empty, or an id")
         for what, value in (("icon", self.icon), ("description", self.description)):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from secoda_async import errors
-from secoda_async._engine.retry_table import outcome_unknown
+from secoda_async._engine.retries import outcome_unknown
 from secoda_async._engine.wire import codec, protocol
 from secoda_async.errors import (
     APIError,

@@ -30,7 +30,7 @@ from secoda_async import (
     ServerError,
     TransportError,
 )
-from secoda_async._engine.retry_table import Decision, decide
+from secoda_async._engine.retries import Decision, decide
 from secoda_async.cli import app
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator

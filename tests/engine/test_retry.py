@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secoda_async._engine.retries import RetryBudget, retry
-from secoda_async._engine.retry_table import Decision, decide
+from secoda_async._engine.retries import Decision, decide
 from secoda_async.config import RetryPolicy
 from secoda_async.errors import (
     APIError,

@@ -29,7 +29,7 @@ from secoda_async.errors import (
     ServerError,
 )
 
-BODY_SHOWN: Final = 2000
+EXCERPT_LENGTH: Final = 2000
 """Characters of a body that an error keeps."""
 
 LIMITED: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -78,7 +78,7 @@ class Reply:
 # --- what goes out ---------------------------------------------------------------------------------------------
 
 
-def checked_id(value: object, what: str = "group") -> str:
+def validate_id(value: object, what: str = "group") -> str:
     """Check an id before it goes into a path.
 
     Raises:
@@ -97,18 +97,18 @@ def checked_id(value: object, what: str = "group") -> str:
     return value
 
 
-def checked_ids(values: Iterable[object], what: str) -> Sequence[str]:
+def validate_ids(values: Iterable[object], what: str) -> Sequence[str]:
     """Check many ids: as a rule all of them at once, since a membership may have hundreds.
 
     Raises:
-        InvalidArgumentError: As `checked_id`.
+        InvalidArgumentError: As `validate_id`.
     """
     ids = cast("tuple[str, ...]", tuple(values))
     try:
         is_plain = "" not in ids and not "".join(ids).encode().translate(None, _PLAIN)
     except (TypeError, UnicodeEncodeError):
         is_plain = False
-    return ids if is_plain else [checked_id(value, what) for value in ids]
+    return ids if is_plain else [validate_id(value, what) for value in ids]
 
 
 def request_to(
@@ -130,7 +130,7 @@ def request_to(
 # --- what came back --------------------------------------------------------------------------------------------
 
 
-def failure(request: Request, reply: Reply, now: datetime) -> SecodaError:
+def error_for(request: Request, reply: Reply, now: datetime) -> SecodaError:
     """Name what a reply without a 2xx status means.
 
     Args:
@@ -145,7 +145,7 @@ def failure(request: Request, reply: Reply, now: datetime) -> SecodaError:
     error = kind(f"{reply.status} {_reason(reply, payload)}".rstrip())
     error.status = reply.status
     error.headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in reply.raw_headers}
-    error.body = shown(reply.body)
+    error.body = excerpt(reply.body)
     fields = cast("dict[str, object]", payload) if type(payload) is dict else {}
     error.request_id = next((error.headers[name] for name in _REQUEST_IDS if name in error.headers), None)
     error.retry_after = retry_after(reply, now)
@@ -211,15 +211,15 @@ def is_cut_short(reply: Reply) -> bool:
     return False
 
 
-def scrubbed(reply: Reply, key: Secret) -> Reply:
+def redact_reply(reply: Reply, key: Secret) -> Reply:
     """The reply without the key, should the server (or a proxy's error page) have echoed it."""
     headers = [(redact_bytes(name, key), redact_bytes(value, key)) for name, value in reply.raw_headers]
     return Reply(reply.status, headers, redact_bytes(reply.body, key))
 
 
-def shown(body: bytes) -> str:
+def excerpt(body: bytes) -> str:
     """The start of a body, as text."""
-    return body[: BODY_SHOWN * 4].decode("utf-8", "replace")[:BODY_SHOWN]
+    return body[: EXCERPT_LENGTH * 4].decode("utf-8", "replace")[:EXCERPT_LENGTH]
 
 
 def _parsed(body: bytes) -> object:
@@ -235,8 +235,8 @@ def _reason(reply: Reply, payload: object) -> str:
         fields = cast("dict[str, object]", payload)
         if not isinstance(text := fields.get("detail"), str):
             text = "; ".join(f"{name}: {' '.join(messages)}" for name, messages in _fields(fields).items())
-        return " ".join(text.split())[:BODY_SHOWN]
-    text = " ".join(shown(reply.body).split())
+        return " ".join(text.split())[:EXCERPT_LENGTH]
+    text = " ".join(excerpt(reply.body).split())
     if text.startswith("<"):
         return "(an HTML page)"
     return text[:200]

@@ -53,7 +53,7 @@ _READ_BUFFER: Final = 2**18
 
 
 @define(eq=False, repr=False)
-class Wire:
+class SendState:
     """What is known of a request while it is under way."""
 
     maybe_sent: bool = False
@@ -63,7 +63,7 @@ class Wire:
 class _Body(aiohttp.Payload):
     """A JSON body that notes the moment it is first written to a connection."""
 
-    def __init__(self, body: bytes, wire: Wire) -> None:
+    def __init__(self, body: bytes, wire: SendState) -> None:
         super().__init__(body, content_type="application/json")
         self._size = len(body)
         self._wire = wire
@@ -120,7 +120,7 @@ class _Connector(aiohttp.TCPConnector):
         return connections
 
 
-_BODILESS: Final[ContextVar[Wire | None]] = ContextVar("secoda_async_bodiless", default=None)
+_BODILESS: Final[ContextVar[SendState | None]] = ContextVar("secoda_async_bodiless", default=None)
 """The request that this task is sending, when it has no body to tell."""
 
 
@@ -229,7 +229,7 @@ class Transport:
         """The running event loop's places on the wire."""
         return self._sessions.current().slots
 
-    async def exchange(self, request: Request, key: Secret, wire: Wire) -> Reply:
+    async def exchange(self, request: Request, key: Secret, wire: SendState) -> Reply:
         """Send one request once and read its answer to the end; the connection is free again afterwards.
 
         Raises:
@@ -333,7 +333,7 @@ async def _body_of(response: aiohttp.ClientResponse) -> bytes:
     return content
 
 
-def translated(error: Exception, wire: Wire) -> TransportError | ClientClosedError | ConfigurationError | ResponseError:
+def translated(error: Exception, wire: SendState) -> TransportError | ClientClosedError | ConfigurationError | ResponseError:
     """Our error for one of aiohttp's: what happened, in words, and whether the request may have been sent."""
     if isinstance(error, UnusableBodyError):
         return ResponseError(f"the answer can't be read: {error}")

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from attrs import define, field
 
-from secoda_async._engine.wire.protocol import checked_id
+from secoda_async._engine.wire.protocol import validate_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.reconcile.desired_group import DesiredGroup, has_unsendable_characters, normalize
 from secoda_async.reconcile.files import yaml_nodes
@@ -136,7 +136,7 @@ class _Reader:
 
     def _id(self, node: Located) -> str | None:
         try:
-            return checked_id(node.text)
+            return validate_id(node.text)
         except InvalidArgumentError as error:
             self.problem(node.place, f"{error}" if node.text is not None else f"an id must be text, not {node.kind}")
             return None

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secoda_async import errors
-from secoda_async._engine.retry_table import Decision, decide, outcome_unknown
+from secoda_async._engine.retries import Decision, decide, outcome_unknown
 from secoda_async._engine.wire import protocol, raw
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.config import API_PREFIX, Secret
@@ -48,21 +48,21 @@ class TestIds:
     )
     def test_what_cannot_stand_between_two_slashes_is_refused(self, value: str) -> None:
         with pytest.raises(InvalidArgumentError, match="is not a group id"):
-            protocol.checked_id(value)
+            protocol.validate_id(value)
 
     @pytest.mark.parametrize("value", ["\ud800", "a\u00a0", "\ufeffa", "a\u2028"])
     def test_what_comes_along_with_copy_and_paste_is_refused(self, value: str) -> None:
         with pytest.raises(InvalidArgumentError, match="invisible"):
-            protocol.checked_id(value)
+            protocol.validate_id(value)
 
     @pytest.mark.parametrize(("value", "kind"), [(None, "NoneType"), (5, "int"), (b"x", "bytes")])
     def test_what_is_no_string_is_refused(self, value: object, kind: str) -> None:
         with pytest.raises(InvalidArgumentError, match=f"a user id must be a string, not {kind}$"):
-            protocol.checked_id(value, "user")
+            protocol.validate_id(value, "user")
 
     def test_a_whole_model_is_refused_with_a_hint(self) -> None:
         with pytest.raises(InvalidArgumentError, match=re.escape("not SimpleGroup: pass group.id")):
-            protocol.checked_id(type("SimpleGroup", (), {"id": "x"})())
+            protocol.validate_id(type("SimpleGroup", (), {"id": "x"})())
 
     @given(st.text())
     @example("%2e%2e")
@@ -71,7 +71,7 @@ class TestIds:
     @example("é")
     def test_no_id_leads_out_of_its_collection(self, value: str) -> None:
         try:
-            request = protocol.request_to("GET", "auth/group", protocol.checked_id(value))
+            request = protocol.request_to("GET", "auth/group", protocol.validate_id(value))
         except InvalidArgumentError:
             return
         url = urlsplit(urljoin(ORIGIN, request.path))
@@ -166,7 +166,7 @@ class TestFailure:
     )
     def test_each_status_has_its_class(self, status: int, kind: str) -> None:
         answer = reply(status, b'{"detail": "so\\nit is"}', Retry_After="5", X_Request_Id="r-1")
-        error = protocol.failure(GET, answer, NOW)
+        error = protocol.error_for(GET, answer, NOW)
         assert isinstance(error, APIError)
         assert type(error) is getattr(errors, kind)
         assert str(error) == f"{status} so it is"
@@ -186,14 +186,14 @@ class TestFailure:
             (b"\xff\xfe", "502 \ufffd\ufffd"),
             (b"x" * 9000, "502 " + "x" * 200),
             (b"{}", "502"),
-            (b'{"detail": "' + b"x" * 9000 + b'"}', "502 " + "x" * protocol.BODY_SHOWN),
+            (b'{"detail": "' + b"x" * 9000 + b'"}', "502 " + "x" * protocol.EXCERPT_LENGTH),
         ],
     )
     def test_a_body_of_any_kind_gives_the_error_of_the_status(self, body: bytes, told: str) -> None:
-        error = protocol.failure(GET, reply(502, body), NOW)
+        error = protocol.error_for(GET, reply(502, body), NOW)
         assert isinstance(error, errors.ServerError)
         assert str(error) == told
-        assert error.body == body.decode("utf-8", "replace")[: protocol.BODY_SHOWN]
+        assert error.body == body.decode("utf-8", "replace")[: protocol.EXCERPT_LENGTH]
         assert error.request_id is None
 
     @pytest.mark.requirement("SL-6")
@@ -226,7 +226,7 @@ class TestFailure:
         ],
     )
     def test_a_bad_request_names_its_fields(self, body: bytes, fields: dict[str, Any], told: str | None) -> None:
-        error = protocol.failure(POST, reply(400, body), NOW)
+        error = protocol.error_for(POST, reply(400, body), NOW)
         assert isinstance(error, BadRequestError)
         assert error.fields == fields
         assert told is None or str(error) == told
@@ -234,14 +234,14 @@ class TestFailure:
     @given(st.integers(300, 599), st.binary(max_size=200), st.binary(max_size=20))
     def test_any_answer_is_named_without_a_crash(self, status: int, body: bytes, header: bytes) -> None:
         answer = Reply(status, [(b"Retry-After", header), (b"Location", header), (b"Date", header)], body)
-        error = protocol.failure(POST, answer, NOW)
+        error = protocol.error_for(POST, answer, NOW)
         assert isinstance(error, SecodaError)
         decide("POST", error)
         protocol.slash_redirect(POST, answer, ORIGIN)
 
     @pytest.mark.parametrize("depth", [900, 1000, 1020])
     def test_a_body_nested_beyond_reason_is_named_without_a_crash(self, depth: int) -> None:
-        error = protocol.failure(POST, reply(400, b'{"x": ' + b"[" * depth + b"]" * depth + b"}"), NOW)
+        error = protocol.error_for(POST, reply(400, b'{"x": ' + b"[" * depth + b"]" * depth + b"}"), NOW)
         assert isinstance(error, BadRequestError)
         assert "x" in error.fields
 
@@ -278,8 +278,8 @@ class TestScrubbed:
         in_json = key.replace("\\", "\\\\").replace('"', '\\"')
         bodies = [key, f"Bearer {key}", f'{{"detail": "bad key {in_json}"}}', in_json.replace("/", "\\/")]
         for body in bodies:
-            answer = protocol.scrubbed(reply(401, body.encode(), Location=f"/login?key={key}"), Secret(key))
-            error = protocol.failure(GET, answer, NOW)
+            answer = protocol.redact_reply(reply(401, body.encode(), Location=f"/login?key={key}"), Secret(key))
+            error = protocol.error_for(GET, answer, NOW)
             shown = f"{error} {vars(error)} {answer}"
             assert key not in shown
             assert in_json not in shown
@@ -297,17 +297,17 @@ class TestScrubbed:
         ],
     )
     def test_no_error_shows_a_key_that_the_server_escapes(self, status: int, body: bytes) -> None:
-        answer = protocol.scrubbed(reply(status, body), Secret("c2Vjb2Rh+5ecret=="))
-        shown = str(vars(protocol.failure(GET, answer, NOW))).replace("\\x00", "")
+        answer = protocol.redact_reply(reply(status, body), Secret("c2Vjb2Rh+5ecret=="))
+        shown = str(vars(protocol.error_for(GET, answer, NOW))).replace("\\x00", "")
         assert "c2Vjb2Rh" not in shown
         assert "***" in shown
 
     def test_a_percent_encoded_key_is_starred(self) -> None:
-        answer = protocol.scrubbed(reply(302, b"", Location="/login?key=c4n%2Fry%2B"), Secret("c4n/ry+"))
+        answer = protocol.redact_reply(reply(302, b"", Location="/login?key=c4n%2Fry%2B"), Secret("c4n/ry+"))
         assert answer.values(b"location") == ["/login?key=***"]
 
     def test_an_answer_without_the_key_stays_as_it_is(self) -> None:
-        assert protocol.scrubbed(reply(200, b"{}", Date="today"), Secret("c4n4ry")) == reply(200, b"{}", Date="today")
+        assert protocol.redact_reply(reply(200, b"{}", Date="today"), Secret("c4n4ry")) == reply(200, b"{}", Date="today")
 
 
 @pytest.mark.requirement("RT-4")
@@ -429,7 +429,7 @@ class TestRedirects:
     def test_anything_else_is_an_error_that_names_the_target(self, status: int, location: str | None) -> None:
         answer = reply(status) if location is None else reply(status, Location=location)
         assert protocol.slash_redirect(POST, answer, ORIGIN) is None
-        error = protocol.failure(POST, answer, NOW)
+        error = protocol.error_for(POST, answer, NOW)
         assert isinstance(error, RedirectError)
         assert error.status == status
         assert error.target == ("(nowhere)" if location is None else location)
@@ -452,13 +452,13 @@ class TestRedirects:
         assert protocol.slash_redirect(GET, reply(status, Location="/api/v1/auth/group/"), ORIGIN) is None
 
     def test_a_read_is_called_a_read(self) -> None:
-        assert "a read stays what it is" in str(protocol.failure(GET, reply(302, Location="/login"), NOW))
-        assert "a write stays what it is" in str(protocol.failure(POST, reply(302, Location="/login"), NOW))
+        assert "a read stays what it is" in str(protocol.error_for(GET, reply(302, Location="/login"), NOW))
+        assert "a write stays what it is" in str(protocol.error_for(POST, reply(302, Location="/login"), NOW))
 
 
 def status_error(status: int, retry_after: float | None = None) -> SecodaError:
     answer = reply(status) if retry_after is None else reply(status, Retry_After=str(retry_after))
-    return protocol.failure(GET, answer, NOW)
+    return protocol.error_for(GET, answer, NOW)
 
 
 def not_sent() -> TransportError:

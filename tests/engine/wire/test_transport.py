@@ -28,7 +28,7 @@ from secoda_async import (
     TransportError,
 )
 from secoda_async._engine.wire import decoding
-from secoda_async._engine.wire.transport import Wire, translated
+from secoda_async._engine.wire.transport import SendState, translated
 from secoda_async.emulator import Emulator
 from secoda_async.events import AttemptEvent, Event
 from tests.support.clients import Connect
@@ -387,7 +387,7 @@ class TestTranslation:
         words: str,
         sent: bool,  # noqa: FBT001
     ) -> None:
-        failed = translated(error, Wire(maybe_sent=sent))
+        failed = translated(error, SendState(maybe_sent=sent))
         assert type(failed) is kind
         with pytest.raises(kind, match=words):
             raise failed
