@@ -320,9 +320,8 @@ class SecodaClient:
         check_kind("plan", plan, Plan)
         if stop is not None:
             check_kind("stop", stop, StopEvent)
-        waiting = self._pipeline.call(Request("GET", "", route=""), evolve(self._options, deadline=None))
         # Serialize the applies of one client: two at once would both create what is missing.
-        async with self._pipeline.lock("apply", waiting):
+        async with self._pipeline.lock("apply"):
             with Journal(log) as journal:
                 applier = Applier(
                     groups=partial(Groups, self._pipeline, evolve(self._options, priority="background")),
@@ -354,15 +353,15 @@ class SecodaClient:
         Raises:
             SecodaError: As any call.
         """
-        began = self._pipeline.clock.now()
+        scope = Scope(began=self._pipeline.clock.now())
         try:
-            return await self._health("/healthcheck", began)
+            return await self._health("/healthcheck", scope)
         except NotFoundError:
             pass
-        return await self._health(f"{API_PREFIX}/healthcheck", began)
+        return await self._health(f"{API_PREFIX}/healthcheck", scope)
 
-    async def _health(self, path: str, began: float) -> str:
-        call = self._pipeline.call(Request("GET", path, route=path), self._options, began=began)
+    async def _health(self, path: str, scope: Scope) -> str:
+        call = self._pipeline.call(Request("GET", path, route=path), self._options, scope)
         return await self._pipeline.send(call, _status)
 
     async def request(

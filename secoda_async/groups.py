@@ -8,14 +8,14 @@ from attrs import evolve
 
 from secoda_async._engine.call import Call, CallState, Scope
 from secoda_async._engine.creation import GroupCreator, KnownIds
-from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_of, was_there, written_group_of
+from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_of, written_group_of
 from secoda_async._engine.membership import MembershipChange, change_membership, noting_unclear_update, patch_of
 from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.retries import outcome_unknown
 from secoda_async._engine.wire import codec, protocol
-from secoda_async._engine.wire.protocol import Request, validate_id, validate_ids, request_to
+from secoda_async._engine.wire.protocol import Request, request_to, validate_id, validate_ids
 from secoda_async.config import CallOptions
 from secoda_async.errors import AmbiguousNameError, InvalidArgumentError, NotFoundError, ResponseError
 from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, collapse_spaces, confusable_key, normalize
@@ -100,21 +100,19 @@ class Groups:
         self, fields: GroupFields, *, reconcile: bool, known_ids: KnownIds | None, is_locked: bool = False
     ) -> Group:
         body = codec.dump(codec.to_dict(fields))
-        call = self._write(request_to("POST", COLLECTION, body=body, name=fields.name or None))
-        group = await self._creator.create(
-            call,
-            fields,
-            partial(written_group_of, fields=fields),
-            reconcile=reconcile,
-            known_ids=known_ids,
-            is_locked=is_locked,
-        )
+        request = request_to("POST", COLLECTION, body=body, name=fields.name or None)
+        call = self._pipeline.call(request, self._options, self._scope, is_write=True)
+        read = partial(written_group_of, fields=fields)
+        if reconcile:
+            group = await self._creator.create(call, fields, read, known_ids=known_ids, is_locked=is_locked)
+        else:
+            with self._pipeline.ledger.creating(fields.name, call.operation):
+                group = await self._pipeline.send(call, read)
+        self._pipeline.ledger.note_created(group)
         try:
             await confirm_members(self._pipeline, call, group, fields)
         except ResponseError as error:
-            unknown = outcome_unknown(call.request, error, "its answer was checked")
-            unknown.candidates = (group.id,)
-            raise unknown from error
+            raise outcome_unknown(call.request, error, "its response was checked", candidates=(group.id,)) from error
         return group
 
     async def find(self, *, name: str) -> Group | None:
@@ -156,7 +154,7 @@ class Groups:
             self._scope, began=self._pipeline.clock.now() if self._scope.began is None else self._scope.began
         )
         groups = Groups(self._pipeline, self._options, scope)
-        waiting = groups._call(request_to("GET", COLLECTION))
+        waiting = self._pipeline.call(request_to("GET", COLLECTION), self._options, scope)
         async with self._creator.lock(name, waiting):
             listed = await groups.snapshot_with_own_writes()
             found = _found(listed, name)
@@ -179,7 +177,8 @@ class Groups:
             NotFoundError: When there is none with this id.
             InvalidArgumentError: When the id can't be one.
         """
-        call = self._call(request_to("GET", COLLECTION, validate_id(group_id)))
+        request = request_to("GET", COLLECTION, validate_id(group_id))
+        call = self._pipeline.call(request, self._options, self._scope)
         return await self._pipeline.send(call, partial(group_of, group_id=group_id))
 
     async def update(
@@ -248,7 +247,7 @@ class Groups:
         """
         call = self._write(request_to("DELETE", COLLECTION, validate_id(group_id)))
         try:
-            is_deleted = await self._pipeline.send(call, was_there)
+            is_deleted = await self._pipeline.send(call, protocol.confirm_deletion, already_gone=False)
         except NotFoundError as error:
             if not missing_ok or not protocol.is_absence(error):
                 raise
@@ -301,14 +300,12 @@ class Groups:
     async def settle(self, name: str) -> bool:
         """Wait until a list shows what an unclear create of a name has made; return whether there was one."""
         pause = self._pipeline.ledger.settles_in(confusable_key(name))
-        await self._pipeline.pause(self._call(request_to("POST", COLLECTION)), pause)
+        call = self._pipeline.call(request_to("POST", COLLECTION), self._options, self._scope)
+        await self._pipeline.pause(call, pause)
         return pause > 0
 
-    def _call(self, request: Request) -> Call:
-        return self._pipeline.call(request, self._options, began=self._scope.began, operation=self._scope.operation)
-
     def _write(self, request: Request) -> Call:
-        return evolve(self._call(request), precondition=self._scope.precondition)
+        return self._pipeline.call(request, self._options, self._scope, is_write=True)
 
     async def _send_update(self, call: Call, group_id: str, fields: GroupFields) -> Group:
         with noting_unclear_update(self._pipeline, group_id):
@@ -353,9 +350,8 @@ def _only(groups: Iterable[Group], name: str) -> Group | None:
     """Return the group of a name, or None."""
     found = [group for group in groups if normalize(group.name) == name]
     if len(found) > 1:
-        error = AmbiguousNameError(f"{len(found)} groups are called {name!r}: use an id")
-        error.candidates = tuple(group.id for group in found)
-        raise error
+        ids = tuple(group.id for group in found)
+        raise AmbiguousNameError(f"{len(found)} groups are called {name!r}: use an id", candidates=ids)
     return found[0] if found else None
 
 
@@ -366,9 +362,10 @@ def _only_similar(groups: Iterable[Group], name: str) -> Group | None:
         return similar[0]
     if similar:
         names = ", ".join(f"{group.name!r} ({group.id})" for group in similar)
-        error = AmbiguousNameError(f"{name!r} looks like another group's name: {names}. Use that name, or create()")
-        error.candidates = tuple(group.id for group in similar)
-        raise error
+        raise AmbiguousNameError(
+            f"{name!r} looks like another group's name: {names}. Use that name, or create()",
+            candidates=tuple(group.id for group in similar),
+        )
     return None
 
 

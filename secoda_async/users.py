@@ -6,7 +6,7 @@ from secoda_async._engine.call import Scope
 from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import codec, protocol
-from secoda_async._engine.wire.protocol import Reply, validate_id, request_to
+from secoda_async._engine.wire.protocol import Reply, request_to, validate_id
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import Page, User

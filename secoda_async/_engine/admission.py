@@ -62,17 +62,19 @@ class Admission:
         method = state.request.method
         while True:
             self._check_may_start(state)
+            is_granted_now = False
             if method not in protocol.LIMITED:
                 await self._wait_for_cooldown(state, self._cooldowns[method])
-            elif self._local is None or (permit := self._local.acquire_nowait()) is None:
-                state.permit = await self._acquire_permit(state)
-            else:
+            elif self._local is not None and (permit := self._local.acquire_nowait()) is not None:
                 state.permit = permit
+                is_granted_now = True
+            else:
+                state.permit = await self._acquire_permit(state)
             waited = 0.0
             if state.call.precondition is not None or not slots.acquire_nowait(method):
                 waited = await self._wait_for_slot(state, slots)
-            elif self._local is not None and state.permit is not None:
-                return  # nothing was awaited since the limiter granted the permit
+            elif is_granted_now:
+                return  # nothing was awaited since: no cooldown can have started
             if await self._is_still_admitted(state, slots, waited):
                 return
 

@@ -11,7 +11,6 @@ Whether a group is the result of a lost create never rests on comparing clocks. 
 - In every other case the outcome is unknown, and the error names the candidates.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import pairwise
@@ -103,23 +102,19 @@ class GroupCreator:
         fields: GroupFields,
         read: Callable[[Reply], Group],
         *,
-        reconcile: bool,
         known_ids: KnownIds | None = None,
         is_locked: bool = False,
     ) -> Group:
-        """Send the create; with `reconcile`, search for the group after an unclear answer.
+        """Send the create; search for the group after an unclear response.
 
-        Creates of one name that reconcile run one after the other, or each might adopt the other's group; with
-        `is_locked`, the caller holds `lock`.
+        Creates of one name run one after the other here, or each might adopt the other's group; with `is_locked`, the
+        caller holds `lock`.
         """
-        name = confusable_key(fields.name)
-        if not reconcile:
-            with self._ledger.creating(name):
-                return self._remember(await self._send(call, read, name))
+        name = fields.name or ""
         async with nullcontext() if is_locked else self.lock(name, call):
             known = await (self.ids(call.began) if known_ids is None else known_ids())
-            with self._ledger.creating(name):
-                return self._remember(await self._create(_Create(call, fields, read, known)))
+            with self._ledger.creating(fields.name, call.operation):
+                return await self._create(_Create(call, fields, read, known))
 
     def lock(self, name: str, call: Call) -> AbstractAsyncContextManager[None]:
         """Hold off other creates of a name."""
@@ -138,33 +133,11 @@ class GroupCreator:
         except SecodaError:
             return None
 
-    def _remember(self, group: Group) -> Group:
-        self._ledger.note_created(group)
-        return group
-
-    async def _send(self, call: Call, read: Callable[[Reply], Group], name: str) -> Group:
-        try:
-            return await self.pipeline.send(call, read)
-        except OutcomeUnknownError:
-            self._ledger.note_unclear(name)
-            raise
-        except asyncio.CancelledError:
-            self._note_cancelled(call, name)
-            raise
-
-    def _note_cancelled(self, call: Call, name: str) -> None:
-        """Remember a cancelled create as unclear, unless it was certainly not sent."""
-        if call.operation is None or call.operation.may_have_written:
-            self._ledger.note_unclear(name)
-
     async def _create(self, create: _Create) -> Group:
         try:
             return await self.pipeline.send(create.call, create.read)
         except OutcomeUnknownError as error:
             unknown = error
-        except asyncio.CancelledError:
-            self._note_cancelled(create.call, create.name)
-            raise
         try:
             return await self._recover(create, unknown)
         except BaseException:
@@ -271,14 +244,18 @@ class GroupCreator:
 def _unknown(create: _Create, unknown: OutcomeUnknownError, note: str) -> OutcomeUnknownError:
     """Return the error for a create that stays unclear, with the result of the search and its candidates."""
     cause = unknown.__cause__
-    error = outcome_unknown(create.call.request, cause if isinstance(cause, SecodaError) else unknown, note)
+    error = outcome_unknown(
+        create.call.request,
+        cause if isinstance(cause, SecodaError) else unknown,
+        note,
+        candidates=create.last.ids,
+    )
     error.method, error.path, error.attempts, error.waited = (
         unknown.method,
         unknown.path,
         unknown.attempts,
         unknown.waited,
     )
-    error.candidates = create.last.ids
     return error
 
 

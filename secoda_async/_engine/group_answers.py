@@ -10,7 +10,7 @@ from secoda_async._engine.retries import outcome_unknown
 from secoda_async._engine.wire import codec, protocol
 from secoda_async._engine.wire.protocol import Reply, request_to
 from secoda_async.errors import NotFoundError, ResponseError, SecodaError
-from secoda_async.models import Group, GroupFields, User
+from secoda_async.models import UNSET, Group, GroupFields, User
 
 COLLECTION: Final = "auth/group"
 
@@ -22,9 +22,11 @@ def group_of(reply: Reply, group_id: str | None = None) -> Group:
     """Return the group of an answer; with an id, that group and no other."""
     group: Group = codec.structure(protocol.json_of(reply), Group)
     if group_id is not None and group.id.casefold() != group_id.casefold():
-        error = ResponseError(f"the answer is about the group {group.id!r}, not about {group_id!r}: a cache's?")
-        error.location, error.item_id = "id", group.id
-        raise error
+        raise ResponseError(
+            f"the response is about the group {group.id!r}, not about {group_id!r}: a cached response?",
+            location="id",
+            item_id=group.id,
+        )
     return group
 
 
@@ -37,19 +39,13 @@ def group_with_users_of(reply: Reply, group_id: str) -> Group:
 def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:
     """Return the group of an answer to a write; it must show what was sent."""
     group = group_of(reply, group_id)
-    if wrong := fields.contradicted_by(group):
-        error = ResponseError(f"the answer shows another {' and '.join(wrong)} than was sent, for {group.name!r}")
-        error.location, error.item_id = wrong[0], group.id
-        raise error
+    if not _repeats(group, fields) and (wrong := fields.contradicted_by(group)):
+        raise ResponseError(
+            f"the response shows another {' and '.join(wrong)} than was sent, for {group.name!r}",
+            location=wrong[0],
+            item_id=group.id,
+        )
     return group
-
-
-def was_there(reply: Reply) -> bool:
-    """Return whether the group of a DELETE was there; a 404 stands for one that an earlier attempt deleted."""
-    if reply.status == 404:  # noqa: PLR2004
-        return False
-    protocol.check_deleted(reply)
-    return True
 
 
 async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: GroupFields) -> None:
@@ -59,6 +55,8 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
         ResponseError: When another one is missing.
         OutcomeUnknownError: When that can't be found out: the write was executed, and perhaps not as it was sent.
     """
+    if _repeats(group, fields):
+        return
     hidden = fields.missing_users(group)
     for user_id in hidden[:_MOST_HIDDEN]:
         request = request_to("GET", "user", user_id)
@@ -70,8 +68,8 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
         except NotFoundError:
             break
         except SecodaError as cause:
-            unknown = outcome_unknown(call.request, cause, f"the group is {group.id}; check its members")
-            unknown.candidates = (group.id,)
+            note = f"the group is {group.id}; check its members"
+            unknown = outcome_unknown(call.request, cause, note, candidates=(group.id,))
             unknown.method, unknown.path = call.request.method, call.request.path
             raise unknown from cause
         if not user.pending:
@@ -79,7 +77,20 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
     else:
         if len(hidden) <= _MOST_HIDDEN:
             return
-    error = ResponseError(f"the answer lacks {len(hidden)} of the members that were sent: {hidden[0]!r}, ...")
-    error.location, error.item_id = "users", group.id
-    error.method, error.path = call.request.method, call.request.path
-    raise error
+    raise ResponseError(
+        f"the response lacks {len(hidden)} of the members that were sent: {hidden[0]!r}, ...",
+        location="users",
+        item_id=group.id,
+        method=call.request.method,
+        path=call.request.path,
+    )
+
+
+def _repeats(group: Group, fields: GroupFields) -> bool:
+    """Return whether a response repeats what was sent, letter by letter: the usual case."""
+    return (
+        fields.name in (UNSET, group.name)
+        and fields.icon in (UNSET, group.icon)
+        and fields.description in (UNSET, group.description)
+        and (fields.users is UNSET or set(fields.users) == set(group.users))
+    )

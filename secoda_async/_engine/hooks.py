@@ -79,7 +79,11 @@ class Hooks:
         _call_hook(partial(self._on_event, event))
 
     def attempt_cancelled(self, request: Request, attempt: int, seconds: float, *, maybe_sent: bool) -> str | None:
-        """Report an attempt whose task was cancelled. Returns a note for the caller if a write may have been executed."""
+        """Report an attempt whose task was cancelled.
+
+        Returns:
+            A note for the caller, if a write may have been executed.
+        """
         self.attempt_finished(request, attempt, "CancelledError", seconds)
         if not maybe_sent or request.method == "GET":
             return None

@@ -4,6 +4,7 @@ A list of the API may lag behind the writes (observed). For a minute the ledger 
 that this client created is not created again, and one that it changed is not taken for unchanged.
 """
 
+import asyncio
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
@@ -14,15 +15,19 @@ from typing import Final
 
 from attrs import frozen
 
-from secoda_async._engine.recent import RecentIds
+from secoda_async._engine.operation import Operation
 from secoda_async.clock import Clock
-from secoda_async.models import Group
+from secoda_async.errors import OutcomeUnknownError
+from secoda_async.models import Group, Unset, confusable_key
 
 OWN_WRITES_KNOWN: Final = 60.0
 """Seconds for which a write of this client outranks a list that does not show it."""
 
 SETTLE_TIME: Final = 30.0
 """Seconds for which a server or gateway may go on with a request whose client has lost the answer, or its lists lag."""
+
+_CREATED_KNOWN: Final = 10_000
+"""Ids of created groups that are remembered."""
 
 _REPLACED_KNOWN: Final = 60
 """Earlier memberships of a group that are remembered: two for each write that the limit allows in a minute."""
@@ -74,27 +79,36 @@ class Ledger:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.RLock()  # re-entered when garbage collection closes a task that creates a group
-        self._created = RecentIds()
+        self._created: dict[str, None] = {}
         self._writes: dict[str, Write] = {}
-        self._in_flight: Counter[str] = Counter()
+        self._in_flight: Counter[str | Unset | None] = Counter()
+        """Creates in flight, by the name that was sent."""
         self._unclear: dict[str, float] = {}
 
     # --- creates ---------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def creating(self, name: str) -> Generator[None, None, None]:
-        """Count a create as in flight."""
-        self._count(name, 1)
+    def creating(self, name: str | Unset | None, operation: Operation | None = None) -> Generator[None, None, None]:
+        """Count a create as in flight, and remember its name if the outcome stays unclear.
+
+        A cancelled create is unclear, unless its operation shows that the request was certainly not sent.
+        """
+        with self._lock:
+            self._in_flight[name] += 1
         try:
             yield
+        except OutcomeUnknownError:
+            self.note_unclear(confusable_key(name))
+            raise
+        except asyncio.CancelledError:
+            if operation is None or operation.may_have_written:
+                self.note_unclear(confusable_key(name))
+            raise
         finally:
-            self._count(name, -1)
-
-    def _count(self, name: str, change: int) -> None:
-        with self._lock:
-            self._in_flight[name] += change
-            if not self._in_flight[name]:
-                del self._in_flight[name]
+            with self._lock:
+                self._in_flight[name] -= 1
+                if not self._in_flight[name]:
+                    del self._in_flight[name]
 
     def is_contested(self, name: str) -> bool:
         """Return whether another create of this name is in flight, or ended lately without a clear outcome.
@@ -103,7 +117,8 @@ class Ledger:
         """
         with self._lock:
             self._discard_old()
-            return self._in_flight[name] > 1 or name in self._unclear
+            in_flight = sum(count for sent, count in self._in_flight.items() if confusable_key(sent) == name)
+            return in_flight > 1 or name in self._unclear
 
     def note_unclear(self, name: str) -> None:
         """Remember that a create of this name ended with an unknown outcome."""
@@ -135,7 +150,9 @@ class Ledger:
     def note_created(self, group: Group) -> None:
         """Remember a group that this client created."""
         with self._lock:
-            self._created.add(group.id)
+            self._created[group.id] = None
+            if len(self._created) > _CREATED_KNOWN:
+                del self._created[next(iter(self._created))]
             self._put(group.id, Write(group, self._clock.now(), is_created=True))
 
     def note_updated(
@@ -199,8 +216,8 @@ class Ledger:
         now = self._clock.now()
         while self._writes and next(iter(self._writes.values())).at < now - OWN_WRITES_KNOWN:
             del self._writes[next(iter(self._writes))]
-        for name in [name for name, until in self._unclear.items() if until < now]:
-            del self._unclear[name]
+        if self._unclear:
+            self._unclear = {name: until for name, until in self._unclear.items() if until >= now}
 
 
 def _update_of(group_id: str) -> str:

@@ -28,7 +28,7 @@ from functools import cached_property, partial
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from secoda_async._engine.call import Scope
 from secoda_async._engine.next_links import NextLinks
@@ -220,7 +220,7 @@ class Lister(Generic[T]):
     ) -> _FetchedPage[T]:
         """Fetch one page. A later page that is gone is an incomplete list, not a missing object."""
         try:
-            call = self.pipeline.call(self._request(query), self.options, began=began, operation=self.scope.operation)
+            call = self.pipeline.call(self._request(query), self.options, evolve(self.scope, began=began))
             return await self.pipeline.send(call, lambda reply: self._read(reply, number, on_invalid, needed))
         except NotFoundError as error:
             if number == 1:

@@ -3,7 +3,7 @@
     send -> _send_with_call_hooks              reports the start and the end of the call
       -> _send_handling_retries                repeats a failed attempt, and decides what error the call ends with
         -> _send_handling_redirects_and_auth   follows a trailing slash, refreshes the key, reads the response
-          -> _send_single_request              waits for admission (`admission.py`), then returns the slot and the permit
+          -> _send_single_request              waits for admission, and returns slot and permit afterwards
             -> _exchange_within_timeout        sends one request (`wire/transport.py`)
 
 A call holds no connection and no permit during a backoff or a cooldown.
@@ -94,9 +94,7 @@ class Pipeline:
         expires_at = inf if options.deadline is None else began + options.deadline
         return Call(request, options, began, expires_at, scope.precondition if is_write else None, scope.operation)
 
-    def send(
-        self, call: Call, read: Callable[[Reply], T], *, already_gone: T | None = None
-    ) -> Coroutine[Any, Any, T]:
+    def send(self, call: Call, read: Callable[[Reply], T], *, already_gone: T | None = None) -> Coroutine[Any, Any, T]:
         """Send the request, again if that is safe and useful, and return what `read` makes of the response.
 
         Args:
@@ -184,7 +182,7 @@ class Pipeline:
                     return read(reply)
                 except ResponseError:
                     pass  # it is read once more, without the key
-            reply = protocol.redact_reply(reply, key)  # an echo of the key must not reach errors or locals in tracebacks
+            reply = protocol.redact_reply(reply, key)  # no error or traceback may show an echo of the key
             if is_success:
                 return _read_redacted(state, reply, read)
             if self._remember_trailing_slash(state, reply) or await self._refresh_credentials(state, reply, key):

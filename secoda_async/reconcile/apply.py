@@ -274,7 +274,7 @@ class Applier:
     async def _check(self, index: int, shared: SharedState, state: CallState) -> None:
         """Read once more, now that a change has its permit and is about to be sent."""
         change = self.plan.changes[index]
-        scope = Scope(operation=shared, began=state.began)
+        scope = Scope(operation=shared, began=state.call.began)
         found: Group | SecodaError | None
         try:
             if change.id is None:

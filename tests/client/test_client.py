@@ -6,7 +6,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from yarl import URL
 
 from secoda_async import (
     AutojumpClock,
@@ -318,7 +317,7 @@ class TestInUsersTests:
     ) -> None:
         emulator.api_key = KEY
         pipeline: Any = vars(shared)["_pipeline"]
-        pipeline.transport.__dict__ |= {"origin": emulator.url, "_url": URL(emulator.url)}
+        pipeline.transport.origin = emulator.url
         assert (await shared.groups.create(name=f"{number}")).name == f"{number}"
         assert emulator.requests[0].connection == 1
 

@@ -107,7 +107,7 @@ def test_pickle_keeps_errors_as_the_engine_makes_them() -> None:
     request = protocol.request_to("POST", "auth/group", body=b"{}", name="Data Stewards")
     with pytest.raises(ResponseError) as caught:
         codec.structure({"id": "g-1", "name": None}, Group)
-    unknown = outcome_unknown(request, RequestTimeoutError("no answer in time"))
+    unknown = outcome_unknown(request, RequestTimeoutError("no response in time"))
     for error in (caught.value, unknown):
         for again in ways_round(error):
             assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

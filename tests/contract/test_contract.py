@@ -39,7 +39,7 @@ LAYERS = [
 RANKS = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 HOMES = {
-    "aiohttp": {"_engine.wire.transport", "emulator"},
+    "aiohttp": {"_engine.wire.failures", "_engine.wire.transport", "emulator"},
     "yarl": {"_engine.wire.transport", "emulator"},
     "tenacity": {"_engine.retries"},
     "cattrs": {"_engine.wire.codec"},

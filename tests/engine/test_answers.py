@@ -158,7 +158,7 @@ class TestUpdates:
         assert (outcome.status, server.requests) == (status, ["PATCH auth/group/g", "GET user/u2"])
         if status == "unknown":
             assert isinstance(outcome.error, ResponseError)
-            assert "the answer lacks 1 of the members that were sent: 'u2'" in str(outcome.error)
+            assert "the response lacks 1 of the members that were sent: 'u2'" in str(outcome.error)
 
     @pytest.mark.requirement("RT-12", "RT-13")
     @pytest.mark.parametrize("method", ["POST", "PATCH"])

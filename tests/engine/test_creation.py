@@ -241,7 +241,7 @@ class TestMistakingNone:
         assert emulator.count("POST") == 1
         assert (caught.value.method, caught.value.path) == ("POST", "/api/v1/auth/group")
         assert isinstance(caught.value.__cause__, kind)
-        assert "the server closed the connection without an answer" in str(caught.value)
+        assert "the server closed the connection without a response" in str(caught.value)
 
 
 class TestLimits:

@@ -15,11 +15,11 @@ REQUEST = Request("POST", "/api/v1/auth/group")
 @pytest.mark.requirement("OB-1")
 def test_the_hook_is_told_of_attempts_and_waits() -> None:
     events: list[Event] = []
-    notices = Hooks(ManualClock(), events.append)
-    notices.attempt(REQUEST, 1, 429, 0.25, None)
-    notices.waited(REQUEST, "limit", 10.0)
-    notices.waited(REQUEST, "limit", 0.0)
-    notices.attempt(REQUEST, 2, None, 30.0, RequestTimeoutError("no answer"))
+    hooks = Hooks(ManualClock(), events.append)
+    hooks.attempt_finished(REQUEST, 1, 429, 0.25)
+    hooks.wait_finished(REQUEST, "limit", 10.0)
+    hooks.wait_finished(REQUEST, "limit", 0.0)
+    hooks.attempt_finished(REQUEST, 2, RequestTimeoutError("no response"), 30.0)
     assert events == [
         AttemptEvent(method="POST", path="/api/v1/auth/group", attempt=1, status=429, seconds=0.25),
         WaitEvent(method="POST", path="/api/v1/auth/group", reason="limit", seconds=10.0),
@@ -30,9 +30,9 @@ def test_the_hook_is_told_of_attempts_and_waits() -> None:
 
 
 def test_without_a_hook_nothing_happens() -> None:
-    notices = Hooks(ManualClock(), None)
-    notices.attempt(REQUEST, 1, 200, 0.25, None)
-    notices.waited(REQUEST, "limit", 10.0)
+    hooks = Hooks(ManualClock(), None)
+    hooks.attempt_finished(REQUEST, 1, 200, 0.25)
+    hooks.wait_finished(REQUEST, "limit", 10.0)
 
 
 @pytest.mark.requirement("OB-1")
@@ -40,8 +40,8 @@ def test_a_hook_that_fails_is_logged_and_breaks_nothing(caplog: pytest.LogCaptur
     def fail(_: Event) -> None:
         raise LookupError
 
-    Hooks(ManualClock(), fail).attempt(REQUEST, 1, 200, 0.25, None)
-    assert caplog.messages == ["the on_event hook failed; the call goes on"]
+    Hooks(ManualClock(), fail).attempt_finished(REQUEST, 1, 200, 0.25)
+    assert caplog.messages == ["the on_event hook failed; the call continues"]
 
 
 def test_a_hook_may_interrupt_the_program() -> None:
@@ -49,26 +49,26 @@ def test_a_hook_may_interrupt_the_program() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Hooks(ManualClock(), interrupt).waited(REQUEST, "limit", 1.0)
+        Hooks(ManualClock(), interrupt).wait_finished(REQUEST, "limit", 1.0)
 
 
 @pytest.mark.requirement("OB-1")
 async def test_a_long_wait_is_logged_once_for_all_who_wait(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "secoda_async")
     clock = ManualClock()
-    notices = Hooks(clock, None)
-    notices.waiting(REQUEST, "limit", 0.99)
+    hooks = Hooks(clock, None)
+    hooks.wait_started(REQUEST, "limit", 0.99)
     for _ in range(100):
-        notices.waiting(REQUEST, "limit", 50.0)
-        notices.waiting(REQUEST, "gate", 5.0)
+        hooks.wait_started(REQUEST, "limit", 50.0)
+        hooks.wait_started(REQUEST, "gate", 5.0)
     assert caplog.messages == [
         "waiting 50.0 s (the write limit) before POST /api/v1/auth/group",
         "waiting 5.0 s (the server asked for a pause) before POST /api/v1/auth/group",
     ]
     caplog.clear()
     await clock.advance(50.0)
-    notices.waiting(REQUEST, "limit", 1.0)
-    notices.waiting(REQUEST, "backoff", 2.0)
+    hooks.wait_started(REQUEST, "limit", 1.0)
+    hooks.wait_started(REQUEST, "backoff", 2.0)
     assert caplog.messages == [
         "waiting 1.0 s (the write limit) before POST /api/v1/auth/group",
         "waiting 2.0 s (backing off after a failure) before POST /api/v1/auth/group",

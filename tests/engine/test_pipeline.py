@@ -597,7 +597,7 @@ class TestTooLong:
         error = await failure(get(connect(deadline=5, timeout=2, retry=RetryPolicy(initial=0))))
         assert isinstance(error, DeadlineExceededError)
         assert (error.attempts, clock.now()) == (3, approx(5))
-        assert "the last attempt failed: no whole answer within 2 s" in str(error)
+        assert "the last attempt failed: no complete response within 2 s" in str(error)
         assert isinstance(error.__cause__, RequestTimeoutError)
 
     @pytest.mark.requirement("RT-5", "RT-11", "RT-12")
@@ -1188,8 +1188,8 @@ class TestTold:
             emulator.requests.clear()
         (line,) = [record.getMessage() for record in caplog.records if record.name == "secoda_async"]
         assert line == (
-            "POST /api/v1/auth/group of 'A' was cancelled after it was sent: whether it was carried out is not known, "
-            "look before you repeat it"
+            "POST /api/v1/auth/group of 'A' was cancelled after it was sent: whether it was executed is not known, "
+            "check before you repeat it"
         )
 
     @pytest.mark.requirement("SL-3", "OB-1")

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secoda_async._engine.retries import RetryBudget, retry
-from secoda_async._engine.retries import Decision, decide
+from secoda_async._engine.retries import Decision, RetryBudget, decide, retry
 from secoda_async.config import RetryPolicy
 from secoda_async.errors import (
     APIError,
@@ -52,7 +51,7 @@ class Script:
         except Exception as error:  # noqa: BLE001 - every one of them is raised again
             first = error
         else:
-            budget.give()
+            budget.give_back()
             return result
         return await retry(
             first,
@@ -176,10 +175,10 @@ class TestBudget:
     async def test_retries_take_and_successes_give_back(self) -> None:
         budget = RetryBudget(3)
         assert await Script(failed(503), failed(503)).run(budget=budget) == "done"
-        assert budget.left == 2
+        assert budget.spent == 1
         for _ in range(5):
             await Script().run(budget=budget)
-        assert budget.left == 3
+        assert budget.spent == 0
 
     async def test_a_429_is_free(self) -> None:
         budget = RetryBudget(0)
@@ -196,7 +195,7 @@ class TestBudget:
         budget = RetryBudget(5)
         with pytest.raises(ServerError):
             await Script(*[failed(503)] * 5).run(RetryPolicy(attempts=2), budget)
-        assert budget.left == 4
+        assert budget.spent == 1
 
     async def test_none_lifts_it(self) -> None:
         budget = RetryBudget(None)

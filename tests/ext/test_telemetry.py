@@ -329,7 +329,7 @@ def test_a_hook_that_cannot_begin_is_not_told_of_an_end(caplog: pytest.LogCaptur
     hook = Broken()
     with Hooks(ManualClock(), hook).call(hook, Request("GET", "/x"), "https://secoda.example", SlidingWindowLimiter()):
         pass
-    assert caplog.messages == ["the on_event hook failed; the call goes on"]
+    assert caplog.messages == ["the on_event hook failed; the call continues"]
 
 
 def test_a_line_of_a_log_is_easy_to_find() -> None:

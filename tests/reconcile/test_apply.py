@@ -469,7 +469,7 @@ class TestGoingWrong:
         (failed,) = [outcome for outcome in report.outcomes if outcome.error]
         assert failed.status == "unknown"
         assert isinstance(failed.error, ResponseError)
-        assert "the answer lacks 2 of the members that were sent" in str(failed.error)
+        assert "the response lacks 2 of the members that were sent" in str(failed.error)
 
     @pytest.mark.requirement("BS-4")
     async def test_the_last_read_shows_what_did_not_stay(self, emulator: Emulator, secoda: SecodaClient) -> None:

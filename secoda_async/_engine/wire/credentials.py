@@ -54,7 +54,7 @@ class Credentials:
             kind, message = self._failure or (TransportError, "the api_key callable gave no key")
         raise _not_sent(kind(message))
 
-    async def renew(self, refused: Secret) -> bool:
+    async def refresh(self, refused: Secret) -> bool:
         """Ask for the key again after a 401; True when there is another one than the one that was refused."""
         if self._provider is None:
             return False

@@ -164,14 +164,14 @@ def is_absence(error: SecodaError) -> bool:
     return isinstance(error, NotFoundError) and not error.is_missing_route
 
 
-def check_deleted(reply: Reply) -> None:
-    """Check the answer to a DELETE.
+def confirm_deletion(reply: Reply) -> bool:
+    """Return True for the response to a DELETE that succeeded.
 
     Raises:
         ResponseError: When it is not a 200 or 204 with an empty body: a login page, an error, a list, 202.
     """
     if reply.status in (200, 204) and not reply.body.strip():
-        return
+        return True
     kind = "a body" if reply.body.strip() else "no body"
     raise ResponseError(f"DELETE was answered with {reply.status} and {kind} in place of 204: it may not be deleted")
 

@@ -70,9 +70,9 @@ def _character(character: str) -> str:
     digits = "".join(f"[{digit.lower()}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{code:02x}")
     entities = "|".join([f"#0{{0,7}}{code};?", f"#[xX]0{{0,7}}{digits};?", *_names().get(character, ())])
     alternatives = [
-        re.escape(character),
         rf"\\\\{{0,7}}(?:u00{digits}|x{digits}|{re.escape(character)})",
         f"%(?:25){{0,7}}{digits}",
         f"&(?:amp;){{0,7}}(?:{entities})",
+        re.escape(character),  # last: an escape may begin with the character itself
     ]
     return f"(?:{'|'.join(alternatives)})"

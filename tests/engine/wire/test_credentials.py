@@ -44,7 +44,7 @@ class Vault:
 async def test_a_string_is_the_key_and_there_is_no_other() -> None:
     credentials = Credentials(Secret("one"))
     assert credentials.known == await credentials.key() == "one"
-    assert not await credentials.renew(Secret("one"))
+    assert not await credentials.refresh(Secret("one"))
 
 
 async def test_a_callable_is_asked_when_a_key_is_first_needed_and_not_again() -> None:
@@ -60,7 +60,7 @@ async def test_many_calls_at_once_ask_once() -> None:
     vault = Vault("one", "two", "three")
     credentials = Credentials(vault)
     assert set(await asyncio.gather(*(credentials.key() for _ in range(50)))) == {"one"}
-    assert all(await asyncio.gather(*(credentials.renew(Secret("one")) for _ in range(50))))
+    assert all(await asyncio.gather(*(credentials.refresh(Secret("one")) for _ in range(50))))
     assert credentials.known == "two"
     assert vault.asked == 2
 
@@ -80,16 +80,16 @@ async def test_after_a_refusal_the_callable_is_asked_again() -> None:
     vault = Vault("one", "two")
     credentials = Credentials(vault)
     refused = await credentials.key()
-    assert await credentials.renew(refused)
+    assert await credentials.refresh(refused)
     assert await credentials.key() == "two"
-    assert await credentials.renew(refused)  # of an older answer: the new key is there already
+    assert await credentials.refresh(refused)  # of an older answer: the new key is there already
     assert vault.asked == 2
 
 
 async def test_the_same_key_once_more_is_no_renewal() -> None:
     vault = Vault("one")
     credentials = Credentials(vault)
-    assert not await credentials.renew(await credentials.key())
+    assert not await credentials.refresh(await credentials.key())
     assert vault.asked == 2
 
 
@@ -207,7 +207,7 @@ async def test_a_callable_that_hangs_is_left_after_the_timeout(
         await asyncio.Event().wait()
         raise AssertionError
 
-    with pytest.raises(RequestTimeoutError, match="the api_key callable gave no key within 7 s") as caught:
+    with pytest.raises(RequestTimeoutError, match="the api_key callable returned no key within 7 s") as caught:
         await connect(api_key=hang, timeout=7, retry=RetryPolicy(attempts=1)).groups.create(name="A")
     assert caught.value.maybe_sent is False
     with pytest.raises(DeadlineExceededError):

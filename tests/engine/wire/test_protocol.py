@@ -307,7 +307,9 @@ class TestScrubbed:
         assert answer.values(b"location") == ["/login?key=***"]
 
     def test_an_answer_without_the_key_stays_as_it_is(self) -> None:
-        assert protocol.redact_reply(reply(200, b"{}", Date="today"), Secret("c4n4ry")) == reply(200, b"{}", Date="today")
+        assert protocol.redact_reply(reply(200, b"{}", Date="today"), Secret("c4n4ry")) == reply(
+            200, b"{}", Date="today"
+        )
 
 
 @pytest.mark.requirement("RT-4")
@@ -506,9 +508,9 @@ class TestNextStep:
 
 @pytest.mark.requirement("RT-1")
 def test_an_unclear_create_names_the_group_and_why() -> None:
-    cause = RequestTimeoutError("no answer in time")
+    cause = RequestTimeoutError("no response in time")
     error = outcome_unknown(POST, cause)
-    assert str(error).startswith("whether the group 'Data Stewards' was created is not known: no answer in time; ")
+    assert str(error).startswith("whether the group 'Data Stewards' was created is not known: no response in time; ")
     assert (error.name, error.__cause__) == ("Data Stewards", cause)
     assert "whether this POST was executed" in str(outcome_unknown(Request("POST", "/api/v1/tag"), cause))
 

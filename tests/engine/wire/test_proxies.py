@@ -102,9 +102,9 @@ class TestProxy:
     @pytest.mark.parametrize(
         ("status", "kind", "words"),
         [
-            (407, ConfigurationError, "the proxy answered 407: it wants a user and password in HTTPS_PROXY"),
-            (403, ConfigurationError, "the proxy answered 403: it does not allow"),
-            (502, TransportError, "the proxy could not connect: it answered 502"),
+            (407, ConfigurationError, "the proxy responded with 407: it requires a user and password in HTTPS_PROXY"),
+            (403, ConfigurationError, "the proxy responded with 403: it does not allow"),
+            (502, TransportError, "the proxy could not connect: it responded with 502"),
         ],
     )
     async def test_a_proxy_that_refuses_a_tunnel_is_named_and_sees_no_key(

@@ -28,7 +28,7 @@ from secoda_async import (
     TransportError,
 )
 from secoda_async._engine.wire import decoding
-from secoda_async._engine.wire.transport import SendState, translated
+from secoda_async._engine.wire.failures import translate
 from secoda_async.emulator import Emulator
 from secoda_async.events import AttemptEvent, Event
 from tests.support.clients import Connect
@@ -121,8 +121,8 @@ def client_of(port: int, **settings: Any) -> SecodaClient:  # noqa: ANN401 - any
 
 
 UNREADABLE: list[tuple[str, Json, type[SecodaError], str]] = [
-    ("reset before", {"drop": "before"}, TransportError, "closed the connection without an answer"),
-    ("reset after", {"drop": "after"}, TransportError, "closed the connection without an answer"),
+    ("reset before", {"drop": "before"}, TransportError, "closed the connection without a response"),
+    ("reset after", {"drop": "after"}, TransportError, "closed the connection without a response"),
     ("cut body", {"cut": 20}, TransportError, "ended early"),
     ("no body", {"cut": 0}, TransportError, "ended early"),
     ("status line", {"raw": b"SSH-2.0-OpenSSH_9.6\r\n"}, TransportError, "not valid HTTP"),
@@ -373,8 +373,8 @@ class TestTranslation:
         [
             (ConnectionResetError(104, "Connection reset by peer"), TransportError, "the connection broke: Connection"),
             (aiohttp.ClientConnectionError("secret"), TransportError, "the connection broke: ClientConnectionError"),
-            (aiohttp.ServerTimeoutError("secret"), RequestTimeoutError, "closed the connection|no answer in time"),
-            (TimeoutError("secret"), RequestTimeoutError, "no answer in time"),
+            (aiohttp.ServerTimeoutError("secret"), RequestTimeoutError, "closed the connection|no response in time"),
+            (TimeoutError("secret"), RequestTimeoutError, "no response in time"),
             (RuntimeError("got Future attached to a different loop"), ConfigurationError, "another event loop"),
             (ValueError("secret"), ConfigurationError, "credentials of its own"),
         ],
@@ -387,7 +387,7 @@ class TestTranslation:
         words: str,
         sent: bool,  # noqa: FBT001
     ) -> None:
-        failed = translated(error, SendState(maybe_sent=sent))
+        failed = translate(error, maybe_sent=sent)
         assert type(failed) is kind
         with pytest.raises(kind, match=words):
             raise failed
@@ -449,6 +449,6 @@ async def test_a_context_of_ones_own_decides_whom_to_trust() -> None:
         connectors = [
             session.connector
             for sessions in (vars(secoda)["_pipeline"].transport._sessions.current(),)
-            for session in (sessions.reused, sessions.fresh)
+            for session in (sessions.keep_alive, sessions.one_shot)
         ]
     assert all(getattr(connector, "_ssl", None) is context for connector in connectors)
