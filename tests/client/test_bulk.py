@@ -339,6 +339,7 @@ class TestSources:
         assert most <= 20
 
     @pytest.mark.requirement("BS-7")
+    @pytest.mark.slow
     async def test_ten_thousand_take_no_more_memory_than_two_thousand(
         self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
     ) -> None:

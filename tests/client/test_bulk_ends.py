@@ -320,3 +320,46 @@ class TestCosts:
         assert [group["name"] for group in emulator.groups.values()].count("from the callable") == 1
         (outcome,) = [outcome async for outcome in secoda.bulk([DeleteGroup("group-0")])]
         assert (outcome.status, outcome.attempts) == ("applied", 1)
+
+
+@pytest.mark.requirement("BS-11")
+async def test_bulk_stops_while_it_reads_the_groups(
+    emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+) -> None:
+    emulator.faults.add(stall="before", method="GET", times=None)
+    stop = asyncio.Event()
+    bulk = secoda.bulk([CreateGroup(name="A"), CreateGroup(name="B")], stop=stop)
+    clock.call_later(1.0, stop.set)
+    async with aclosing(bulk) as outcomes:
+        seen = [outcome.status async for outcome in outcomes]
+    assert seen == ["not_attempted"] * 2
+    assert clock.now() < 2
+
+
+@pytest.mark.requirement("BS-11")
+async def test_bulk_closed_before_it_begins_reports_every_operation(secoda: SecodaClient) -> None:
+    operations = [CreateGroup(name="A"), CreateGroup(name="B")]
+    bulk = secoda.bulk(operations)
+    await bulk.aclose()
+    await bulk.aclose()
+    assert [(outcome.index, outcome.status) for outcome in bulk.rest] == [
+        (0, "not_attempted"),
+        (1, "not_attempted"),
+    ]
+    assert [outcome async for outcome in bulk] == []
+
+
+@pytest.mark.requirement("BS-11")
+async def test_bulk_stops_while_another_call_locks_the_group(
+    emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+) -> None:
+    emulator.faults.add(stall="before", method="PATCH")
+    other = asyncio.ensure_future(secoda.groups.update("group-0", users=["user-1"]))
+    await wait_until(lambda: emulator.count("PATCH"))
+    stop = asyncio.Event()
+    clock.call_later(1.0, stop.set)
+    async with aclosing(secoda.bulk([UpdateGroup("group-0", users=[])], stop=stop)) as outcomes:
+        seen = [outcome.status async for outcome in outcomes]
+    assert seen == ["not_attempted"]
+    assert clock.now() < 2
+    await other

@@ -7,6 +7,7 @@ import pytest
 from secoda_async import AmbiguousNameError, InvalidArgumentError, OutcomeUnknownError, SecodaClient
 from secoda_async.emulator import Emulator
 from tests.support.clients import Connect
+from tests.support.waiting import wait_until
 
 
 def ids_named(emulator: Emulator, name: str) -> list[str]:
@@ -112,3 +113,35 @@ async def test_ensure_leaves_a_lost_create_unknown_when_others_make_the_same(
     assert {result.candidates for result in results if isinstance(result, OutcomeUnknownError)} == {
         tuple(ids_named(emulator, "New"))
     }
+
+
+@pytest.mark.requirement("BS-9")
+async def test_ensure_waits_for_a_create_in_flight(emulator: Emulator, secoda: SecodaClient) -> None:
+    emulator.faults.add(delay=5, method="POST")
+    first = asyncio.ensure_future(secoda.groups.create(name="A", on_unknown="reconcile"))
+    await wait_until(lambda: emulator.count("POST"))
+    ensured = await secoda.groups.ensure(name="A")
+    assert ensured == await first
+    assert ids_named(emulator, "A") == [ensured.id]
+
+
+@pytest.mark.requirement("RT-10")
+async def test_ensure_finds_an_unclear_create_that_is_executed_later(emulator: Emulator, secoda: SecodaClient) -> None:
+    emulator.faults.add(status=504, execute_after=8, method="POST")
+    with pytest.raises(OutcomeUnknownError):
+        await secoda.groups.create(name="A")
+    ensured = await secoda.groups.ensure(name="A")
+    assert ids_named(emulator, "A") == [ensured.id]
+    assert emulator.count("POST") == 1
+
+
+@pytest.mark.requirement("RT-10")
+async def test_ensure_finds_a_group_that_another_program_creates_during_the_wait(
+    emulator: Emulator, secoda: SecodaClient
+) -> None:
+    await asyncio.gather(*(secoda.groups.create(name=f"g{index}") for index in range(30)))
+    task = asyncio.ensure_future(secoda.groups.ensure(name="A"))
+    await wait_until(lambda: secoda.limiter.state.queued)
+    emulator.groups["theirs"] = emulator.groups["group-0"] | {"id": "theirs", "name": "A"}
+    assert (await task).id == "theirs"
+    assert ids_named(emulator, "A") == ["theirs"]

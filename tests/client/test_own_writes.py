@@ -15,6 +15,7 @@ from secoda_async import (
     OutcomeUnknownError,
     RetryPolicy,
     SecodaClient,
+    SecodaError,
 )
 from secoda_async.emulator import Emulator, RecordedRequest
 from tests.support.approx import approx
@@ -446,3 +447,31 @@ class TestDeadlines:
         plan = await connect(deadline=9.5).plan(wanted)
         assert clock.now() <= 5 + 9.5
         assert len(plan.changes) == 1
+
+
+@pytest.mark.requirement("BS-8")
+async def test_add_users_keeps_members_whose_addition_could_not_be_confirmed(
+    emulator: Emulator, secoda: SecodaClient
+) -> None:
+    emulator.reads_lag = 20
+    emulator.faults.add(status=403, path="/user/", times=None)
+    emulator.hide_pending = True
+    emulator.users["user-1"]["pending"] = True
+    with pytest.raises(SecodaError):
+        await secoda.groups.add_users("group-0", ["user-0", "user-1"])
+    await secoda.groups.add_users("group-0", ["user-2"])
+    assert {"user-0", "user-2"} <= set(emulator.groups["group-0"]["users"])
+
+
+@pytest.mark.requirement("BS-8")
+async def test_add_users_keeps_members_when_updated_at_is_the_same_in_two_reads(
+    emulator: Emulator, secoda: SecodaClient
+) -> None:
+    def round_to_days(body: Json) -> Json:
+        return body | {"updated_at": "2024-02-03T00:00:00Z"}
+
+    emulator.reads_lag = 8
+    emulator.faults.add(transform=round_to_days, path="/group/group-0", times=None)
+    await secoda.groups.add_users("group-0", ["user-1"])
+    await secoda.groups.add_users("group-0", ["user-2"])
+    assert set(emulator.groups["group-0"]["users"]) == {"user-1", "user-2"}

@@ -309,3 +309,38 @@ class TestApply:
         report = await task
         assert report.counts == {"unknown": 1}
         assert sum(is_subject(record) for record in emulator.requests) == 1
+
+
+@pytest.mark.requirement("RT-12")
+@pytest.mark.parametrize("status", [403, 500])
+async def test_create_is_unknown_with_a_candidate_when_a_hidden_member_cannot_be_looked_up(
+    emulator: Emulator, connect: Connect, status: int
+) -> None:
+    emulator.hide_pending = True
+    emulator.users["user-1"]["pending"] = True
+    emulator.faults.add(status=status, path="/user/", times=None)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await connect(retry=RetryPolicy(attempts=1)).groups.create(name="New", users=["user-1"])
+    assert list(caught.value.candidates) == [id_ for id_, group in emulator.groups.items() if group["name"] == "New"]
+    assert (caught.value.method, caught.value.path) == ("POST", "/api/v1/auth/group")
+
+
+@pytest.mark.requirement("RT-12")
+async def test_update_is_unknown_when_a_hidden_member_cannot_be_looked_up(emulator: Emulator, connect: Connect) -> None:
+    emulator.hide_pending = True
+    emulator.users["user-1"]["pending"] = True
+    emulator.faults.add(status=403, path="/user/", times=None)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await connect().groups.update("group-0", users=["user-1"])
+    assert caught.value.method == "PATCH"
+
+
+@pytest.mark.requirement("RT-12")
+@pytest.mark.parametrize("status", [101, 529, 561, 599, 999])
+async def test_create_is_unknown_after_an_unassigned_status(
+    emulator: Emulator, secoda: SecodaClient, status: int
+) -> None:
+    response = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
+    emulator.faults.add(raw=response, carry_out=True, method="POST")
+    with pytest.raises(OutcomeUnknownError):
+        await secoda.groups.create(name="New")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from secoda_async import Group
+from secoda_async import AutojumpClock, Group
 from secoda_async._engine.ledger import OWN_WRITES_KNOWN, SETTLE_TIME, Ledger
 from tests.support.clocks import ManualClock
 
@@ -126,3 +126,14 @@ class TestCreates:
         assert (ledger.is_contested("a"), ledger.settles_in("a")) == (True, 0)
         manual.jump(OWN_WRITES_KNOWN - SETTLE_TIME + 1)
         assert (ledger.is_contested("a"), ledger.settles_in("a")) == (False, 0)
+
+
+@pytest.mark.requirement("BS-9")
+def test_ledger_forgets_old_creates_without_being_read() -> None:
+    clock = AutojumpClock()
+    ledger = Ledger(clock)
+    for number in range(100):
+        clock._now = number * 2.0
+        ledger.note_created(Group(id=f"g{number}", name=""))
+        ledger.note_deleted(f"d{number}")
+    assert len(ledger._writes) <= 2 * 32

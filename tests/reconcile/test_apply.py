@@ -21,6 +21,7 @@ from secoda_async import (
     DesiredState,
     InvalidArgumentError,
     NotFoundError,
+    OutcomeUnknownError,
     PaginationError,
     Plan,
     Progress,
@@ -736,6 +737,7 @@ class TestStopping:
         assert (report.counts, report.verified, clock.now()) == ({"applied": 3}, False, 10)
 
     @pytest.mark.requirement("BS-1")
+    @pytest.mark.slow
     async def test_a_service_that_is_down_is_given_up(self, emulator: Emulator, secoda: SecodaClient) -> None:
         plan = await secoda.plan(state(*(DesiredGroup(name=f"n{index:03}") for index in range(150))))
         emulator.faults.add(status=503, method="POST", skip=20, times=None)
@@ -850,3 +852,19 @@ def test_after_an_apply_the_plan_is_empty_and_no_write_was_wasted(
             assert len({group_id for _, group_id in carried_out}) == plan.writes  # one a group
 
     asyncio.run(main())
+
+
+@pytest.mark.requirement("SL-6")
+async def test_close_ends_an_apply_that_waits_for_an_unclear_create(
+    emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+) -> None:
+    plan = await secoda.plan(DesiredState.from_groups([DesiredGroup(name="Unclear")]))
+    emulator.faults.add(drop="before", method="POST")
+    with pytest.raises(OutcomeUnknownError):
+        await secoda.groups.create(name="Unclear")
+    task = asyncio.ensure_future(secoda.apply(plan))
+    await advance(clock, 5)
+    await secoda.close()
+    assert (await task).counts == {"failed": 1}
+    assert clock.now() < 20
+    assert emulator.count("POST") == 1

@@ -1,0 +1,45 @@
+"""A limiter of the caller: its errors release what the call holds."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from secoda_async import AutojumpClock, RetryPolicy, TransportError
+from secoda_async._engine.limits.limiter import LimitState, Permit, SlidingWindowLimiter
+from secoda_async.emulator import Emulator
+from tests.support.clients import Connect
+from tests.support.waiting import wait_until
+
+
+class RemoteLimiter:
+    """A limiter reached over a network, such as one in Redis, that fails when it must not wait."""
+
+    def __init__(self, clock: AutojumpClock) -> None:
+        self._inner = SlidingWindowLimiter(clock=clock)
+        self.pause = self._inner.pause
+        self.time_for = self._inner.time_for
+
+    @property
+    def state(self) -> LimitState:
+        return self._inner.state
+
+    async def acquire(self, *, max_wait: float | None = None, **options: Any) -> Permit:  # noqa: ANN401 - passed on
+        if max_wait == 0:
+            raise TransportError("the limiter is unreachable")
+        return await self._inner.acquire(max_wait=max_wait, **options)
+
+
+@pytest.mark.requirement("RT-12")
+async def test_limiter_error_after_the_wait_for_a_connection_releases_the_connection(
+    emulator: Emulator, connect: Connect, clock: AutojumpClock
+) -> None:
+    secoda = connect(max_connections=1, limiter=RemoteLimiter(clock), retry=RetryPolicy(attempts=1))
+    emulator.faults.add(delay=5, method="GET")
+    read = asyncio.ensure_future(secoda.groups.get("group-7"))
+    await wait_until(lambda: emulator.count("GET"))
+    with pytest.raises(TransportError, match="unreachable"):
+        await secoda.groups.update("group-0", name="New")
+    await read
+    assert (await secoda.groups.get("group-0")).name == "Group 0"
+    assert secoda.limiter.state.in_flight == 0
