@@ -153,7 +153,7 @@ def _read(path: Path) -> dict[str, Any]:
         os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     )  # follows no link, and does not wait for a FIFO
     try:
-        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
+        with os.fdopen(os.open(path, flags), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or not _is_mine(found):
                 return {}
@@ -167,7 +167,7 @@ def _replace(path: Path, content: bytes) -> None:
     """Replace a file atomically: readers see the old or the new content."""
     new = path.with_suffix(".new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
-    with open(os.open(new, flags, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor
+    with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
         file.write(content)
     new.replace(path)
 

@@ -94,6 +94,7 @@ writes = st.builds(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("RL-1", "RL-2", "RL-4")
 @given(
     st.integers(1, 5),
@@ -137,6 +138,7 @@ def test_sliding_window_holds_for_any_schedule(
     assert simulation.clock.pending == 0
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("RL-6")
 @given(
     st.integers(1, 5),

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from secoda_async import LimitState, RateLimit, RateLimitError, SlidingWindowLimiter
-from secoda_async._engine.limits.window import Cooldown
 from tests.support.clocks import ManualClock, settle
 from tests.support.limits import make_limiter, start_acquiring
 
@@ -158,23 +157,3 @@ class TestSlowStart:
         assert not waiting.done()
         await clock.advance(1.0)
         assert waiting.done()
-
-
-def test_cooldown_ends_by_itself_and_is_never_shortened() -> None:
-    cooldown = Cooldown(60.0)
-    assert cooldown.remaining(1000.0) == 0.0
-    assert cooldown.start(None, 1000.0) == 60.0
-    assert cooldown.start(5.0, 1000.0) == 60.0
-    assert cooldown.remaining(1061.0) == 0.0
-
-
-@pytest.mark.requirement("RL-7")
-def test_one_call_probes_after_a_capped_cooldown() -> None:
-    cooldown = Cooldown(60.0)
-    assert cooldown.try_pass(1000.0)
-    cooldown.start(300.0, 1000.0, is_capped=True)
-    assert not cooldown.try_pass(1299.0)
-    assert cooldown.try_pass(1300.0)
-    assert not cooldown.try_pass(1300.5)
-    assert cooldown.try_pass(1301.0)
-    assert cooldown.try_pass(1301.0)

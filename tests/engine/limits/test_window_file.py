@@ -1,4 +1,4 @@
-"""Commands that run one after the other: each knows what the others have written, and none gets a storm of 429."""
+"""The window file: sequential commands count each other's writes, so that none gets a series of 429s."""
 
 import asyncio
 import json
@@ -24,12 +24,12 @@ from tests.support.clocks import ManualClock
 ORIGIN = "https://secoda.example"
 KEY = Secret("a-key-that-nobody-sees")
 NOW = float(int(time.time()))
-"""Whole seconds, so that sums are exact; about the time at which files are written."""
+"""Whole seconds, so that sums are exact; close to the present, at which the files are written."""
 
 
 @define
 class WallClock:
-    """The machine's clock, which somebody sets."""
+    """The machine's clock, which the test sets."""
 
     at: float = NOW
 
@@ -62,6 +62,7 @@ def read(cache: Path, wall: WallClock) -> Usage:
     return file(cache, wall, "two").read(60.0)
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("RL-7")
 class TestTwoProcesses:
     """Real commands, one after the other, against one server."""
@@ -85,7 +86,7 @@ class TestTwoProcesses:
         )
 
     async def apply_until_killed(self, server: Emulator, home: Path, *, writes: int) -> None:
-        """Let a run of 60 creates write so much, and kill it."""
+        """Kill a run of 60 creates after this number of writes."""
         (home / "groups.yaml").write_text(json.dumps({"groups": [{"name": f"g{index}"} for index in range(60)]}))
         process = await self.start(server, home, "apply", str(home / "groups.yaml"), "--yes")
         while len(server.groups) < writes:  # noqa: ASYNC110 - the server is in this process
@@ -93,7 +94,7 @@ class TestTwoProcesses:
         process.kill()
         await process.communicate()
 
-    async def test_a_second_run_waits_for_what_a_killed_one_wrote(self, tmp_path: Path) -> None:
+    async def test_second_run_waits_for_the_window_of_a_killed_run(self, tmp_path: Path) -> None:
         async with Emulator() as server:
             await self.apply_until_killed(server, tmp_path, writes=30)
             assert (len(server.groups), server.refused) == (30, 0)
@@ -107,7 +108,7 @@ class TestTwoProcesses:
         assert b"30 writes, at least" in said
         assert server.refused == 0
 
-    async def test_a_plan_after_a_killed_run_includes_the_wait(self, server: Emulator, tmp_path: Path) -> None:
+    async def test_plan_after_a_killed_run_includes_the_wait(self, server: Emulator, tmp_path: Path) -> None:
         await self.apply_until_killed(server, tmp_path, writes=30)
         process = await self.start(server, tmp_path, "plan", str(tmp_path / "groups.yaml"), "--json")
         out, _ = await process.communicate()
@@ -116,7 +117,7 @@ class TestTwoProcesses:
 
     @pytest.mark.parametrize("used", [5, 15, 29, 30])
     @pytest.mark.parametrize("latency", [0.0, 0.3])
-    async def test_without_the_file_few_writes_are_refused(
+    async def test_few_writes_are_refused_without_the_window_file(
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock, used: int, latency: float
     ) -> None:
         before = connect(limiter=SlidingWindowLimiter(clock=clock))  # as in another process
@@ -128,7 +129,7 @@ class TestTwoProcesses:
         assert 1 <= emulator.refused <= 4
         assert clock.now() <= 300
 
-    async def test_it_can_be_turned_off(self, server: Emulator, tmp_path: Path) -> None:
+    async def test_secoda_no_state_turns_the_window_file_off(self, server: Emulator, tmp_path: Path) -> None:
         environment = self.environment(server, tmp_path) | {"SECODA_NO_STATE": "1"}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "secoda_async", "groups", "create", "--name", "A"),
@@ -142,35 +143,33 @@ class TestTwoProcesses:
 
 @pytest.mark.requirement("RL-7")
 class TestWindowFile:
-    def test_another_process_reads_what_one_wrote(self, cache: Path, wall: WallClock) -> None:
+    def test_process_reads_the_usage_of_another(self, cache: Path, wall: WallClock) -> None:
         file(cache, wall).write(Usage((10.0, 20.0), in_flight=2, paused_for=5.0, paced_for=65.0))
         wall.at += 4
         assert read(cache, wall) == Usage((6.0, 16.0, 60.0, 60.0), paused_for=1.0, paced_for=61.0)
 
-    def test_all_other_processes_count_and_its_own_file_does_not(self, cache: Path, wall: WallClock) -> None:
+    def test_all_other_files_count_and_the_own_file_does_not(self, cache: Path, wall: WallClock) -> None:
         file(cache, wall).write(Usage((10.0,)))
         file(cache, wall, "two").write(Usage((20.0,), paused_for=30.0, paced_for=31.0))
         file(cache, wall, "three").write(Usage((5.0,), paused_for=40.0, paced_for=41.0))
         WindowFile(cache, "another-window", wall_clock=wall).write(Usage((1.0,)))
         assert read(cache, wall) == Usage((5.0, 10.0), paused_for=40.0, paced_for=41.0)
 
-    def test_a_window_later_nothing_counts(self, cache: Path, wall: WallClock) -> None:
+    def test_usage_expires_after_a_window(self, cache: Path, wall: WallClock) -> None:
         file(cache, wall).write(Usage((60.0,), in_flight=1, paused_for=60.0, paced_for=120.0))
         wall.at += 60
         assert read(cache, wall).free_in == (30.0,)  # the one in flight had 30 s to reach the server
         wall.at += 60
         assert read(cache, wall) == Usage()
 
-    def test_a_clock_that_was_set_back_takes_no_permit_for_longer_than_a_window(
-        self, cache: Path, wall: WallClock
-    ) -> None:
+    def test_wall_clock_set_back_keeps_no_permit_longer_than_a_window(self, cache: Path, wall: WallClock) -> None:
         file(cache, wall).write(Usage((60.0,), paused_for=300.0, paced_for=360.0))
         wall.at -= 0.5
         assert read(cache, wall) == Usage((60.0,), paused_for=300.0, paced_for=360.0)
         wall.at -= 3600
         assert read(cache, wall) == Usage()
 
-    def test_a_clock_that_was_set_forward_forgets(self, cache: Path, wall: WallClock) -> None:
+    def test_wall_clock_set_forward_expires_the_usage(self, cache: Path, wall: WallClock) -> None:
         file(cache, wall).write(Usage((60.0,), in_flight=1, paused_for=60.0))
         wall.at += 86_400
         assert read(cache, wall) == Usage()
@@ -189,15 +188,15 @@ class TestWindowFile:
             "x" * 100_000,
         ],
     )
-    def test_a_corrupt_file_is_ignored(self, cache: Path, wall: WallClock, document: object) -> None:
+    def test_corrupt_window_file_is_ignored(self, cache: Path, wall: WallClock, document: object) -> None:
         written(cache, document)
         assert read(cache, wall) == Usage()
 
-    def test_a_file_can_not_claim_any_number_of_permits(self, cache: Path, wall: WallClock) -> None:
+    def test_permits_of_a_window_file_are_capped(self, cache: Path, wall: WallClock) -> None:
         written(cache, {"free_at": [NOW + 1] * 3000, "in_flight": 10**9, "saved_at": NOW})
         assert len(read(cache, wall).free_in) == 2000
 
-    def test_old_files_are_deleted(self, cache: Path, wall: WallClock) -> None:
+    def test_old_window_files_are_deleted(self, cache: Path, wall: WallClock) -> None:
         kept = [written(cache, {}), written(cache, "", "something else")]
         gone = [written(cache, {}, "other-three.json"), written(cache, "", "window-four.new")]
         for path in kept:
@@ -208,14 +207,14 @@ class TestWindowFile:
         read(cache, wall)
         assert set(cache.iterdir()) == set(kept)
 
-    def test_a_file_that_another_process_deletes_meanwhile_is_ignored(
+    def test_window_file_deleted_by_another_process_is_ignored(
         self, cache: Path, wall: WallClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file(cache, wall).write(Usage((1.0,)))
         monkeypatch.setattr(Path, "iterdir", lambda self: iter([self / "window-gone.json", self / "window-one.json"]))
         assert read(cache, wall) == Usage((1.0,))
 
-    def test_links_and_special_files_are_not_followed(self, cache: Path, wall: WallClock, tmp_path: Path) -> None:
+    def test_symlinks_and_special_files_are_not_read(self, cache: Path, wall: WallClock, tmp_path: Path) -> None:
         target = tmp_path / "target"
         target.write_text(json.dumps({"free_at": [NOW + 1]}))
         cache.mkdir(mode=0o700, parents=True)
@@ -227,20 +226,20 @@ class TestWindowFile:
         assert json.loads(target.read_text()) == {"free_at": [NOW + 1]}
         assert not (cache / "window-one.json").exists()
 
-    def test_only_the_user_can_read_it(self, cache: Path, wall: WallClock) -> None:
+    def test_window_file_is_private_to_the_user(self, cache: Path, wall: WallClock) -> None:
         file(cache, wall).write(Usage())
         assert stat.S_IMODE(cache.stat().st_mode) == 0o700
         assert [stat.S_IMODE(path.stat().st_mode) for path in cache.iterdir()] == [0o600]
 
     @pytest.mark.parametrize("mode", [0o777, 0o770])
-    def test_a_directory_that_others_can_write_to_is_not_used(self, cache: Path, wall: WallClock, mode: int) -> None:
+    def test_directory_writable_by_others_is_not_used(self, cache: Path, wall: WallClock, mode: int) -> None:
         path = written(cache, {"free_at": [NOW + 1]})
         cache.chmod(mode)
         assert read(cache, wall) == Usage()
         file(cache, wall).write(Usage((5.0,)))
         assert "saved_at" not in path.read_text()
 
-    def test_what_belongs_to_another_user_is_not_used(
+    def test_files_of_another_user_are_not_used(
         self, cache: Path, wall: WallClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file(cache, wall).write(Usage((1.0,)))
@@ -249,7 +248,7 @@ class TestWindowFile:
         monkeypatch.delattr(os, "geteuid")  # as on Windows
         assert read(cache, wall) == Usage((1.0,))
 
-    def test_where_nothing_can_be_written_nothing_fails(
+    def test_unwritable_directory_is_logged_once_and_ignored(
         self, tmp_path: Path, wall: WallClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG, logger="secoda_async")

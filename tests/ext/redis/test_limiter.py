@@ -1,7 +1,6 @@
 """`RedisRateLimiter`: the window, the cooldown and the queue, on a manual clock."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -11,6 +10,7 @@ from secoda_async import (
     SecodaClient,
 )
 from secoda_async._engine.limits.limiter import Permit
+from secoda_async.config import Priority
 from secoda_async.emulator import Emulator
 from secoda_async.ext.redis import LEASE, RedisRateLimiter
 from tests.support.approx import approx
@@ -189,8 +189,8 @@ class TestQueue:
         (permit,) = await take(limiter)
         order: list[str] = []
 
-        async def write(name: str, **settings: Any) -> Permit:  # noqa: ANN401
-            permit = await limiter.acquire(**settings)
+        async def write(name: str, priority: Priority = "interactive") -> Permit:
+            permit = await limiter.acquire(priority=priority)
             order.append(name)
             await permit.release(sent=False)
             await clock.advance(0)

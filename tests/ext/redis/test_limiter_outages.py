@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.requirement("RL-4")
 
 class TestUnavailable:
     @pytest.fixture
-    def server(self, tmp_path: Any) -> Iterator[RedisServer]:  # noqa: ANN401
+    def server(self, tmp_path: Path) -> Iterator[RedisServer]:
         with running(tmp_path) as server:
             yield server
 
@@ -161,7 +161,7 @@ class TestUnavailable:
         assert len(vars(vars(limiter)["_shared"])["_pending_releases"]) == MAX_PENDING
 
     @pytest.mark.requirement("RL-4", "ER-3")
-    async def test_wrong_password_is_a_configuration_error(self, tmp_path: Any) -> None:  # noqa: ANN401
+    async def test_wrong_password_is_a_configuration_error(self, tmp_path: Path) -> None:
         with running(tmp_path, "--requirepass", "right") as server:
             url = server.url.replace("//", "//:canary@")
             async with RedisRateLimiter(url, name="acme") as limiter:

@@ -333,7 +333,7 @@ DOCS: Final = Path(__file__).parents[3] / "docs" / "several-machines.md"
 
 @pytest.mark.requirement("SEC-1")
 @pytest.mark.parametrize("kind", [RedisLock, RedisRateLimiter])
-def test_redis_password_is_in_no_attribute_and_no_pickle(kind: Any) -> None:  # noqa: ANN401
+def test_redis_password_is_in_no_attribute_and_no_pickle(kind: type[RedisLock | RedisRateLimiter]) -> None:
     thing = kind("redis://user:canary@127.0.0.1", name="acme")
 
     def shown(value: object, depth: int) -> str:
