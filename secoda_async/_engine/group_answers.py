@@ -32,7 +32,7 @@ def group_of(reply: Reply, group_id: str | None = None) -> Group:
 
 def group_with_users_of(reply: Reply, group_id: str) -> Group:
     """Return a group whose membership is to be written: a membership that is not shown is not empty."""
-    codec.check_shown([protocol.json_of(reply)], ("users",))
+    codec.require_keys([protocol.json_of(reply)], ("users",))
     return group_of(reply, group_id)
 
 

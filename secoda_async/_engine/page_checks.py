@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 from attrs import evolve
 
 from secoda_async._engine.recent import RecentIds
-from secoda_async._engine.wire.codec import Envelope
+from secoda_async._engine.wire.envelope import Envelope
 from secoda_async.errors import InvalidArgumentError, PaginationError
 from secoda_async.models import Group, Page, User
 

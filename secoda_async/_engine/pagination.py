@@ -42,6 +42,7 @@ from secoda_async._engine.page_checks import (
 )
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import codec, protocol
+from secoda_async._engine.wire.envelope import Envelope
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, NotFoundError, PaginationError
@@ -234,14 +235,14 @@ class Lister(Generic[T]):
         return protocol.request_to("GET", self.collection, query=urlencode(query))
 
     def _read(self, reply: Reply, number: int, on_invalid: OnInvalid, needed: tuple[str, ...]) -> _FetchedPage[T]:
-        envelope: codec.Envelope = codec.structure(protocol.json_of(reply), codec.Envelope)
+        envelope: Envelope = codec.structure(protocol.json_of(reply), Envelope)
         meta = envelope.meta
         if meta.page not in (None, number):
             raise pagination_error(number, f"page {number} was asked for and page {meta.page} came")
         if meta.next_page not in (None, number + 1):
             raise pagination_error(number, f"meta.next_page is {meta.next_page}")
         items, invalid = codec.structure_all(envelope.results, self.model, skip_invalid=on_invalid == "skip")
-        codec.check_shown(envelope.results, needed)
+        codec.require_keys(envelope.results, needed)
         for error in invalid:
             error.status = reply.status
             _log.warning("%s, page %d: left out an item that can't be read: %s", self.collection, number, error)

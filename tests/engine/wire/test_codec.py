@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from secoda_async import UNSET, Group, InvalidArgumentError, Page, ResponseError, User, to_dict
 from secoda_async._engine.wire import codec
-from secoda_async._engine.wire.codec import Envelope
+from secoda_async._engine.wire.envelope import Envelope
 from secoda_async.models import GroupFields
 
 GROUP = {
