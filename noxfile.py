@@ -1,58 +1,65 @@
-"""How the project is checked: `nox -s tests` needs nothing but nox; `nox` runs all of it."""
+"""Check the project: `nox -s tests` runs the tests, and `nox` runs every session that a change must pass."""
 
+import os
 import re
 import shutil
-import tomllib
 from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+nox.options.error_on_missing_interpreters = "CI" in os.environ
 nox.options.sessions = ["tests", "lint", "typing", "package", "minimum", "docs", "demo", "soak"]
 
 HERE = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+"""The Python versions of the classifiers."""
+
 EXTRAS = ("cli", "otel", "redis")
-WHOLE = f".[{','.join(EXTRAS)}]"
-PARALLEL = ("-n", "auto")
+WITH_EXTRAS = f".[{','.join(EXTRAS)}]"
+IN_PARALLEL = ("-n", "auto")
 PROGRAMS = {"redis-server": ("valkey-server",), "chromium": ("chromium-browser", "google-chrome")}
-PARTLY = 95
-"""Percent of the lines that tests must cover on a machine without one of the programs."""
-GROUPS_FILE = HERE.parent / "shared" / "data" / "kubernetes-teams"
+"""Programs that some tests need, each with its alternatives."""
+COVERAGE_WITHOUT_PROGRAMS = 95
+"""Percentage of lines that the tests must cover on a machine that lacks one of the programs."""
 
 
 def group(name: str) -> list[str]:
-    """The requirements of a dependency group."""
+    """Return the requirements of a dependency group."""
     return list(nox.project.dependency_groups(PROJECT, name))
 
 
-def without_programs(session: nox.Session) -> list[str]:
-    """The options of a coverage report when tests were skipped because a program is not installed."""
+def coverage_options(session: nox.Session) -> list[str]:
+    """Return the options of the coverage report: a lower limit where a missing program makes tests skip."""
     missing = [name for name, others in PROGRAMS.items() if not any(map(shutil.which, (name, *others)))]
     if not missing:
         return []
-    session.warn(f"without {' and '.join(missing)} some tests were skipped: {PARTLY} % of the lines must be covered")
-    left_out = ["--omit", "*/ext/redis*.py"] if "redis-server" in missing else []
-    return [*left_out, "--fail-under", str(PARTLY)]
+    limit = str(COVERAGE_WITHOUT_PROGRAMS)
+    session.warn(f"without {' and '.join(missing)} some tests are skipped; {limit} % of the lines must be covered")
+    omitted = ["--omit", "*/ext/redis*.py"] if "redis-server" in missing else []
+    return [*omitted, "--fail-under", limit]
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests, and check that every line and branch is covered; arguments go to pytest."""
-    session.install("-e", WHOLE, *group("tests"))
-    measured = {"COVERAGE_FILE": str(Path(session.create_tmp()) / "coverage")}
-    session.run("coverage", "erase", env=measured)
-    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *session.posargs, env=measured)
-    if not session.posargs:
-        session.run("coverage", "combine", "--quiet", env=measured)
-        session.run("coverage", "report", *without_programs(session), env=measured)
+    """Run the tests and require full coverage; `-- --all` adds the slow ones, other arguments select tests."""
+    session.install("-e", WITH_EXTRAS, *group("tests"))
+    environment = {"COVERAGE_FILE": str(Path(session.create_tmp()) / "coverage")}
+    session.run("coverage", "erase", env=environment)
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=environment)
+    if not set(session.posargs) - {"--all"}:  # a selection of tests covers only a part of the package
+        session.run("coverage", "combine", "--quiet", env=environment)
+        session.run("coverage", "report", *coverage_options(session), env=environment)
 
 
-@nox.session
+@nox.session(python=PYTHONS)
 def plain(session: nox.Session) -> None:
-    """Run the tests without coverage, such as on another Python: `nox -s plain --force-python 3.13`."""
-    session.install("-e", WHOLE, *group("tests"))
-    session.run("pytest", *PARALLEL, *session.posargs)
+    """Run the tests on one Python version without coverage: `nox -s plain-3.13 -- --all`."""
+    session.install("-e", WITH_EXTRAS, *group("tests"))
+    session.run("pytest", *IN_PARALLEL, *session.posargs)
 
 
 @nox.session
@@ -65,19 +72,20 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check types twice, with mypy and pyright, both strict; then as a user does, against what is installed."""
-    session.install(WHOLE, *group("typing"))
+    """Check the types with mypy and pyright, both strict, and that the installed package is completely typed."""
+    session.install(WITH_EXTRAS, *group("typing"))
     session.run("mypy")
     session.run("pyright")
     program = HERE / "tests" / "typing" / "program.py"
-    with session.chdir(session.create_tmp()):  # away from the checkout
+    with session.chdir(session.create_tmp()):  # outside the checkout, so that the installed package is found
         session.run("mypy", "--strict", str(program))
         session.run("pyright", str(program))
+        session.run("pyright", "--verifytypes", "secoda_async", "--ignoreexternal")
 
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build the wheel and the sdist, install each, each extra alone, and run every command for the first time."""
+    """Build the wheel and the sdist, install each with each extra, and run every command once."""
     session.install("hatchling", "twine")
     session.run("python", "tests/contract/package_check.py", session.create_tmp())
 
@@ -85,26 +93,18 @@ def package(session: nox.Session) -> None:
 @nox.session
 def minimum(session: nox.Session) -> None:
     """Run the tests on the lowest versions that the metadata allows."""
-    lowest = [pinned(line) for line in declared_requirements()]
-    session.install("-e", WHOLE, *group("tests"), *lowest)
-    session.run("pytest", *PARALLEL, *session.posargs)
-
-
-def declared_requirements() -> list[str]:
-    """The core requirements and those of the extras."""
-    project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
-    return [*project["dependencies"], *(line for extra in EXTRAS for line in project["optional-dependencies"][extra])]
-
-
-def pinned(requirement: str) -> str:
-    """`aiohttp>=3.12` as `aiohttp==3.12`: its lower bound, and nothing newer."""
-    return re.sub(r">=", "==", requirement)
+    project = PROJECT["project"]
+    requirements = [*project["dependencies"]]
+    requirements += [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
+    lowest = [re.sub(">=", "==", requirement) for requirement in requirements]
+    session.install("-e", WITH_EXTRAS, *group("tests"), *lowest)
+    session.run("pytest", *IN_PARALLEL, *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the docs, where a warning is an error, and run every program and command in them and in the README."""
-    session.install("-e", WHOLE, *group("docs"))
+    """Build the docs with warnings as errors, and run every program and command in the docs and the README."""
+    session.install("-e", WITH_EXTRAS, *group("docs"))
     site = Path(session.create_tmp()) / "site"
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "--fresh-env", "docs", str(site))
     session.run("pytest", "tests/contract/test_docs.py", *session.posargs)
@@ -112,20 +112,14 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Install as a user does, and run the main job: on the samples, and on real groups where they are at hand."""
+    """Install the package and run its demo; arguments (`groups.yaml --then later.yaml`) replace the sample."""
     session.install(".[cli]")
-    session.run("secoda-async", "demo", "--speed", "600")
-    if GROUPS_FILE.is_dir():
-        before, after, users = (
-            str(GROUPS_FILE / name) for name in ("2026-05-01.yaml", "2026-08-01.yaml", "users.json")
-        )
-        session.run("secoda-async", "demo", after, "--users", users, "--speed", "1000")
-        session.run("secoda-async", "demo", before, "--then", after, "--users", users)
+    session.run("secoda-async", "demo", *(session.posargs or ("--speed", "600")))
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run thousands of operations with faults, then hundreds against a hostile server; `--seed 7` goes to both."""
+    """Run thousands of operations with random faults, then hundreds against a hostile server; `-- --seed 7`."""
     session.install("-e", ".")
     session.run("python", "-m", "tests.soak", "emulator", *(session.posargs or ("--seed", "1")))
     session.run("python", "-m", "tests.soak", "hostile", *(session.posargs or ("--seed", "1")))
@@ -133,13 +127,13 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what a call costs, beside other clients; arguments (`--jobs a,c`, `--write`) go to the benchmark."""
-    session.install("-e", WHOLE, *group("bench"))
+    """Measure the cost of a call, compared with other clients; `-- --jobs a,c --write`."""
+    session.install("-e", WITH_EXTRAS, *group("bench"))
     session.run("python", "-m", "tests.bench", *session.posargs)
 
 
 @nox.session
 def limit(session: nox.Session) -> None:
-    """Measure how much of the write limit is used, alone and by three processes with one Redis; in real time."""
-    session.install("-e", WHOLE, *group("tests"))
+    """Measure, in real time, how much of the write limit one process uses, and three that share a Redis."""
+    session.install("-e", WITH_EXTRAS, *group("tests"))
     session.run("python", "-m", "tests.bench.limit_use", *session.posargs)
