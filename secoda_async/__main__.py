@@ -1,12 +1,12 @@
-"""The command `secoda-async`; the command line itself is loaded only here."""
+"""The program `secoda-async`."""
 
 import sys
 
 
 def main() -> int:
-    """Run the command line and return its exit code; without the extra `cli`, say how to get it."""
+    """Run a command and return its exit code; without the extra `cli`, say how to install it."""
     try:
-        from secoda_async.cli import app  # noqa: PLC0415 - an extra, and slow to import
+        from secoda_async.cli import app  # noqa: PLC0415 - an optional, slow import
 
         return app.main(sys.argv[1:])
     except ModuleNotFoundError as error:
@@ -14,7 +14,7 @@ def main() -> int:
             raise
         sys.stderr.write(f"secoda-async: {error.name} is missing: pip install 'secoda-async[cli]'\n")
         return 64
-    except KeyboardInterrupt:  # while it was imported, or as it ended
+    except KeyboardInterrupt:  # during the import or at exit; app.main handles the rest
         sys.stderr.write("secoda-async: interrupted\n")
         return 130
 

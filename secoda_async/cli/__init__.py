@@ -1,1 +1,1 @@
-"""The command line: reads arguments, calls the public API, prints."""
+"""The command line: parses arguments, calls the public API and prints the result."""

@@ -1,8 +1,8 @@
-"""Exit codes, and how a failure is told: one line for a person, a document for a program, never a traceback."""
+"""Exit codes, and the two formats of an error: one line for a person, a JSON document for a program."""
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from secoda_async import (
     AmbiguousNameError,
@@ -28,7 +28,7 @@ from secoda_async import (
 
 
 class Exit(enum.IntEnum):
-    """What the exit code says (64 and up as in BSD's sysexits)."""
+    """The exit codes; those from 64 to 78 have the meaning of BSD's sysexits."""
 
     DONE = 0
     ERROR = 1
@@ -46,7 +46,7 @@ class Exit(enum.IntEnum):
 
 
 class CommandError(Exception):
-    """A command can't go on; `code` says why, the message what to do."""
+    """A command failed: the message says what to do, `code` is the exit code."""
 
     def __init__(self, message: str, code: Exit) -> None:
         super().__init__(message)
@@ -73,7 +73,7 @@ _CODES: Final[tuple[tuple[type[SecodaError], Exit], ...]] = (
 
 
 def exit_for(error: Exception) -> Exit:
-    """The exit code for an error."""
+    """Return the exit code for an error."""
     if isinstance(error, CommandError):
         return error.code
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.ERROR)
@@ -81,58 +81,66 @@ def exit_for(error: Exception) -> Exit:
 
 _ADVICE: Final[tuple[tuple[type[SecodaError], str], ...]] = (
     (AuthenticationError, "Check the key: SECODA_API_KEY, or --api-key-file (Settings > API in Secoda)."),
-    (PermissionDeniedError, "The key acts with its creator's rights: use one made by an admin."),
+    (PermissionDeniedError, "A key has the permissions of its creator: use a key that an admin created."),
     (
         TransportError,
         (
-            "Check the network, the host (SECODA_BASE_URL, SECODA_REGION), any proxy in between (--trust-env), and "
-            "whose certificates are trusted (SSL_CERT_FILE)."
+            "Check the network, the host (SECODA_BASE_URL, SECODA_REGION), the proxy (--trust-env) and the trusted "
+            "certificates (SSL_CERT_FILE)."
         ),
     ),
-    (ServerError, "The service is down or overloaded: try again later."),
-    (ResponseError, "Check the host: is it the API's, or the web page's?"),
-    (OutcomeUnknownError, "Look with `secoda-async groups list` before you try again."),
+    (ServerError, "The service is down or overloaded: retry later."),
+    (ResponseError, "Check the host: the response may come from Secoda's web page instead of its API."),
+    (OutcomeUnknownError, "Check with `secoda-async groups list` before you retry."),
 )
 
 
 def advice_for(error: Exception) -> str | None:
-    """What to do about an error, where its own text does not say."""
+    """Return what to do about an error, if its message does not say."""
     if isinstance(error, TransportError) and error.method is None:
-        return "Check the network, and where Redis is (--redis, SECODA_REDIS_URL); nothing was written."
+        return "Check the network and the address of Redis (--redis, SECODA_REDIS_URL); nothing was written."
     return next((advice for kind, advice in _ADVICE if isinstance(error, kind)), None)
 
 
-def told(error: Exception) -> Sequence[str]:
-    """The error for a person, line by line: what, where and what to do.
+def format_error(error: Exception) -> Sequence[str]:
+    """Return the error for a person, in lines: what happened, to what, and what to do.
 
-    Only the lines of an error that has several, each made safe by itself, count as lines: a line break in any other
-    message is somebody else's.
+    Only an error of several problems, each of them escaped, is split into lines. A line break in any other message
+    comes from the server or a file.
     """
     has_lines = isinstance(error, DesiredStateError | UnsafePlanError)
     lines = str(error).split("\n") if has_lines else [str(error)]
     advice = advice_for(error)
-    return lines if advice is None else [*lines, f"{advice} `secoda-async doctor` tells how far a call gets."]
+    return lines if advice is None else [*lines, f"{advice} `secoda-async doctor` checks each step of a call."]
+
+
+_FIELDS: Final[tuple[tuple[type[SecodaError], tuple[str, ...]], ...]] = (
+    (SecodaError, ("method", "path", "attempts", "waited")),
+    (APIError, ("status", "request_id", "retry_after")),
+    (BadRequestError, ("fields",)),
+    (OutcomeUnknownError, ("name", "candidates")),
+    (AmbiguousNameError, ("candidates",)),
+    (UnsafePlanError, ("breaches", "digest")),
+    (StalePlanError, ("names",)),
+    (LockedError, ("holder",)),
+    (DesiredStateError, ("problems",)),
+)
+"""The attributes of each class of error that a program gets."""
 
 
 def as_document(error: Exception) -> Mapping[str, Any]:
-    """The error for a program."""
+    """Return the error for a program."""
     fields: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "exit_code": int(exit_for(error))}
-    if isinstance(error, SecodaError):
-        fields |= {"method": error.method, "path": error.path, "attempts": error.attempts, "waited": error.waited}
-    if isinstance(error, APIError):
-        fields |= {"status": error.status, "request_id": error.request_id, "retry_after": error.retry_after}
-    if isinstance(error, BadRequestError):
-        fields["fields"] = {name: list(messages) for name, messages in error.fields.items()}
-    if isinstance(error, OutcomeUnknownError):
-        fields |= {"name": error.name, "candidates": list(error.candidates)}
-    if isinstance(error, AmbiguousNameError):
-        fields["candidates"] = list(error.candidates)
-    if isinstance(error, UnsafePlanError):
-        fields |= {"breaches": list(error.breaches), "digest": error.digest}
-    if isinstance(error, StalePlanError):
-        fields["names"] = list(error.names)
-    if isinstance(error, LockedError):
-        fields["holder"] = error.holder
-    if isinstance(error, DesiredStateError):
-        fields["problems"] = list(error.problems)
+    for kind, names in _FIELDS:
+        if isinstance(error, kind):
+            fields |= {name: _to_plain(getattr(error, name)) for name in names}
     return {"error": fields}
+
+
+def _to_plain(value: object) -> object:
+    """Return lists and dicts for the tuples and mappings of an error."""
+    if isinstance(value, tuple):
+        return list(cast("tuple[object, ...]", value))
+    if isinstance(value, Mapping):
+        return {name: list(messages) for name, messages in cast("Mapping[str, Sequence[str]]", value).items()}
+    return value

@@ -1,4 +1,4 @@
-"""Files that a command writes: never over what it reads, never half, and readable by their owner alone."""
+"""Files that a command writes: never an input, never partially, and with mode 0600."""
 
 import asyncio
 import errno
@@ -13,24 +13,24 @@ from typing import Final
 from secoda_async.cli.exit_codes import CommandError, Exit
 
 _STANDARD_INPUT: Final = 0
-_PAUSE: Final = 0.1
+_POLL_INTERVAL: Final = 0.1
 _PRIVATE: Final = 0o600
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
-    """Refuse outputs that are one file with an input or with each other, by whatever name.
+    """Refuse an output that is the same file as an input or another output, through links too.
 
     Args:
-        outputs: Files to be written, by the option that names each.
-        inputs: Files to be read; `-` is standard input.
+        outputs: The files to write, by option.
+        inputs: The files to read; `-` is standard input.
 
     Raises:
-        CommandError: When a file would be lost; nothing was read or sent.
+        CommandError: If a file would be overwritten. Nothing was read or sent.
     """
     seen: dict[object, str] = {}
     for file in inputs:
         if file is not None and (identity := _identity(file)) is not None:
-            seen[identity] = "what is read: the command would overwrite it"
+            seen[identity] = "an input: the command would overwrite it"
     for option, file in outputs.items():
         if file is None:
             continue
@@ -42,40 +42,41 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
 
 
 def _identity(file: Path) -> object:
-    """Return what tells whether two paths are one file; None for a device, which cannot be overwritten."""
+    """Return a value that is equal for two paths to one file; None for a device, which can't be overwritten."""
     try:
-        found = os.fstat(_STANDARD_INPUT) if str(file) == "-" else file.stat()
+        status = os.fstat(_STANDARD_INPUT) if str(file) == "-" else file.stat()
     except OSError:
         return None if str(file) == "-" else os.path.realpath(file)
-    except ValueError:  # a NUL in the path: reading or writing the file says so
+    except ValueError:  # a NUL in the path: reading or writing the file reports it
         return None
-    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode) else None
+    is_file = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)
+    return (status.st_dev, status.st_ino) if is_file else None
 
 
 def check_writable(file: Path) -> None:
-    """Refuse a file that `write` would fail to write.
+    """Check that `write` can write a file.
 
     Raises:
-        CommandError: When it would.
+        CommandError: If it can't.
     """
-    with _failures_named(file):
+    with _as_command_error(file):
         target = _target(file)
         if _is_replaceable(target):
-            Path(_temporary(target)).unlink()
+            Path(_create_temporary(target)).unlink()
 
 
 def write(file: Path, text: str) -> None:
-    """Write a file whole, or leave it as it was; a new file is readable by its owner alone.
+    """Replace a file atomically; a new file gets mode 0600.
 
     Raises:
-        CommandError: When it can't be written.
+        CommandError: If the file can't be written; it is unchanged.
     """
-    with _failures_named(file):
+    with _as_command_error(file):
         target = _target(file)
         if not _is_replaceable(target):
             target.write_text(text, "utf-8")
             return
-        temporary = Path(_temporary(target))
+        temporary = Path(_create_temporary(target))
         try:
             temporary.write_text(text, "utf-8", newline="\n")
             temporary.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else _PRIVATE)
@@ -86,10 +87,10 @@ def write(file: Path, text: str) -> None:
             raise
 
 
-async def reader_of(file: Path) -> None:
-    """Wait until a FIFO has a reader: to open it would block, and neither a signal nor the deadline would end that."""
-    while not _has_reader(file):  # noqa: ASYNC110 - the system tells nobody of it
-        await asyncio.sleep(_PAUSE)
+async def wait_for_reader(file: Path) -> None:
+    """Wait until a FIFO has a reader; opening it earlier would block signals and the deadline."""
+    while not _has_reader(file):  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(_POLL_INTERVAL)
 
 
 def _has_reader(file: Path) -> bool:
@@ -98,12 +99,12 @@ def _has_reader(file: Path) -> bool:
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
     except OSError as error:
-        return error.errno != errno.ENXIO  # opening it says what else is wrong
+        return error.errno != errno.ENXIO  # opening the file later reports any other error
     return True
 
 
 @contextmanager
-def _failures_named(file: Path) -> Generator[None, None, None]:
+def _as_command_error(file: Path) -> Generator[None, None, None]:
     try:
         yield
     except (OSError, ValueError) as error:
@@ -112,15 +113,15 @@ def _failures_named(file: Path) -> Generator[None, None, None]:
 
 
 def _target(file: Path) -> Path:
-    """Return the file that a path leads to: a symbolic link stays, and what it names is written."""
+    """Resolve symbolic links: the link stays, and its target is replaced."""
     return Path(os.path.realpath(file))
 
 
 def _is_replaceable(target: Path) -> bool:
-    """Whether a file is there or can be made: not a device, which is written in place.
+    """Return whether a path is a file or is free; a device is written in place.
 
     Raises:
-        OSError: When the file may not be written.
+        OSError: If the file can't be written.
     """
     if not target.exists():
         return True
@@ -131,8 +132,8 @@ def _is_replaceable(target: Path) -> bool:
     return target.is_file()
 
 
-def _temporary(target: Path) -> str:
-    """Make an empty file beside a file, to be renamed to it; return its path."""
+def _create_temporary(target: Path) -> str:
+    """Create an empty file in the same directory, to be renamed to the target; return its path."""
     handle, path = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
     os.close(handle)
     return path

@@ -1,4 +1,4 @@
-"""The options that commands share, and the client that they lead to."""
+"""The options that commands share, and the client made from them."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from cyclopts import Group, Parameter
 from secoda_async import Event, SecodaClient, SlidingWindowLimiter, TransportError
 from secoda_async._engine.limits.window_file import share_window
 from secoda_async.cli.exit_codes import CommandError, Exit
-from secoda_async.cli.signals import Stops, raised_at_once
+from secoda_async.cli.signals import StopController, interrupt_on_signal
 from secoda_async.config import key_source
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
@@ -30,12 +30,10 @@ if TYPE_CHECKING:
 @Parameter(name="*", group=Group("Output", sort_key=9))
 @define(kw_only=True)
 class Output:
-    """How a command tells what it did."""
+    """The output of a command."""
 
-    json: Annotated[bool, Parameter(negative=(), show_default=False, help="Print one JSON document, for programs.")] = (
-        False
-    )
-    debug: Annotated[bool, Parameter(negative=(), show_default=False, help="Log to stderr, and show tracebacks.")] = (
+    json: Annotated[bool, Parameter(negative=(), show_default=False, help="Print one JSON document.")] = False
+    debug: Annotated[bool, Parameter(negative=(), show_default=False, help="Log to stderr and show tracebacks.")] = (
         False
     )
 
@@ -43,54 +41,51 @@ class Output:
 @Parameter(name="*", group=Group("Workspace and output", sort_key=8))
 @define(kw_only=True)
 class Connection(Output):
-    """Which workspace a command speaks to. The key comes from SECODA_API_KEY or a file: arguments can be seen."""
+    """The workspace of a command. There is no option for the key itself: other users can see arguments."""
 
-    base_url: Annotated[str | None, Parameter(help="The API's origin (or SECODA_BASE_URL).")] = None
+    base_url: Annotated[str | None, Parameter(help="API origin (default: SECODA_BASE_URL).")] = None
     region: Annotated[
-        Literal["us", "eu", "apac"] | None, Parameter(help="Where Secoda hosts the workspace (or SECODA_REGION).")
+        Literal["us", "eu", "apac"] | None, Parameter(help="Region of the workspace (default: SECODA_REGION).")
     ] = None
     api_key_file: Annotated[
-        Path | None, Parameter(allow_leading_hyphen=True, help="A file that holds the key; - is standard input.")
+        Path | None,
+        Parameter(
+            allow_leading_hyphen=True, help="File with the API key; - is standard input (default: SECODA_API_KEY)."
+        ),
     ] = None
-
     trust_env: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Use the proxy that HTTPS_PROXY and NO_PROXY name.")
+        bool, Parameter(negative=(), show_default=False, help="Use the proxy in HTTPS_PROXY and NO_PROXY.")
     ] = False
     redis: Annotated[
         str | None,
         Parameter(
             env_var="SECODA_REDIS_URL",
-            help="Redis, for several machines: they share the write limit there, and one at a time applies.",
+            help="Redis URL, for several machines: they share the write limit, and only one applies at a time.",
         ),
     ] = None
     workspace: Annotated[
         str | None,
-        Parameter(env_var="SECODA_WORKSPACE", help="The workspace's name in Redis, the same for all who write to it."),
+        Parameter(env_var="SECODA_WORKSPACE", help="Name of the workspace in Redis; use the same on every machine."),
     ] = None
 
     @asynccontextmanager
     async def client(self, on_event: Callable[[Event], object] | None = None) -> AsyncGenerator[SecodaClient, None]:
-        """A client of that workspace.
+        """Connect to the workspace.
 
         Raises:
-            CommandError: When the key's file can't be read, or there is no name for what is in Redis.
-            ConfigurationError: When a setting can't work.
+            CommandError: If the key file can't be read, or only one of --redis and --workspace is given.
+            ConfigurationError: If a setting is invalid.
         """
-        log = logging.getLogger("secoda_async")
-        if not self.debug and not any(isinstance(handler, _Waits) for handler in log.handlers):
-            log.addHandler(_Waits(logging.INFO))
-            log.setLevel(logging.INFO)
-        key = None
-        if self.api_key_file is not None:
-            key = _read_key(self.api_key_file)
+        if not self.debug:
+            _print_waits()
+        key = None if self.api_key_file is None else _read_key(self.api_key_file)
         if self.workspace is not None and self.redis is None:
-            raise CommandError("--workspace is a name in Redis: say where that is with --redis", Exit.USAGE)
-        async with AsyncExitStack() as opened:
+            raise CommandError("--workspace is a name in Redis: pass --redis too", Exit.USAGE)
+        async with AsyncExitStack() as stack:
             limiter = None
             if self.redis is not None:
-                limiter = _redis().RedisRateLimiter(self.redis, name=self._name())
-                await opened.enter_async_context(limiter)
-                with suppress(TransportError):  # it is logged; and said again to who would write
+                limiter = await stack.enter_async_context(_redis().RedisRateLimiter(self.redis, name=self._name()))
+                with suppress(TransportError):  # the limiter logs it; a write raises it again
                     await limiter.look()
             client = SecodaClient(
                 key,
@@ -102,14 +97,14 @@ class Connection(Output):
             )
             if isinstance(client.limiter, SlidingWindowLimiter):
                 share_window(client.limiter, client.origin, key_source(key))
-            yield await opened.enter_async_context(client)
+            yield await stack.enter_async_context(client)
 
     @asynccontextmanager
-    async def alone(self, stops: Stops) -> AsyncGenerator[None, None]:
-        """Hold the workspace, when there is a Redis to ask for it, and stop when it can't be held any longer.
+    async def exclusive(self, stops: StopController) -> AsyncGenerator[None, None]:
+        """Hold the workspace's lock in Redis, if --redis is given; stop if the lock is lost.
 
         Raises:
-            LockedError: When another run holds it.
+            LockedError: If another run holds the lock.
         """
         if self.redis is None:
             yield
@@ -118,33 +113,40 @@ class Connection(Output):
 
             async def stop_when_lost() -> None:
                 await lock.lost.wait()
-                stops.ask("the lock is lost", Exit.LOCKED)
+                stops.request("the lock was lost", Exit.LOCKED)
 
-            watching = asyncio.create_task(stop_when_lost())
+            watcher = asyncio.create_task(stop_when_lost())
             try:
                 yield
             finally:
-                watching.cancel()
+                watcher.cancel()
 
     def lock(self) -> "RedisLock":
-        """The workspace's lock in Redis, not taken."""
+        """Return the workspace's lock in Redis, not acquired."""
         lock: RedisLock = _redis().RedisLock(self.redis, name=self._name())
         return lock
 
     def _name(self) -> str:
         if self.workspace is None:
-            raise CommandError("--redis needs --workspace: a name that all who write there use", Exit.USAGE)
+            raise CommandError("--redis needs --workspace: a name that is the same on every machine", Exit.USAGE)
         return self.workspace
 
 
-class _Waits(logging.Handler):
-    """Tells a person why nothing happens, and what is not known; --debug shows the rest of the log."""
+class _WaitLogHandler(logging.Handler):
+    """Prints warnings and long waits to stderr; --debug shows the rest of the log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print it to stderr."""
+        """Print a record that a person needs."""
         if record.levelno >= logging.WARNING or str(record.msg).startswith("waiting"):
-            with suppress(OSError, ValueError):  # nobody reads stderr: the call that waits goes on
+            with suppress(OSError, ValueError):  # a closed stderr must not end the call
                 sys.stderr.write(f"{escape_control(record.getMessage())}\n")
+
+
+def _print_waits() -> None:
+    log = logging.getLogger("secoda_async")
+    if not any(isinstance(handler, _WaitLogHandler) for handler in log.handlers):
+        log.addHandler(_WaitLogHandler(logging.INFO))
+        log.setLevel(logging.INFO)
 
 
 def _redis() -> ModuleType:
@@ -155,9 +157,9 @@ def _redis() -> ModuleType:
 
 
 def _read_key(path: Path) -> str:
-    """Read the key; a signal ends the wait for standard input or a FIFO."""
+    """Read the API key; a signal ends the wait for standard input or a FIFO."""
     try:
-        with raised_at_once():
+        with interrupt_on_signal():
             key = read_bytes(str(path)).decode("utf-8")
         if str(path) != "-":
             _check_mode(path)
@@ -167,13 +169,13 @@ def _read_key(path: Path) -> str:
         )
     else:
         return key
-    raise CommandError(f"the key's file {path} can't be read: {reason}", Exit.USAGE)
+    raise CommandError(f"the key file {path} can't be read: {reason}", Exit.USAGE)
 
 
 def _check_mode(path: Path) -> None:
-    """Say when everybody on the machine can read the key. Windows has no such modes."""
+    """Warn if every user of this machine can read the key. Windows has no such modes."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & stat.S_IROTH:
-        text = f"everybody on this machine can read the key's file {path} (mode {mode:03o}): chmod 600 it"
+        text = f"every user of this machine can read the key file {path} (mode {mode:03o}): run chmod 600 on it"
         with suppress(OSError, ValueError):
             sys.stderr.write(f"{escape_control(text)}\n")

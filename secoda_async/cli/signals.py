@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and their like: writes on the wire are finished, a second one cuts them off, a prompt is left."""
+"""SIGINT, SIGTERM and SIGHUP: the first lets in-flight writes finish, the second aborts them."""
 
 import asyncio
 import signal
@@ -21,15 +21,15 @@ _SIGNALS: Final = tuple(
 )
 
 
-def _heeded() -> tuple[signal.Signals, ...]:
-    """Return the signals to handle: one that is ignored from the start (nohup, a background job) stays ignored."""
+def _signals_to_handle() -> tuple[signal.Signals, ...]:
+    """Return the signals to handle. A signal that the parent process set to be ignored (nohup) stays ignored."""
     if not can_be_handled():
         return ()
     return tuple(number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
 
 
 def can_be_handled() -> bool:
-    """Whether signals can be handled here: in the main thread only."""
+    """Return whether signals can be handled: Python allows it in the main thread only."""
     return threading.current_thread() is threading.main_thread()
 
 
@@ -37,70 +37,70 @@ async def until_terminated(command: Coroutine[Any, Any, T]) -> T:
     """Run a command; SIGTERM ends it as Ctrl-C does.
 
     Raises:
-        CommandError: When it was ended.
+        CommandError: If a signal ended the command.
     """
     task = asyncio.ensure_future(command)
-    with _handled({number: task.cancel for number in _SIGNALS if number is not signal.SIGINT}):
+    with _installed_handlers({number: task.cancel for number in _SIGNALS if number is not signal.SIGINT}):
         try:
             return await task
         except asyncio.CancelledError:
             if (this := asyncio.current_task()) is not None and this.cancelling():
-                raise  # by Ctrl-C: asyncio.run makes an interrupt of it
+                raise  # Ctrl-C cancelled this task: asyncio.run turns that into KeyboardInterrupt
     raise CommandError("interrupted", Exit.INTERRUPTED)
 
 
 @define
-class Stops:
-    """What a signal, or the end of the time, does at the moment."""
+class StopController:
+    """Decides what a signal, the deadline or a lost lock does to the running command."""
 
-    note: Callable[[str], None]
+    warn: Callable[[str], None]
     task: "asyncio.Task[Any] | None"
     event: asyncio.Event = field(factory=asyncio.Event, init=False)
-    """Set when nothing more is to be written."""
-    finishes_writes: bool = field(default=False, init=False)
-    """Whether writes may be under way: then the first signal lets them end."""
-    is_over: bool = field(default=False, init=False)
-    """Whether all is written: then there is nothing to cut off."""
-    why: str = field(default="interrupted", init=False)
+    """Set when no further write may start."""
+    has_begun_writing: bool = field(default=False, init=False)
+    """Whether writes may be in flight: then the first signal lets them finish."""
+    is_finished: bool = field(default=False, init=False)
+    """Whether every write has ended: then there is nothing to abort."""
+    reason: str = field(default="interrupted", init=False)
     code: Exit = field(default=Exit.INTERRUPTED, init=False)
-    """What the command exits with when it was stopped."""
+    """The exit code of a stopped command."""
 
-    def ask(self, why: str, code: Exit = Exit.INTERRUPTED) -> None:
-        """Stop: what is on the wire may end. Asked again, for whatever reason, nothing more happens."""
-        if self.is_over or self.event.is_set():
+    def request(self, reason: str, code: Exit = Exit.INTERRUPTED) -> None:
+        """Stop, but let in-flight writes finish. Only the first request counts."""
+        if self.is_finished or self.event.is_set():
             return
-        self.why, self.code = why, code
+        self.reason, self.code = reason, code
         self.event.set()
-        if self.finishes_writes:
-            self.note(f"{why}: finishing what is on the wire; Ctrl-C once more to cut it off")
+        if self.has_begun_writing:
+            self.warn(f"{reason}: finishing in-flight writes; press Ctrl-C again to abort")
         else:
-            self._cut_off()
+            self._abort()
 
-    def signalled(self) -> None:
-        """Stop; when it has been asked to stop before, cut off what is under way."""
-        if self.event.is_set() and not self.is_over:
-            self._cut_off()
+    def on_signal(self) -> None:
+        """Stop; if a stop was requested before, abort in-flight writes."""
+        if self.event.is_set() and not self.is_finished:
+            self._abort()
         else:
-            self.ask("interrupted")
+            self.request("interrupted")
 
-    def _cut_off(self) -> None:
+    def _abort(self) -> None:
         if self.task is not None:
             self.task.cancel()
 
 
 @contextmanager
-def stopped_by_signals(note: Callable[[str], None], seconds: float | None) -> Generator[Stops, None, None]:
-    """Let signals stop what is done here, and the time when `seconds` are over.
+def handle_signals(warn: Callable[[str], None], seconds: float | None) -> Generator[StopController, None, None]:
+    """Let signals, and the deadline after `seconds`, stop the body.
 
     Raises:
-        CommandError: When it was cut off, or stopped before it wrote anything.
+        CommandError: If the body was aborted, or stopped before it wrote anything.
     """
-    stops = Stops(note, asyncio.current_task())
+    stops = StopController(warn, asyncio.current_task())
     timer = None
     if seconds is not None:
-        timer = asyncio.get_running_loop().call_later(seconds, stops.ask, "the deadline has come")
+        timer = asyncio.get_running_loop().call_later(seconds, stops.request, "deadline reached")
     try:
-        with _handled(dict.fromkeys(_SIGNALS, stops.signalled)):
+        with _installed_handlers(dict.fromkeys(_SIGNALS, stops.on_signal)):
             yield stops
     except asyncio.CancelledError:
         if not stops.event.is_set():
@@ -110,41 +110,44 @@ def stopped_by_signals(note: Callable[[str], None], seconds: float | None) -> Ge
     finally:
         if timer is not None:
             timer.cancel()
-    if stops.finishes_writes:
-        raise CommandError("cut off: writes may have been carried out. Run it again: it looks first", stops.code)
-    raise CommandError(f"{stops.why}: nothing was written", stops.code)
+    if stops.has_begun_writing:
+        raise CommandError(
+            "aborted: some writes may have been applied. Run the command again: it reads the workspace first",
+            stops.code,
+        )
+    raise CommandError(f"{stops.reason}: nothing was written", stops.code)
 
 
 @contextmanager
-def _handled(handlers: Mapping[signal.Signals, Any]) -> Generator[None, None, None]:
-    """Have the event loop call these."""
+def _installed_handlers(handlers: Mapping[signal.Signals, Callable[[], object]]) -> Generator[None, None, None]:
+    """Have the event loop call these handlers; on Windows, where it cannot, Python's own handlers stay."""
     loop = asyncio.get_running_loop()
-    handled: list[signal.Signals] = []
-    for number in _heeded():
+    installed: list[signal.Signals] = []
+    for number in _signals_to_handle():
         if number not in handlers:
             continue
         try:
             loop.add_signal_handler(number, handlers[number])
         except NotImplementedError:  # Windows
             break
-        handled.append(number)
+        installed.append(number)
     try:
         yield
     finally:
-        for number in handled:
+        for number in installed:
             loop.remove_signal_handler(number)
 
 
 @contextmanager
-def raised_at_once() -> Generator[None, None, None]:
-    """While a person is asked or a file is read, nothing else runs: a signal raises KeyboardInterrupt immediately."""
+def interrupt_on_signal() -> Generator[None, None, None]:
+    """Raise KeyboardInterrupt on a signal, during a blocking read or prompt that keeps the event loop from running."""
 
     def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    former = {number: signal.signal(number, interrupt) for number in _heeded()}
+    previous = {number: signal.signal(number, interrupt) for number in _signals_to_handle()}
     try:
         yield
     finally:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.progress import TaskID
 
 from secoda_async import Plan, Report, RetryPolicy, SecodaClient
 from secoda_async import __main__ as command
 from secoda_async.cli import app, options
-from secoda_async.cli.commands import demo, emulate
+from secoda_async.cli.commands import demo, emulator
 from secoda_async.cli.exit_codes import Exit, exit_for
 from secoda_async.cli.options import Output
-from secoda_async.cli.output.console import Screen, duration
+from secoda_async.cli.output.console import Column, Console, duration
 from secoda_async.emulator import Emulator
 from secoda_async.errors import OutcomeUnknownError, SecodaError
 from tests.support.shell import Shell
@@ -54,7 +54,7 @@ async def test_a_group_is_shown_as_it_is_not_as_markup(shell: Shell, workspace: 
     shown = await shell.run("groups", "get", group["id"])
     assert shown.out.count("[bold]not bold[/bold]") == 2
     group["created_at"] = None
-    assert "(not said)" in (await shell.run("groups", "get", group["id"])).out
+    assert "(unknown)" in (await shell.run("groups", "get", group["id"])).out
 
 
 async def test_the_key_can_come_from_a_file(
@@ -325,7 +325,7 @@ def test_the_command_passes_its_arguments_on(
 async def test_the_doctor_says_what_is_there(shell: Shell, workspace: Emulator) -> None:
     healthy = await shell.run("doctor")
     assert healthy.code == Exit.DONE
-    for text in (workspace.url, "it says OK", "accepted", "60 groups, all read", "20 users, all read", "3 min 00 s"):
+    for text in (workspace.url, "OK", "accepted", "60 groups, list complete", "20 users, list complete", "3 min 00 s"):
         assert text in healthy.out
     assert not workspace.writes
 
@@ -334,9 +334,9 @@ async def test_the_doctor_says_what_is_there(shell: Shell, workspace: Emulator) 
     ("fault", "code", "advice"),
     [
         ({"status": 401, "body": {"detail": "Invalid token."}}, Exit.REFUSED, "Check the key"),
-        ({"status": 403, "body": {"detail": "no"}}, Exit.REFUSED, "use one made by an admin"),
-        ({"body": "<html>", "status": 200}, Exit.UNAVAILABLE, "the web page's?"),
-        ({"status": 418, "body": {"detail": "teapot"}}, Exit.ERROR, "The message above says what is wrong."),
+        ({"status": 403, "body": {"detail": "no"}}, Exit.REFUSED, "use a key that an admin created"),
+        ({"body": "<html>", "status": 200}, Exit.UNAVAILABLE, "Secoda's web page"),
+        ({"status": 418, "body": {"detail": "teapot"}}, Exit.ERROR, "The message above names the problem."),
     ],
 )
 async def test_the_doctor_says_what_to_do(
@@ -361,7 +361,7 @@ async def test_the_doctor_minds_a_missing_health_check_least(shell: Shell, works
 
 @contextlib.asynccontextmanager
 async def running(**options: Any) -> AsyncGenerator[None, None]:  # noqa: ANN401 - any of the command's
-    task = asyncio.create_task(emulate.emulator(**options))
+    task = asyncio.create_task(emulator.emulator(**options))
     try:
         for _ in range(100):  # turns of the event loop: more than it takes to listen and say so
             await asyncio.sleep(0)
@@ -453,7 +453,7 @@ async def test_the_demo_can_begin_with_the_groups_in_place(shell: Shell, files: 
     assert (document["ok"], document["writes"], document["then"]["writes"]) == (True, 0, 3)
     result = await shell.run(*arguments)
     assert result.code == Exit.DONE
-    for text in ("+ create c", 'icon: "x"', "- delete a", "2 of 2 groups would be deleted", "3 writes, at once"):
+    for text in ("+ create c", 'icon: "x"', "- delete a", "2 of 2 groups would be deleted", "3 writes, immediately"):
         assert text in result.out
 
 
@@ -463,8 +463,8 @@ async def test_the_demo_can_begin_with_the_groups_in_place(shell: Shell, files: 
         (None, "can't be read: No such file"),
         ("[", "is not JSON"),
         ("{}", "must be a list of"),
-        ('[{"id": "1"}]', "[0] must be a list of"),
-        ('[{"id": 1, "email": "x"}]', "[0] must be a list of"),
+        ('[{"id": "1"}]', "[0]: users must be a list of"),
+        ('[{"id": 1, "email": "x"}]', "[0]: users must be a list of"),
         ('[{"id": "1", "email": "ben@example.com"}]', "6 members are not in"),
     ],
 )
@@ -479,7 +479,7 @@ async def test_a_wrong_file_of_users_is_one_line(shell: Shell, tmp_path: Path, u
 
 
 async def test_the_demo_admits_what_is_not_equal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = demo._Tour.apply
+    original = demo._Walkthrough.apply
 
     async def tampered(tour: Any, plan: Plan) -> Report:  # noqa: ANN401
         report = await original(tour, plan)
@@ -491,23 +491,23 @@ async def test_the_demo_admits_what_is_not_equal(shell: Shell, monkeypatch: pyte
         await groups.groups.create(name="a stranger")
         return evolve(report, outcomes=(evolve(report.outcomes[0], status="failed"), *report.outcomes[1:]))
 
-    monkeypatch.setattr(demo._Tour, "apply", tampered)
+    monkeypatch.setattr(demo._Walkthrough, "apply", tampered)
     result = await shell.run("demo", "--speed", "20000")
     assert result.code == Exit.SOME_FAILED
     for text in (
-        "Not as it should be",
+        "Not as expected",
         "NOT equal",
         "NOT empty",
         ": differs",
         ": missing",
-        "1 names are there twice",
+        "1 names exist twice",
         "a stranger: not in the file",
         "failed: ",
     ):
         assert text in result.out
 
 
-# --- the screen ------------------------------------------------------------------------------------------------
+# --- the console ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -520,66 +520,71 @@ def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
 
 
 @pytest.fixture
-def terminal() -> Callable[[int], Screen]:
-    def made(width: int) -> Screen:
-        screen = Screen(Output())
-        screen.out = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
-        screen.err = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
-        return screen
+def terminal() -> Callable[[int], Console]:
+    def made(width: int) -> Console:
+        console = Console(Output())
+        console.out = RichConsole(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+        console.err = RichConsole(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+        return console
 
     return made
 
 
-def printed(console: Console) -> str:
+def printed(console: RichConsole) -> str:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
-def test_on_a_terminal_a_bar_shows_the_time_the_limit_needs(terminal: Callable[[int], Screen]) -> None:
-    screen = terminal(100)
-    with screen.progress("creating groups", 90, lambda left: left * 2.0) as bar:
-        bar.reach(1, 0)
-        bar.show("nearly there")
-    assert "about 2 min 58 s left" in printed(screen.err)
-    with screen.progress("writing", 2, lambda left: left * 2.0) as bar:
-        bar.reach(1, 1)
-        bar.reach(2, 1)
-    assert "writing, 1 failed" in printed(screen.err)
-    assert "2/2" in printed(screen.err)
+def test_on_a_terminal_a_bar_shows_the_time_the_limit_needs(terminal: Callable[[int], Console]) -> None:
+    console = terminal(100)
+    with console.progress("creating groups", 90, lambda left: left * 2.0) as bar:
+        bar.update(1, 0)
+        bar.describe("nearly there")
+    assert "about 2 min 58 s left" in printed(console.err)
+    with console.progress("writing", 2, lambda left: left * 2.0) as bar:
+        bar.update(1, 1)
+        bar.update(2, 1)
+    assert "writing, 1 failed" in printed(console.err)
+    assert "2/2" in printed(console.err)
     assert bar._task == TaskID(0)
 
 
 @pytest.mark.requirement("BS-7")
 def test_elsewhere_a_line_is_written_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen, seconds = Screen(Output()), 0.0
-    screen.err = Console(file=io.StringIO(), width=100)
+    console, seconds = Console(Output()), 0.0
+    console.err = RichConsole(file=io.StringIO(), width=100)
     monkeypatch.setattr("secoda_async.cli.output.console.time.monotonic", lambda: seconds)
-    with screen.progress("applying", 90, lambda left: left * 2.0) as bar:
+    with console.progress("applying", 90, lambda left: left * 2.0) as bar:
         for done in range(1, 80):
             seconds += 1.0
-            bar.reach(done, int(done > 50))
-    assert printed(screen.err).splitlines() == [
+            bar.update(done, int(done > 50))
+    assert printed(console.err).splitlines() == [
         "applying: 30 of 90, about 2 min 00 s left",
         "applying, 1 failed: 60 of 90, about 1 min 00 s left",
     ]
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])
-def test_ids_are_whole_on_any_terminal(terminal: Callable[[int], Screen], width: int) -> None:
-    screen = terminal(width)
+def test_ids_are_whole_on_any_terminal(terminal: Callable[[int], Console], width: int) -> None:
+    console = terminal(width)
     group_id = "3131f219-16bb-4c95-853a-894ae12db42a"
-    screen.table("1 group", ("", "name", "members#", "description~", "id"), [("", "n" * 70, "3", "d" * 90, group_id)])
-    lines = printed(screen.out).splitlines()
+    columns = (
+        Column(""), Column("name"), Column("members", align="right"), Column("description", "shrink"),
+        Column("id", "keep"),
+    )  # fmt: skip
+    console.table("1 group", columns, [("", "n" * 70, "3", "d" * 90, group_id)])
+    lines = printed(console.out).splitlines()
     assert any(group_id in line for line in lines)
     assert all(len(line) <= width for line in lines)
     assert len(lines) == 3  # a line for each group
 
 
-def test_what_gives_way_is_left_out_before_it_says_nothing(terminal: Callable[[int], Screen]) -> None:
+def test_what_gives_way_is_left_out_before_it_says_nothing(terminal: Callable[[int], Console]) -> None:
     for width, is_shown in ((70, False), (110, True)):
-        screen = terminal(width)
-        screen.table("1 group", ("name", "description~", "id"), [("n" * 20, "d" * 90, "i" * 36)])
-        assert ("ddd…" in printed(screen.out)) is is_shown
+        console = terminal(width)
+        columns = (Column("name"), Column("description", "shrink"), Column("id"))
+        console.table("1 group", columns, [("n" * 20, "d" * 90, "i" * 36)])
+        assert ("ddd…" in printed(console.out)) is is_shown
 
 
 @pytest.mark.requirement("OB-1", "CL-1")

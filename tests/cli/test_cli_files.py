@@ -95,7 +95,7 @@ def test_standard_input_is_an_input_too(tmp_path: Path, monkeypatch: pytest.Monk
     file.write_text(FILE)
     with file.open() as stream:
         monkeypatch.setattr(files, "_STANDARD_INPUT", stream.fileno())
-        with pytest.raises(CommandError, match="--log is the same file as what is read"):
+        with pytest.raises(CommandError, match="--log is the same file as an input"):
             files.check_outputs({"--log": file}, [Path("-")])
     files.check_outputs({"--log": file}, [Path("-")])  # closed: nothing can be read from it
 
@@ -211,7 +211,7 @@ async def test_a_key_file_that_everybody_can_read_is_remarked_on(
     (tmp_path / "key").chmod(0o644)
     loud = await shell.run("users", "list", "--api-key-file", "key", "--json")
     assert (loud.code, len(loud.json)) == (Exit.DONE, 2)
-    assert loud.err == "everybody on this machine can read the key's file key (mode 644): chmod 600 it\n"
+    assert loud.err == "every user of this machine can read the key file key (mode 644): run chmod 600 on it\n"
     assert workspace.requests
 
 
@@ -219,10 +219,10 @@ async def test_a_key_file_that_everybody_can_read_is_remarked_on(
 
 
 async def test_a_fifo_is_opened_when_somebody_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_PAUSE", 0.0)
+    monkeypatch.setattr(files, "_POLL_INTERVAL", 0.0)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    waiting = asyncio.create_task(files.reader_of(fifo))
+    waiting = asyncio.create_task(files.wait_for_reader(fifo))
     for _ in range(10):
         await asyncio.sleep(0)
     assert not waiting.done()

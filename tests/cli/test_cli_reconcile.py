@@ -231,7 +231,7 @@ class TestApply:
         await shell.run("plan", file, "--out", str(saved))
         read = len(workspace.requests)
         result = await shell.run("apply", str(saved), "--prune", "--max-delete", "0")
-        assert (result.code, "give --prune and the limits to `plan`" in result.err) == (Exit.USAGE, True)
+        assert (result.code, "set them when planning" in result.err) == (Exit.USAGE, True)
         assert len(workspace.requests) == read
         assert (await shell.run("apply", str(saved))).code == 0  # a plan by what it holds, not by its name
         assert "Stewards" in names(workspace)
@@ -263,7 +263,7 @@ class TestApply:
         out, err = await process.communicate()
         document = json.loads(out)
         assert process.returncode == 130, err
-        assert b"interrupted: finishing what is on the wire" in err
+        assert b"interrupted: finishing in-flight writes" in err
         assert document["counts"]["applied"] == workspace.count("POST")
         assert document["counts"]["not_attempted"] >= 10
         assert sum(document["counts"].values()) == 40

@@ -95,7 +95,7 @@ async def test_a_plan_is_a_page_that_can_be_searched_and_folded(
     assert names == ['<b>Stewards</b> & "friends"', "Evil\\u202egroup", "Analysts", "Others"]
     assert await tab.run(SHOWN) == 4
     assert await tab.run(OPEN) == 4  # so few are shown at once
-    await tab.run("document.querySelector('#fold').click()")
+    await tab.run("document.querySelector('#collapse').click()")
     assert await tab.run(OPEN) == 0
     await tab.press("/")
     assert await tab.run("document.activeElement.id") == "search"
@@ -104,7 +104,7 @@ async def test_a_plan_is_a_page_that_can_be_searched_and_folded(
     assert await tab.run("document.querySelector('#shown').textContent") == "1 of 4 shown"
     await tab.run("search.value = ''; document.querySelector('input[value=create]').click()")
     assert await tab.run(SHOWN) == 2
-    await tab.run("document.querySelector('#unfold').click()")
+    await tab.run("document.querySelector('#expand').click()")
     assert await tab.run(OPEN) == 2
     assert not workspace.writes
 
@@ -114,9 +114,9 @@ async def test_a_plan_without_changes_and_one_beyond_the_limits_say_so(
 ) -> None:
     (tmp_path / "empty.json").write_text('{"groups": []}', "utf-8")
     nothing = await shell.run("plan", str(tmp_path / "empty.json"), "--format", "html")
-    assert "Nothing to do: the workspace is as the file says." in nothing.out
+    assert "Nothing to do: the workspace matches the file." in nothing.out
     unsafe = await shell.run("plan", str(tmp_path / "empty.json"), "--prune", "--format", "html")
-    assert "Beyond the safety limits" in unsafe.out
+    assert "Exceeds the safety limits" in unsafe.out
     assert workspace.groups
 
 
@@ -129,7 +129,7 @@ async def test_a_report_is_a_page_with_the_failures_first_and_a_timeline(
     result = await shell.run("apply", file, "--yes", "--report", str(page))
     assert result.code == Exit.SOME_FAILED
     await looked_at(tab, page.as_uri())
-    assert await tab.run("document.querySelector('h1').textContent") == "Not all is done: 1 failed, 2 applied"
+    assert await tab.run("document.querySelector('h1').textContent") == "Incomplete: 1 failed, 2 applied"
     first = await tab.run("document.querySelector('details[data-text]').innerText")
     assert first.startswith("update Analysts failed") or "Analysts" in first.partition("\n\n")[0]
     assert "<i>no</i>" in first
@@ -163,7 +163,7 @@ async def test_until_apply_has_ended_its_report_says_that_it_has_not(
         (analysts,) = [group for group in await secoda.groups.snapshot() if group.name == "Analysts"]
         await secoda.groups.update(analysts.id, description="by hand")
     assert (await shell.run("apply", str(drifted), "--report", str(tmp_path / "report.html"))).code == Exit.STALE
-    assert "apply has begun, and has not ended" in (tmp_path / "report.html").read_text("utf-8")
+    assert "apply has started and has not finished" in (tmp_path / "report.html").read_text("utf-8")
 
 
 async def test_a_report_is_not_written_over_what_is_read(shell: Shell, workspace: Emulator, file: str) -> None:
@@ -235,7 +235,7 @@ def test_a_timeline_counts_what_was_sent_in_the_window_before() -> None:
         host="https://api.secoda.co",
         stopped=None,
     )
-    assert "2 at most, and the limit is 2" in page
+    assert "at most 2, and the limit is 2" in page
     assert page.count("<circle") == 2
     assert page.count("waiting, ") == 2  # those that overlap are one
     assert "POST RequestTimeoutError, attempt 2, at 11 s" in page

@@ -19,7 +19,7 @@ from attrs import frozen
 from secoda_async.cli import app, signals
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.options import Connection, Output
-from secoda_async.cli.output.console import Screen
+from secoda_async.cli.output.console import Console
 from secoda_async.emulator import Emulator
 from tests.support.waiting import wait_until
 
@@ -102,7 +102,7 @@ async def test_the_deadline_holds_for_the_reads_too(workspace: Emulator) -> None
     workspace.faults.add(stall="before", times=None)
     result = await ended(await start("apply", "groups.yaml", "--yes", "--deadline", "0.2s"))
     assert (result.code, result.out) == (130, "")
-    assert "the deadline has come: nothing was written" in result.err
+    assert "deadline reached: nothing was written" in result.err
 
 
 async def test_a_second_signal_cuts_off_what_does_not_end(workspace: Emulator) -> None:
@@ -111,12 +111,12 @@ async def test_a_second_signal_cuts_off_what_does_not_end(workspace: Emulator) -
     await wait_until(lambda: workspace.count("PATCH") and written(workspace) == 2)
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
-    told = await asyncio.wait_for(process.stderr.readuntil(b"once more to cut it off\n"), 120)
+    told = await asyncio.wait_for(process.stderr.readuntil(b"again to abort\n"), 120)
     process.send_signal(signal.SIGTERM)
     result = await ended(process)
-    assert b"interrupted: finishing what is on the wire" in told
+    assert b"interrupted: finishing in-flight writes" in told
     assert result.code == 130
-    assert "cut off: writes may have been carried out. Run it again" in result.err
+    assert "aborted: some writes may have been applied. Run the command again" in result.err
     lines = [json.loads(line) for line in Path("log.jsonl").read_text("utf-8").splitlines()]  # noqa: ASYNC240
     assert {line["name"]: line["status"] for line in lines if line["event"] == "outcome"} == {
         "Analysts": "unknown",
@@ -150,7 +150,7 @@ async def test_a_reader_that_goes_away_after_the_writes_changes_no_exit_code(wor
     process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
     result = await ended(process)
     assert result.out == "0\n"
-    assert "2 applied; nobody reads the output" in result.err
+    assert "2 applied; the output can't be written" in result.err
     assert written(workspace) == 2
 
 
@@ -281,14 +281,14 @@ def test_a_stderr_that_nobody_reads_stops_nothing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "stderr", Broken())
     Connection().client()
     logging.getLogger("secoda_async").warning("waiting for something")
-    Screen(Output()).note("this is lost")
+    Console(Output()).info("this is lost")
 
 
 async def test_cancelled_by_others_it_is_no_interrupt() -> None:
     """A cancellation that no signal asked for goes on as what it is."""
 
     async def stopped() -> None:
-        with signals.stopped_by_signals(print, None):
+        with signals.handle_signals(print, None):
             await asyncio.sleep(3600)
 
     task = asyncio.create_task(stopped())
@@ -299,9 +299,9 @@ async def test_cancelled_by_others_it_is_no_interrupt() -> None:
 
 
 def test_where_there_is_no_task_a_second_signal_changes_nothing() -> None:
-    stops = signals.Stops(print, None)
-    stops.ask("interrupted")
-    stops.ask("interrupted")
+    stops = signals.StopController(print, None)
+    stops.request("interrupted")
+    stops.request("interrupted")
     assert stops.event.is_set()
 
 
@@ -310,7 +310,7 @@ async def test_where_the_loop_takes_no_handlers_signals_are_as_python_has_them(m
         raise NotImplementedError  # as on Windows
 
     monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", none)
-    with signals.stopped_by_signals(print, None) as stops:
+    with signals.handle_signals(print, None) as stops:
         assert signal.getsignal(signal.SIGINT) is not signal.SIG_DFL
     assert not stops.event.is_set()
 
@@ -320,7 +320,7 @@ async def test_elsewhere_than_in_the_main_thread_signals_are_left_alone() -> Non
 
     def inside() -> None:
         assert not signals.can_be_handled()
-        with signals.raised_at_once():
+        with signals.interrupt_on_signal():
             assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
     await asyncio.to_thread(inside)
@@ -349,18 +349,18 @@ def test_whoever_asks_for_json_gets_it_on_failure_too(
 async def test_only_a_signal_cuts_off_what_was_asked_to_stop() -> None:
     said: list[str] = []
     task = asyncio.create_task(asyncio.Event().wait())
-    stops = signals.Stops(said.append, task)
-    stops.finishes_writes = True
-    stops.signalled()
-    stops.ask("the deadline has come")
-    stops.ask("the lock is lost", Exit.LOCKED)
+    stops = signals.StopController(said.append, task)
+    stops.has_begun_writing = True
+    stops.on_signal()
+    stops.request("deadline reached")
+    stops.request("the lock was lost", Exit.LOCKED)
     await asyncio.sleep(0)
     assert not task.cancelling()
-    assert (stops.why, stops.code, len(said)) == ("interrupted", Exit.INTERRUPTED, 1)
-    stops.is_over = True
-    stops.signalled()
+    assert (stops.reason, stops.code, len(said)) == ("interrupted", Exit.INTERRUPTED, 1)
+    stops.is_finished = True
+    stops.on_signal()
     assert not task.cancelling()
-    stops.is_over = False
-    stops.signalled()
+    stops.is_finished = False
+    stops.on_signal()
     assert task.cancelling()
     await asyncio.gather(task, return_exceptions=True)

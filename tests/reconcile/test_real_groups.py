@@ -17,7 +17,7 @@ import pytest
 from attrs import frozen
 
 from secoda_async import AutojumpClock, DesiredState, Plan, SecodaClient
-from secoda_async.cli.workspace import Workspace
+from secoda_async.cli.seed_files import SeedFiles
 from secoda_async.emulator import Emulator, RecordedRequest
 
 HERE: Final = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def people() -> list[dict[str, Any]]:
     if REAL.is_dir():
         found: list[dict[str, Any]] = json.loads((REAL / "users.json").read_text("utf-8"))
         return found
-    return [dict(user) for user in Workspace.read(date.file for date in DATES).users]
+    return [dict(user) for user in SeedFiles.read(date.file for date in DATES).users]
 
 
 USERS: Final = people()

@@ -1,9 +1,9 @@
-"""`secoda-async doctor`: how far a call gets, and what to do about it."""
+"""`secoda-async doctor`: check each step of a call, and say what to do about the first that fails."""
 
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from attrs import frozen
 from rich.text import Text
@@ -11,17 +11,21 @@ from rich.text import Text
 from secoda_async import RetryPolicy, SecodaClient, SecodaError
 from secoda_async.cli.exit_codes import Exit, advice_for, exit_for
 from secoda_async.cli.options import Connection
-from secoda_async.cli.output.console import Screen, duration
+from secoda_async.cli.output.console import Column, Console, duration
 
 if TYPE_CHECKING:
     from secoda_async.ext.redis import RedisRateLimiter
 
 _DEFAULT = Connection()
 
+_Check: TypeAlias = tuple[str, Callable[[SecodaClient], Awaitable[str]]]
+
+_COLUMNS: Final = (Column(""), Column("check"), Column("took", align="right"), Column("result", "wrap"))
+
 
 @frozen
-class Finding:
-    """What one check showed."""
+class CheckResult:
+    """The result of one check."""
 
     check: str
     detail: str
@@ -30,87 +34,94 @@ class Finding:
 
 
 async def doctor(*, options: Connection = _DEFAULT) -> int:
-    """Say which host is asked, whether it answers and takes the key, what is there, and what to do if not.
-
-    It only reads.
-    """
-    screen = Screen(options)
+    """Check connectivity, credentials and access. Only reads."""
+    console = Console(options)
     async with options.client() as client:
         host = client.origin
-        patience = client.with_options(retry=RetryPolicy(attempts=2), timeout=10)
-        with screen.progress(f"asking {host}", None):
-            findings = [await _found(check, ask, patience) for check, ask in (*_CHECKS, *_shared(options))]
-        hundred = client.limiter.time_for(100)
-    # Where the health check lives is not documented: one that is missing says little, and decides nothing.
-    failures = [finding.error for finding in findings if finding.error is not None and finding.check != "service"]
-    code = exit_for(failures[0]) if failures else Exit.DONE
+        probe_client = client.with_options(retry=RetryPolicy(attempts=2), timeout=10)
+        with console.progress(f"checking {host}", None):
+            results = [await _run(check, probe_client) for check in (*_CHECKS, *_redis_checks(options))]
+        seconds = client.limiter.time_for(100)
+    # The path of the health check is not documented, so a failure of it alone decides nothing.
+    errors = [result.error for result in results if result.error is not None and result.check != "service"]
     if options.json:
-        checks = {
-            finding.check: {
-                "ok": finding.error is None,
-                "detail": finding.detail,
-                "seconds": round(finding.seconds, 4),
-            }
-            for finding in findings
-        }
-        screen.document({"host": host, "ok": not failures, "checks": checks, "seconds_for_100_writes": hundred})
-        return code
-    fine, bad = Text("ok", "green"), Text("no", "bold red")
-    rows = [
-        (fine if finding.error is None else bad, finding.check, f"{finding.seconds * 1000:.0f} ms", finding.detail)
-        for finding in findings
-    ]
-    screen.table(host, ("", "check", "took#", "what it showed/"), rows)
-    if failures:
-        screen.say(advice_for(failures[0]) or "The message above says what is wrong.", style="yellow")
+        console.print_json(_document(host, results, seconds, is_ok=not errors))
     else:
-        screen.say(f"A hundred writes take at least {duration(hundred)} under the write limit.", style="dim")
-    return code
+        _print(console, host, results, seconds, errors)
+    return exit_for(errors[0]) if errors else Exit.DONE
 
 
-async def _found(check: str, ask: Callable[[SecodaClient], Awaitable[str]], secoda: SecodaClient) -> Finding:
-    began = time.perf_counter()
+def _document(host: str, results: Sequence[CheckResult], seconds: float, *, is_ok: bool) -> dict[str, object]:
+    checks = {
+        result.check: {"ok": result.error is None, "detail": result.detail, "seconds": round(result.seconds, 4)}
+        for result in results
+    }
+    return {"host": host, "ok": is_ok, "checks": checks, "seconds_for_100_writes": seconds}
+
+
+def _print(
+    console: Console, host: str, results: Sequence[CheckResult], seconds: float, errors: Sequence[SecodaError]
+) -> None:
+    ok, failed = Text("ok", "green"), Text("failed", "bold red")
+    rows = [
+        (ok if result.error is None else failed, result.check, f"{result.seconds * 1000:.0f} ms", result.detail)
+        for result in results
+    ]
+    console.table(host, _COLUMNS, rows)
+    if errors:
+        console.print(advice_for(errors[0]) or "The message above names the problem.", style="yellow")
+    else:
+        console.print(f"A hundred writes take at least {duration(seconds)} under the write limit.", style="dim")
+
+
+async def _run(check: _Check, client: SecodaClient) -> CheckResult:
+    name, call = check
+    started = time.perf_counter()
     try:
-        detail = await ask(secoda)
+        detail = await call(client)
     except SecodaError as error:
-        return Finding(check, str(error), time.perf_counter() - began, error)
-    return Finding(check, detail, time.perf_counter() - began)
+        return CheckResult(name, str(error), time.perf_counter() - started, error)
+    return CheckResult(name, detail, time.perf_counter() - started)
 
 
-async def _service(secoda: SecodaClient) -> str:
-    return f"it says {await secoda.health()}"
+async def _check_service(client: SecodaClient) -> str:
+    return await client.health()
 
 
-async def _key(secoda: SecodaClient) -> str:
-    async with contextlib.aclosing(secoda.groups.pages()) as pages:
+async def _check_key(client: SecodaClient) -> str:
+    async with contextlib.aclosing(client.groups.pages()) as pages:
         await anext(pages)
     return "accepted"
 
 
-async def _groups(secoda: SecodaClient) -> str:
-    return f"{len(await secoda.groups.snapshot())} groups, all read"
+async def _check_groups(client: SecodaClient) -> str:
+    return f"{len(await client.groups.snapshot())} groups, list complete"
 
 
-async def _users(secoda: SecodaClient) -> str:
-    return f"{len(await secoda.users.snapshot())} users, all read"
+async def _check_users(client: SecodaClient) -> str:
+    return f"{len(await client.users.snapshot())} users, list complete"
 
 
-async def _limit(secoda: SecodaClient) -> str:
-    state = await cast("RedisRateLimiter", secoda.limiter).look()
-    return f"{state.free} writes could start now, for all who share it"
+async def _check_limit(client: SecodaClient) -> str:
+    state = await cast("RedisRateLimiter", client.limiter).look()
+    return f"{state.free} writes could start now, on all machines together"
 
 
-def _shared(options: Connection) -> Sequence[tuple[str, Callable[[SecodaClient], Awaitable[str]]]]:
-    """What is asked of Redis, when there is one."""
+def _redis_checks(options: Connection) -> Sequence[_Check]:
     if options.redis is None:
         return ()
 
-    async def lock(_: SecodaClient) -> str:
+    async def check_lock(_: SecodaClient) -> str:
         holder = await options.lock().holder()
         return "free" if holder is None else f"held by {holder}"
 
-    return (("limit in Redis", _limit), ("lock in Redis", lock))
+    return (("limit in Redis", _check_limit), ("lock in Redis", check_lock))
 
 
-_CHECKS: Final = (("service", _service), ("key", _key), ("groups", _groups), ("users", _users))
-"""What is asked, in the order in which things break."""
+_CHECKS: Final[tuple[_Check, ...]] = (
+    ("service", _check_service),
+    ("key", _check_key),
+    ("groups", _check_groups),
+    ("users", _check_users),
+)
+"""The checks, each of which needs the ones before it."""

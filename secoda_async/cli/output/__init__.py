@@ -1,1 +1,1 @@
-"""What people read: tables, progress, HTML pages."""
+"""Tables, progress bars and HTML pages."""

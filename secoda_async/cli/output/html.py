@@ -1,4 +1,4 @@
-"""Plans and reports as pages: one file each, without anything from outside, to be mailed, kept or shown in a CI job."""
+"""Plans and reports as HTML: each one self-contained file, to mail, archive or attach to a CI job."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,38 +15,40 @@ from secoda_async.models import UNSET
 from secoda_async.reconcile import render
 from secoda_async.reconcile.escape import escape_control
 
-_UNFOLDED: Final = 10
-"""Changes that are all shown at once; of more, each is to be unfolded."""
+_MAX_EXPANDED: Final = 10
+"""A plan of more changes starts with all of them collapsed."""
+
+_TOO_MANY_REQUESTS: Final = 429
 
 
 @frozen
 class _Row:
-    """A change on a page."""
+    """A change, as the template shows it."""
 
     kind: str
     filter: str
+    """The value of the checkbox that shows or hides the row: the kind of change, or its status."""
     name: str
-    short: str
+    summary: str
     fields: Sequence[tuple[str, str, str]]
     added: Sequence[str]
     removed: Sequence[str]
     id: str | None
     text: str
-    """What a search looks through."""
+    """The searchable text, in lower case."""
     status: str = ""
     ok: bool = True
     error: str = ""
-    spent: str = ""
+    effort: str = ""
     open: bool = False
 
 
 def plan_page(plan: Plan, source: str, host: str) -> str:
-    """The plan as a page; `source` says what it was made from, `host` where it would be carried out."""
-    is_short = len(plan.changes) <= _UNFOLDED
-    rows = [evolve(_row(change, plan.people), open=is_short) for change in plan.changes]
+    """Return a plan as HTML; `source` is the name of its file, `host` the API's origin."""
+    is_expanded = len(plan.changes) <= _MAX_EXPANDED
+    rows = [evolve(_row(change, plan.people), open=is_expanded) for change in plan.changes]
     kinds = Counter(row.kind for row in rows)
-    gained, lost = (sum(len(getattr(change, what)) for change in plan.changes) for what in ("added", "removed"))
-    return _rendered(
+    return _render(
         "plan.html",
         source=escape_control(source),
         host=host,
@@ -55,12 +57,12 @@ def plan_page(plan: Plan, source: str, host: str) -> str:
             ("to create", kinds["create"], "create"),
             ("to update", kinds["update"], "update"),
             ("to delete", kinds["delete"], "delete"),
-            ("members gained", gained, ""),
-            ("members lost", lost, ""),
+            ("members added", sum(len(change.added) for change in plan.changes), ""),
+            ("members removed", sum(len(change.removed) for change in plan.changes), ""),
             ("unchanged", plan.unchanged, ""),
             ("not managed", plan.unmanaged, ""),
         ],
-        takes="" if plan.is_empty else f"{estimate(plan)}.",
+        cost="" if plan.is_empty else f"{estimate(plan)}.",
         digest="" if plan.is_empty else plan.digest,
         breaches=[breach.message for breach in plan.breaches],
         approve=f"--approve {plan.digest}",
@@ -80,75 +82,80 @@ def report_page(
     host: str,
     stopped: str | None,
 ) -> str:
-    """What became of a plan, as a page: the failures first, and when each write was sent.
+    """Return a report as HTML: failures first, with a timeline of the writes.
 
     Args:
-        plan: What was to be done.
-        report: What was.
-        recorder: What the client told meanwhile.
+        plan: The plan that was applied.
+        report: Its result.
+        recorder: The events of the client.
         limit: The write limit.
-        source: The file that the plan was made from.
-        host: Where it was carried out.
-        stopped: Why it was stopped before its end, if it was.
+        source: The name of the plan's file.
+        host: The API's origin.
+        stopped: The reason why the run was stopped early, if it was.
     """
     rows = [_with_outcome(_row(plan.changes[each.index], plan.people), each) for each in report.outcomes]
     rows.sort(key=lambda row: row.ok)
     statuses = Counter(row.filter for row in rows)
-    attempts = [event for _, event in recorder.events if isinstance(event, AttemptEvent)]
+    counts = ", ".join(f"{number} {status}" for status, number in statuses.items()) or "nothing to do"
     verified = "verified by a last read" if report.verified else "NOT verified by a last read"
-    ends = ", ".join(f"{number} {status}" for status, number in statuses.items()) or "nothing to do"
-    return _rendered(
+    return _render(
         "report.html",
-        headline=f"{'Done' if report.ok else 'Not all is done'}: {ends}",
+        headline=f"{'Done' if report.ok else 'Incomplete'}: {counts}",
         source=escape_control(source),
         host=host,
         stopped=stopped,
         ok=report.ok,
-        numbers=[
-            *(
-                (status, number, "good" if status in ("applied", "unchanged") else "bad")
-                for status, number in statuses.items()
-            ),
-            ("requests", len(attempts), ""),
-            ("retries", sum(event.attempt > 1 for event in attempts), ""),
-            ("429 answers", sum(event.status == 429 for event in attempts), ""),  # noqa: PLR2004 - the status of a limit
-            ("without an answer", sum(event.status is None for event in attempts), ""),
-            ("took", duration(report.seconds), ""),
-        ],
-        takes=f"{report.writes} writes in {duration(report.seconds)}; {verified}.",
+        numbers=[*_status_numbers(statuses), *_request_numbers(recorder), ("duration", duration(report.seconds), "")],
+        cost=f"{report.writes} writes in {duration(report.seconds)}; {verified}.",
         digest=plan.digest,
         differences=[escape_control(difference) for difference in report.differences],
         conflicts=[conflict.message for conflict in plan.conflicts],
         chart=timeline.chart(recorder.events, limit),
-        events=[timeline.told(at, event) for at, event in recorder.events],
+        events=[timeline.event_row(at, event) for at, event in recorder.events],
         kinds=list(statuses.items()),
         rows=rows,
     )
 
 
-def begun_page() -> str:
-    """What stands in the report's place while it is not there."""
-    return _rendered("begun.html")
+def _status_numbers(statuses: Mapping[str, int]) -> list[tuple[str, int, str]]:
+    return [
+        (status, number, "good" if status in ("applied", "unchanged") else "bad") for status, number in statuses.items()
+    ]
 
 
-def _rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - what the template asks for
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - most commands make no page
+def _request_numbers(recorder: Recorder) -> list[tuple[str, int, str]]:
+    attempts = [event for _, event in recorder.events if isinstance(event, AttemptEvent)]
+    return [
+        ("requests", len(attempts), ""),
+        ("retries", sum(event.attempt > 1 for event in attempts), ""),
+        ("429 responses", sum(event.status == _TOO_MANY_REQUESTS for event in attempts), ""),
+        ("without response", sum(event.status is None for event in attempts), ""),
+    ]
 
-    pages = Environment(
+
+def in_progress_page() -> str:
+    """Return the page that stands in for the report while `apply` runs."""
+    return _render("in_progress.html")
+
+
+def _render(template: str, **values: Any) -> str:  # noqa: ANN401 - the template's variables
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - most commands render no HTML
+
+    environment = Environment(
         loader=PackageLoader("secoda_async.cli.output", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return pages.get_template(template).render(version=__version__, made=made, **values)
+    created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return environment.get_template(template).render(version=__version__, created=created, **values)
 
 
 def _row(change: Change, people: Mapping[str, str]) -> _Row:
-    fields = [(name, _shown(before), _shown(after)) for name, before, after in render.field_changes(change)]
+    fields = [(name, _text(before), _text(after)) for name, before, after in render.field_changes(change)]
     if change.kind == "create":
-        fields = [each for each in fields if each[2]]
+        fields = [(name, before, after) for name, before, after in fields if after]
     added, removed = (render.display_names(users, people) for users in (change.added, change.removed))
     name = escape_control(change.name)
     texts = [name, *added, *removed, *(text for each in fields for text in each[1:])]
@@ -156,7 +163,7 @@ def _row(change: Change, people: Mapping[str, str]) -> _Row:
         kind=change.kind,
         filter=change.kind,
         name=name,
-        short=_short(change, added, removed, fields),
+        summary=_summary(change, added, removed, fields),
         fields=fields,
         added=added,
         removed=removed,
@@ -165,21 +172,23 @@ def _row(change: Change, people: Mapping[str, str]) -> _Row:
     )
 
 
-def _short(change: Change, added: Sequence[str], removed: Sequence[str], fields: Iterable[tuple[str, str, str]]) -> str:
+def _summary(
+    change: Change, added: Sequence[str], removed: Sequence[str], fields: Iterable[tuple[str, str, str]]
+) -> str:
     parts = [f"{sign}{len(users)}" for sign, users in (("+", added), ("−", removed)) if users]  # noqa: RUF001 - a minus
     members = [f"{' '.join(parts)} member{'s' if len(added) + len(removed) > 1 else ''}"] if parts else []
     changed = [f"renamed from {before}" if name == "name" else name for name, before, _ in fields]
     return ", ".join(members + (changed if change.kind == "update" else []))
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     return "" if value is None or value is UNSET else escape_control(str(value))
 
 
 def _with_outcome(row: _Row, outcome: Outcome) -> _Row:
     status = outcome.status.replace("_", " ")
     error = "" if outcome.error is None else escape_control(str(outcome.error))
-    spent = f"{outcome.attempts} request{'s' if outcome.attempts != 1 else ''}"
+    requests = f"{outcome.attempts} request{'s' if outcome.attempts != 1 else ''}"
     return evolve(
         row,
         filter=status,
@@ -188,6 +197,6 @@ def _with_outcome(row: _Row, outcome: Outcome) -> _Row:
         status=status,
         ok=outcome.ok,
         error=error,
-        spent=f"{spent}, {duration(outcome.waited)} of waiting",
+        effort=f"{requests}, waited {duration(outcome.waited)}",
         open=not outcome.ok,
     )

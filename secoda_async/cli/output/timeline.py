@@ -1,4 +1,4 @@
-"""What a client told while it worked, and when: as a picture of the writes against the limit, and as a table."""
+"""The events of a client over time: a chart of its writes against the limit, and rows of a table."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,32 +13,34 @@ from secoda_async.cli.output.console import duration
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BASE = 960, 220, 40, 945, 18, 190
 
-_SHORTEST: Final = 12.0
-"""Seconds that the axis of time shows, at least."""
+_MINIMUM_SECONDS: Final = 12.0
+"""The shortest time axis."""
 
-_MARKS: Final = 6
-"""Parts of the axis of time."""
+_TICKS: Final = 6
+"""Intervals on the time axis."""
+
+_Timed = tuple[float, Event]
 
 
 @define
 class Recorder:
-    """Keeps what a client tells while it works, and when: pass it as `on_event`."""
+    """Records events with the seconds since it was created: pass it as `on_event`."""
 
     clock: Clock
-    events: list[tuple[float, Event]] = field(init=False, factory=list[tuple[float, Event]])
-    began: float = field(init=False)
+    events: list[_Timed] = field(init=False, factory=list[_Timed])
+    started: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.began = self.clock.now()
+        self.started = self.clock.now()
 
     def __call__(self, event: Event) -> None:
-        """Keep it."""
-        self.events.append((self.clock.now() - self.began, event))
+        """Record an event."""
+        self.events.append((self.clock.now() - self.started, event))
 
 
 @frozen
 class _Scale:
-    """From seconds and counts to places in the picture."""
+    """Converts seconds and counts to coordinates."""
 
     seconds: float
     most: int
@@ -50,26 +52,20 @@ class _Scale:
         return round(_BASE - (_BASE - _TOP) * count / self.most, 1)
 
 
-def chart(events: Sequence[tuple[float, Event]], limit: RateLimit) -> Mapping[str, Any] | None:
-    """How many writes were sent in the window that ends at each moment, against how many may be."""
+def chart(events: Sequence[_Timed], limit: RateLimit) -> Mapping[str, Any] | None:
+    """Return the chart of the writes sent in the window before each moment; None if there were none.
+
+    Events are recorded at their end, so a request was sent `event.seconds` earlier.
+    """
     sent = sorted(
         ((max(0.0, at - event.seconds), event) for at, event in events if _is_limited(event)), key=itemgetter(0)
     )
     if not sent:
         return None
-    window = limit.per_seconds
-    last = max(at for at, _ in events)
     starts = [start for start, _ in sent]
-    counts = [index + 1 - bisect_right(starts, start - window) for index, start in enumerate(starts)]
-    scale = _Scale(max(last, _SHORTEST), max(limit.places, *counts) + 2)
-    steps = sorted(
-        [(start, 1) for start, _ in sent] + [(start + window, -1) for start, _ in sent if start + window < last]
-    )
-    path, count = f"M{scale.x(0)} {scale.y(0)}", 0
-    for at, change in steps:
-        count += change
-        path += f"H{scale.x(at)}V{scale.y(count)}"
-    waits = _merged([(at - event.seconds, at) for at, event in events if isinstance(event, WaitEvent)])
+    counts = [index + 1 - bisect_right(starts, start - limit.per_seconds) for index, start in enumerate(starts)]
+    end = max(at for at, _ in events)
+    scale = _Scale(max(end, _MINIMUM_SECONDS), max(limit.places, *counts) + 2)
     return {
         "width": _WIDTH,
         "height": _HEIGHT,
@@ -78,49 +74,60 @@ def chart(events: Sequence[tuple[float, Event]], limit: RateLimit) -> Mapping[st
         "base": _BASE,
         "limit": limit.places,
         "limit_y": scale.y(limit.places),
-        "path": f"{path}H{scale.x(last)}",
-        "times": [_mark(scale, part) for part in range(_MARKS + 1)],
-        "waits": [
-            {
-                "x": scale.x(start),
-                "width": max(1.0, round(scale.x(end) - scale.x(start), 1)),
-                "text": f"waiting, {duration(end - start)}",
-            }
-            for start, end in waits
-        ],
-        "dots": [
-            {
-                "x": scale.x(start),
-                "y": scale.y(count),
-                "r": 2.5 if event.attempt == 1 else 4,
-                "colour": _colour(event),
-                "text": f"{event.method} {_end(event)}, attempt {event.attempt}, at {duration(start)}",
-            }
-            for (start, event), count in zip(sent, counts, strict=True)
-        ],
+        "path": _path(scale, starts, limit.per_seconds, end),
+        "times": [_tick(scale, number) for number in range(_TICKS + 1)],
+        "waits": [_wait_bar(scale, start, stop) for start, stop in _merged(events)],
+        "dots": [_dot(scale, start, count, event) for (start, event), count in zip(sent, counts, strict=True)],
         "text": (
-            f"The line is how many POST, PUT and PATCH this run has sent in the {window:g} s before each moment: "
-            f"{max(counts)} at most, and the limit is {limit.places}. Dots are requests: green was answered well, red "
-            "was not, a large one is a retry. The bar above is when something waited."
+            f"The line shows the POST, PUT and PATCH requests that this run sent in the {limit.per_seconds:g} s "
+            f"before each moment: at most {max(counts)}, and the limit is {limit.places}. A dot is a request: green = "
+            "success, red = failure, large = retry. A bar at the top is a wait."
         ),
     }
 
 
-def _mark(scale: _Scale, part: int) -> Mapping[str, object]:
-    """A mark on the axis of time."""
-    seconds = scale.seconds * part / _MARKS
-    anchor = "end" if part == _MARKS else "middle"
-    return {"x": scale.x(seconds), "text": duration(seconds), "anchor": anchor}
+def _path(scale: _Scale, starts: Sequence[float], window: float, end: float) -> str:
+    """Return the step line: up by one when a request is sent, down by one a window later."""
+    ups = [(start, 1) for start in starts]
+    downs = [(start + window, -1) for start in starts if start + window < end]
+    path, count = f"M{scale.x(0)} {scale.y(0)}", 0
+    for at, step in sorted(ups + downs):
+        count += step
+        path += f"H{scale.x(at)}V{scale.y(count)}"
+    return f"{path}H{scale.x(end)}"
+
+
+def _tick(scale: _Scale, number: int) -> Mapping[str, object]:
+    seconds = scale.seconds * number / _TICKS
+    return {"x": scale.x(seconds), "text": duration(seconds), "anchor": "end" if number == _TICKS else "middle"}
+
+
+def _wait_bar(scale: _Scale, start: float, end: float) -> Mapping[str, object]:
+    return {
+        "x": scale.x(start),
+        "width": max(1.0, round(scale.x(end) - scale.x(start), 1)),
+        "text": f"waiting, {duration(end - start)}",
+    }
+
+
+def _dot(scale: _Scale, start: float, count: int, event: AttemptEvent) -> Mapping[str, object]:
+    return {
+        "x": scale.x(start),
+        "y": scale.y(count),
+        "r": 2.5 if event.attempt == 1 else 4,
+        "colour": _colour(event),
+        "text": f"{event.method} {_result(event)}, attempt {event.attempt}, at {duration(start)}",
+    }
 
 
 def _is_limited(event: Event) -> TypeGuard[AttemptEvent]:
     return isinstance(event, AttemptEvent) and event.method in LIMITED
 
 
-def _merged(stretches: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Stretches of time, those that overlap as one."""
+def _merged(events: Iterable[_Timed]) -> list[tuple[float, float]]:
+    """Return the start and end of each wait; overlapping waits are one."""
     merged: list[tuple[float, float]] = []
-    for start, end in sorted(stretches):
+    for start, end in sorted((at - event.seconds, at) for at, event in events if isinstance(event, WaitEvent)):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -132,13 +139,19 @@ def _colour(event: AttemptEvent) -> str:
     return "create" if event.ok else "delete"
 
 
-def _end(event: AttemptEvent) -> str:
+def _result(event: AttemptEvent) -> str:
     return str(event.error or event.status)
 
 
-def told(at: float, event: Event) -> Mapping[str, str]:
-    """A line of the table."""
+def event_row(at: float, event: Event) -> Mapping[str, str]:
+    """Return an event as a row of the table."""
     shared = {"at": duration(at), "call": f"{event.method} {event.path}", "seconds": f"{event.seconds:.2f}"}
     if isinstance(event, WaitEvent):
-        return {**shared, "what": "wait", "attempt": "", "end": event.reason, "kind": ""}
-    return {**shared, "what": "request", "attempt": str(event.attempt), "end": _end(event), "kind": _colour(event)}
+        return {**shared, "event": "wait", "attempt": "", "result": event.reason, "kind": ""}
+    return {
+        **shared,
+        "event": "request",
+        "attempt": str(event.attempt),
+        "result": _result(event),
+        "kind": _colour(event),
+    }

@@ -57,7 +57,7 @@ async def test_lost_lock_stops_apply(
     await redis.set(KEY, "another's", keepttl=False)
     result = await running_command
     assert result.code == Exit.LOCKED
-    assert "the lock is lost" in result.err
+    assert "the lock was lost" in result.err
     assert "10 not attempted" in result.out
 
 
@@ -66,21 +66,21 @@ async def test_doctor_checks_redis_limit_and_lock(
 ) -> None:
     assert workspace.groups, file
     checks = (await shell.run("doctor", "--json")).json["checks"]
-    assert checks["limit in Redis"]["detail"] == "30 writes could start now, for all who share it"
+    assert checks["limit in Redis"]["detail"] == "30 writes could start now, on all machines together"
     assert checks["lock in Redis"]["detail"] == "free"
     await redis.set(KEY, "somebody#1")
     assert (await shell.run("doctor", "--json")).json["checks"]["lock in Redis"]["detail"] == "held by somebody"
     monkeypatch.setenv("SECODA_REDIS_URL", "redis://127.0.0.1:1")
     away = await shell.run("doctor")
     assert away.code == Exit.UNAVAILABLE
-    assert "where Redis is (--redis, SECODA_REDIS_URL)" in away.out
+    assert "the address of Redis (--redis, SECODA_REDIS_URL)" in away.out
 
 
 async def test_lock_is_acquired_after_the_confirmation_prompt(
     shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr("secoda_async.cli.output.console.Screen.ask", lambda *_: True)
+    monkeypatch.setattr("secoda_async.cli.output.console.Console.confirm", lambda *_: True)
     async with RedisLock(redis, name="acme"):
         assert (await shell.run("apply", file)).code == Exit.LOCKED
     assert not workspace.writes
@@ -98,7 +98,7 @@ async def test_redis_option_needs_workspace_option(
     monkeypatch.delenv("SECODA_REDIS_URL")
     result = await shell.run("apply", file, "--yes")
     assert result.code == Exit.USAGE
-    assert "say where that is with --redis" in result.err
+    assert "pass --redis too" in result.err
     assert not workspace.requests
 
 
@@ -108,7 +108,7 @@ async def test_unavailable_redis_exits_69(
     monkeypatch.setenv("SECODA_REDIS_URL", "redis://127.0.0.1:1")
     result = await shell.run("apply", file, "--yes")
     assert result.code == Exit.UNAVAILABLE
-    assert "where Redis is (--redis, SECODA_REDIS_URL); nothing was written" in result.err
+    assert "the address of Redis (--redis, SECODA_REDIS_URL); nothing was written" in result.err
     assert not workspace.writes
 
 

@@ -1,0 +1,255 @@
+"""`secoda-async apply`: plan or load a plan, ask, write, report."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TextIO, cast
+
+from attrs import field, frozen
+from cyclopts import Parameter
+
+from secoda_async import DesiredState, Plan, RateLimit, Report, SecodaClient, UnsafePlanError
+from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules, load_desired
+from secoda_async.cli.exit_codes import CommandError, Exit
+from secoda_async.cli.files import check_outputs, check_writable, wait_for_reader, write
+from secoda_async.cli.options import Connection
+from secoda_async.cli.output.console import Console, duration, print_plan
+from secoda_async.cli.output.html import in_progress_page, plan_page, report_page
+from secoda_async.cli.output.timeline import Recorder
+from secoda_async.cli.signals import StopController, handle_signals, interrupt_on_signal
+from secoda_async.clock import SYSTEM_CLOCK
+from secoda_async.reconcile.files.input_file import read_bytes
+from secoda_async.reconcile.journal import open_journal
+
+_DEFAULT = Connection()
+
+
+async def apply_command(  # noqa: PLR0913 - each is an option
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True, help="A groups file, or a saved plan.")],
+    /,
+    *,
+    yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False,
+    approve: Annotated[
+        str | None, Parameter(help="Apply a plan that exceeds the safety limits, if this is its digest.")
+    ] = None,
+    on_drift: Annotated[
+        Literal["raise", "skip"], Parameter(help="If groups changed since the plan: write nothing, or skip them.")
+    ] = "raise",
+    deadline: Annotated[str | None, Parameter(help="Stop after this duration, e.g. 90s, 12m or 1h.")] = None,
+    log: Annotated[Path | None, Parameter(help="Append a JSON line before and after each write.")] = None,
+    report: Annotated[Path | None, Parameter(help="Write an HTML report.")] = None,
+    rules: Rules = DEFAULT_RULES,
+    options: Connection = _DEFAULT,
+) -> int:
+    """Make the workspace match a file, or apply a saved plan.
+
+    Ctrl-C and the deadline let in-flight writes finish. Run the command again to continue.
+    """
+    seconds = None if deadline is None else _parse_duration(deadline)
+    check_outputs({"--log": log, "--report": report}, [file, options.api_key_file])
+    if report is not None:
+        check_writable(report)
+    target = _load_plan(file) or load_desired(file)
+    is_interactive = not yes and sys.stdin.isatty()
+    if isinstance(target, Plan):
+        if rules != DEFAULT_RULES:
+            raise CommandError(
+                "--prune and limits can't be combined with a saved plan; set them when planning", Exit.USAGE
+            )
+    elif not yes and not is_interactive:
+        raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
+    run = _Run(
+        console=Console(options),
+        source=file.name,
+        target=target,
+        is_interactive=is_interactive,
+        approve=approve,
+        on_drift=on_drift,
+        log=log,
+        report=report,
+        rules=rules,
+        options=options,
+    )
+    with handle_signals(run.console.warn, seconds) as stops:
+        result = await run.execute(stops)
+    if result.ok:
+        return Exit.DONE
+    return stops.code if stops.event.is_set() and not result.counts.get("failed") else Exit.SOME_FAILED
+
+
+@frozen(kw_only=True)
+class _Run:
+    """One run of `apply`, from the connection to the last line of output."""
+
+    console: Console
+    source: str
+    target: Plan | DesiredState
+    is_interactive: bool
+    approve: str | None
+    on_drift: Literal["raise", "skip"]
+    log: Path | None
+    report: Path | None
+    rules: Rules
+    options: Connection
+    recorder: Recorder = field(factory=lambda: Recorder(SYSTEM_CLOCK), init=False)
+
+    async def execute(self, stops: StopController) -> Report:
+        """Plan, ask, lock, write and report.
+
+        A person may take their time to answer, so an interactive run takes the lock after the answer; apply re-reads
+        each group before it writes anyway.
+        """
+        async with AsyncExitStack() as stack:
+            client = self.options.client(self.recorder if self.report is not None else None)
+            secoda = await stack.enter_async_context(client)
+            if not self.is_interactive:
+                await stack.enter_async_context(self.options.exclusive(stops))
+            plan = await self._plan(secoda)
+            self._write_report(lambda: plan_page(plan, self.source, secoda.origin))  # in case the plan is refused
+            self._confirm(plan)
+            if self.is_interactive:
+                await stack.enter_async_context(self.options.exclusive(stops))
+            journal = await self._open_journal(stack)
+            self._write_report(in_progress_page)
+            stops.has_begun_writing = True
+            result = await self._apply(secoda, plan, journal, stops)
+            stops.is_finished = True  # only the report and the release of the lock are left
+            self._finish(secoda, plan, result, stops.reason if stops.event.is_set() else None)
+        return result
+
+    async def _plan(self, secoda: SecodaClient) -> Plan:
+        if isinstance(self.target, Plan):
+            return self.target
+        with self.console.progress("reading the workspace", None):
+            return await self.rules.plan(secoda, self.target)
+
+    def _confirm(self, plan: Plan) -> None:
+        """Show the plan, and raise if it must not be applied."""
+        is_json = self.console.output.json
+        if self.is_interactive or not is_json:
+            print_plan(self.console.err if is_json else self.console.out, plan)
+        if plan.breaches and self.approve is None:
+            raise _unsafe_plan_error(plan)
+        if self.is_interactive and not plan.is_empty and not self.console.confirm(f"Make these {plan.writes} changes?"):
+            raise CommandError("nothing was written", Exit.ERROR)
+
+    async def _open_journal(self, stack: AsyncExitStack) -> TextIO | None:
+        if self.log is None:
+            return None
+        await wait_for_reader(self.log)
+        return stack.enter_context(open_journal(self.log))
+
+    async def _apply(self, secoda: SecodaClient, plan: Plan, journal: TextIO | None, stops: StopController) -> Report:
+        with self.console.progress("applying", plan.writes, secoda.time_left) as bar:
+            return await secoda.apply(
+                plan,
+                approve=self.approve,
+                on_drift=self.on_drift,
+                log=journal,
+                on_progress=lambda now: bar.update(now.done, now.failed),
+                stop=stops.event,
+            )
+
+    def _finish(self, secoda: SecodaClient, plan: Plan, result: Report, stopped: str | None) -> None:
+        """Print the result and write the report. The writes are done, so an error here changes no exit code."""
+        try:
+            _print_report(self.console, plan, result)
+        except OSError:
+            self.console.info(f"{_count_summary(result)}; the output can't be written", style="red")
+        limit = getattr(secoda.limiter, "limit", RateLimit())
+        try:
+            self._write_report(
+                lambda: report_page(
+                    plan, result, self.recorder, limit, source=self.source, host=secoda.origin, stopped=stopped
+                )
+            )
+        except CommandError as error:
+            self.console.info(f"the report was not written: {error}", style="red")
+
+    def _write_report(self, page: Callable[[], str]) -> None:
+        if self.report is not None:
+            write(self.report, page())
+
+
+def _load_plan(file: Path) -> Plan | None:
+    """Return the plan in a file, or None if the file holds something else, such as groups."""
+    try:
+        with interrupt_on_signal():
+            content: Any = json.loads(read_bytes(str(file))) if file.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return None  # DesiredState.load reports the problem
+    is_plan = isinstance(content, dict) and {"changes", "digest"} <= set(cast("dict[str, object]", content))
+    return Plan.from_document(cast("object", content), str(file)) if is_plan else None
+
+
+def _unsafe_plan_error(plan: Plan) -> UnsafePlanError:
+    error = UnsafePlanError(
+        "\n".join(
+            [
+                "the plan exceeds the safety limits, and nothing was written:",
+                *(f"  {breach.message}" for breach in plan.breaches),
+                f"To apply it anyway: --approve {plan.digest}{_limit_options(plan)}",
+            ]
+        )
+    )
+    error.breaches, error.digest = tuple(breach.message for breach in plan.breaches), plan.digest
+    return error
+
+
+_LIMIT_OPTIONS: Final = {"deletes": "--max-delete", "removals": "--max-remove"}
+
+
+def _limit_options(plan: Plan) -> str:
+    """Return the options that would allow the plan too; a suspected rename has none."""
+    kinds = {breach.kind for breach in plan.breaches}
+    if not kinds <= set(_LIMIT_OPTIONS):
+        return ""
+    return f" (or a higher {' and '.join(name for kind, name in _LIMIT_OPTIONS.items() if kind in kinds)})"
+
+
+def _print_report(console: Console, plan: Plan, report: Report) -> None:
+    if console.output.json:
+        console.print_json(_report_document(plan, report))
+        return
+    for outcome in report.outcomes:
+        if outcome.error is not None:
+            console.print(f"{outcome.status}: {plan.changes[outcome.index].name}: {outcome.error}", style="red")
+    for difference in report.differences:
+        console.print(f"not as written: {difference}", style="red")
+    summary = "nothing to do"
+    if report.outcomes:
+        verified = "verified by a last read" if report.verified else "NOT verified"
+        summary = f"{_count_summary(report)} in {duration(report.seconds)}; {verified}"
+    console.print(summary, style="green" if report.ok else "bold red")
+
+
+def _report_document(plan: Plan, report: Report) -> dict[str, object]:
+    return {
+        "ok": report.ok,
+        "verified": report.verified,
+        "digest": plan.digest,
+        "counts": dict(report.counts),
+        "writes": report.writes,
+        "conflicts": [conflict.message for conflict in plan.conflicts],
+        "differences": list(report.differences),
+        "failures": [
+            {"name": plan.changes[outcome.index].name, "status": outcome.status, "error": str(outcome.error)}
+            for outcome in report.outcomes
+            if outcome.error is not None
+        ],
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _count_summary(report: Report) -> str:
+    return ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in sorted(report.counts.items()))
+
+
+def _parse_duration(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
+    if found is None:
+        raise CommandError(f"--deadline must be a number with s, m or h, such as 12m, not {text!r}", Exit.USAGE)
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]

@@ -1,0 +1,107 @@
+"""`secoda-async plan`, and the rules of a plan, which `apply` takes too."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from attrs import define
+from cyclopts import Group, Parameter
+
+from secoda_async import DesiredState, Plan, SecodaClient
+from secoda_async.cli.exit_codes import Exit
+from secoda_async.cli.files import check_outputs, write
+from secoda_async.cli.options import Connection
+from secoda_async.cli.output.console import Console, plan_text, print_plan, to_json, write_or_print
+from secoda_async.cli.output.html import plan_page
+from secoda_async.cli.signals import interrupt_on_signal
+from secoda_async.reconcile import render
+
+
+@Parameter(name="*", group=Group("Safety", sort_key=7))
+@define(kw_only=True)
+class Rules:
+    """The changes that a plan may contain."""
+
+    prune: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Delete groups that are not in the file.")
+    ] = False
+    unknown_members: Annotated[
+        Literal["error", "hold"],
+        Parameter(help="What to do with unknown members: fail (error), or only add members to their groups (hold)."),
+    ] = "error"
+    max_delete: Annotated[str, Parameter(help="Maximum groups to delete: count or percentage.")] = "10%"
+    max_remove: Annotated[str, Parameter(help="Maximum memberships to remove: count or percentage.")] = "25%"
+
+    async def plan(self, secoda: SecodaClient, desired: DesiredState) -> Plan:
+        """Compare the workspace with a desired state."""
+        return await secoda.plan(
+            desired,
+            prune=self.prune,
+            unknown_members=self.unknown_members,
+            max_delete=self.max_delete,
+            max_remove=self.max_remove,
+        )
+
+
+DEFAULT_RULES = Rules()
+_DEFAULT = Connection()
+
+
+async def plan_command(
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True, help="Groups: YAML, JSON or CSV; - is YAML on stdin.")],
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="Save the plan to this file, for apply.")] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        Literal["text", "json", "markdown", "html"], Parameter(help="Output format; html is a web page.")
+    ] = "text",
+    output: Annotated[Path | None, Parameter(help="Write to this file instead of stdout, only on success.")] = None,
+    detailed_exitcode: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Exit with 2 if the plan has changes.")
+    ] = False,
+    rules: Rules = DEFAULT_RULES,
+    options: Connection = _DEFAULT,
+) -> int:
+    """Show the changes that make the workspace match a file. Nothing is written.
+
+    The exit code is the one of apply: 3 if a group could not be planned, 4 if the plan exceeds a safety limit.
+    """
+    console = Console(options)
+    check_outputs({"--out": out, "--output": output}, [file, options.api_key_file])
+    desired = load_desired(file)
+    async with options.client() as secoda:
+        with console.progress("reading the workspace", None):
+            plan = await rules.plan(secoda, desired)
+        host = secoda.origin
+    if out is not None:
+        write(out, plan.to_json())
+    output_format = "json" if options.json else format
+    if output is None and output_format == "text":
+        print_plan(console.out, plan)
+    else:
+        write_or_print(_formatted(plan, output_format, file.name, host), output)
+    return _exit_code(plan, detailed=detailed_exitcode)
+
+
+def load_desired(file: Path) -> DesiredState:
+    """Read a groups file; a signal ends the wait for standard input or a FIFO."""
+    with interrupt_on_signal():
+        return DesiredState.load(file)
+
+
+def _formatted(plan: Plan, output_format: str, source: str, host: str) -> str:
+    if output_format == "json":
+        return to_json(json.loads(plan.to_json()))
+    if output_format == "markdown":
+        return render.markdown(plan)
+    if output_format == "html":
+        return plan_page(plan, source, host)
+    return plan_text(plan)
+
+
+def _exit_code(plan: Plan, *, detailed: bool) -> Exit:
+    if plan.breaches:
+        return Exit.UNSAFE
+    if plan.conflicts:
+        return Exit.SOME_FAILED
+    return Exit.CHANGES if detailed and not plan.is_empty else Exit.DONE
