@@ -1,4 +1,8 @@
-"""Bulk operations: one outcome for each."""
+"""Bulk operations: one outcome for each operation.
+
+A pool of workers takes jobs from one source. It stops early when the key is refused, when the service is down, with
+`fail_fast`, or when `stop` is set: requests in flight finish, unsent ones are cancelled.
+"""
 
 import asyncio
 from asyncio import Event as StopEvent
@@ -13,11 +17,10 @@ from collections.abc import (
     Sequence,
 )
 from functools import partial
-from typing import Any, Final, Generic, Literal, TypeVar
-
-from attrs import field, frozen
+from typing import Final, Generic, TypeVar
 
 from secoda_async._engine.call import Scope
+from secoda_async._engine.concurrency.cancellation import cancel_and_wait
 from secoda_async._engine.operation import Operation as SharedState
 from secoda_async._engine.operation import OperationCancelledError
 from secoda_async._engine.page_checks import check_number
@@ -33,123 +36,62 @@ from secoda_async.errors import (
     TransportError,
 )
 from secoda_async.groups import Groups
-from secoda_async.models import UNSET, Group, Unset
+from secoda_async.models import Group
+from secoda_async.operations import CreateGroup, DeleteGroup, Operation, Outcome, Status, UpdateGroup
 
-__all__ = ["Bulk", "CreateGroup", "DeleteGroup", "Operation", "Outcome", "Status", "UpdateGroup", "WorkerPool", "run"]
+__all__ = [
+    "Bulk",
+    "CreateGroup",
+    "DeleteGroup",
+    "Operation",
+    "Outcome",
+    "Status",
+    "UpdateGroup",
+    "WorkerPool",
+    "perform",
+    "run",
+]
 
 Job = TypeVar("Job")
 
-Status = Literal["applied", "unchanged", "failed", "unknown", "not_attempted"]
-"""How an operation ended. `unknown`: it may have happened; look before you repeat it."""
-
-
-def _ids(value: Iterable[str] | Unset) -> Iterable[str] | Unset:
-    """Keep an iterator's ids, so that the operation can be shown and passed in again."""
-    return value if value is UNSET or isinstance(value, str) else tuple(value)
-
-
-@frozen(kw_only=True)
-class CreateGroup:
-    """Create a group; the fields are those of `Groups.create`."""
-
-    name: str | Unset = UNSET
-    """What to call it."""
-    icon: str | Unset | None = UNSET
-    """An emoji, as a rule."""
-    description: str | Unset | None = UNSET
-    """What it is for."""
-    users: Iterable[str] | Unset = field(default=UNSET, converter=_ids)
-    """Ids of its members."""
-
-
-@frozen
-class UpdateGroup:
-    """Change a group; the fields are those of `Groups.update`."""
-
-    id: str
-    """The group's id."""
-    name: str | Unset = field(default=UNSET, kw_only=True)
-    """What to call it from now on."""
-    icon: str | Unset | None = field(default=UNSET, kw_only=True)
-    """Its icon; None clears it."""
-    description: str | Unset | None = field(default=UNSET, kw_only=True)
-    """What it is for; None clears it."""
-    users: Iterable[str] | Unset = field(default=UNSET, converter=_ids, kw_only=True)
-    """Ids of all its members, in place of those it has."""
-
-
-@frozen
-class DeleteGroup:
-    """Delete a group; a missing one is `unchanged` with `missing_ok`, else `failed`."""
-
-    id: str
-    """The group's id."""
-    missing_ok: bool = field(default=False, kw_only=True)
-    """Whether one that is not there is fine."""
-
-
-Operation = CreateGroup | UpdateGroup | DeleteGroup
-
-
-@frozen(kw_only=True)
-class Outcome:
-    """How one operation ended."""
-
-    operation: Operation
-    """What was asked for: pass it in again to repeat it."""
-    index: int
-    """Its place in the input, from 0."""
-    status: Status
-    """How it ended."""
-    group: Group | None = None
-    """The group as it is now, after a create or an update."""
-    error: SecodaError | None = None
-    """Why it failed, or why that is not known."""
-    attempts: int = 0
-    """Requests it took."""
-    waited: float = 0.0
-    """Seconds it waited: for the write limit, and between attempts."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether all is as it was asked for."""
-        return self.status in ("applied", "unchanged")
-
-
 TRANSIENT: Final = (OutcomeUnknownError, TransportError, ServerError)
-"""Failures of the network and of the service, which may have recovered a minute later."""
+"""Errors of the network and the service: a later attempt may succeed."""
 
-_MOST_REFUSALS: Final = 20
-"""Consecutive 403s after which the rest is not attempted: the key may write nothing. One 403 is about one group."""
+_MAX_CONSECUTIVE_REFUSALS: Final = 20
+"""Consecutive 403s after which the key counts as read-only. A single 403 concerns one group."""
 
 Result = tuple[Status, Group | None]
-"""How a job ended that raised no error, and the group as it is now."""
+"""The status of a job that raised no error, and the group afterwards."""
 
 
 class Bulk(AsyncIterator[Outcome]):
-    """The outcomes of a bulk, as they end: iterate over it, once.
+    """The outcomes of a bulk in completion order: an iterator that can be used once.
 
-    When the iteration is given up and this is closed (by a cancellation, or after a `break` by `aclose()`), what is
-    under way is cancelled, and `rest` accounts for it.
+    `aclose()` cancels the operations in flight, as does a cancellation; `rest` then has their outcomes.
     """
 
-    def __init__(self, outcomes: AsyncGenerator[Outcome, None], rest: list[Outcome], leave: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        outcomes: AsyncGenerator[Outcome, None],
+        rest: list[Outcome],
+        mark_not_attempted: Callable[[], None],
+    ) -> None:
         self.rest = rest
-        """The outcomes that were not iterated over, once this is closed. What was never taken from a source that is
-        read only once, such as a generator, is still in there."""
+        """After `aclose()`: the outcomes that were not iterated over. Operations that were never taken from a source
+        that can be read only once, such as a generator, have none."""
         self._outcomes = outcomes
-        self._leave = leave
-        self._is_begun = False
+        self._mark_not_attempted = mark_not_attempted
+        self._has_started = False
 
     async def __anext__(self) -> Outcome:
-        self._is_begun = True
+        self._has_started = True
         return await anext(self._outcomes)
 
     async def aclose(self) -> None:
-        """Give up: cancel what is under way. Does nothing when all is over."""
-        if not self._is_begun:
-            self._is_begun = True
-            self._leave()
+        """Cancel the operations in flight; do nothing if all have ended."""
+        if not self._has_started:
+            self._has_started = True
+            self._mark_not_attempted()
         await self._outcomes.aclose()
 
 
@@ -163,14 +105,14 @@ def run(
 ) -> Bulk:
     """Execute the operations and yield their outcomes in completion order; see `SecodaClient.bulk`."""
     _check(operations, concurrency, stop)
-    known = _Once(groups(None).listed_ids)
+    known_ids = _ReadOnce(groups(None).listed_ids)
 
     async def execute(operation: Operation, shared: SharedState) -> Result:
-        scope = Scope(operation=shared, known_ids=lambda: shared.run_unless_cancelled(known.get()))
-        return await _execute(groups(scope), operation)
+        scope = Scope(operation=shared, known_ids=lambda: shared.run_unless_cancelled(known_ids.get()))
+        return await perform(groups(scope), operation)
 
     pool = WorkerPool(execute, lambda operation: operation, fail_fast=fail_fast, stop=stop)
-    return Bulk(pool.run(operations, concurrency), pool.rest, partial(pool.leave, operations))
+    return Bulk(pool.run(operations, concurrency), pool.rest, partial(pool.mark_not_attempted, operations))
 
 
 def _check(operations: object, concurrency: object, stop: object) -> None:
@@ -181,7 +123,7 @@ def _check(operations: object, concurrency: object, stop: object) -> None:
         raise InvalidArgumentError(f"stop must be an asyncio.Event, not {type(stop).__name__}")
 
 
-class _Once:
+class _ReadOnce:
     """The ids of all groups, read when the first create needs them."""
 
     def __init__(self, read: Callable[[], Awaitable[Collection[str] | None]]) -> None:
@@ -198,7 +140,12 @@ class _Once:
             return self._ids
 
 
-async def _execute(groups: Groups, operation: Operation) -> Result:
+async def perform(groups: Groups, operation: Operation) -> Result:
+    """Execute one operation.
+
+    Raises:
+        SecodaError: When it failed, or its result is unknown.
+    """
     match operation:
         case CreateGroup(name=name, icon=icon, description=description, users=users):
             group = await groups.create(
@@ -223,7 +170,7 @@ async def _execute(groups: Groups, operation: Operation) -> Result:
 
 
 class WorkerPool(Generic[Job]):
-    """A fixed number of tasks that take jobs from one source, each the next one when it has finished the last."""
+    """A fixed number of tasks that take jobs from one source, one job at a time each."""
 
     def __init__(
         self,
@@ -235,7 +182,7 @@ class WorkerPool(Generic[Job]):
         max_consecutive_failures: int | None = None,
     ) -> None:
         self.rest: list[Outcome] = []
-        """The outcomes that were not iterated over."""
+        """After `run` has ended: the outcomes that it did not yield."""
         self._execute = execute
         self._operation_of = operation_of
         self._fail_fast = fail_fast
@@ -243,17 +190,17 @@ class WorkerPool(Generic[Job]):
         self._consecutive_failures = self._consecutive_refusals = 0
         self._stop = stop or StopEvent()
         self._in_flight: set[SharedState] = set()
-        self._is_over = False
+        self._is_stopped = False
 
     async def run(self, jobs: Iterable[Job] | AsyncIterable[Job], concurrency: int) -> AsyncGenerator[Outcome, None]:
         """Execute the jobs and yield their outcomes in completion order."""
-        self._source = source = Source(jobs)
+        self._source = Source(jobs)
         outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
         self._backpressure = asyncio.Semaphore(concurrency)
-        workers = [asyncio.create_task(self._work(source, outcomes)) for _ in range(concurrency)]
+        workers = [asyncio.create_task(self._work(outcomes)) for _ in range(concurrency)]
         for worker in workers:
-            worker.add_done_callback(lambda _: outcomes.put_nowait(None))  # however it ends
-        watcher = asyncio.create_task(self._watch())
+            worker.add_done_callback(lambda _: outcomes.put_nowait(None))
+        stopper = asyncio.create_task(self._cancel_when_stopped())
         try:
             for _ in workers:
                 while (outcome := await outcomes.get()) is not None:
@@ -263,76 +210,79 @@ class WorkerPool(Generic[Job]):
                 await worker
         finally:
             try:
-                await _cancel_and_wait([watcher, *workers, *source.tasks])
+                await cancel_and_wait([stopper, *workers, *self._source.tasks])
             finally:
-                self._account(outcomes, source)
+                self._collect_rest(outcomes)
 
-    def leave(self, jobs: Iterable[Job] | AsyncIterable[Job]) -> None:
-        """Account for the jobs of a sequence that are not to be begun."""
+    def mark_not_attempted(self, jobs: Iterable[Job] | AsyncIterable[Job]) -> None:
+        """Add the jobs of a sequence to `rest`, as not attempted, in place of `run`."""
         for index, job in enumerate(jobs if isinstance(jobs, Sequence) else ()):
             self.rest.append(self._outcome(index, job, SharedState()))
 
-    async def _watch(self) -> None:
+    async def _cancel_when_stopped(self) -> None:
         await self._stop.wait()
-        self._end()
+        self._cancel_unsent()
 
-    def _end(self) -> None:
-        """Send nothing more: requests in flight finish, unsent ones are cancelled, and the source is left."""
-        self._is_over = True
+    def _cancel_unsent(self) -> None:
+        """Close the source and cancel unsent requests; requests in flight finish."""
+        self._is_stopped = True
         self._source.close()
         for shared in self._in_flight:
             shared.cancel_unsent()
 
-    def _account(self, outcomes: "asyncio.Queue[Outcome | None]", source: Source[Job]) -> None:
+    def _collect_rest(self, outcomes: "asyncio.Queue[Outcome | None]") -> None:
         while not outcomes.empty():
             outcome = outcomes.get_nowait()
             self.rest += [] if outcome is None else [outcome]
-        self.rest += [self._outcome(index, job, SharedState()) for index, job in source.remaining()]
+        self.rest += [self._outcome(index, job, SharedState()) for index, job in self._source.remaining()]
 
-    async def _work(self, source: Source[Job], outcomes: "asyncio.Queue[Outcome | None]") -> None:
-        """Execute jobs until the source ends, no faster than the outcomes are taken."""
+    async def _work(self, outcomes: "asyncio.Queue[Outcome | None]") -> None:
+        """Execute jobs until the source ends, no faster than the caller takes their outcomes."""
         try:
-            while (numbered := await source.next()) is not None:
-                outcomes.put_nowait(await self._outcome_of(*numbered))
+            while (numbered := await self._source.next()) is not None:
+                outcomes.put_nowait(await self._run_job(*numbered))
                 await self._backpressure.acquire()
-        except BaseException:
-            self._end()  # the source failed: requests in flight finish, and then its error is raised
+        except BaseException:  # an error of the source: `run` raises it after the requests in flight
+            self._cancel_unsent()
             raise
 
-    async def _outcome_of(self, index: int, job: Job) -> Outcome:
+    async def _run_job(self, index: int, job: Job) -> Outcome:
         shared = SharedState()
-        if self._is_over or self._stop.is_set():
+        if self._is_stopped or self._stop.is_set():
             return self._outcome(index, job, shared)
         self._in_flight.add(shared)
         try:
             status, group = await self._execute(job, shared)
         except OperationCancelledError:
-            return self._outcome(index, job, shared, "unknown" if shared.may_have_written else "not_attempted")
+            return self._outcome(index, job, shared, _status_of_cancelled(shared))
         except SecodaError as error:
-            self._count(error)
-            is_unknown = isinstance(error, OutcomeUnknownError) or shared.may_have_written
-            if self._fail_fast and not isinstance(error, OutcomeUnknownError):
-                self._end()
-            return self._outcome(index, job, shared, "unknown" if is_unknown else "failed", error=error)
+            return self._outcome(index, job, shared, self._status_of_failed(error, shared), error=error)
         except BaseException:  # a cancellation
-            status = "unknown" if shared.may_have_written else "not_attempted"
-            self.rest.append(self._outcome(index, job, shared, status))
+            self.rest.append(self._outcome(index, job, shared, _status_of_cancelled(shared)))
             raise
         finally:
             self._in_flight.discard(shared)
         self._consecutive_failures = self._consecutive_refusals = 0
         return self._outcome(index, job, shared, status, group)
 
+    def _status_of_failed(self, error: SecodaError, shared: SharedState) -> Status:
+        """Count the error, stop the pool if it must stop, and return the status of the job."""
+        self._count(error)
+        is_unclear = isinstance(error, OutcomeUnknownError)
+        if self._fail_fast and not is_unclear:
+            self._cancel_unsent()
+        return "unknown" if is_unclear or shared.may_have_written else "failed"
+
     def _count(self, error: SecodaError) -> None:
-        """End after a 401, after many 403s in a row, and when the service has been down for many jobs in a row."""
+        """Stop the pool after a 401, after many consecutive 403s, and after `max_consecutive_failures`."""
         cause = error.__cause__ if isinstance(error, OutcomeUnknownError) else error
         is_refused = isinstance(cause, PermissionDeniedError)
         self._consecutive_refusals = self._consecutive_refusals + 1 if is_refused else 0
         self._consecutive_failures = self._consecutive_failures + 1 if isinstance(error, TRANSIENT) else 0
-        most = self._max_consecutive_failures
-        is_down = most is not None and self._consecutive_failures >= most
-        if isinstance(cause, AuthenticationError) or self._consecutive_refusals >= _MOST_REFUSALS or is_down:
-            self._end()
+        limit = self._max_consecutive_failures
+        is_down = limit is not None and self._consecutive_failures >= limit
+        if isinstance(cause, AuthenticationError) or self._consecutive_refusals >= _MAX_CONSECUTIVE_REFUSALS or is_down:
+            self._cancel_unsent()
 
     def _outcome(
         self,
@@ -354,18 +304,5 @@ class WorkerPool(Generic[Job]):
         )
 
 
-async def _cancel_and_wait(tasks: Iterable["asyncio.Task[Any]"]) -> None:
-    """Cancel tasks and wait until all have ended, however often the wait itself is cancelled.
-
-    anyio cancels a task anew at each of its awaits, until it leaves the cancel scope.
-    """
-    pending: set[asyncio.Task[Any]] = {task for task in tasks if task.cancel()}
-    is_cancelled = False
-    while pending:
-        try:
-            _, pending = await asyncio.wait(pending)
-        except asyncio.CancelledError:
-            is_cancelled = True
-            pending = {task for task in pending if not task.done()}
-    if is_cancelled:
-        raise asyncio.CancelledError
+def _status_of_cancelled(shared: SharedState) -> Status:
+    return "unknown" if shared.may_have_written else "not_attempted"

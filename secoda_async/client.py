@@ -272,7 +272,8 @@ class SecodaClient:
         """
         from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415 - as in bulk
         from secoda_async.reconcile.desired import DesiredState  # noqa: PLC0415
-        from secoda_async.reconcile.diff import Rules, diff  # noqa: PLC0415
+        from secoda_async.reconcile.diff import diff  # noqa: PLC0415
+        from secoda_async.reconcile.safety import Rules  # noqa: PLC0415
 
         check_kind("desired", desired, DesiredState)
         rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)

@@ -1,10 +1,10 @@
-"""Desired state in, the fewest writes out: files of groups, plans, and carrying them out."""
+"""Declarative groups: read a desired state from files, plan the changes to a workspace, and apply them."""
 
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
-from secoda_async.reconcile.diff import Limit, UnknownMembers
 from secoda_async.reconcile.plan import Breach, Change, Conflict, Plan
 from secoda_async.reconcile.report import Progress, Report
+from secoda_async.reconcile.safety import Limit, UnknownMembers
 
 __all__ = [
     "Breach",

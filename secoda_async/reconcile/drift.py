@@ -1,77 +1,114 @@
-"""How the changes of a plan stand in a workspace: to be made, made already, or not possible any more."""
+"""Drift: compare the changes of a plan with the workspace as it is now."""
 
+import enum
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
 
-from secoda_async.models import Group
-from secoda_async.reconcile.desired_group import normalize
+from secoda_async.models import Group, normalize
 from secoda_async.reconcile.plan import Change, Plan
 
-__all__ = ["View", "standing"]
+__all__ = ["ChangeStatus", "DriftCheck", "WorkspaceSnapshot", "status_of"]
 
-_TAKEN: Final = "is there already, otherwise than planned"
+
+class ChangeStatus(enum.Enum):
+    """The status of a change in a workspace."""
+
+    PENDING = "pending"
+    """The group is as it was when the plan was made: write the change."""
+    DONE = "done"
+    """The group is as planned already."""
+    DRIFTED = "drifted"
+    """Something else has changed the group: do not write the change."""
 
 
 @frozen
-class View:
-    """The groups of a workspace at a moment."""
+class DriftCheck:
+    """The status of a change, and what was read."""
 
-    at: float
-    """When, by the client's clock."""
+    status: ChangeStatus
+    group: Group | None
+    """The group of the change; None if there is none."""
+    reason: str = ""
+    """When drifted: the predicate of a sentence about the group."""
+
+
+_EXISTS_DIFFERENT: Final = "exists already, and not as planned"
+
+
+@frozen
+class WorkspaceSnapshot:
+    """The groups of a workspace at one time."""
+
+    read_at: float
+    """The time of the read on the client's clock."""
     by_id: Mapping[str, Group]
     by_name: Mapping[str, Sequence[Group]]
-    """Without those that the plan itself changes or deletes: they may give up their names."""
+    """Without the groups that the plan updates or deletes: the plan may change their names."""
 
     @classmethod
-    def of(cls, groups: Iterable[Group], plan: Plan, at: float) -> "View":
-        """Sort the groups for looking them up."""
-        own = {change.id for change in plan.changes}
+    def of(cls, groups: Iterable[Group], plan: Plan, read_at: float) -> "WorkspaceSnapshot":
+        """Index the groups by id and name."""
+        planned_ids = {change.id for change in plan.changes}
         by_id = {group.id: group for group in groups}
         by_name: dict[str, list[Group]] = defaultdict(list)
         for group in by_id.values():
-            if group.id not in own:
+            if group.id not in planned_ids:
                 by_name[normalize(group.name)].append(group)
-        return cls(at, by_id, dict(by_name))
+        return cls(read_at, by_id, dict(by_name))
 
-    def standing(self, change: Change) -> str | None:
-        """How a change stands: to be made (empty), made already (None), or what is in the way."""
-        if change.id is not None:
-            found = standing(change, self.by_id.get(change.id))
-            return _TAKEN if found == "" and change.after.name and change.after.name in self.by_name else found
-        there = self.by_name.get(change.name, ())
-        if not there:
-            return ""
-        return None if len(there) == 1 and change.after.matches(there[0]) else _TAKEN
+    def status_of(self, change: Change) -> DriftCheck:
+        """Return the status of a change; its new name must be free too."""
+        if change.id is None:
+            return self._status_of_create(change)
+        check = status_of(change, self.by_id.get(change.id))
+        if check.status is ChangeStatus.PENDING and change.after.name and change.after.name in self.by_name:
+            return DriftCheck(ChangeStatus.DRIFTED, check.group, _EXISTS_DIFFERENT)
+        return check
 
-    def group_of(self, change: Change) -> Group | None:
-        """The group that a change is about, if it is there."""
-        if change.id is not None:
-            return self.by_id.get(change.id)
-        return next(iter(self.by_name.get(change.name, ())), None)
+    def _status_of_create(self, change: Change) -> DriftCheck:
+        namesakes = self.by_name.get(change.name, ())
+        if not namesakes:
+            return DriftCheck(ChangeStatus.PENDING, None)
+        if len(namesakes) == 1 and change.after.matches(namesakes[0]):
+            return DriftCheck(ChangeStatus.DONE, namesakes[0])
+        return DriftCheck(ChangeStatus.DRIFTED, namesakes[0], _EXISTS_DIFFERENT)
 
-    def difference(self, change: Change, made: Group | None) -> str | None:
-        """What is not as a change left it, in words; `made` is what a create made."""
-        group = self.by_id.get((made.id if change.id is None and made is not None else change.id) or "")
+    def mismatch(self, change: Change, created: Group | None) -> str | None:
+        """Return a sentence that says how the workspace contradicts an applied change; None if it does not.
+
+        Args:
+            change: The change.
+            created: The group that a create returned.
+        """
+        group_id = created.id if change.id is None and created is not None else change.id
+        group = self.by_id.get(group_id or "")
         if change.kind == "delete":
-            return None if group is None else f"{change.name!r} is still there"
+            return None if group is None else f"{change.name!r} still exists"
         if group is None:
-            return f"{change.name!r} is not there"
+            return f"{change.name!r} does not exist"
         if not change.after.matches(group):
             return f"{change.name!r} is not as it was written"
-        namesakes = self.by_name.get(change.name, ()) if change.kind == "create" else ()
-        if len(namesakes) > 1:
-            ids = ", ".join(sorted(group.id for group in namesakes))
-            return f"{change.name!r} is there {len(namesakes)} times ({ids}): somebody else made it too"
-        return None
+        return self._duplicates_of(change) if change.kind == "create" else None
+
+    def _duplicates_of(self, create: Change) -> str | None:
+        namesakes = self.by_name.get(create.name, ())
+        if len(namesakes) <= 1:
+            return None
+        ids = ", ".join(sorted(group.id for group in namesakes))
+        return f"{create.name!r} exists {len(namesakes)} times ({ids}): another writer created it too"
 
 
-def standing(change: Change, group: Group | None) -> str | None:
-    """How an update or a delete stands, now that its group was read."""
+def status_of(change: Change, group: Group | None) -> DriftCheck:
+    """Return the status of an update or a delete, given the group that was read; None if it does not exist."""
     if group is None:
-        return None if change.kind == "delete" else "is not there any more"
+        if change.kind == "delete":
+            return DriftCheck(ChangeStatus.DONE, None)
+        return DriftCheck(ChangeStatus.DRIFTED, None, "does not exist any more")
     if change.kind == "update" and change.after.matches(group):
-        return None
-    return "" if change.before.matches(group) else "is not as it was"
+        return DriftCheck(ChangeStatus.DONE, group)
+    if change.before.matches(group):
+        return DriftCheck(ChangeStatus.PENDING, group)
+    return DriftCheck(ChangeStatus.DRIFTED, group, "has changed since the plan was made")

@@ -21,7 +21,8 @@ from typing import Any, Final
 import aiohttp
 
 from secoda_async import DesiredState, Group, RateLimit, SecodaClient, UpdateGroup, User
-from secoda_async.reconcile.diff import Rules, diff
+from secoda_async.reconcile.diff import diff
+from secoda_async.reconcile.safety import Rules
 from tests.bench.canned import CHANGE, TOKEN, group_id, user_ids
 from tests.bench.cores import pin
 from tests.bench.worker import at_a_time

@@ -17,10 +17,11 @@ from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator
 from secoda_async.models import GroupFields
 from secoda_async.reconcile import render
-from secoda_async.reconcile.diff import Rules, diff
+from secoda_async.reconcile.diff import diff
 from secoda_async.reconcile.escape import escape_control, escape_json
 from secoda_async.reconcile.files import tables
 from secoda_async.reconcile.files.writing import dump_groups
+from secoda_async.reconcile.safety import Rules
 from tests.support.shell import Shell
 
 pytestmark = pytest.mark.requirement("SEC-2")

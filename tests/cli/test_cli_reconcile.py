@@ -198,7 +198,7 @@ class TestApply:
         assert (await shell.run("apply", saved)).code == Exit.STALE
         skipped = await shell.run("apply", saved, "--on-drift", "skip")
         assert skipped.code == Exit.SOME_FAILED
-        assert "failed: Analysts: 'Analysts' is not as it was" in skipped.out
+        assert "failed: Analysts: 'Analysts' has changed since the plan was made" in skipped.out
 
     @pytest.mark.requirement("CL-1")
     async def test_failures_are_3_and_named(self, shell: Shell, workspace: Emulator, file: str) -> None:
@@ -211,7 +211,7 @@ class TestApply:
     async def test_what_did_not_stay_is_named(
         self, shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("secoda_async.reconcile.apply._LOOKS", (0.0, 0.0))
+        monkeypatch.setattr("secoda_async.reconcile.apply._VERIFY_DELAYS", (0.0, 0.0))
         workspace.faults.add(
             transform=lambda page: page | {"results": page["results"][:2], "count": 2},
             method="GET",
@@ -220,7 +220,7 @@ class TestApply:
             times=None,
         )
         result = await shell.run("apply", file, "--yes")
-        assert (result.code, "not as written: 'Stewards' is not there" in result.out) == (3, True)
+        assert (result.code, "not as written: 'Stewards' does not exist" in result.out) == (3, True)
         assert "NOT verified" in result.out
 
     @pytest.mark.requirement("BS-3", "CL-1")

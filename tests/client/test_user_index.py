@@ -15,7 +15,8 @@ from secoda_async import (
 from secoda_async.cli.exit_codes import Exit, as_document
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup
-from secoda_async.reconcile.diff import Rules, diff
+from secoda_async.reconcile.diff import diff
+from secoda_async.reconcile.safety import Rules
 from secoda_async.user_index import UserIndex
 from tests.support.clients import Connect
 from tests.support.shell import Shell

@@ -25,7 +25,7 @@ LAYERS = [
     {"errors", "_version"},
     {"config", "models", "clock", "events"},
     {"_engine", "user_index"},
-    {"groups", "users"},
+    {"groups", "users", "operations"},
     {"bulk"},
     {"reconcile"},
     {"client"},
@@ -225,7 +225,16 @@ def test_public_functions_and_all_modules_have_docstrings() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["config", "errors", "events", "models", "bulk", "reconcile/plan", "reconcile/apply", "reconcile/desired_group"],
+    [
+        "config",
+        "errors",
+        "events",
+        "models",
+        "operations",
+        "reconcile/plan",
+        "reconcile/report",
+        "reconcile/desired_group",
+    ],
 )
 def test_each_public_field_is_explained_beneath(module: str) -> None:
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))

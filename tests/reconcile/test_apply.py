@@ -124,7 +124,7 @@ class TestDone:
         report = await work
         assert report.counts == {"applied": 39, "failed": 1}
         assert [str(outcome.error) for outcome in report.outcomes if not outcome.ok] == [
-            "'n39' is not as it was: left alone, plan again"
+            "'n39' has changed since the plan was made: skipped, plan again"
         ]
         assert (emulator.groups["n39"]["description"], emulator.count("PATCH")) == ("theirs", 39)
 
@@ -171,7 +171,7 @@ class TestDone:
             raise RuntimeError("mine")
 
         assert (await secoda.apply(await planned(secoda), on_progress=hook)).ok
-        assert "on_progress hook failed" in caplog.text
+        assert "on_progress callback failed" in caplog.text
 
     @pytest.mark.requirement("BS-4")
     async def test_run_again_it_writes_nothing(self, emulator: Emulator, secoda: SecodaClient) -> None:
@@ -232,7 +232,7 @@ class TestRefused:
         with pytest.raises(UnsafePlanError, match="2 of 3 groups would be deleted; the limit is 1") as caught:
             await secoda.apply(plan)
         assert (caught.value.digest, len(caught.value.breaches)) == (plan.digest, 1)
-        with pytest.raises(UnsafePlanError, match="is not of this plan"):
+        with pytest.raises(UnsafePlanError, match="is for another plan"):
             await secoda.apply(plan, approve="0123456789abcdef")
         assert writes(emulator) == []
         assert (await secoda.apply(plan, approve=plan.digest)).ok
@@ -242,7 +242,7 @@ class TestRefused:
         assert (await secoda.apply(Plan(changes=()), approve="0123456789abcdef")).ok
 
     async def test_an_approval_must_fit_a_safe_plan_too(self, secoda: SecodaClient) -> None:
-        with pytest.raises(UnsafePlanError, match="is not of this plan"):
+        with pytest.raises(UnsafePlanError, match="is for another plan"):
             await secoda.apply(await planned(secoda), approve="0")
 
     async def test_there_are_two_ways_with_drift(self, secoda: SecodaClient) -> None:
@@ -327,11 +327,11 @@ class TestDrift:
     @pytest.mark.parametrize(
         ("group", "fields", "says"),
         [
-            ("a", {"description": "theirs"}, "'a' is not as it was"),
-            ("a", {"users": ["u-joe"]}, "'a' is not as it was"),
-            ("a", None, "'a' is not there any more"),
-            ("c", {"users": ["u-joe"]}, "'c' is not as it was"),
-            ("d", {"name": "d"}, "'d' is there already, otherwise than planned"),
+            ("a", {"description": "theirs"}, "'a' has changed since the plan was made"),
+            ("a", {"users": ["u-joe"]}, "'a' has changed since the plan was made"),
+            ("a", None, "'a' does not exist any more"),
+            ("c", {"users": ["u-joe"]}, "'c' has changed since the plan was made"),
+            ("d", {"name": "d"}, "'d' exists already, and not as planned"),
         ],
     )
     async def test_it_is_found_before_the_first_write(
@@ -383,7 +383,7 @@ class TestDrift:
             emulator.faults.add(status=404, body={"detail": "Not found."}, method="GET", path=f"/auth/group/{group}")
         report = await secoda.apply(plan)
         assert [outcome.status for outcome in report.outcomes] == ["applied", "failed", "not_attempted"]
-        assert "'a' is not there any more" in str(report.outcomes[1].error)
+        assert "'a' does not exist any more" in str(report.outcomes[1].error)
 
     @pytest.mark.requirement("RT-13")
     async def test_a_404_of_a_gateway_to_a_delete_is_a_failure(
@@ -484,7 +484,7 @@ class TestGoingWrong:
 
         report = await secoda.apply(plan, on_progress=lambda now: undone(now) if now.done == now.total else None)
         assert (report.ok, report.verified) == (False, False)
-        assert report.differences == ("'d' is not there", "'a' is not as it was written", "'c' is still there")
+        assert report.differences == ("'d' does not exist", "'a' is not as it was written", "'c' still exists")
 
     @pytest.mark.requirement("BS-4")
     async def test_a_list_that_lags_behind_is_given_time(self, emulator: Emulator, secoda: SecodaClient) -> None:
@@ -501,7 +501,7 @@ class TestGoingWrong:
 
         report = await secoda.apply(await planned(secoda), on_progress=theirs)
         assert not report.ok
-        assert "'d' is there 2 times" in report.differences[0]
+        assert "'d' exists 2 times" in report.differences[0]
 
     async def test_a_last_read_that_fails_verifies_nothing(self, emulator: Emulator, secoda: SecodaClient) -> None:
         plan = await planned(secoda)
@@ -512,7 +512,7 @@ class TestGoingWrong:
 
         report = await secoda.apply(plan, on_progress=broken)
         assert (report.ok, report.verified) == (False, False)
-        assert report.differences[0].startswith("the last read failed: ")
+        assert report.differences[0].startswith("the verification failed: ")
 
     async def test_conflicts_are_no_success(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.groups["c"]["name"] = "a"
@@ -647,7 +647,7 @@ class TestSomebodyElse:
 
         report = await secoda.apply(plan, on_progress=theirs)
         assert report.counts == {"applied": 69, "failed": 1}
-        assert "is there already, otherwise than planned" in str(report.outcomes[-1].error)
+        assert "exists already, and not as planned" in str(report.outcomes[-1].error)
 
     @pytest.mark.requirement("BS-5")
     async def test_two_applies_of_one_client_go_one_after_the_other(
@@ -661,7 +661,7 @@ class TestSomebodyElse:
     async def test_a_new_name_that_they_took_meanwhile_is_drift(self, emulator: Emulator, secoda: SecodaClient) -> None:
         plan = await secoda.plan(state(DesiredGroup(name="z", id="a")))
         emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": "z"}
-        with pytest.raises(StalePlanError, match="'z' is there already, otherwise than planned"):
+        with pytest.raises(StalePlanError, match="'z' exists already, and not as planned"):
             await secoda.apply(plan)
 
     async def test_a_plan_of_another_workspace_is_refused(self, emulator: Emulator, secoda: SecodaClient) -> None:
@@ -733,7 +733,7 @@ class TestStopping:
                 emulator.faults.add(stall="before", times=None)
 
         report = await secoda.apply(plan, stop=stop, on_progress=last)
-        assert report.differences == ("the last read took more than 10 s, and was given up",)
+        assert report.differences == ("the verification took more than 10 s after the stop, and was cancelled",)
         assert (report.counts, report.verified, clock.now()) == ({"applied": 3}, False, 10)
 
     @pytest.mark.requirement("BS-1")

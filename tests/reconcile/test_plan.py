@@ -22,7 +22,8 @@ from secoda_async import (
     User,
 )
 from secoda_async.models import GroupFields, normalize
-from secoda_async.reconcile.diff import Rules, diff
+from secoda_async.reconcile.diff import diff
+from secoda_async.reconcile.safety import Rules
 
 ANA, BEN, EVE = (User(id=f"u-{name}", email=f"{name}@example.com") for name in ("ana", "ben", "eve"))
 USERS = [ANA, BEN, EVE]
@@ -128,7 +129,7 @@ class TestNames:
         plan = plan_of([wanted("new", id="1"), wanted("old", id="3")], there, prune=True, max_delete=9)
         assert plan.is_empty  # the third can't become "old" either, as the first stays so; nothing is deleted
         assert [(conflict.name, conflict.ids) for conflict in plan.conflicts] == [("new", ("2",)), ("old", ("1",))]
-        assert "another group is called 'new' (2): rename or delete that one first" in plan.conflicts[0].message
+        assert "another group has the name 'new' (2): rename or delete it first" in plan.conflicts[0].message
 
     @pytest.mark.requirement("BS-5")
     def test_a_name_twice_in_the_workspace_is_a_conflict_for_that_name_alone(self) -> None:
@@ -138,7 +139,7 @@ class TestNames:
         (conflict,) = plan.conflicts
         assert (conflict.name, conflict.ids) == ("a", ("1", "2"))
         assert conflict.message == (
-            "groups.yaml:a: 2 groups are called 'a' (1, 2): say which with `id:`, or rename one"
+            "groups.yaml:a: 2 groups have the name 'a' (1, 2): choose with `id:`, or rename one"
         )
         assert plan.summary() == "1 to update; 1 in conflict"
 
@@ -181,8 +182,8 @@ class TestMembers:
         with pytest.raises(DesiredStateError) as caught:
             plan_of([wanted("a", members=("x@example.com", "u-ana")), wanted("b", members=("9",))], [])
         assert caught.value.problems == (
-            "groups.yaml:a: 'x@example.com', a member of 'a', is no user of the workspace",
-            "groups.yaml:b: '9', a member of 'b', is no user of the workspace",
+            "groups.yaml:a: 'x@example.com', a member of 'a', is not a user of this workspace",
+            "groups.yaml:b: '9', a member of 'b', is not a user of this workspace",
         )
         assert "unknown_members='hold'" in str(caught.value)
 
@@ -275,7 +276,7 @@ class TestSafety:
         plan = plan_of([wanted("new", previously=("old",))], [group("old"), group("new")], prune=True)
         (breach,) = plan.breaches
         assert (breach.kind, breach.names) == ("rename", ("old", "new"))
-        assert "'old' would be deleted, although 'new' says that it was called so" in breach.message
+        assert "'old' would be deleted, although it is a former name of 'new'" in breach.message
 
     def test_so_are_other_ways_with_unknown_members(self) -> None:
         with pytest.raises(InvalidArgumentError, match="unknown_members must be"):

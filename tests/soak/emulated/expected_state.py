@@ -180,7 +180,7 @@ class Model:
             if group_id not in store:
                 if not expected.may_be_gone:
                     kind: Literal["false outcome", "lost"] = "false outcome" if expected.has_failed_delete else "lost"
-                    found.append(Finding(kind, f"group {group_id} was created and is not there"))
+                    found.append(Finding(kind, f"group {group_id} was created and does not exist"))
             elif text := expected.against(seen := parts_of(store[group_id])):
                 kind = "false outcome" if expected.is_denied(seen) else "lost"
                 found.append(Finding(kind, f"group {group_id}: {text}"))
