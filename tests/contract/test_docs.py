@@ -247,7 +247,7 @@ STEPS = {
 @pytest.mark.requirement("RT-1")
 def test_the_resiliency_table_is_what_the_code_does() -> None:
     rows = {row[0]: row[1:] for row in table("resiliency.md", "what happened")}
-    assert rows.pop("redirect to the same path with or without a trailing slash") == ["follow"] * 3  # test_pipeline
+    assert rows.pop("redirect to the same path with or without a trailing slash") == ["follow"] * 3  # test_redirects
     assert set(rows) == set(RESILIENCY)
     for happened, errors in RESILIENCY.items():
         for methods, said in zip((["GET"], ["PATCH", "PUT", "DELETE"], ["POST"]), rows[happened], strict=True):

@@ -22,8 +22,8 @@ from secoda_async import (
     UpdateGroup,
 )
 from secoda_async.emulator import Emulator
-from tests.engine.test_failures import serving
 from tests.support.clients import Connect
+from tests.support.raw_server import serve_with
 
 Json = dict[str, Any]
 ME: Json = {"id": "g", "name": "G", "icon": None, "description": None, "users": ["u1"]}
@@ -68,7 +68,7 @@ async def raw_server(clock: AutojumpClock) -> AsyncGenerator[Raw, None]:
         writer.write(server.answer(method, path))
         await writer.drain()
 
-    async with serving(answer) as origin:
+    async with serve_with(answer) as origin:
         server = Raw(origin, clock)
         async with server.secoda:
             yield server

@@ -2,8 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from typing import Any, Literal
 
 import aiohttp
@@ -24,8 +23,16 @@ from secoda_async import (
     TransportError,
 )
 from secoda_async.emulator import Emulator, RecordedRequest
-from tests.engine.wire.test_transport import DEEP, OK, assert_ours, sized
 from tests.support.clients import Connect
+from tests.support.raw_server import (
+    DEEP,
+    OK,
+    assert_only_sdk_errors,
+    never,
+    respond_with_group,
+    serve_with,
+    sized,
+)
 from tests.support.waiting import drain_loop, wait_until
 
 Json = dict[str, Any]
@@ -134,7 +141,7 @@ async def test_a_failure_is_answered_as_the_table_says(
             assert clock.now() >= (5 if asked == "5" else 60)
     else:
         assert isinstance(end, SecodaError)
-        assert_ours(end)
+        assert_only_sdk_errors(end)
         assert end.attempts == len(sent) == 1
         assert effects(emulator, method, group_id) <= 1
         if failure.meaning in ("no", "unreceived"):
@@ -204,35 +211,9 @@ async def test_a_name_that_is_not_found_is_looked_up_again(clock: AutojumpClock,
     ):
         with pytest.raises(TransportError, match=r"secoda\.example:443 could not be looked up") as caught:
             await made(secoda, method, "g")
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
         assert (caught.value.attempts, resolver.asked, caught.value.maybe_sent) == (5, 5, False)
         assert secoda.limiter.state.free == 30
-
-
-@asynccontextmanager
-async def serving(
-    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
-) -> AsyncGenerator[str, None]:
-    """A server of our own; its origin."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await answer(reader, writer)
-        except (asyncio.CancelledError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as listening:
-        port = listening.sockets[0].getsockname()[1]
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-        for task in tasks:
-            task.cancel()
-        await drain_loop()
 
 
 @pytest.fixture(scope="module")
@@ -247,24 +228,18 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-async def give_a_group(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(sized(b'{"id": "g", "name": "G"}', b"Connection: close"))
-    await writer.drain()
-
-
 @pytest.mark.requirement("RT-1", "ER-1", "SL-5")
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_certificate_that_is_not_trusted_is_told_of_and_sees_no_request(
     tls: ssl.SSLContext, clock: AutojumpClock, method: Method
 ) -> None:
     async with (
-        serving(give_a_group, tls) as origin,
+        serve_with(respond_with_group, tls) as origin,
         SecodaClient("key", base_url=origin, clock=clock, retry=RetryPolicy(attempts=3)) as secoda,
     ):
         with pytest.raises(TransportError, match=r"certificate of 127\.0\.0\.1:.* is not trusted") as caught:
             await made(secoda, method, "g")
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
         assert (caught.value.attempts, caught.value.maybe_sent) == (3, False)
         assert secoda.limiter.state.free == 30
 
@@ -273,16 +248,12 @@ async def test_a_certificate_that_is_not_trusted_is_told_of_and_sees_no_request(
 async def test_an_authority_of_ones_own_can_be_trusted(authority: trustme.CA, tls: ssl.SSLContext) -> None:
     trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
     async with (
-        serving(give_a_group, tls) as origin,
+        serve_with(respond_with_group, tls) as origin,
         SecodaClient("key", base_url=origin, ssl=trusting) as secoda,
     ):
         assert (await secoda.groups.get("g")).name == "G"
         assert (await secoda.groups.create(name="G")).name == "G"
         await drain_loop()
-
-
-async def never(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
-    await asyncio.Event().wait()
 
 
 async def half_an_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -303,14 +274,14 @@ async def test_an_attempt_times_out_at_any_stage(clock: AutojumpClock, method: M
         await (half_an_answer if stage == "reading" else never)(reader, writer)
 
     retry = RetryPolicy(attempts=3, initial=0)
-    async with serving(answer) as origin:
+    async with serve_with(answer) as origin:
         base_url = origin.replace("http:", "https:") if stage == "connecting" else origin  # nobody shakes hands
         async with SecodaClient("key", base_url=base_url, clock=clock, timeout=7, retry=retry) as secoda:
             name = "A" * 20_000_000 if stage == "sending" else "A"
             call = made(secoda, method, "g") if method in ("GET", "DELETE") else big(secoda, method, name)
             with pytest.raises(SecodaError) as caught:
                 await call
-            assert_ours(caught.value)
+            assert_only_sdk_errors(caught.value)
             is_unknown = method != "GET" and stage != "connecting"
             assert isinstance(caught.value, OutcomeUnknownError if is_unknown else RequestTimeoutError)
             assert isinstance(caught.value.__cause__ if is_unknown else caught.value, RequestTimeoutError)

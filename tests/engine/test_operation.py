@@ -59,3 +59,20 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
     with pytest.raises(asyncio.CancelledError):
         await wait
     assert not operation.is_cancelled
+
+
+@pytest.mark.requirement("BS-7")
+async def test_cancelled_operation_starts_no_wait() -> None:
+    operation = Operation()
+    operation.cancel_unsent()
+    for work in (asyncio.sleep(9), asyncio.ensure_future(asyncio.sleep(0))):
+        with pytest.raises(OperationCancelledError):
+            await operation.run_unless_cancelled(work)
+
+
+async def test_timeout_error_of_the_work_itself_is_reraised() -> None:
+    async def work() -> None:
+        raise TimeoutError("mine")
+
+    with pytest.raises(TimeoutError, match="mine"):
+        await Operation().run_unless_cancelled(work())

@@ -12,9 +12,13 @@ import trustme
 from secoda_async import ConfigurationError, RetryPolicy, SecodaClient, SecodaError, TransportError
 from secoda_async._engine.wire.proxies import environment_proxy
 from secoda_async.emulator import Emulator
-from tests.engine.test_failures import give_a_group, serving
-from tests.engine.wire.test_transport import ONCE, assert_ours, server
 from tests.support.clients import Connect
+from tests.support.raw_server import (
+    assert_only_sdk_errors,
+    respond_once,
+    respond_with_group,
+    serve_with,
+)
 from tests.support.waiting import drain_loop
 
 
@@ -54,7 +58,10 @@ class TestProxy:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("secoda.test").configure_cert(tls)  # pyright: ignore[reportUnknownMemberType]
         trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
-        async with serving(give_a_group, tls) as origin, serving(through(int(origin.rpartition(":")[2]))) as proxy:
+        async with (
+            serve_with(respond_with_group, tls) as origin,
+            serve_with(through(int(origin.rpartition(":")[2]))) as proxy,
+        ):
             monkeypatch.setenv(variable, f"{scheme}user:p%40ss@{proxy.removeprefix('http://')}")
             async with SecodaClient("key", base_url="https://secoda.test", trust_env=True, ssl=trusting) as secoda:
                 assert (await secoda.groups.get("g")).name == "G"
@@ -110,14 +117,14 @@ class TestProxy:
     async def test_a_proxy_that_refuses_a_tunnel_is_named_and_sees_no_key(
         self, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[SecodaError], words: str
     ) -> None:
-        async with server(b"HTTP/1.1 %d Secret key-9\r\n\r\n" % status) as (port, heard):
+        async with respond_once(b"HTTP/1.1 %d Secret key-9\r\n\r\n" % status) as (port, heard):
             monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
             retry = RetryPolicy(attempts=2, initial=0)
             async with SecodaClient("key-9", region="eu", trust_env=True, retry=retry) as secoda:
                 with pytest.raises(kind, match=words) as caught:
                     await secoda.groups.create(name="G")
                 assert secoda.limiter.state.free == 30
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
         assert "key-9" not in str(caught.value)
         assert getattr(caught.value, "maybe_sent", False) is False
         assert len(heard) == (2 if status == 502 else 1)
@@ -129,7 +136,7 @@ class TestProxy:
         monkeypatch.setenv("https_proxy", proxy)
         with pytest.raises(ConfigurationError, match="proxy for https") as caught:
             SecodaClient("key", trust_env=True)
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
         assert "pw" not in str(caught.value)
 
 
@@ -151,7 +158,7 @@ async def test_a_refused_certificate_comes_with_the_reason(
     certificate = authority.issue_cert(identity, not_before=now - timedelta(days=9), not_after=now + ends)
     certificate.configure_cert(tls)  # pyright: ignore[reportUnknownMemberType]
     trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode()) if is_trusted else None
-    async with serving(give_a_group, tls) as origin:
+    async with serve_with(respond_with_group, tls) as origin:
         with pytest.raises(TransportError, match=f"certificate of .* is not trusted: .*({reason})") as caught:
-            await connect(base_url=origin, ssl=trusting, retry=ONCE).groups.get("g")
-        assert_ours(caught.value)
+            await connect(base_url=origin, ssl=trusting, retry=RetryPolicy(attempts=1)).groups.get("g")
+        assert_only_sdk_errors(caught.value)

@@ -32,33 +32,18 @@ from secoda_async._engine.wire.failures import translate
 from secoda_async.emulator import Emulator
 from secoda_async.events import AttemptEvent, Event
 from tests.support.clients import Connect
+from tests.support.raw_server import (
+    DEEP,
+    OK,
+    assert_only_sdk_errors,
+    respond_once,
+    sized,
+)
 from tests.support.waiting import drain_loop
 
 Json = dict[str, Any]
 ONCE = RetryPolicy(attempts=1)
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 GROUP = gzip.compress(b'{"id": "g", "name": "G"}')
-DEEP = b"[" * 100_000 + b"]" * 100_000
-
-
-def sized(body: bytes, *headers: bytes) -> bytes:
-    return b"".join([OK, *(header + b"\r\n" for header in headers), b"Content-Length: %d\r\n\r\n" % len(body), body])
-
-
-def chain(error: BaseException) -> list[BaseException]:
-    """An error, its causes and its contexts, all of them."""
-    found: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is not None and one not in found:
-            found.append(one)
-            waiting += [one.__cause__, one.__context__]
-    return found
-
-
-def assert_ours(error: BaseException) -> None:
-    assert {type(one).__module__ for one in chain(error)} == {"secoda_async.errors"}
 
 
 @pytest.fixture
@@ -66,21 +51,6 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as bound:  # bound, and nobody listens
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
-
-
-@asynccontextmanager
-async def server(answer: bytes) -> AsyncGenerator[tuple[int, list[bytes]], None]:
-    """A server that reads what comes first, writes an answer and hangs up; its port, and what it read."""
-    heard: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(65_536))
-        writer.write(answer)
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
-        yield listening.sockets[0].getsockname()[1], heard
 
 
 @asynccontextmanager
@@ -161,7 +131,7 @@ class TestFailures:
         emulator.faults.add(**fault)
         with pytest.raises(kind, match=words) as caught:
             await connect(retry=ONCE).groups.get(group_id)
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
         assert (caught.value.method, caught.value.path) == ("GET", f"/api/v1/auth/group/{group_id}")
         assert caught.value.attempts == len(emulator.requests) == 1
 
@@ -173,7 +143,7 @@ class TestFailures:
         emulator.faults.add(**fault)
         with pytest.raises(OutcomeUnknownError) as caught:
             await secoda.groups.create(name="A")
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
         assert isinstance(caught.value.__cause__, TransportError | ResponseError)
         assert (caught.value.name, caught.value.attempts, emulator.count("POST")) == ("A", 1, 1)
 
@@ -185,17 +155,17 @@ class TestFailures:
         secoda = connect(base_url=f"http://127.0.0.1:{closed_port}", retry=RetryPolicy(attempts=3))
         with pytest.raises(TransportError, match=f"could not connect to 127.0.0.1:{closed_port}") as caught:
             await secoda.request(method, "tag")
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
         assert (caught.value.attempts, caught.value.maybe_sent) == (3, False)
         assert secoda.limiter.state.free == 30
 
     @pytest.mark.requirement("ER-1")
     async def test_a_server_that_speaks_no_tls_is_told_of(self, connect: Connect) -> None:
-        async with server(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (port, _):
+        async with respond_once(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (port, _):
             secoda = connect(base_url=f"https://127.0.0.1:{port}", retry=ONCE)
             with pytest.raises(TransportError, match="no TLS connection to") as caught:
                 await secoda.groups.create(name="A")
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
         assert caught.value.maybe_sent is False
 
     @pytest.mark.requirement("ER-1")
@@ -203,7 +173,7 @@ class TestFailures:
         secoda = connect(base_url=f"https://{'a' * 70}.example")
         with pytest.raises(ConfigurationError, match="base_url") as caught:
             await secoda.groups.get("g")
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
 
     @pytest.mark.requirement("RT-5")
     @pytest.mark.parametrize("stall", ["unread", "before", "after"])
@@ -214,7 +184,7 @@ class TestFailures:
         with pytest.raises(RequestTimeoutError, match=r"within 7 s") as caught:
             await connect(retry=ONCE, timeout=7).groups.get(group_id)
         assert isinstance(caught.value, TimeoutError)
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
 
     async def test_a_body_larger_than_any_buffer_is_read_whole(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str
@@ -332,7 +302,7 @@ class TestBodies:
         with pytest.raises(ResponseError, match=f"larger than {4 if fault == 'decoded' else 2} MiB") as caught:
             await secoda.groups.get("g")
         assert (caught.value.attempts, len(emulator.requests)) == (1, 1)
-        assert_ours(caught.value)
+        assert_only_sdk_errors(caught.value)
 
     @pytest.mark.requirement("SEC-3")
     async def test_the_event_loop_turns_while_a_large_body_is_decoded(
