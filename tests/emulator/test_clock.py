@@ -57,3 +57,43 @@ async def test_cancelled_wait_ignores_its_timer(clock: ManualClock) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await waits.sleep(0.0)
+
+
+def test_date_header_is_in_gmt_and_skewed() -> None:
+    calendar = Calendar(ManualClock())
+    calendar._start = datetime(2024, 2, 29, 23, 59, 58, 999_999, tzinfo=UTC)
+    assert calendar.date_header() == "Thu, 29 Feb 2024 23:59:58 GMT"
+    assert calendar.date_header(2.0) == "Fri, 01 Mar 2024 00:00:00 GMT"
+
+
+def test_calendar_starts_now() -> None:
+    assert abs(Calendar(ManualClock(7.0)).now() - datetime.now(UTC)) < timedelta(seconds=10)
+
+
+async def test_scaled_clock_shortens_timers() -> None:
+    called = asyncio.Event()
+    ScaledClock(1e6).call_later(3_000.0, called.set)
+    assert not called.is_set()
+    async with asyncio.timeout(10.0):
+        await called.wait()
+
+
+async def test_sleep_ends_with_its_timer_and_leaves_nothing_pending(clock: ManualClock) -> None:
+    waits = Waits(clock)
+    task = asyncio.create_task(waits.sleep(1.0))
+    await wait_until(lambda: clock.timers)
+    assert len(waits._futures) == 1
+    clock.advance(1.0)
+    await task
+    assert not waits._futures
+
+
+async def test_sleep_forever_ends_only_when_cancelled(clock: ManualClock) -> None:
+    waits = Waits(clock)
+    task = asyncio.create_task(waits.sleep_forever())
+    await wait_until(lambda: waits._futures)
+    clock.advance(1e9)
+    assert not task.done()
+    waits.cancel_all()
+    with pytest.raises(asyncio.CancelledError):
+        await task

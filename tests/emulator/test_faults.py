@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from secoda_async.emulator import Emulator, RecordedRequest
+from secoda_async.emulator import Emulator, Fault, RecordedRequest
 from tests.support.emulator_calls import GROUPS, post
 
 
@@ -165,3 +165,46 @@ async def test_redirect_fault_sends_location(emulator: Emulator, session: aiohtt
         async with session.post(GROUPS, allow_redirects=False) as response:
             assert (response.status, response.headers["Location"]) == (status, location)
     assert emulator.groups == {}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"status": 200}, {"status": 599}, {"status": 300, "redirect": "/x"}, {"status": 399, "redirect": "/x"}),
+        *({"raw": b"x", "carry_out": True}, {"status": 500, "carry_out": False}),
+        {"status": 504, "execute_after": 0.0},
+        {"raw": b"x", "execute_after": 1.0},
+        {"drop": "after", "execute_after": 1.0},
+        {"stall": "before", "execute_after": 1.0},
+        {"stall": "after", "execute_after": 1.0},
+        *({"cut": 0}, {"skip": 0}, {"times": 0}, {"delay": 0.0}),
+    ],
+)
+def test_fault_arguments_at_their_limits_are_accepted(emulator: Emulator, arguments: dict[str, Any]) -> None:
+    fault = emulator.faults.add(**arguments)
+    assert {name: getattr(fault, name) for name in arguments} == arguments
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"status": 199}, {"status": 600}, {"status": 299, "redirect": "/x"}, {"status": 400, "redirect": "/x"}),
+        *({"headers": {"a": "b\r"}}, {"headers": {"a\n": "b"}}, {"headers": {"a": "\0"}}),
+    ],
+)
+def test_fault_arguments_just_out_of_range_are_refused(emulator: Emulator, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"status|line breaks"):
+        emulator.faults.add(**arguments)
+
+
+def test_faults_are_compared_by_identity_and_made_by_keyword(emulator: Emulator) -> None:
+    assert emulator.faults.add(500) != emulator.faults.add(500)
+    assert Emulator().faults != Emulator().faults
+    with pytest.raises(TypeError):
+        Fault(500)  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+
+
+def test_fault_with_zero_times_matches_nothing(emulator: Emulator) -> None:
+    emulator.faults.add(500, times=0)
+    assert emulator.faults.choose(record()) is None
+    assert len(emulator.faults) == 1

@@ -94,3 +94,18 @@ async def test_close_ends_a_delay_that_begins_meanwhile(
     assert clock.timers == []
     with pytest.raises(aiohttp.ClientConnectionError):
         await task
+
+
+@pytest.mark.parametrize("fault", [{"stall": "before"}, {"delay": 9.0}])
+async def test_close_does_not_wait_for_the_shutdown_timeout(
+    monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("secoda_async.emulator.server.SHUTDOWN_SECONDS", 60.0)
+    emulator = Emulator(clock=ManualClock())
+    await emulator.start()
+    emulator.faults.add(**fault)
+    task = asyncio.create_task(exchange(emulator))
+    await wait_until(lambda: emulator._handler.waits._futures)
+    async with asyncio.timeout(10.0):
+        await emulator.close()
+    assert await task in {b"", b"reset"}

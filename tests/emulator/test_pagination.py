@@ -1,5 +1,7 @@
 """List pages: the function alone, and over a real socket."""
 
+from urllib.parse import parse_qsl, urlsplit
+
 import aiohttp
 import attrs
 import pytest
@@ -119,3 +121,18 @@ async def test_hidden_next_link_keeps_count_and_meta(emulator: Emulator, session
 async def test_last_of_two_page_parameters_is_used(emulator: Emulator, session: aiohttp.ClientSession) -> None:
     emulator.page_size = 1
     assert (await call_json(session, "GET", "/api/v1/user?page=1&page=2"))["meta"]["page"] == 2
+
+
+def test_page_number_has_at_most_nine_digits() -> None:
+    assert paginate(range(25), {"page": "000000002"}, STYLE)["meta"]["page"] == 2
+    with pytest.raises(NotFoundError):
+        paginate(range(25), {"page": "0000000002"}, STYLE)
+
+
+@pytest.mark.parametrize("cursor", [True, False])
+def test_page_links_drop_the_former_page_and_cursor(*, cursor: bool) -> None:
+    query = {"page": "1", "cursor": ""}
+    (parameter,) = dict(
+        parse_qsl(urlsplit(paginate(range(25), query, attrs.evolve(STYLE, cursor=cursor))["links"]["next"]).query)
+    )
+    assert parameter == ("cursor" if cursor else "page")

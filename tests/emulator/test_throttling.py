@@ -112,3 +112,31 @@ async def test_retry_after_counts_down_in_whole_seconds(clock: ManualClock, call
     response = await call("POST", GROUPS, json={})
     assert response.headers["Retry-After"] == "60"
     assert response.json["detail"].endswith("in 60 seconds.")
+
+
+def test_throttle_retry_after_is_at_least_one_second() -> None:
+    throttle = Throttle()
+    throttle.admit(0.0, limit=1, window=60.0)
+    assert throttle.admit(59.99, limit=1, window=60.0) == 1
+
+
+def test_throttle_counts_from_the_newest_write_after_the_limit_was_lowered() -> None:
+    throttle = Throttle()
+    for now in (0.0, 10.0, 20.0):
+        throttle.admit(now, limit=3, window=60.0)
+    assert throttle.admit(20.0, limit=1, window=60.0) == 60
+    assert throttle.used(20.0, 60.0) == (3, 40.0)
+    assert throttle.used(65.0, 60.0) == (2, 5.0)
+    assert throttle.used(80.0, 60.0) == (0, 0.0)
+
+
+async def test_limit_state_has_the_used_writes_and_the_wait(
+    emulator: Emulator, clock: ManualClock, call: Caller
+) -> None:
+    for number in range(3):
+        assert emulator.limit_state() == {"of": 3, "window": 60.0, "used": number, "next": 0.0}
+        await call("POST", GROUPS, json={})
+    clock.advance(20.0)
+    assert emulator.limit_state() == {"of": 3, "window": 60.0, "used": 3, "next": 40.0}
+    emulator.writes_per_window = None
+    assert emulator.limit_state() == {"of": None, "window": 60.0, "used": 3, "next": 0.0}

@@ -95,3 +95,10 @@ def test_clean_group_raises_only_validation_errors_and_returns_json(payload: obj
         orjson.dumps(clean_group(payload, {"u1"}))
     except ValidationError as error:
         orjson.dumps(error.payload)
+
+
+def test_clean_group_collapses_white_space_in_the_name_only_on_request() -> None:
+    payload = {"name": " a \t b ", "description": "c  d"}
+    assert clean_group(payload, ()) == {"name": "a \t b", "description": "c  d"}
+    assert clean_group(payload, (), collapse=True) == {"name": "a b", "description": "c  d"}
+    assert clean_group({"icon": None}, (), collapse=True) == {"icon": None}
