@@ -136,4 +136,4 @@ def bench(session: nox.Session) -> None:
 def limit(session: nox.Session) -> None:
     """Measure, in real time, how much of the write limit one process uses, and three that share a Redis."""
     session.install("-e", WITH_EXTRAS, *group("tests"))
-    session.run("python", "-m", "tests.bench.limit_use", *session.posargs)
+    session.run("python", "-m", "tests.bench.limit_utilization", *session.posargs)

@@ -1,5 +1,5 @@
-"""What a call costs, beside what others cost: `nox -s bench`, or `python -m tests.bench --help`.
+"""Benchmark of this client and others: `nox -s bench`, or `python -m tests.bench --help`.
 
-Modules: `canned` is the data, `server` answers with it, `contenders` are the clients, `worker` runs one of them in a
-process of its own, `measures` are the jobs that need more than that, `results` says what came out, `report` shows it.
+Modules: `canned` has the data, `server` responds with it, `contenders` are the clients, `worker` runs one client in its
+own process, `measures` has the jobs that need other set-ups, `results` defines the figures, `report` renders them.
 """

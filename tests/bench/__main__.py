@@ -1,4 +1,4 @@
-"""Measures, and shows what came out.
+"""Run the benchmark and print the results.
 
 python -m tests.bench [--jobs a,b] [--contenders httpx,openai] [--rounds 5] [--scale 1.0] [--json FILE] [--write]
 python -m tests.bench --render FILE [--write]
@@ -22,17 +22,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--jobs", type=_listed, default=list(JOBS), help="letters, by default all")
-    parser.add_argument("--contenders", type=_listed, default=list(CONTENDERS), help="names, by default all")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1.0, help="which part of the calls to make")
-    parser.add_argument("--json", type=Path, help="where to write what was measured")
-    parser.add_argument("--render", type=Path, help="show what was written there, and measure nothing")
-    parser.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
+    parser.add_argument("--jobs", type=_listed, default=list(JOBS), help="letters of jobs (default: all)")
+    parser.add_argument("--contenders", type=_listed, default=list(CONTENDERS), help="names of clients (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement (default: 5)")
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the calls to make (default: 1.0)")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--render", type=Path, help="print the results in this file; measure nothing")
+    parser.add_argument("--write", action="store_true", help="write the results to docs/performance.md")
     arguments = parser.parse_args()
     for given, known in ((arguments.jobs, JOBS), (arguments.contenders, CONTENDERS)):
         if unknown := set(given) - set(known):
-            parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+            parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
     if arguments.render is None:
         results = runner.run(arguments.jobs, arguments.contenders, arguments.rounds, arguments.scale, _say)
     else:

@@ -1,4 +1,4 @@
-"""The data: groups as the API shows them, made up, the same in each run."""
+"""Sample data: made-up groups in the form of the API, the same in each run."""
 
 import json
 import random
@@ -14,16 +14,16 @@ TOKEN: Final = "bench-" + "x" * 34
 _DESCRIPTION: Final = "People who own the quality, the lineage and the documentation of the certified tables."
 
 _PLACEHOLDER: Final = "00000000-aaaa-4000-a000-000000000000"
-"""Stands where an id goes."""
+"""Placeholder of an id."""
 
 
 def group_id(number: int) -> str:
-    """The id of a group, by its place in the list."""
+    """Return the id of a group by its position in the list."""
     return f"{number:08x}-0f1e-4d2c-a3b4-{number * 2_654_435_761 % 2**48:012x}"
 
 
 def user_ids(number: int) -> list[str]:
-    """Ids of so many users."""
+    """Return a number of user ids."""
     return [f"{user:08x}-7a6b-4c5d-9e8f-0123456789ab" for user in range(number)]
 
 
@@ -33,7 +33,7 @@ CHANGE: Final[dict[str, Any]] = {
     "description": _DESCRIPTION,
     "users": user_ids(25),
 }
-"""What a PATCH sends."""
+"""Body of a PATCH."""
 
 
 def _group(chance: random.Random, members: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The clients that are measured, each used as its own documentation shows.
+"""Clients of the benchmark, each used as its own documentation shows.
 
-Each imports its library when it is opened, so that the processes of the others stay as they would be.
+Each client imports its library when it is opened, so that a process holds one library only.
 """
 
 import json
@@ -20,15 +20,15 @@ class Contender:
 
     name: ClassVar[str]
     module: ClassVar[str]
-    """What must be installed for it."""
+    """Module that must be installed."""
     gives: ClassVar[str] = "dict"
-    """What its caller gets."""
+    """Type of a group that the caller gets."""
     shape: ClassVar[str] = ""
-    """What the server's answers have to look like; see `server`."""
+    """Variant of the server's responses; see `server`."""
     jobs: ClassVar[str] = "abcde"
-    """Those of the jobs that it can do."""
+    """Jobs that the client supports."""
     reads_whole: ClassVar[bool] = False
-    """Whether it reads lists at one go, and not page by page."""
+    """Whether the client reads a list in one call, not page by page."""
     note: ClassVar[str] = ""
 
     async def open(self, base: str) -> None:
@@ -47,7 +47,7 @@ class Contender:
         raise NotImplementedError
 
     def pages_ahead(self) -> AsyncIterator[Sequence[Any]]:
-        """All pages, as fast as it can."""
+        """Iterate over all pages with the fastest way of this client."""
         return self.pages()
 
     def id_of(self, group: Any) -> str:
@@ -55,7 +55,7 @@ class Contender:
 
 
 class Aiohttp(Contender):
-    """What people write by hand: the measure of all others."""
+    """Hand-written aiohttp, the baseline of all ratios."""
 
     name = "aiohttp"
     module = "aiohttp"
@@ -264,7 +264,7 @@ class Pysecoda(Contender):
 
 
 class SecodaAsync(Contender):
-    """As its users have it: retry armed, the write limit on (and set far away), an event for each attempt."""
+    """Default settings: retries enabled, a write limit high enough not to apply, an event for each attempt."""
 
     name = "secoda_async"
     module = "secoda_async"

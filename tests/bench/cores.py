@@ -1,10 +1,10 @@
-"""The client runs on one core and the server on another, where there are two and the system lets us choose."""
+"""Pin client and server to different cores, if the system has two and allows it."""
 
 import os
 
 
 def pin(core: int | None) -> None:
-    """Keep this process on one core."""
+    """Pin this process to one core."""
     if core is None or not hasattr(os, "sched_setaffinity"):
         return
     cores = sorted(os.sched_getaffinity(0))

@@ -1,8 +1,8 @@
-"""The emulator in a process of its own, with a limit of thirty writes a second.
+"""Run the emulator in its own process, with a limit of 30 writes a second.
 
     python -m tests.bench.emulate [--core 1]
 
-It prints `{"url": ..., "key": ...}`, and when its standard input ends how many writes it has taken and refused.
+Prints `{"url": ..., "key": ...}` at the start, and the numbers of accepted and refused writes when standard input ends.
 """
 
 import argparse

@@ -12,7 +12,7 @@ from tests.bench.contenders import CONTENDERS, FLOOR, OURS
 from tests.bench.results import CALLS, JOBS, Ratio, Results
 
 _MOST: Final = 32.0
-"""Where the bars of the picture end."""
+"""Ratio at the right end of the chart."""
 
 _MARKS: Final = ("<!-- results: begin -->", "<!-- results: end -->")
 
@@ -156,5 +156,5 @@ line {{ stroke: #ff7b72; }}
 
 
 def _place(value: float, width: int) -> float:
-    """Where a ratio is on the scale that goes from a half to `_MOST`."""
+    """Return the position of a ratio on the scale from 0.5 to `_MOST`."""
     return width * min(1.0, max(0.0, (log2(value) + 1) / (log2(_MOST) + 1)))

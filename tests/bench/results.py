@@ -1,4 +1,4 @@
-"""What was measured, and what it is held against."""
+"""Jobs of the benchmark, their goals and their results."""
 
 from typing import Final
 
@@ -7,12 +7,12 @@ from attrs import field, frozen
 
 @frozen
 class Job:
-    """One thing that is measured."""
+    """A measurement."""
 
     letter: str
     what: str
     unit: str
-    """What the figure is."""
+    """Unit of the figure."""
     goal: float
     """The figure must be at most this; at least, when `is_more_better`."""
     number: int = 0
@@ -20,7 +20,7 @@ class Job:
     is_more_better: bool = False
 
     def is_met(self, figure: float) -> bool:
-        """Whether a figure, as it is shown, is as good as the goal."""
+        """Return whether a figure, rounded as in the report, meets the goal."""
         shown = round(figure, 2)
         return shown >= self.goal if self.is_more_better else shown <= self.goal
 
@@ -44,12 +44,12 @@ JOBS: Final[dict[str, Job]] = {
     )
 }
 CALLS: Final = "abcd"
-"""The jobs that are measured for each contender, block by block beside the floor."""
+"""Jobs that each contender runs, in blocks that alternate with plain aiohttp."""
 
 
 @frozen
 class Ratio:
-    """The CPU of a contender over that of the floor in the same round: one for each round."""
+    """CPU time of a contender divided by that of plain aiohttp, for each round."""
 
     contender: str
     job: str
@@ -62,12 +62,12 @@ class Ratio:
 
 @frozen
 class Figure:
-    """What one of the other jobs came to."""
+    """Result of one of the other jobs."""
 
     job: str
     value: float
     more: str = ""
-    """Whatever else is worth telling."""
+    """Additional text for the report."""
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Runs the processes: server on one core, clients on another, contender and floor in turns."""
+"""Start the processes: the server on one core, clients on another; contender and plain aiohttp alternate."""
 
 import json
 import os
@@ -20,19 +20,19 @@ from tests.bench.contenders import CONTENDERS, FLOOR, OURS, is_installed
 from tests.bench.results import CALLS, JOBS, Figure, Ratio, Results
 
 _CLIENT, _SERVER = "0", "1"
-"""Which core is whose."""
+"""Cores of the client and the server."""
 
 _BLOCKS: Final = 10
-"""Parts of a round: contender and floor take turns, so that what disturbs one disturbs the other."""
+"""Blocks of a round: contender and plain aiohttp alternate, so that noise affects both."""
 
 _PINNED: Final = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**26)}
-"""By default glibc may map the buffer of each read afresh, for one process and not for the next."""
+"""By default glibc may map a new buffer for each read in one process and not in another."""
 
 _PATH: Final = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
-"""Where the processes find this package."""
+"""Import path of the processes."""
 
 _PYTHON: Final = ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONDONTWRITEBYTECODE")
-"""Settings that cost time."""
+"""Environment variables that slow Python down."""
 
 _LATENCY: Final = 0.05
 
@@ -49,14 +49,14 @@ def _environment(allocator: str) -> dict[str, str]:
 
 @define
 class Child:
-    """A process of this package that speaks JSON, a line at a time."""
+    """A process of this package that prints lines of JSON."""
 
     process: "subprocess.Popen[str]"
 
     @classmethod
     @contextmanager
     def running(cls, module: str, *arguments: str, allocator: str = "default") -> Generator[Self, None, None]:
-        """Start it; at the end its standard input is closed, and it ends by itself."""
+        """Start the process; closing its standard input at the end makes the process exit."""
         command = [sys.executable, "-m", f"tests.bench.{module}", *arguments]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_environment(allocator)
@@ -64,7 +64,7 @@ class Child:
             yield cls(process)
 
     def read(self) -> Any:
-        """Its next line."""
+        """Return the next line."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -72,21 +72,21 @@ class Child:
         return json.loads(line)
 
     def ask(self, line: str) -> Any:
-        """What it says to a line."""
+        """Send a line and return the reply."""
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         return self.read()
 
     def end(self) -> None:
-        """Close its standard input."""
+        """Close standard input of the process."""
         assert self.process.stdin is not None
         self.process.stdin.close()
 
 
 @contextmanager
 def _server(*arguments: str) -> Generator[str, None, None]:
-    """A canned server; its base URL."""
+    """Run the server and yield its base URL."""
     with Child.running("server", "--core", _SERVER, *arguments) as server:
         yield f"http://127.0.0.1:{server.read()['port']}"
 
@@ -94,14 +94,14 @@ def _server(*arguments: str) -> Generator[str, None, None]:
 def run(
     jobs: Sequence[str], contenders: Sequence[str], rounds: int, scale: float, say: Callable[[str], None]
 ) -> Results:
-    """Measure.
+    """Run the jobs and return the results.
 
     Args:
         jobs: Letters of `JOBS`.
-        contenders: Names; the floor need not be among them.
-        rounds: How often each pair is measured, at least.
-        scale: Which part of the calls of each job is made.
-        say: Told what is going on.
+        contenders: Names of clients; plain aiohttp is always measured.
+        rounds: Minimum measurements of each pair.
+        scale: Fraction of the calls of each job to make.
+        say: Called with lines about the progress.
     """
     present = [name for name in contenders if is_installed(name) and name != FLOOR]
     return Results(
@@ -134,7 +134,7 @@ def _ratios(
 
 
 def _duel(name: str, allocator: str, jobs: Sequence[str], scale: float, base: str) -> Mapping[str, tuple[float, float]]:
-    """Run a contender and the floor in turns; the ratio of their CPU, and the contender's for a call in us."""
+    """Alternate a contender and plain aiohttp; return the ratio of CPU time, and microseconds for a call."""
     pairs: dict[str, tuple[float, float]] = {}
     with ExitStack() as stack:
         ours, floor = (
@@ -182,7 +182,7 @@ def _figures(
 
 
 def _ahead(contenders: Sequence[str], rounds: int, scale: float) -> Figure:
-    """Everybody reads a list over a slow line: the peers page by page, since none of them can do otherwise."""
+    """Read a list over a slow connection; the other clients can only read page by page."""
     pages = max(16, int(JOBS["e"].number * scale))
     seconds: dict[str, list[float]] = {}
     with _server("--pages", str(pages), "--latency", str(_LATENCY)) as base:
@@ -250,7 +250,7 @@ def _measured(job: str, *arguments: str) -> Any:
 
 def _imports(times: int) -> Figure:
     ratios, ours = list[float](), list[float]()
-    _import_time("import secoda_async")  # which compiles it
+    _import_time("import secoda_async")  # compiles the package
     for _ in range(times):
         whole, parts = _import_time("import secoda_async"), _import_time(_DEPENDENCIES)
         ratios.append(whole / parts)

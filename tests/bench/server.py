@@ -1,9 +1,9 @@
-"""A server of canned bytes: as little work for each request as there can be, in a process of its own.
+"""Serve prepared bytes from a separate process, with as little work for each request as possible.
 
     python -m tests.bench.server [--core 1] [--pages 200] [--latency 0]
 
-It prints `{"port": ...}` when it listens and ends when its standard input does. `GET /count` tells how many requests
-and connections came. The first segment of a path chooses the shape that some clients insist on: `slack` (`"ok": true`
+Prints `{"port": ...}` when it listens; ends when standard input ends. `GET /count` returns the numbers of requests
+and connections. The first segment of a path chooses the shape that some clients insist on: `slack` (`"ok": true`
 in each body), `gh` (the next page in a `Link` header), `rel` (relative links).
 """
 
@@ -26,16 +26,16 @@ _HEADERS: Final = (
     b"X-Frame-Options: DENY\r\nX-Content-Type-Options: nosniff\r\n"
     b"Referrer-Policy: same-origin\r\nStrict-Transport-Security: max-age=31536000\r\n"
 )
-"""What a Django service behind nginx sends, roughly."""
+"""Typical headers of a Django service behind nginx."""
 
 
-def answer(body: bytes, status: bytes = b"200 OK", more: bytes = b"") -> bytes:
-    """A whole answer."""
+def response(body: bytes, status: bytes = b"200 OK", more: bytes = b"") -> bytes:
+    """Return a complete response."""
     return b"HTTP/1.1 %b\r\n%b%bContent-Length: %d\r\n\r\n%b" % (status, _HEADERS, more, len(body), body)
 
 
 class Canned:
-    """What is answered to a request line."""
+    """Responses by request line."""
 
     def __init__(self, pages: int) -> None:
         self.pages = pages
@@ -50,18 +50,18 @@ class Canned:
         shape = shape.rstrip("/")
         name = path.rstrip("/").rpartition("/")[2]
         if line == b"GET /count":
-            return answer(json.dumps({"requests": self.requests - 1, "connections": self.connections}).encode())
+            return response(json.dumps({"requests": self.requests - 1, "connections": self.connections}).encode())
         if name == "group":
             number = int(query.rpartition("=")[2] or 1)
             return self._page(shape, number)
-        return answer(_shaped(shape, one_group(name)))
+        return response(_shaped(shape, one_group(name)))
 
     def _page(self, shape: str, number: int) -> bytes:
         root = "" if shape == "rel" else f"http://127.0.0.1:{self.port}/{shape + '/' if shape else ''}api/v1"
         link = b""
         if shape == "gh" and number < self.pages:
             link = f'Link: <{root}/auth/group?page={number + 1}>; rel="next"\r\n'.encode()
-        return answer(_shaped(shape, page_of_groups(number, self.pages, root)), more=link)
+        return response(_shaped(shape, page_of_groups(number, self.pages, root)), more=link)
 
 
 def _shaped(shape: str, body: bytes) -> bytes:
@@ -99,7 +99,7 @@ class Connection(asyncio.Protocol):
 
 
 def _end_of_request(data: bytes) -> int | None:
-    """Where the first request in here ends, when it is there whole."""
+    """Return the end of the first request, or None if it is incomplete."""
     head = data.find(b"\r\n\r\n")
     if head < 0:
         return None
@@ -130,11 +130,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--core", type=int, default=None)
     parser.add_argument("--pages", type=int, default=200)
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each response")
     arguments = parser.parse_args()
     pin(arguments.core)
     gc.disable()
-    run = import_module("uvloop").run if find_spec("uvloop") else asyncio.run  # the faster, where it is at hand
+    run = import_module("uvloop").run if find_spec("uvloop") else asyncio.run  # faster, if it is installed
     run(serve(arguments.pages, arguments.latency))
 
 

@@ -42,7 +42,7 @@ def count(base: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", [OURS, FLOOR])
-async def test_each_job_makes_its_calls(name: str) -> None:
+async def test_jobs_make_the_expected_calls(name: str) -> None:
     with Child.running("server", "--pages", "3") as server:
         base = f"http://127.0.0.1:{server.read()['port']}"
         contender = CONTENDERS[name]()
@@ -60,7 +60,7 @@ async def test_each_job_makes_its_calls(name: str) -> None:
         await contender.close()
 
 
-def test_a_worker_says_what_each_block_took() -> None:
+def test_worker_prints_the_seconds_of_each_block() -> None:
     with Child.running("server") as server:
         base = f"http://127.0.0.1:{server.read()['port']}"
         with Child.running("worker", "--cold", "--contender", OURS, "--base", base) as worker:
@@ -70,20 +70,20 @@ def test_a_worker_says_what_each_block_took() -> None:
         assert count(base)["requests"] == 8
 
 
-def test_a_child_that_ends_early_is_noticed() -> None:
+def test_child_process_that_exits_early_raises() -> None:
     with Child.running("worker", "--cold", "--contender", OURS, "--base", "") as worker, pytest.raises(SystemExit):
         worker.read()
 
 
 @pytest.mark.parametrize("job", ["h", "i"])
-async def test_other_jobs_measure_something(job: str) -> None:
+async def test_other_jobs_return_figures(job: str) -> None:
     with Child.running("server") as server:
         base = f"http://127.0.0.1:{server.read()['port']}"
         measured = await measures.JOBS[job](base, "", 0.001)
     assert all(value > 0 for name, value in measured.items() if name != "kilobytes")
 
 
-async def test_creates_keep_the_limit() -> None:
+async def test_creates_stay_within_the_write_limit() -> None:
     with Child.running("emulate") as emulator:
         where = emulator.read()
         measured = await measures.creates(where["url"], where["key"], 0.05)
@@ -92,12 +92,12 @@ async def test_creates_keep_the_limit() -> None:
     assert measured["least"] == 0
 
 
-async def test_plans_and_imports_are_measured() -> None:
+async def test_plan_and_import_jobs_return_figures() -> None:
     assert (await measures.plans("", "", 0.001))["groups"] == 100
     assert runner._import_time("import json") > 0
 
 
-def test_pages_have_no_id_in_common() -> None:
+def test_pages_of_the_server_have_distinct_ids() -> None:
     pages: list[Any] = [json.loads(page_of_groups(number, 3, "http://here")) for number in (1, 2, 3)]
     assert len({group["id"] for page in pages for group in page["results"]}) == 300
     assert [page["links"]["next"] for page in pages] == [
@@ -109,7 +109,7 @@ def test_pages_have_no_id_in_common() -> None:
     assert COLLECTION.endswith("/auth/group")
 
 
-def test_results_are_shown_as_tables() -> None:
+def test_report_renders_markdown_tables() -> None:
     text = report.markdown(RESULTS)
     assert f"| a | {JOBS['a'].what} | CPU / aiohttp | ≤ 0.95 | **0.94** | 0.90 to 1.20; 101 us | yes |" in text
     assert "| ≥ 6 | **5.50** | 48 pages | no |" in text
@@ -120,11 +120,11 @@ def test_results_are_shown_as_tables() -> None:
     assert text.endswith("Measured 2026-01-02: a machine; 3 rounds. Not installed: openai.\n")
 
 
-def test_without_results_there_is_no_table() -> None:
+def test_report_without_results_has_no_table() -> None:
     assert "|" not in report.markdown(Results(machine="m", date="d", rounds=1, scale=0.1))
 
 
-def test_results_are_shown_as_a_picture() -> None:
+def test_report_renders_an_svg_chart() -> None:
     picture = ET.fromstring(report.svg(RESULTS))  # noqa: S314 - our own
     space = "{http://www.w3.org/2000/svg}"
     assert [bar.get("class") for bar in picture.iter(f"{space}rect")] == ["ours", "peer", "peer"]
@@ -140,7 +140,7 @@ def test_results_are_shown_as_a_picture() -> None:
     assert all(float(str(bar.get("x"))) + float(str(bar.get("width"))) < width for bar in picture.iter(f"{space}rect"))
 
 
-def test_results_are_put_between_their_marks(tmp_path: Path) -> None:
+def test_write_replaces_the_text_between_the_marks(tmp_path: Path) -> None:
     page, picture = tmp_path / "page.md", tmp_path / "picture.svg"
     page.write_text(PAGE, "utf-8")
     report.write(page, picture, RESULTS)
@@ -152,11 +152,11 @@ def test_results_are_put_between_their_marks(tmp_path: Path) -> None:
     assert picture.read_text("utf-8").startswith("<svg")
 
 
-def test_a_page_without_marks_stays_as_it_is() -> None:
+def test_write_leaves_a_page_without_marks_unchanged() -> None:
     with pytest.raises(ValueError, match="each once"):
         report.written("# Title", RESULTS)
 
 
-def test_results_survive_a_file() -> None:
+def test_results_round_trip_through_json() -> None:
     kept: object = json.loads(json.dumps(cattrs.unstructure(RESULTS)))
     assert cattrs.structure(kept, Results) == RESULTS

@@ -1,8 +1,8 @@
-"""One contender in a process of its own, told over standard input which job to do, and how much of it.
+"""Run one contender in its own process; lines on standard input name the job and the number of calls.
 
     python -m tests.bench.worker --contender httpx --base http://127.0.0.1:8000 [--core 0]
 
-A line `a 200` is answered by a line of JSON with the seconds it took, of the processor and of the wall.
+For a line `a 200` the worker prints one line of JSON with the CPU seconds and the wall-clock seconds.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from tests.bench.contenders import CONTENDERS, Contender
 from tests.bench.cores import pin
 
 AT_A_TIME: Final = {"b": 50, "d": 20}
-"""Calls under way."""
+"""Concurrent calls."""
 
 WARM_UP: Final = (("a", 100), ("b", 100), ("d", 40), ("c", 4))
 
 
 class Worker:
-    """Does jobs with a client."""
+    """Runs jobs with a client."""
 
     def __init__(self, contender: Contender) -> None:
         self._contender = contender
@@ -34,7 +34,7 @@ class Worker:
         self._pages: AsyncIterator[Sequence[Any]] | None = None
 
     async def do(self, job: str, number: int) -> None:
-        """So many calls, or pages, of a job."""
+        """Make a number of calls, or read a number of pages."""
         contender = self._contender
         if job == "a":
             for wanted in islice(self._ids, number):
@@ -51,7 +51,7 @@ class Worker:
             assert read == [PAGE_SIZE] * number
 
     async def _read_pages(self, number: int) -> None:
-        """Go on where the last reading stopped, from the start when that was the end."""
+        """Continue after the last page that was read; start again after the end of the list."""
         while number:
             self._pages = self._pages or self._contender.pages()
             page = await anext(self._pages, None)
@@ -63,7 +63,7 @@ class Worker:
 
 
 async def at_a_time(workers: int, items: Iterable[str], call: Callable[[str], Awaitable[object]]) -> None:
-    """Call with each item, so many at a time."""
+    """Call once for each item, with a number of concurrent workers."""
     left = iter(items)
 
     async def work() -> None:
@@ -74,7 +74,7 @@ async def at_a_time(workers: int, items: Iterable[str], call: Callable[[str], Aw
 
 
 async def serve(contender: Contender, base: str, say: Callable[[dict[str, float]], None], *, is_cold: bool) -> None:
-    """Do what standard input says, until it ends."""
+    """Run the jobs that standard input names, until it ends."""
     await contender.open(base + contender.shape)
     worker = Worker(contender)
     for job, number in () if is_cold else WARM_UP:
@@ -98,7 +98,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pin(arguments.core)
     spoken = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # one of them prints each URL
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # one contender prints each URL
 
     def say(answer: dict[str, float]) -> None:
         os.write(spoken, json.dumps(answer).encode() + b"\n")

@@ -20,7 +20,7 @@ from secoda_async import (
     SlidingWindowLimiter,
 )
 from secoda_async.config import CallOptions, Secret, key_problem, origin_of, read_environment
-from tests.support.roundtrip import ways_round
+from tests.support import roundtrip
 
 CANARY = "c4n4ry-5ecret"
 
@@ -98,7 +98,7 @@ class TestNumbers:
 
     def test_settings_are_frozen_and_equal_by_value(self) -> None:
         policy = RetryPolicy(attempts=2)
-        assert ways_round(policy) == [policy] * len(ways_round(policy))
+        assert roundtrip.copies(policy) == [policy] * len(roundtrip.copies(policy))
         with pytest.raises(AttributeError):
             setattr(policy, "attempts", 3)  # noqa: B010 - the type checkers refuse it already
 
@@ -158,7 +158,7 @@ class TestKey:
         assert repr(secret) == "'***'"
         assert CANARY not in f"{secret!r} {[secret]} { ({'Authorization': secret}) }"
         assert secret == CANARY
-        assert {repr(again) for again in ways_round(secret)} == {"'***'"}
+        assert {repr(again) for again in roundtrip.copies(secret)} == {"'***'"}
 
 
 class TestOrigin:

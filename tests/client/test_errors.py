@@ -23,7 +23,7 @@ from secoda_async.errors import (
     TransportError,
 )
 from secoda_async.models import Group
-from tests.support.roundtrip import ways_round
+from tests.support import roundtrip
 
 KINDS: list[type[SecodaError]] = [getattr(errors, name) for name in errors.__all__]
 
@@ -94,7 +94,7 @@ def test_the_builtin_kin_are_caught_by_their_builtin_names() -> None:
 def test_pickle_and_copy_keep_an_error(kind: type[SecodaError]) -> None:
     error = made(kind)
     error.add_note("seen in the nightly run")
-    for again in ways_round(error):
+    for again in roundtrip.copies(error):
         assert type(again) is kind
         assert str(again) == str(error) == "what happened [POST /api/v1/auth/group, 3 attempts, waited 61.2 s]"
         assert again.args == ("what happened",)
@@ -109,7 +109,7 @@ def test_pickle_keeps_errors_as_the_engine_makes_them() -> None:
         codec.structure({"id": "g-1", "name": None}, Group)
     unknown = outcome_unknown(request, RequestTimeoutError("no response in time"))
     for error in (caught.value, unknown):
-        for again in ways_round(error):
+        for again in roundtrip.copies(error):
             assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 

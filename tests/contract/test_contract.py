@@ -16,7 +16,7 @@ from attrs import frozen
 
 import secoda_async
 from secoda_async import errors, groups, users
-from tests.support.roundtrip import ways_round
+from tests.support import roundtrip
 
 PACKAGE = Path(secoda_async.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -352,7 +352,7 @@ def test_every_public_error_survives_pickle_and_copy(name: str) -> None:
         raise error from errors.TransportError("dropped")
     except errors.SecodaError as caught:
         raised = caught
-    for again in ways_round(raised):
+    for again in roundtrip.copies(raised):
         assert type(again) is kind
         assert str(again) == str(error)
         assert vars(again) == vars(error)

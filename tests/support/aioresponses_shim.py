@@ -1,4 +1,4 @@
-"""aioresponses 0.7.9 on aiohttp 3.14: the one place that bridges the two; test_shape.py tells when it can go."""
+"""Make aioresponses 0.7.9 work with aiohttp 3.14, which needs one more argument for a response."""
 
 import inspect
 from typing import Any, Self
@@ -9,11 +9,11 @@ from aioresponses import aioresponses
 from attrs import frozen
 
 NEEDS_WRITER = "stream_writer" in inspect.signature(ClientResponse.__init__).parameters
-"""Whether this aiohttp asks for an argument that aioresponses does not know of."""
+"""Whether aiohttp requires an argument that aioresponses does not pass."""
 
 
 class _Response(ClientResponse):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - aiohttp's own
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if NEEDS_WRITER:
             kwargs.setdefault("stream_writer", Mock(output_size=0))
         super().__init__(*args, **kwargs)
@@ -21,7 +21,7 @@ class _Response(ClientResponse):
 
 @frozen
 class Sent:
-    """A request as it was handed to aiohttp."""
+    """A request that aiohttp was asked to send."""
 
     method: str
     url: str
@@ -29,17 +29,17 @@ class Sent:
 
 
 class MockedApi(aioresponses):
-    """aioresponses, with answers that this aiohttp takes, and a mistake in a test that is not taken for a failure."""
+    """aioresponses with responses that aiohttp accepts; a request without a mock fails the test."""
 
     def __enter__(self) -> Self:
         super().__enter__()
         return self
 
-    def add(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    def add(self, *args: Any, **kwargs: Any) -> None:
         kwargs["response_class"] = _Response
         super().add(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType]
 
-    async def match(self, *args: Any, **kwargs: Any) -> ClientResponse:  # noqa: ANN401
+    async def match(self, *args: Any, **kwargs: Any) -> ClientResponse:
         response = await super().match(*args, **kwargs)
         # Unmatched it would be a ClientConnectionError, which a client retries.
         assert response is not None, f"no mock for {args[0]} {args[1]}"

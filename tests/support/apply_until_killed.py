@@ -1,8 +1,8 @@
-"""Brings an emulated workspace to the state of a file, as a process of its own that can be killed.
+"""Apply a file to an emulated workspace in a process that a test can kill.
 
     python tests/support/apply_until_killed.py FILE LOG SPEED
 
-The emulator's address and key come from the environment. Exits with 0 when all is as the file says.
+The environment has the emulator's URL and API key. Exits with 0 if the report of the apply is ok.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from secoda_async import DesiredState, ScaledClock, SecodaClient
 
 
 async def main(file: str, log: str, speed: float) -> bool:
-    # The server's day is short, this machine is as slow as ever: an attempt may take real seconds.
+    # The clock runs faster, this machine does not: the timeout is 30 real seconds.
     async with SecodaClient(clock=ScaledClock(speed), timeout=30 * speed) as secoda:
         plan = await secoda.plan(DesiredState.load(file), prune=True)
         return (await secoda.apply(plan, log=log)).ok

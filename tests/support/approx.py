@@ -5,6 +5,6 @@ from typing import Any
 import pytest
 
 
-def approx(value: float) -> Any:  # noqa: ANN401 - compares equal to any number
+def approx(value: float) -> Any:
     """Compare equal to a float that differs by rounding only."""
     return pytest.approx(value)

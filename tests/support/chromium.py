@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.programs import found
+from tests.support import programs
 
 SWITCHES = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
@@ -34,7 +34,7 @@ class Tab:
         self.requested: list[str] = []
         self.complaints: list[str] = []
 
-    async def ask(self, method: str, **parameters: Any) -> Any:  # noqa: ANN401 - the protocol's
+    async def ask(self, method: str, **parameters: Any) -> Any:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
@@ -52,7 +52,7 @@ class Tab:
         elif method == "Log.entryAdded":
             self.complaints.append(about["entry"]["text"])
 
-    async def run(self, script: str) -> Any:  # noqa: ANN401 - what the script returns
+    async def run(self, script: str) -> Any:
         answer = await self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -86,7 +86,7 @@ class Tab:
 @asynccontextmanager
 async def opened(directory: Path) -> AsyncGenerator[Tab, None]:
     """A browser with one tab."""
-    program = found("chromium", "chromium", "chromium-browser", "google-chrome")
+    program = programs.require("chromium", "chromium", "chromium-browser", "google-chrome")
     process = await asyncio.create_subprocess_exec(
         program, *SWITCHES, f"--user-data-dir={directory / 'chromium'}", "about:blank",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,

@@ -8,4 +8,4 @@ from secoda_async import SecodaClient
 class Connect(Protocol):
     """Make a client of the test's emulator with these settings; it is closed when the test ends."""
 
-    def __call__(self, **settings: Any) -> SecodaClient: ...  # noqa: ANN401 - any of the client's
+    def __call__(self, **settings: Any) -> SecodaClient: ...

@@ -23,7 +23,7 @@ class Reply:
     body: bytes
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - any JSON value
+    def json(self) -> Any:
         return orjson.loads(self.body)
 
 
@@ -40,7 +40,7 @@ class Caller:
         path: str,
         *,
         key: str | None = "",
-        **arguments: Any,  # noqa: ANN401 - the arguments of aiohttp
+        **arguments: Any,
     ) -> Reply:
         headers = dict(arguments.pop("headers", {}))
         if key is not None:
@@ -50,7 +50,7 @@ class Caller:
             return Reply(response.status, response.headers, await response.read())
 
 
-async def call_json(session: aiohttp.ClientSession, method: str, path: str = GROUPS, **fields: object) -> Any:  # noqa: ANN401 - any JSON value
+async def call_json(session: aiohttp.ClientSession, method: str, path: str = GROUPS, **fields: object) -> Any:
     """Return the JSON of a response, None for an empty response, or the status of a failure."""
     async with session.request(method, path, json=fields or None) as response:
         if not response.ok:

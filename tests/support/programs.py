@@ -1,4 +1,4 @@
-"""Programs that tests need and pip does not bring."""
+"""Find programs that tests run and pip cannot install."""
 
 import os
 import shutil
@@ -6,11 +6,11 @@ import shutil
 import pytest
 
 
-def found(package: str, *names: str) -> str:
-    """The first of these programs that is there; without any the test is skipped, but not in CI."""
+def require(package: str, *names: str) -> str:
+    """Return the path of the first of these programs that is installed; otherwise skip the test, and in CI fail it."""
     program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
-        reason = f"there is no {names[0]}: install it, on Debian with `apt-get install {package}`"
+        reason = f"{names[0]} is not installed: install it, on Debian with `apt-get install {package}`"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

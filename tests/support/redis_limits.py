@@ -55,7 +55,7 @@ class WatchedRedis(Redis):
         finally:
             self.calls.waiting -= 1
 
-    async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
         self.calls.waiting += 1
         run = cast("Callable[..., Awaitable[Any]]", super().execute_command)  # pyright: ignore[reportUnknownMemberType]
         try:
@@ -71,7 +71,7 @@ class WatchedRedis(Redis):
 class Share(Protocol):
     """A function that makes a limiter as another process would have it: only Redis is shared."""
 
-    def __call__(self, limit: RateLimit | None = None, **settings: Any) -> RedisRateLimiter: ...  # noqa: ANN401
+    def __call__(self, limit: RateLimit | None = None, **settings: Any) -> RedisRateLimiter: ...
 
 
 def until_redis_is_idle(redis: WatchedRedis) -> Callable[[], Awaitable[None]]:
@@ -95,7 +95,7 @@ async def use(limiter: RedisRateLimiter, places: int = 1) -> None:
     await asyncio.gather(*vars(limiter)["_wait_queues"].current().flush_tasks)
 
 
-async def start_acquiring(clock: ManualClock, *calls: Any) -> list["asyncio.Task[Permit]"]:  # noqa: ANN401 - coroutines
+async def start_acquiring(clock: ManualClock, *calls: Any) -> list["asyncio.Task[Permit]"]:
     """Start the calls one after the other, until each waits or has a permit."""
     tasks: list[asyncio.Task[Permit]] = []
     for call in calls:

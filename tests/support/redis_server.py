@@ -12,7 +12,7 @@ from typing import Self
 
 from attrs import define, field
 
-from tests.support.programs import found
+from tests.support import programs
 
 OPTIONS = ("--save", "", "--appendonly", "no", "--daemonize", "no", "--bind", "127.0.0.1")
 
@@ -32,7 +32,7 @@ class RedisServer:
 
     def start(self) -> None:
         command = [
-            found("redis-server", "redis-server", "valkey-server"),
+            programs.require("redis-server", "redis-server", "valkey-server"),
             "--port",
             str(self.port),
             "--dir",
@@ -40,7 +40,7 @@ class RedisServer:
             *OPTIONS,
             *self.options,
         ]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

@@ -1,4 +1,4 @@
-"""The ways in which a value gets from one place to another."""
+"""Copy values through pickle and the copy module, as processes and callers do."""
 
 import copy
 import pickle
@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def ways_round(value: T) -> list[T]:
-    """The value as it comes out of pickle, with each of its protocols, and out of both kinds of copy."""
+def copies(value: T) -> list[T]:
+    """Return the value after a round trip through each pickle protocol, `copy.copy` and `copy.deepcopy`."""
     pickled = (pickle.dumps(value, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1))
     return [*map(pickle.loads, pickled), copy.copy(value), copy.deepcopy(value)]

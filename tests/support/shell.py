@@ -23,7 +23,7 @@ class Result:
     err: str
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - a JSON document
+    def json(self) -> Any:
         return json.loads(self.out)
 
 
@@ -41,7 +41,7 @@ class Shell:
 
 
 @asynccontextmanager
-async def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[Emulator]:  # noqa: ANN401 - any of the emulator's
+async def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[Emulator]:
     """Start an emulated workspace and point the environment to it."""
     async with Emulator(**settings) as workspace:
         monkeypatch.setenv("SECODA_BASE_URL", workspace.url)

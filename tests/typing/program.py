@@ -69,4 +69,4 @@ async def main(names: Sequence[str]) -> None:
         workspace.faults.add(status=503, times=None)
         await use(secoda)
         await use(other)
-        print(names)  # noqa: T201
+        print(names)

@@ -35,7 +35,7 @@ def clock(redis: WatchedRedis) -> ManualClock:
 def share(redis: WatchedRedis, clock: ManualClock) -> Share:
     """Make a limiter as another process would have it: only Redis is shared."""
 
-    def share(limit: RateLimit | None = None, **settings: Any) -> RedisRateLimiter:  # noqa: ANN401
+    def share(limit: RateLimit | None = None, **settings: Any) -> RedisRateLimiter:
         usual: dict[str, Any] = {"name": "acme", "clock": clock}
         return RedisRateLimiter(redis, limit, **usual | settings)
 

@@ -29,12 +29,12 @@ def boot_time() -> float:
 class Lock(Protocol):
     """A function that makes a lock of the name `acme`."""
 
-    def __call__(self, **settings: Any) -> RedisLock: ...  # noqa: ANN401
+    def __call__(self, **settings: Any) -> RedisLock: ...
 
 
 @pytest.fixture
 def lock(redis: WatchedRedis, clock: ManualClock) -> Lock:
-    def lock(**settings: Any) -> RedisLock:  # noqa: ANN401
+    def lock(**settings: Any) -> RedisLock:
         return RedisLock(redis, name="acme", clock=clock, **settings)
 
     return lock
@@ -97,7 +97,7 @@ class TestHeldLock:
     ) -> None:
         given = redis.set
 
-        async def twice(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py does so after a lost reply
+        async def twice(*args: Any, **options: Any) -> Any:
             await given(*args, **options)
             return await given(*args, **options)
 

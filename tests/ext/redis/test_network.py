@@ -29,12 +29,12 @@ ATTEMPTS: Final = 20
 """Some attempts may fail on a busy machine. Before connecting had its own timeout, all failed."""
 
 
-async def command(redis: Redis, *words: Any) -> Any:  # noqa: ANN401
+async def command(redis: Redis, *words: Any) -> Any:
     run = cast("Callable[..., Awaitable[Any]]", redis.execute_command)  # pyright: ignore[reportUnknownMemberType]
     return await run(*words)
 
 
-async def retry(attempt: Callable[[], Any]) -> Any:  # noqa: ANN401
+async def retry(attempt: Callable[[], Any]) -> Any:
     for _ in range(ATTEMPTS - 1):
         try:
             return await attempt()

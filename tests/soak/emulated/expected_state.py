@@ -137,7 +137,7 @@ class Expected:
 
 
 @define(eq=False)
-class Model:
+class ExpectedStore:
     """The state that the store must have, by what the client has reported."""
 
     groups: dict[str, Expected] = field(factory=dict[str, Expected])

@@ -55,16 +55,16 @@ class FaultKind:
     """The paths: lists, single groups and users, or both."""
 
 
-def _another(body: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _another(body: Any) -> Any:
     """Return the body of another group, as a confused cache does."""
     return {**body, "id": "00000000-0000-4000-8000-000000000000", "name": f"Not {body.get('name')}"}
 
 
-def _without_next(body: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _without_next(body: Any) -> Any:
     return {**body, "links": {**body.get("links", {}), "next": None}, "next": None}
 
 
-def _short(body: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _short(body: Any) -> Any:
     return {**body, "results": body["results"][:-1]}
 
 
@@ -131,7 +131,7 @@ class Draw:
 
 def draw(seed: int, method: str, subject: str, number: int, *, is_list: bool = False) -> Draw:
     """Draw for the `number`-th request of a method about a subject."""
-    rng = random.Random(f"{seed}/{method}/{subject}/{number}")  # noqa: S311 - repeatable, no secret
+    rng = random.Random(f"{seed}/{method}/{subject}/{number}")
     kind = "lists" if is_list else "objects"
     possible = [fault for fault in FAULT_KINDS if method in fault.methods and fault.on in ("all", kind)]
     share = FAULT_RATE
@@ -170,7 +170,7 @@ class Conditions:
 
 def conditions(seed: int, phase: int) -> Conditions:
     """Draw the conditions of a phase; every other one has a server whose clock and lists are right."""
-    rng = random.Random(f"{seed}/conditions/{phase}")  # noqa: S311 - repeatable, no secret
+    rng = random.Random(f"{seed}/conditions/{phase}")
     calm = rng.random() < 0.3
     lags = (0.0,) if calm else (0.0, 3.0, 8.0, LONGEST_LAG)
     return Conditions(
@@ -187,7 +187,7 @@ def conditions(seed: int, phase: int) -> Conditions:
 
 
 @define(eq=False, kw_only=True)
-class Chaos(Faults):
+class FaultInjector(Faults):
     """The emulator's faults and conditions, drawn from the seed."""
 
     seed: int
@@ -296,8 +296,8 @@ class Chaos(Faults):
         Reads are left out: the caller of a list may have left, and then nobody received the Retry-After.
         """
         kind = {"POST": "write", "PATCH": "write"}.get(record.method, record.method)
-        told, until = self._pauses.get(kind, (inf, -inf))
-        self.breaches += told < record.at < until
+        announced, until = self._pauses.get(kind, (inf, -inf))
+        self.breaches += announced < record.at < until
         if pause and kind != "GET":
             self._pauses[kind] = record.at, max(until, record.at + pause)
 

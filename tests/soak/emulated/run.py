@@ -48,15 +48,15 @@ from secoda_async.emulator import Emulator
 from tests.soak.emulated.expected_state import (
     WRITES,
     Expected,
+    ExpectedStore,
     Finding,
-    Model,
     is_unknown,
     mislabeled,
     parts_of,
     parts_seen,
     unjustified,
 )
-from tests.soak.emulated.faults import GRACE, LONGEST_LAG, START, Chaos
+from tests.soak.emulated.faults import GRACE, LONGEST_LAG, START, FaultInjector
 from tests.soak.emulated.leaks import PERMITS, Footprint, Memory, grown, left_over
 from tests.soak.emulated.report import Report
 from tests.soak.emulated.scenarios import (
@@ -167,14 +167,14 @@ class Soak:
 
     seed: int
     operations: int
-    meddle: Callable[["Soak"], Awaitable[object]] | None = None
+    damage: Callable[["Soak"], Awaitable[object]] | None = None
     """Damages something before the check: for the tests of the check."""
     seconds: float = 0.0
     """Real seconds that the run may take; 0: by the number of operations."""
 
     clock: AutojumpClock = field(init=False, factory=lambda: AutojumpClock(start=START, patience=TURNS))
-    chaos: Chaos = field(init=False)
-    model: Model = field(init=False, factory=Model)
+    injector: FaultInjector = field(init=False)
+    model: ExpectedStore = field(init=False, factory=ExpectedStore)
     counters: Counters = field(init=False, factory=Counters)
     emulator: Emulator = field(init=False)
     secoda: SecodaClient = field(init=False)
@@ -198,7 +198,7 @@ class Soak:
             self._wrong(f"it broke off: {error!r}")
         random.setstate(state)
         self.findings += self.model.check(self.emulator.groups)
-        self.findings += [Finding("lost", text) for text in self.chaos.losses]
+        self.findings += [Finding("lost", text) for text in self.injector.losses]
         self._check_counts()
         return self._report(time.perf_counter() - began)
 
@@ -208,15 +208,15 @@ class Soak:
             for user in (*USERS, *OUTSIDERS, *PENDING_USERS)
         ]
         async with Emulator(users=users, clock=self.clock, seed=self.seed, page_size=40) as self.emulator:
-            self.chaos = self.emulator.faults = Chaos(seed=self.seed, emulator=self.emulator)
+            self.injector = self.emulator.faults = FaultInjector(seed=self.seed, emulator=self.emulator)
             async with SecodaClient(
                 self.emulator.api_key, base_url=self.emulator.url, clock=self.clock, on_event=self._on_event
             ) as self.secoda:
                 await self._run_scenarios()
                 await sleep(self.clock, SETTLING)
                 self._drain(keep=0)
-                if self.meddle is not None:
-                    await self.meddle(self)
+                if self.damage is not None:
+                    await self.damage(self)
                 limit = self.secoda.limiter.state
             await _settled()
             return limit, self.emulator.open_connections
@@ -249,17 +249,17 @@ class Soak:
             for one in invocations:
                 if one.job.kind == "create" and one.group_id:
                     groups[one.job.place] = one.group_id
-                    self.chaos.register(one.group_id, f"{scenario.number}.{one.job.place}")
+                    self.injector.register(one.group_id, f"{scenario.number}.{one.job.place}")
             await self._settle(invocations, groups)
         for group_id in groups.values():
-            self.chaos.forget(group_id)
+            self.injector.forget(group_id)
 
     async def _settle(self, invocations: Sequence[Invocation], groups: Mapping[int, str]) -> None:
         """Wait until no PATCH is executed any more, as a caller must, and check that unknown writes were sent."""
-        until = max((self.chaos.late_until.get(group_id, 0.0) for group_id in groups.values()), default=0.0)
+        until = max((self.injector.late_until.get(group_id, 0.0) for group_id in groups.values()), default=0.0)
         await sleep(self.clock, max(0.0, until + GRACE - self.clock.now()))
         for one in invocations:
-            arrived = self.chaos.arrived(WRITES.get(one.job.kind, ""), one.subject)
+            arrived = self.injector.arrived(WRITES.get(one.job.kind, ""), one.subject)
             if one.is_reported_unknown and arrived == one.arrived_before:
                 self.findings.append(Finding("false outcome", f"{one.job} is reported unknown and was never sent"))
 
@@ -285,10 +285,10 @@ class Soak:
         self.in_flight.add(invocation)
         CURRENT.set(invocation)
         if job.kind in WRITES:
-            invocation.arrived_before = self.chaos.arrived(WRITES[job.kind], invocation.subject)
+            invocation.arrived_before = self.injector.arrived(WRITES[job.kind], invocation.subject)
         if job.kind == "delete":
-            self.chaos.deleting.add(invocation.group_id)
-        self.chaos.replacing[invocation.group_id] += job.kind == "update" and "users" in job.fields
+            self.injector.deleting.add(invocation.group_id)
+        self.injector.replacing[invocation.group_id] += job.kind == "update" and "users" in job.fields
         if expected is not None:
             invocation.before = expected.possible() if job.kind == "update" else expected.shown(invocation.began)
             expected.begin(job.change())
@@ -346,7 +346,7 @@ class Soak:
     async def _join(self, invocation: Invocation) -> None:
         """Add a member, as another program does."""
         await sleep(self.clock, invocation.job.delay)
-        self.chaos.join(invocation.group_id, invocation.job.users[0], self.clock.now())
+        self.injector.join(invocation.group_id, invocation.job.users[0], self.clock.now())
 
     async def _run_bulk(self, scenario: Scenario, invocations: Sequence[Invocation]) -> None:
         """Run many operations in a bulk, and check that each has one outcome."""
@@ -474,9 +474,9 @@ class Soak:
     def _end(self, invocation: Invocation, end: End) -> None:
         job = invocation.job
         self.in_flight.discard(invocation)
-        self.chaos.replacing[invocation.group_id] -= job.kind == "update" and "users" in job.fields
-        if not self.chaos.replacing[invocation.group_id]:
-            del self.chaos.replacing[invocation.group_id]
+        self.injector.replacing[invocation.group_id] -= job.kind == "update" and "users" in job.fields
+        if not self.injector.replacing[invocation.group_id]:
+            del self.injector.replacing[invocation.group_id]
         if job.kind == "create" and end in ("unknown", "given up"):
             self.model.may_be_created(parts_of(job.fields))
         if invocation.has_searched:
@@ -518,11 +518,11 @@ class Soak:
         if self.counters.refused or busiest > PERMITS:
             text = f"{self.counters.refused} genuine 429, {busiest} writes in the busiest minute"
             self.findings.append(Finding("limit", text))
-        if self.chaos.breaches:
-            self.findings.append(Finding("limit", f"{self.chaos.breaches} requests came during a pause"))
+        if self.injector.breaches:
+            self.findings.append(Finding("limit", f"{self.injector.breaches} requests came during a pause"))
         given_up = sum(count for (_, end), count in self.counters.ends.items() if end == "given up")
         for method in ("POST", "PATCH", "DELETE"):
-            came = self.chaos.requests[method] - self.chaos.not_received[method]
+            came = self.injector.requests[method] - self.injector.not_received[method]
             reported = self.counters.attempts[method]
             # A request on a connection that the server has just closed does not come, and one that is cancelled in
             # flight is not reported.
@@ -541,9 +541,9 @@ class Soak:
             operations=self.counters.operations,
             ends={kind: {end: ends[kind, end] for end in get_args(End)} for kind in get_args(Kind)},
             failures=dict(self.counters.failures.most_common()),
-            requests=dict(self.chaos.requests.most_common()),
-            faulted=self.chaos.injected.total(),
-            faults=dict(self.chaos.injected.most_common()),
+            requests=dict(self.injector.requests.most_common()),
+            faulted=self.injector.injected.total(),
+            faults=dict(self.injector.injected.most_common()),
             retries=self.counters.retries,
             searches={"all": searches.total(), "done": searches["done"], "unknown": searches["unknown"]},
             groups=len(self.emulator.groups),

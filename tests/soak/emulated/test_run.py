@@ -1,4 +1,4 @@
-"""The soak itself: it passes when nothing is wrong, it fails when something is, and a seed is always the same."""
+"""The soak on the emulator: a correct client passes, each kind of damage is found, and a seed is repeatable."""
 
 import asyncio
 import json
@@ -34,7 +34,15 @@ from secoda_async import (
 from secoda_async.emulator import Emulator
 from secoda_async.emulator.request_log import RecordedRequest
 from tests.soak.__main__ import main
-from tests.soak.emulated.expected_state import ATTEMPTS, Expected, Finding, Model, mislabeled, parts_of, unjustified
+from tests.soak.emulated.expected_state import (
+    ATTEMPTS,
+    Expected,
+    ExpectedStore,
+    Finding,
+    mislabeled,
+    parts_of,
+    unjustified,
+)
 from tests.soak.emulated.faults import (
     FAULT_KINDS,
     FAULT_RATE,
@@ -43,7 +51,7 @@ from tests.soak.emulated.faults import (
     LONGEST_LAG,
     SEARCHED,
     START,
-    Chaos,
+    FaultInjector,
     conditions,
     draw,
 )
@@ -74,7 +82,7 @@ def kinds(findings: list[Finding]) -> list[str]:
 @pytest.mark.requirement(
     "RT-1", "RT-3", "RL-1", "RL-2", "SL-3", "BS-5", "BS-6", "RT-10", "RT-12", "RT-13", "RT-14", "BS-8", "BS-9", "PG-7"
 )
-async def test_nothing_is_lost_nothing_is_twice_nothing_is_left() -> None:
+async def test_soak_finds_no_lost_or_duplicate_group_and_no_leak() -> None:
     report = await Soak(seed=1, operations=300).run()
     assert report.findings == []
     assert (report.duplicates, report.lost, report.false_outcomes) == (0, 0, 0)
@@ -87,16 +95,16 @@ async def test_nothing_is_lost_nothing_is_twice_nothing_is_left() -> None:
 
 
 class TestSeed:
-    def test_the_same_seed_gives_the_same_operations(self) -> None:
+    def test_scenarios_are_the_same_for_the_same_seed(self) -> None:
         assert [scenario(1, number) for number in range(50)] == [scenario(1, number) for number in range(50)]
         assert scenario(1, 0) != scenario(2, 0)
 
-    def test_and_the_same_faults(self) -> None:
+    def test_faults_are_the_same_for_the_same_seed(self) -> None:
         requests = [(method, f"subject {number}", 1) for method in ("GET", "POST", "PATCH") for number in range(50)]
         assert [draw(1, *request) for request in requests] == [draw(1, *request) for request in requests]
         assert [draw(1, *request) for request in requests] != [draw(2, *request) for request in requests]
 
-    def test_every_kind_of_operation_comes(self) -> None:
+    def test_scenarios_have_every_kind_of_operation(self) -> None:
         jobs = [job for number in range(100) for step in scenario(1, number).steps for job in step]
         assert {job.kind for job in jobs} == set(get_args(Kind))
         for trait in ("is_urgent", "is_missing", "deadline", "cancel_after"):
@@ -104,20 +112,20 @@ class TestSeed:
         names = Counter(job.fields["name"] for job in jobs if job.kind == "create")
         assert names.most_common()[0][1] > 1
 
-    def test_every_kind_of_fault_is_drawn_for_one_request_in_five(self) -> None:
+    def test_faults_are_of_every_kind_in_one_request_of_five(self) -> None:
         draws = [draw(1, method, f"subject {number}", 1) for method in METHODS for number in range(1000)]
         draws += [draw(1, "GET", f"page {number}", 1, is_list=True) for number in range(1000)]
         faults = Counter(drawn.fault.name for drawn in draws if drawn.fault)
         assert set(faults) == {kind.name for kind in FAULT_KINDS}
         assert abs(faults.total() / len(draws) - FAULT_RATE) < 0.03
 
-    def test_late_executions_are_drawn_within_the_promise(self) -> None:
+    def test_late_executions_have_bounded_delays(self) -> None:
         draws = [draw(1, method, f"subject {number}", 1) for method in METHODS for number in range(500)]
         late = [drawn for drawn in draws if drawn.fault and drawn.fault.is_late]
         assert {drawn.delay for drawn in late} == {3.0, 8.0, LATEST}
         assert not any(drawn.delay for drawn in draws if drawn not in late)
 
-    def test_every_condition_of_the_server_is_drawn(self) -> None:
+    def test_conditions_have_every_value(self) -> None:
         drawn = [conditions(1, phase) for phase in range(200)]
         assert drawn == [conditions(1, phase) for phase in range(200)]
         assert {one.date_skew for one in drawn} == {0.0, 3.0, -3.0, 5.0, -5.0, 60.0, -60.0, None}
@@ -127,101 +135,101 @@ class TestSeed:
         for name in ("hide_pending", "next_link", "collapse_names", "idle_408"):
             assert len({getattr(one, name) for one in drawn}) == 2
 
-    def test_some_bulks_are_stopped_and_some_are_left(self) -> None:
+    def test_scenarios_stop_some_bulks_and_leave_others(self) -> None:
         bulks = [one for number in range(500) if (one := scenario(1, number)).is_bulk]
         for trait in ("stop_after", "leave_after", "fail_fast"):
             assert 0 < sum(bool(getattr(one, trait)) for one in bulks) < len(bulks)
 
 
-class TestChaos:
-    """Writes that take something away that nobody asked for."""
+class TestFaultInjector:
+    """Writes that remove a member or a group without an operation that requested it."""
 
     @pytest.fixture
-    def chaos(self) -> Chaos:
+    def injector(self) -> FaultInjector:
         users = [{"id": user, "email": f"{user}@example.com"} for user in ("user-1", "outsider-1")]
         emulator = Emulator(users=users, groups=[{"id": "a", "name": "A", "users": ["user-1"]}])
-        return Chaos(seed=1, emulator=emulator)
+        return FaultInjector(seed=1, emulator=emulator)
 
-    def test_a_late_execution_and_the_lag_of_lists_add_up_to_what_a_search_covers(self, chaos: Chaos) -> None:
+    def test_late_execution_plus_list_lag_is_within_the_search_time(self, injector: FaultInjector) -> None:
         for number in range(3000):
-            fault = chaos.choose(request_of("POST", "group", number=number, name=f"Team {number}"))
+            fault = injector.choose(request_of("POST", "group", number=number, name=f"Team {number}"))
             if fault is not None and fault.execute_after is not None:
-                assert fault.execute_after + chaos.conditions.lag <= SEARCHED
-        assert chaos.injected["504 HTML, executed later"] > 0
+                assert fault.execute_after + injector.conditions.lag <= SEARCHED
+        assert injector.injected["504 HTML, executed later"] > 0
 
-    def test_a_membership_is_never_written_late(self, chaos: Chaos) -> None:
+    def test_memberships_are_never_executed_late(self, injector: FaultInjector) -> None:
         for number in range(1000):
-            fault = chaos.choose(request_of("PATCH", "group/a", number=number, users=["user-1"]))
+            fault = injector.choose(request_of("PATCH", "group/a", number=number, users=["user-1"]))
             assert fault is None or fault.execute_after is None
 
     @pytest.mark.requirement("BS-8")
-    def test_a_member_of_another_program_must_stay(self, chaos: Chaos) -> None:
-        chaos.choose(request_of("GET", "group/a"))
-        chaos.join("a", "outsider-1", START)
-        chaos.join("a", "outsider-1", START + 50)  # who is a member already
-        chaos.join("missing", "outsider-1", START)
+    def test_removal_of_a_member_of_another_program_is_a_loss(self, injector: FaultInjector) -> None:
+        injector.choose(request_of("GET", "group/a"))
+        injector.join("a", "outsider-1", START)
+        injector.join("a", "outsider-1", START + 50)  # who is a member already
+        injector.join("missing", "outsider-1", START)
         write = request_of("PATCH", "group/a", users=["user-1"])
-        chaos.choose(write)  # in the moment of the addition: a race that nobody can win
-        assert chaos.losses == []
+        injector.choose(write)  # in the moment of the addition: a race that nobody can win
+        assert injector.losses == []
         write.at = START + LONGEST_LAG + 2 * GRACE
-        chaos.choose(write)
-        assert len(chaos.losses) == 1
-        chaos.replacing["a"] += 1
-        chaos.choose(write)
-        assert len(chaos.losses) == 1
+        injector.choose(write)
+        assert len(injector.losses) == 1
+        injector.replacing["a"] += 1
+        injector.choose(write)
+        assert len(injector.losses) == 1
 
-    def test_a_delete_must_be_asked_for(self, chaos: Chaos) -> None:
-        chaos.deleting.add("a")
-        chaos.choose(request_of("DELETE", "group/a"))
-        assert chaos.losses == []
-        chaos.forget("a")
-        chaos.choose(request_of("DELETE", "group/a"))
-        assert chaos.losses == ["group a was deleted, and nobody asked for that"]
+    def test_delete_without_a_request_is_a_loss(self, injector: FaultInjector) -> None:
+        injector.deleting.add("a")
+        injector.choose(request_of("DELETE", "group/a"))
+        assert injector.losses == []
+        injector.forget("a")
+        injector.choose(request_of("DELETE", "group/a"))
+        assert injector.losses == ["group a was deleted, and nobody asked for that"]
 
 
-class TestModel:
-    def test_the_store_as_it_should_be(self) -> None:
-        model = Model()
+class TestExpectedStore:
+    def test_expected_store_without_differences(self) -> None:
+        model = ExpectedStore()
         model.created("a", parts_of(TEAM))
         model.may_be_created(parts_of(TEAM))
         assert model.check({"a": TEAM}) == []
         assert model.check({"a": TEAM, "b": TEAM}) == []
 
-    def test_a_group_that_is_there_twice(self) -> None:
-        model = Model()
+    def test_duplicate_group_is_found(self) -> None:
+        model = ExpectedStore()
         model.created("a", parts_of(TEAM))
         assert kinds(model.check({"a": TEAM, "b": TEAM})) == ["duplicate"]
         model.may_be_created(parts_of(TEAM))
         assert kinds(model.check({"a": TEAM, "b": TEAM, "c": TEAM})) == ["duplicate"]
         assert kinds(model.check({"a": TEAM, "b": TEAM | {"icon": None}})) == ["duplicate"]
 
-    def test_a_group_that_is_not_there(self) -> None:
-        model = Model()
+    def test_lost_group_is_found(self) -> None:
+        model = ExpectedStore()
         model.created("a", parts_of(TEAM))
         assert kinds(model.check({})) == ["lost"]
 
-    def test_one_group_for_two_creates(self) -> None:
-        model = Model()
+    def test_one_group_for_two_creates_is_lost(self) -> None:
+        model = ExpectedStore()
         model.created("a", parts_of(TEAM))
         model.created("a", parts_of(TEAM))
         assert kinds(model.check({"a": TEAM})) == ["lost"]
 
-    def test_a_deleted_group_that_is_there(self) -> None:
-        model = Model()
+    def test_deleted_group_in_the_store_is_found(self) -> None:
+        model = ExpectedStore()
         model.created("a", parts_of(TEAM))
         model.gone("a")
         assert model.check({}) == []
         assert kinds(model.check({"a": TEAM})) == ["lost"]
 
-    def test_a_delete_that_may_have_happened(self) -> None:
-        model = Model()
+    def test_unclear_delete_permits_both_states(self) -> None:
+        model = ExpectedStore()
         model.created("a", parts_of(TEAM)).may_be_gone = True
         assert model.check({}) == []
         assert model.check({"a": TEAM}) == []
 
     @pytest.mark.requirement("RT-12")
-    def test_a_failed_write_that_was_executed(self) -> None:
-        model = Model()
+    def test_failed_write_that_was_executed_is_a_false_outcome(self) -> None:
+        model = ExpectedStore()
         expected = model.created("a", parts_of(TEAM))
         for _ in range(2):
             expected.begin({"icon": "📊"})
@@ -232,14 +240,14 @@ class TestModel:
         assert model.check({"a": TEAM}) == []
 
     @pytest.mark.requirement("RT-12")
-    def test_a_failed_create_or_delete_that_was_executed(self) -> None:
-        model = Model()
+    def test_failed_create_or_delete_that_was_executed_is_a_false_outcome(self) -> None:
+        model = ExpectedStore()
         model.created("a", parts_of(TEAM)).has_failed_delete = True
         model.not_created(parts_of(TEAM | {"name": "B"}))
         assert model.check({"a": TEAM}) == []
         assert kinds(model.check({"b": TEAM | {"name": "B"}})) == ["false outcome", "false outcome"]
 
-    def test_a_replica_may_show_replaced_values_for_a_while(self) -> None:
+    def test_replaced_values_are_permitted_during_the_lag(self) -> None:
         expected = Expected.of({"name": "old"})
         expected.confirm({"name": "new"}, now=100.0)
         assert expected.shown(100.0 + LONGEST_LAG) == {"name": {"old", "new"}}
@@ -247,8 +255,8 @@ class TestModel:
         assert expected.shown(101.0 + LONGEST_LAG + GRACE) == {"name": {"new"}}
 
     @pytest.mark.parametrize("change", [{"icon": None}, {"users": []}, {"users": ["user-1", "user-2"]}])
-    def test_an_update_that_is_lost(self, change: dict[str, Any]) -> None:
-        model = Model()
+    def test_lost_update_is_found(self, change: dict[str, Any]) -> None:
+        model = ExpectedStore()
         expected = model.created("a", parts_of(TEAM | change))
         parts = parts_of(TEAM)
         expected.begin(parts)
@@ -258,7 +266,7 @@ class TestModel:
         assert model.check({"a": TEAM}) == []
         assert kinds(model.check({"a": TEAM | change})) == ["lost"]
 
-    def test_what_was_possible_at_the_beginning_of_a_read_counts(self) -> None:
+    def test_values_possible_at_the_start_of_a_read_are_permitted(self) -> None:
         expected = Expected.of({"name": "new"})
         assert expected.against({"name": "old"}) == "name is 'old', not 'new'"
         assert expected.against({"name": "old"}, {"name": frozenset({"old"})}) == ""
@@ -297,11 +305,11 @@ def error(kind: type[SecodaError], attempts: int = ATTEMPTS, **attributes: objec
         (Job(kind="get"), KeyError("name"), False),
     ],
 )
-def test_only_what_the_faults_explain_is_a_fair_end(job: Job, ending: BaseException, *, fits: bool) -> None:
+def test_error_must_be_explained_by_the_faults(job: Job, ending: BaseException, *, fits: bool) -> None:
     assert (unjustified(job, ending) is None) is fits
 
 
-def test_the_status_of_an_outcome_must_fit_its_error() -> None:
+def test_outcome_status_must_match_its_error() -> None:
     outcome = Outcome(operation=CreateGroup(name="a"), index=0, status="unknown", error=OutcomeUnknownError("no"))
     job = Job(kind="create")
     assert mislabeled(job, outcome) == []
@@ -312,51 +320,51 @@ def test_the_status_of_an_outcome_must_fit_its_error() -> None:
     assert kinds(mislabeled(job, evolve(outcome, status="failed", error=None))) == ["false outcome"]
 
 
-async def test_a_list_is_left_early_in_the_midst_of_its_pages(secoda: SecodaClient) -> None:
+async def test_peek_stops_a_list_after_fifty_groups(secoda: SecodaClient) -> None:
     for place in (1, 4):
         assert len(await soak_module._listed(secoda, Job(kind="peek", place=place))) == 50
 
 
-class TestLeftOver:
-    async def test_nothing(self) -> None:
+class TestLeaks:
+    async def test_no_leak(self) -> None:
         assert left_over(Footprint.now(), Footprint.now(), IDLE, 0) == []
 
-    async def test_a_task(self) -> None:
+    async def test_task_is_a_leak(self) -> None:
         before = Footprint.now()
         task = asyncio.create_task(asyncio.sleep(0))
         assert kinds(left_over(before, Footprint.now(), IDLE, 0)) == ["left over"]
         await task
 
-    def test_a_socket_and_a_connection(self) -> None:
+    def test_socket_and_connection_are_leaks(self) -> None:
         before, after = Footprint(frozenset(), 3), Footprint(frozenset(), 4)
         assert kinds(left_over(before, after, IDLE, 1)) == ["left over", "left over"]
 
     @pytest.mark.parametrize("field", [{"free": PERMITS - 1}, {"in_flight": 1}, {"queued": 1}])
-    def test_a_place_of_the_limit(self, field: dict[str, int]) -> None:
+    def test_permit_is_a_leak(self, field: dict[str, int]) -> None:
         nothing = Footprint(frozenset(), 0)
         assert kinds(left_over(nothing, nothing, evolve(IDLE, **field), 0)) == ["left over"]
 
-    def test_memory(self) -> None:
+    def test_memory_growth_is_a_leak(self) -> None:
         early = Memory(1000, 50.0)
         assert grown(early, Memory(30_000, 60.0), 10_000) == []
         assert kinds(grown(early, Memory(90_000, 60.0), 10_000)) == ["memory"]
         assert kinds(grown(early, Memory(30_000, 70.0), 10_000)) == ["memory"]
 
 
-async def twice(soak: Soak) -> None:
+async def duplicate_group(soak: Soak) -> None:
     group_id = min(soak.model.certain())
     soak.emulator.groups["copy"] = soak.emulator.groups[group_id] | {"id": "copy"}
 
 
-async def undone(soak: Soak) -> None:
+async def update_undone(soak: Soak) -> None:
     soak.emulator.groups[min(soak.model.certain())]["description"] = "as it was before"
 
 
-async def vanished(soak: Soak) -> None:
+async def group_removed(soak: Soak) -> None:
     del soak.emulator.groups[min(soak.model.certain())]
 
 
-async def place_kept(soak: Soak) -> None:
+async def permit_kept(soak: Soak) -> None:
     await soak.secoda.limiter.acquire()
 
 
@@ -365,18 +373,18 @@ async def limit_overrun(soak: Soak) -> None:
 
 
 async def pause_ignored(soak: Soak) -> None:
-    soak.chaos.breaches = 1
+    soak.injector.breaches = 1
 
 
-async def member_taken_away(soak: Soak) -> None:
-    soak.chaos.losses.append("a member was removed")
+async def member_removed(soak: Soak) -> None:
+    soak.injector.losses.append("a member was removed")
 
 
-async def sent_behind_our_back(soak: Soak) -> None:
-    soak.chaos.requests["POST"] += 100
+async def unreported_requests(soak: Soak) -> None:
+    soak.injector.requests["POST"] += 100
 
 
-async def error_nobody_saw(soak: Soak) -> None:
+async def unhandled_loop_error(soak: Soak) -> None:
     asyncio.get_running_loop().call_soon(lambda: 1 / 0)
     await asyncio.sleep(0)
     assert soak.findings
@@ -389,20 +397,20 @@ async def raised(_: Soak) -> None:
 @pytest.mark.parametrize(
     ("damage", "kind"),
     [
-        (twice, "duplicate"),
-        (undone, "lost"),
-        (vanished, "lost"),
-        (place_kept, "left over"),
-        (member_taken_away, "lost"),
+        (duplicate_group, "duplicate"),
+        (update_undone, "lost"),
+        (group_removed, "lost"),
+        (permit_kept, "left over"),
+        (member_removed, "lost"),
         (limit_overrun, "limit"),
         (pause_ignored, "limit"),
-        (sent_behind_our_back, "wrong"),
-        (error_nobody_saw, "left over"),
+        (unreported_requests, "wrong"),
+        (unhandled_loop_error, "left over"),
         (raised, "wrong"),
     ],
 )
-async def test_every_kind_of_damage_is_found(damage: Callable[[Soak], Awaitable[object]], kind: str) -> None:
-    report = await Soak(seed=1, operations=20, meddle=damage).run()
+async def test_soak_finds_every_kind_of_damage(damage: Callable[[Soak], Awaitable[object]], kind: str) -> None:
+    report = await Soak(seed=1, operations=20, damage=damage).run()
     (finding,) = report.findings
     assert finding.startswith(f"{kind}: ")
     shown = str(report)
@@ -410,7 +418,7 @@ async def test_every_kind_of_damage_is_found(damage: Callable[[Soak], Awaitable[
     assert shown.endswith("again: python -m tests.soak emulator --seed 1 --operations 20")
 
 
-async def test_a_soak_that_hangs_says_what_is_under_way() -> None:
+async def test_soak_that_hangs_reports_operations_in_flight() -> None:
     report = await Soak(seed=1, operations=100_000, seconds=0.1).run()
     assert report.findings[0].startswith("hung: in flight after ")
     assert "{'fields': {'name':" in report.findings[0]
@@ -422,21 +430,21 @@ def set_event() -> asyncio.Event:
     return event
 
 
-class TestAnswers:
-    """What an operation is answered, held against the model."""
+class TestResults:
+    """Results of operations, compared with the expected state."""
 
     @pytest.fixture
     def soak(self) -> Soak:
         soak = Soak(seed=1, operations=10)
         soak.emulator = Emulator()
-        soak.chaos = Chaos(seed=1, emulator=soak.emulator)
+        soak.injector = FaultInjector(seed=1, emulator=soak.emulator)
         return soak
 
-    def test_another_group_than_was_created(self, soak: Soak) -> None:
+    def test_create_that_returns_another_group_is_wrong(self, soak: Soak) -> None:
         soak._succeed(Invocation(Job(kind="create", fields={"name": "a"})), Group("id", "b"))
         assert kinds(soak.findings) == ["wrong"]
 
-    def test_another_group_than_was_read(self, soak: Soak) -> None:
+    def test_get_that_returns_another_group_is_wrong(self, soak: Soak) -> None:
         job = Job(kind="get")
         soak._succeed(Invocation(job, "id", Expected.of(parts_of({"name": "a"}))), Group("id", "a"))
         assert soak.findings == []
@@ -444,27 +452,27 @@ class TestAnswers:
         assert kinds(soak.findings) == ["wrong"]
 
     @pytest.mark.requirement("RT-12")
-    def test_a_group_that_shows_a_failed_write(self, soak: Soak) -> None:
+    def test_read_that_shows_a_failed_write_is_a_false_outcome(self, soak: Soak) -> None:
         expected = Expected.of(parts_of({"name": "a"}))
         expected.begin({"icon": "📊"})
         expected.deny({"icon": "📊"})
         soak._succeed(Invocation(Job(kind="get"), "id", expected), Group("id", "a", "📊"))
         assert kinds(soak.findings) == ["false outcome"]
 
-    def test_a_change_that_is_not_shown(self, soak: Soak) -> None:
+    def test_change_missing_from_the_result_is_wrong(self, soak: Soak) -> None:
         invocation = Invocation(Job(kind="add_users", users=("user-1",)), "id", Expected.of(parts_of({"name": "a"})))
         invocation.before = invocation.expected.possible() if invocation.expected else {}
         soak._succeed(invocation, Group("id", "a"))
         assert kinds(soak.findings) == ["wrong"]
 
-    def test_a_deleted_group(self, soak: Soak) -> None:
+    def test_read_of_a_deleted_group_is_wrong(self, soak: Soak) -> None:
         soak._fail(Invocation(Job(kind="get", is_missing=True), "id"), NotFoundError("gone"))
         soak._succeed(Invocation(Job(kind="delete", is_missing=True), "id"), result=False)
         assert soak.findings == []
         soak._succeed(Invocation(Job(kind="get", is_missing=True), "id"), Group("id", "a"))
         assert kinds(soak.findings) == ["wrong"]
 
-    def test_a_group_that_a_replica_does_not_show_yet_or_still_shows(self, soak: Soak) -> None:
+    def test_lagging_reads_are_permitted_for_a_while(self, soak: Soak) -> None:
         began = soak.clock.now()
         expected = soak.model.created("id", parts_of(TEAM), began)
         soak._fail(Invocation(Job(kind="get"), "id", expected, began=began), NotFoundError("not yet"))
@@ -477,7 +485,7 @@ class TestAnswers:
         assert kinds(soak.findings) == ["wrong", "wrong"]
 
     @pytest.mark.requirement("BS-9")
-    def test_ensure_must_find_the_group(self, soak: Soak) -> None:
+    def test_ensure_that_returns_another_group_is_a_duplicate(self, soak: Soak) -> None:
         expected = Expected.of(parts_of(TEAM))
         ensure = Invocation(Job(kind="ensure"), "a", expected, expected.possible())
         found = Group("a", "Team", "🧪", users=("user-1",))
@@ -487,20 +495,18 @@ class TestAnswers:
         assert kinds(soak.findings) == ["duplicate"]
 
     @pytest.mark.requirement("RT-12")
-    async def test_an_unknown_write_must_have_been_sent(self, soak: Soak) -> None:
+    async def test_unknown_write_that_was_never_sent_is_a_false_outcome(self, soak: Soak) -> None:
         update = Invocation(Job(kind="update", fields={"icon": ""}), "a", Expected.of(parts_of(TEAM)))
         soak._begin(update)
         soak._fail(update, OutcomeUnknownError("no"))
         await soak._settle([update], {0: "a"})
         assert kinds(soak.findings) == ["false outcome"]
-        soak.chaos.choose(request_of("PATCH", "group/a", icon=""))
+        soak.injector.choose(request_of("PATCH", "group/a", icon=""))
         await soak._settle([update], {0: "a"})
         assert len(soak.findings) == 1
 
     @pytest.mark.requirement("RT-12")
-    async def test_every_operation_of_a_bulk_must_have_one_outcome(
-        self, soak: Soak, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_bulk_with_missing_outcomes_is_wrong(self, soak: Soak, monkeypatch: pytest.MonkeyPatch) -> None:
         soak.secoda = SecodaClient("key", base_url="http://127.0.0.1:9")
         jobs = [Job(kind="create", fields={"name": name}) for name in "ab"]
         stopped = Scenario(0, (tuple(jobs),), is_bulk=True)
@@ -513,7 +519,7 @@ class TestAnswers:
         assert kinds(soak.findings) == ["wrong"]
         await soak.secoda.close()
 
-    def test_a_list(self, soak: Soak) -> None:
+    def test_list_with_missing_deleted_or_duplicate_groups_is_wrong(self, soak: Soak) -> None:
         soak.model.created("a", parts_of(TEAM))
         soak._succeed(Invocation(Job(kind="list"), certain={"a"}, deleted={"b"}), [])
         soak._succeed(Invocation(Job(kind="snapshot"), certain={"a"}, deleted={"b"}), ["a", "c"])
@@ -523,30 +529,32 @@ class TestAnswers:
         soak._succeed(Invocation(Job(kind="list"), certain={"a"}, deleted={"b"}), ["a", "a"])
         assert kinds(soak.findings) == ["wrong", "wrong", "wrong"]
 
-    def test_an_end_that_nothing_explains(self, soak: Soak) -> None:
+    def test_unexplained_error_is_wrong(self, soak: Soak) -> None:
         soak._fail(Invocation(Job(kind="get")), KeyError("name"))
         assert kinds(soak.findings) == ["wrong"]
 
 
 class TestCommand:
-    def test_it_prints_what_happened(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_command_prints_a_report_for_each_seed(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["emulator", "--seed", "1", "--seed", "2", "--operations", "10"]) == 0
         shown = capsys.readouterr().out
         assert "seed 1: " in shown
         assert "seed 2: " in shown
         assert shown.count("duplicates 0, lost 0, false outcomes 0\n") == 2
 
-    def test_as_one_json_document_and_with_1_when_something_is_wrong(
+    def test_command_prints_json_and_exits_1_after_a_finding(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Model, "check", lambda *_: [Finding("lost", "a group")])
+        monkeypatch.setattr(ExpectedStore, "check", lambda *_: [Finding("lost", "a group")])
         assert main(["emulator", "--operations", "10", "--json"]) == 1
         document = json.loads(capsys.readouterr().out)
         assert document["ok"] is False
         assert document["seeds"][0]["seed"] == 1
         assert document["seeds"][0]["findings"] == ["lost: a group"]
 
-    def test_as_a_script(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_command_runs_as_a_module(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         monkeypatch.setattr(sys, "argv", ["soak", "emulator", "--operations", "5", "--json"])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(main.__code__.co_filename), run_name="__main__")

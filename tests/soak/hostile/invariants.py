@@ -1,6 +1,6 @@
-"""The invariants of the adversarial soak, checked on the record of one run.
+"""Invariants of the hostile soak, checked on the record of one run.
 
-A record is plain data: the writes that changed the store, the requests that arrived, and how each operation ended.
+A record is plain data: the writes that changed the store, the requests that arrived, and the end of each operation.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ GRACE: Final = 1.0
 
 @frozen(kw_only=True)
 class Ending:
-    """How one operation ended, as the client says."""
+    """The end of one operation, as the client reports it."""
 
     kind: Kind
     status: str
@@ -37,23 +37,23 @@ class Ending:
 
 @define(kw_only=True)
 class Record:
-    """What happened in one run."""
+    """The record of one run."""
 
     before: Mapping[str, Group]
     """The groups at the beginning."""
     after: Mapping[str, Group]
-    """The groups at the end, when nothing is under way."""
+    """The groups at the end, when no request is in flight."""
     writes: list[Write]
     arrivals: list[Arrival]
     endings: list[Ending] = field(factory=list[Ending])
     expected: int = 0
     """Operations that must have ended."""
     touched: set[str] = field(factory=set[str])
-    """Ids and names of groups that people changed: nothing is known of their state."""
+    """Ids and names of groups that third parties changed: their state is not checked."""
     shared: set[str] = field(factory=set[str])
     """Ids of groups that several callers and people change by adding and removing members."""
     removed: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
-    """Members, with their groups, that somebody was asked to remove."""
+    """Members, with their groups, whose removal was requested."""
     lists_lag: float = 0.0
     reads_lag: float = 0.0
     was_interrupted: bool = False
@@ -66,7 +66,7 @@ class Record:
 
 
 def spelling(name: str) -> str:
-    """Return what all spellings of a name that a server may store have in common."""
+    """Normalize a name, because the server may collapse white space."""
     return " ".join(name.split())
 
 
@@ -82,7 +82,7 @@ def duplicates(record: Record) -> Iterator[str]:
 
 
 def partial_reads(record: Record) -> Iterator[str]:
-    """Find creates of groups that were there for long, and deletes that nobody asked for."""
+    """Find creates of groups that existed from the beginning, and deletes that were not requested."""
     for write in record.ours("POST"):
         name = spelling(write.fields.get("name", ""))
         there = [group for group in record.before.values() if spelling(group["name"]) == name]
@@ -91,7 +91,7 @@ def partial_reads(record: Record) -> Iterator[str]:
     asked = {ending.group_id for ending in record.endings if ending.kind == "delete"}
     for write in record.ours("DELETE"):
         if write.group_id not in asked:
-            yield f"{write.group_id} was deleted, and nobody asked for that"
+            yield f"{write.group_id} was deleted without a request"
 
 
 def lost(record: Record) -> Iterator[str]:
@@ -106,7 +106,7 @@ def lost(record: Record) -> Iterator[str]:
 
 
 def _had_to_be_known(record: Record, place: int, user: str) -> bool:
-    """Tell whether the client had to know of a member that a write takes away."""
+    """Return whether the client must have known of a member that a write removes."""
     write = record.writes[place]
     for earlier in reversed(record.writes[:place]):
         if earlier.group_id == write.group_id and user not in (earlier.before or {})["users"]:
@@ -117,7 +117,7 @@ def _had_to_be_known(record: Record, place: int, user: str) -> bool:
 
 
 def false_outcomes(record: Record) -> Iterator[str]:
-    """Find operations that say another thing about the workspace than the workspace does."""
+    """Find operations whose reported end contradicts the workspace."""
     for ending in record.endings:
         if {ending.group_id, spelling(ending.name)} & record.touched:
             continue
@@ -188,7 +188,7 @@ def unaccounted(record: Record) -> Iterator[str]:
 
 
 def untyped(record: Record) -> Iterator[str]:
-    """Find errors that are no `SecodaError`."""
+    """Find errors that are not a `SecodaError`."""
     yield from record.untyped
 
 

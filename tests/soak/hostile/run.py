@@ -1,13 +1,13 @@
-"""The adversarial soak: many small scenarios against a hostile server, each held against invariants.
+"""The hostile soak: many short scenarios against a hostile server, each checked for violated invariants.
 
     python -m tests.soak hostile [--seed 1] [--runs 200] [--run 17]
 
-Each run draws a server (`adversary.py`), a scenario and a client from the seed and the run's number: a bulk, single
-calls, creates whose outcome is unclear, members that several callers and people change, or a plan that is applied,
-interrupted and applied again. Afterwards the server's record is checked (`adversary_checks.py`): no group twice, no
-member lost, no write that rests on a partial read, no false outcome, nothing untyped, nothing unaccounted for, no hang.
-Time is injected and jumps. The order in which sockets are ready is not part of the seed, so a run is nearly always the
-same.
+Each run draws a server (`server.py`), a scenario and a client from the seed and the number of the run. Scenarios are a
+bulk, single calls, creates whose outcome is unclear, members that several callers and a third party change, and a plan
+that is applied, interrupted and applied again. Afterwards the record of the server is checked (`invariants.py`): no
+group twice, no member lost, no write based on a partial read, no false outcome, no untyped error, no operation without
+an outcome, no hang. The clock is injected and jumps. The order in which sockets are ready is not part of the seed, so a
+run is repeatable nearly always.
 """
 
 import argparse
@@ -41,18 +41,18 @@ from secoda_async import (
 from secoda_async.bulk import Outcome
 from secoda_async.clock import sleep
 from tests.soak.hostile.invariants import CHECKS, Ending, Kind, Record, duplicates, violations
-from tests.soak.hostile.server import KEY, LATEST, USERS, Adversary, Weather, weather
+from tests.soak.hostile.server import KEY, LATEST, USERS, Conditions, HostileServer, conditions
 from tests.soak.hostile.store import Group
-from tests.soak.hostile.third_party import Person
+from tests.soak.hostile.third_party import ThirdParty
 
 SUMMARY: Final = "Run short scenarios against a hostile server, and check the invariants of each."
 SETTLING: Final = LATEST + 5.0
-"""Seconds after which nothing that was sent can still change the store, and lists show all of it."""
-PATIENCE: Final = 30.0
-"""Seconds of real time after which a run hangs; it takes a fraction of one."""
+"""Seconds after which no request can change the store, and lists show every write."""
+RUN_TIMEOUT: Final = 30.0
+"""Real seconds after which a run counts as hanging; a run takes a fraction of a second."""
 TURNS: Final = 100
-OURS: Final = USERS[6:12]  # the members that we add
-LEAVING: Final = USERS[12:]  # the members that we remove
+ADDED: Final = USERS[6:12]  # members that the client adds
+REMOVED: Final = USERS[12:]  # members that the client removes
 KINDS: Final[Mapping[type, Kind]] = {CreateGroup: "create", UpdateGroup: "update", DeleteGroup: "delete"}
 
 Violation = tuple[str, str]
@@ -66,9 +66,9 @@ class Run:
     number: int
     rng: random.Random = field(init=False)
     clock: AutojumpClock = field(init=False, factory=lambda: AutojumpClock(start=2.0**20, patience=TURNS))
-    weather: Weather = field(init=False)
-    server: Adversary = field(init=False)
-    person: Person = field(init=False)
+    conditions: Conditions = field(init=False)
+    server: HostileServer = field(init=False)
+    third_party: ThirdParty = field(init=False)
     scenario: str = ""
     """One of bulk, calls, creates, members and apply; drawn unless given."""
     records: list[Record] = field(init=False, factory=list[Record])
@@ -77,12 +77,12 @@ class Run:
     _clients: list[SecodaClient] = field(init=False, factory=list[SecodaClient])
 
     def __attrs_post_init__(self) -> None:
-        self.rng = random.Random(f"{self.seed}/{self.number}")  # noqa: S311 - the same again for the same seed
-        self.weather = weather(self.rng)
-        rng = random.Random(f"server {self.seed}/{self.number}")  # noqa: S311 - likewise
-        self.server = Adversary(self.weather, rng, self.clock)
-        self.person = Person(self.server, rng)
-        self.server.edit = self.person
+        self.rng = random.Random(f"{self.seed}/{self.number}")
+        self.conditions = conditions(self.rng)
+        rng = random.Random(f"server {self.seed}/{self.number}")
+        self.server = HostileServer(self.conditions, rng, self.clock)
+        self.third_party = ThirdParty(self.server, rng)
+        self.server.edit = self.third_party
 
     async def play(self) -> list[Violation]:
         """Play the scenario, and return what it violates."""
@@ -99,13 +99,13 @@ class Run:
         state = random.getstate()
         random.seed(f"{self.seed}/{self.number}")  # the backoffs
         task = asyncio.create_task(self._play(scenarios[self.scenario]))
-        await asyncio.wait([task], timeout=PATIENCE)
+        await asyncio.wait([task], timeout=RUN_TIMEOUT)
         random.setstate(state)
         if not task.done():
             where = [f"{frame.f_code.co_qualname}:{frame.f_lineno}" for frame in task.get_stack()]
             self.found.append(("hangs", f"it did not end; it waits in {where}"))
             task.cancel()
-            await asyncio.wait([task], timeout=PATIENCE)
+            await asyncio.wait([task], timeout=RUN_TIMEOUT)
         elif (error := task.exception()) is not None:
             raise error  # a mistake of this soak
         loop.set_exception_handler(None)
@@ -113,7 +113,7 @@ class Run:
 
     async def _play(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with self.server:
-            if self.weather.edits:
+            if self.conditions.edits:
                 for _ in range(self.rng.randint(0, 6)):
                     self.clock.call_later(self.rng.uniform(0.0, 60.0), self._edit_later)
             try:
@@ -124,7 +124,7 @@ class Run:
 
     def _edit_later(self) -> None:
         if not self.server.is_calm:
-            self.person()
+            self.third_party()
 
     def client(self) -> SecodaClient:
         rng = self.rng
@@ -136,17 +136,17 @@ class Run:
         return client
 
     async def settle(self) -> None:
-        """Wait until all that was sent has been executed, and lists show it."""
+        """Wait until every request has been executed, and lists show it."""
         await sleep(self.clock, SETTLING)
 
     # --- records
 
     def begin(self) -> Record:
-        """Return a record of what begins now."""
+        """Return a record that begins now."""
         store = self.server.store
         return Record(
             before=copy.deepcopy(store.groups), after={}, writes=store.writes[len(store.writes) :], arrivals=[],
-            touched=self.person.touched, lists_lag=self.weather.lists_lag, reads_lag=self.weather.reads_lag,
+            touched=self.third_party.touched, lists_lag=self.conditions.lists_lag, reads_lag=self.conditions.reads_lag,
         )  # fmt: skip
 
     def end(self, record: Record, since: int, arrived: int) -> None:
@@ -160,7 +160,7 @@ class Run:
         self.found += violations(record)
 
     async def recorded(self, record: Record, work: Awaitable[object], *, settle: bool = True) -> None:
-        """Do the work of a record, and check it when nothing is under way any more."""
+        """Do the work of a record, and check the record when no request is in flight."""
         since, arrived = len(self.server.store.writes), len(self.server.arrivals)
         await work
         if settle:
@@ -177,7 +177,7 @@ class Run:
             return "cancelled", error
         except SecodaError as error:
             return "failed", error
-        except Exception as error:  # noqa: BLE001 - this is what is looked for
+        except Exception as error:  # noqa: BLE001 - untyped errors are a violation
             self._untyped.append("".join(traceback.format_exception(error)[-3:]).strip())
             return "untyped", error
 
@@ -190,7 +190,7 @@ class Run:
         ]
 
     def _names(self, number: int) -> list[str]:
-        """Return names, some of which the server may write otherwise."""
+        """Return names, some of which the server may normalize."""
         patterns = ("Team {}", "Team {}", "Data  Team {}", " Team {} ")
         return [self.rng.choice(patterns).format(place) for place in range(number)]
 
@@ -296,7 +296,7 @@ class Run:
             fields, call = {"icon": "new", "users": users}, groups.update(group_id, icon="new", users=users)
         status, result = await self._end_of(call or groups.delete(group_id), record)
         if isinstance(result, ResponseError):
-            status = "unknown"  # it says that the answer makes no sense, not that nothing was done
+            status = "unknown"  # the response is invalid, but the write may have been executed
         kind: Kind = "update" if fields else "delete"
         record.endings.append(_single(kind, status, result, group_id=group_id, fields=fields))
 
@@ -317,7 +317,7 @@ class Run:
             self.server.store.seed(f"Shared {place}", users=rng.sample(USERS, rng.randint(1, 8)))
             for place in range(rng.randint(1, 3))
         ]
-        self.person.shared = shared
+        self.third_party.shared = shared
         record = self.begin()
         record.shared = set(shared)
         client = self.client()
@@ -328,7 +328,7 @@ class Run:
         """Add or remove members, a few times in a row."""
         for _ in range(self.rng.randint(1, 4)):
             is_add = self.rng.random() < 0.7
-            users = self.rng.sample(OURS if is_add else LEAVING, self.rng.randint(1, 2))
+            users = self.rng.sample(ADDED if is_add else REMOVED, self.rng.randint(1, 2))
             record.expected += 1
             if not is_add:
                 record.removed |= {(group_id, user) for user in users}
@@ -345,22 +345,22 @@ class Run:
     async def _apply(self) -> None:
         rng = self.rng
         old = self._old_groups(8)
-        self.person.prey = rng.sample(old, len(old) // 3)
+        self.third_party.planned_groups = rng.sample(old, len(old) // 3)
         groups = [self._desired(self.server.store.groups[group_id]) for group_id in old if rng.random() < 0.8]
         names = self._names(rng.randint(0 if groups else 1, 5))
         groups += [DesiredGroup(name=name, members=tuple(rng.sample(USERS, 2))) for name in names]
         desired, prune = DesiredState.from_groups(groups), rng.random() < 0.5
-        client, at_once = self.client(), False
+        client, is_immediate = self.client(), False
         if names and rng.random() < 0.3:
-            record, at_once = self.begin(), rng.random() < 0.5
+            record, is_immediate = self.begin(), rng.random() < 0.5
             record.expected = 1
-            await self.recorded(record, self._create(client, names[0], record), settle=not at_once)
-            if at_once and record.endings[0].status != "applied":
+            await self.recorded(record, self._create(client, names[0], record), settle=not is_immediate)
+            if is_immediate and record.endings[0].status != "applied":
                 await self.settle()
         for _ in range(rng.choice((1, 2, 3))):
-            if not at_once and rng.random() < 0.5:
+            if not is_immediate and rng.random() < 0.5:
                 client = self.client()
-            at_once = await self._apply_once(client, desired, prune=prune)
+            is_immediate = await self._apply_once(client, desired, prune=prune)
         whole = self.begin()
         whole.writes = self.server.store.writes
         self.found += [("duplicates", text) for text in duplicates(whole)]
@@ -413,7 +413,7 @@ def _text(error: object) -> str:
     return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else ""
 
 
-def _single(kind: Kind, status: str, result: object, **rest: Any) -> Ending:  # noqa: ANN401 - fields of an ending
+def _single(kind: Kind, status: str, result: object, **rest: Any) -> Ending:
     return Ending(kind=kind, status=status, error=_text(result), **rest)
 
 
@@ -451,7 +451,7 @@ async def soak(seed: int, numbers: Sequence[int], show: Callable[[str], object],
         seed: The seed of all runs.
         numbers: The numbers of the runs.
         show: Called with each line.
-        verbose: Show the weather, and all requests and changes of the store, too.
+        verbose: Show the conditions, and all requests and changes of the store, too.
     """
     counts, statuses = Counter[str](), Counter[str]()
     for number in numbers:
@@ -460,7 +460,7 @@ async def soak(seed: int, numbers: Sequence[int], show: Callable[[str], object],
         counts.update(name for name, _ in found)
         statuses.update(ending.status for record in run.records for ending in record.endings)
         if verbose:
-            show(str(run.weather))
+            show(str(run.conditions))
             for line in (*run.server.store.log, *(str(e) for record in run.records for e in record.endings)):
                 show(line)
         for name, text in found:

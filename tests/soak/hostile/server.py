@@ -1,7 +1,7 @@
-"""A groups API that behaves as badly as a real one can, on raw sockets.
+"""A server on raw sockets that behaves as badly as a real groups API can.
 
-It shares no code with the SDK or its emulator, so that it shares no misunderstanding with them. Everything it does
-follows from a random generator, and everything that changes the store is recorded.
+The server shares no code with the SDK or the emulator, and so none of their misunderstandings. A random generator
+determines its behaviour, and every change of the store is recorded.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from tests.soak.hostile.store import NOT_FOUND, Clock, Group, Store
 
 KEY: Final = "adversary-key-0123456789"
 USERS: Final = tuple(f"user-{number}" for number in range(16))
-LATEST: Final = 10.0  # seconds after its answer until a request has been executed
+LATEST: Final = 10.0  # seconds after the response until a late request is executed, at most
 LISTS: Final = re.compile(r"/api/v1/(auth/group|user)/?")
 ONE: Final = re.compile(r"/api/v1/auth/group/([^/]+)/?")
 
 
-# --- the weather: all that goes wrong in one run -----------------------------------------------------------------
+# --- the conditions: everything that goes wrong in one run
 
 
 @frozen(kw_only=True)
 class Fault:
-    """A request's fate: when it is executed, and the answer that its client gets."""
+    """A fault: when the request is executed, and the response that the client gets."""
 
     name: str
     executes: Literal["now", "later", "never"]
@@ -41,7 +41,7 @@ class Fault:
 
 
 FAULTS: Final = (
-    Fault(name="answer lost", executes="now", ends="drop"),
+    Fault(name="response lost", executes="now", ends="drop"),
     Fault(name="dropped", executes="never", ends="drop"),
     Fault(name="504, executed later", executes="later", ends="status", status=504),
     Fault(name="dropped, executed later", executes="later", ends="drop"),
@@ -61,7 +61,7 @@ CONTRADICTIONS: Final = ("top-level next", "no next", "item missing", "empty", "
 
 
 @frozen(kw_only=True)
-class Weather:
+class Conditions:
     """The server's behaviour in one run."""
 
     date_skew: float | None = 0.0
@@ -76,18 +76,18 @@ class Weather:
     """Collapse white space inside names; names are trimmed in any case."""
     idle: float | None = None
     """Seconds until an idle connection is sent a 408."""
-    trouble: float = 0.0
-    """Share of the requests that a fault strikes."""
+    fault_rate: float = 0.0
+    """Fraction of the requests that are faulted."""
     contradictions: float = 0.0
-    """Share of the lists that contradict themselves."""
+    """Fraction of the lists that contradict themselves."""
     edits: float = 0.0
-    """Chance of an edit by a person before a request is looked at."""
+    """Probability of an edit by a third party before a request is handled."""
 
 
-def weather(rng: random.Random) -> Weather:
-    """Draw the weather of one run."""
+def conditions(rng: random.Random) -> Conditions:
+    """Draw the conditions of a run."""
     skews = (0.0, 0.0, -3.5, 3.5, -60.0, 60.0, 3600.0, None)
-    return Weather(
+    return Conditions(
         date_skew=rng.choice(skews),
         created_at=rng.choice(("full", "full", "null", "absent", "local")),
         created_skew=rng.choice((0.0, 0.0, -3.0, -5.0, -60.0, 3.0, 60.0)),
@@ -96,21 +96,21 @@ def weather(rng: random.Random) -> Weather:
         page_size=rng.choice((2, 3, 5, 50)),
         collapses=rng.random() < 0.3,
         idle=rng.choice((None, rng.uniform(0.5, 20.0))),
-        trouble=rng.choice((0.0, 0.1, 0.25, 0.4)),
+        fault_rate=rng.choice((0.0, 0.1, 0.25, 0.4)),
         contradictions=rng.choice((0.0, 0.0, 0.2)),
         edits=rng.choice((0.0, 0.05, 0.2)),
     )
 
 
-# --- the server --------------------------------------------------------------------------------------------------
+# --- the server
 
 
 @frozen(kw_only=True)
 class Arrival:
-    """A request, as it came."""
+    """A request as the server received it."""
 
     number: int
-    """Its place among all arrivals and answers."""
+    """Its number in the order of all arrivals and responses."""
     at: float
     method: str
     path: str
@@ -124,14 +124,14 @@ class Arrival:
 
 
 @define
-class Adversary:
-    """The server: `async with Adversary(...) as server`, then `server.url`."""
+class HostileServer:
+    """The server: `async with HostileServer(...) as server`, then `server.url`."""
 
-    weather: Weather
+    conditions: Conditions
     rng: random.Random
     clock: Clock
     edit: Callable[[], object] | None = None
-    """An edit by a person; called before some of the requests."""
+    """Makes an edit by a third party; called before some requests."""
     is_calm: bool = False
     """Whether faults, contradictions and edits are switched off."""
     store: Store = field(init=False)
@@ -142,7 +142,7 @@ class Adversary:
     _tasks: set["asyncio.Task[Any]"] = field(init=False, factory=set["asyncio.Task[Any]"])
 
     def __attrs_post_init__(self) -> None:
-        self.store = Store(self.clock, self.rng, self.weather.collapses, self.weather.created_skew)
+        self.store = Store(self.clock, self.rng, self.conditions.collapses, self.conditions.created_skew)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -172,8 +172,8 @@ class Adversary:
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request, and return whether the connection takes another."""
-        idle = self.weather.idle
+        """Respond to one request, and return whether the connection stays open."""
+        idle = self.conditions.idle
         timer = None if idle is None else self.clock.call_later(idle, lambda: _time_out(writer))
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -182,12 +182,12 @@ class Adversary:
                 timer.cancel()
         match = re.search(r"(?i)\r\ncontent-length: *(\d+)", head)
         body = await reader.readexactly(int(match[1]) if match else 0)
-        if writer.is_closing():  # the 408 crossed the request, which is not looked at
+        if writer.is_closing():  # the 408 crossed the request, which is ignored
             return False
         arrival = self._arrival(head, body)
-        if self.edit is not None and not self.is_calm and self.rng.random() < self.weather.edits:
+        if self.edit is not None and not self.is_calm and self.rng.random() < self.conditions.edits:
             self.edit()
-        return await self._answer(arrival, writer)
+        return await self._respond(arrival, writer)
 
     def _arrival(self, head: str, body: bytes) -> Arrival:
         method, target, _ = head.partition("\r\n")[0].split(" ")
@@ -204,11 +204,11 @@ class Adversary:
         self._number += 1
         return self._number
 
-    # --- answers
+    # --- responses
 
-    async def _answer(self, arrival: Arrival, writer: asyncio.StreamWriter) -> bool:
+    async def _respond(self, arrival: Arrival, writer: asyncio.StreamWriter) -> bool:
         fault = None
-        if not self.is_calm and self.rng.random() < self.weather.trouble:
+        if not self.is_calm and self.rng.random() < self.conditions.fault_rate:
             fault = self.rng.choice(FAULTS)
         if fault is None:
             status, body = self._execute(arrival)
@@ -225,7 +225,7 @@ class Adversary:
         return await self._end(fault, status, body, writer)
 
     async def _end(self, fault: Fault, status: int, body: object, writer: asyncio.StreamWriter) -> bool:
-        """End a request that a fault struck, and return whether the connection stays open."""
+        """Respond to a faulted request, and return whether the connection stays open."""
         match fault.ends:
             case "status":
                 await self._send(writer, fault.status, b'{"detail": "trouble"}', fault.headers)
@@ -246,7 +246,7 @@ class Adversary:
         return False
 
     def _another(self, body: object) -> object:
-        """Return another group's body in place of a group's."""
+        """Replace the body of a group by that of another group."""
         own = str(_dict(body).get("id", ""))
         if "detail" in _dict(body):
             return body  # an error
@@ -264,16 +264,16 @@ class Adversary:
             return status, self._shown(group)
         if match := LISTS.fullmatch(arrival.path):
             return self._list(match[1], arrival)
-        group = self.store.at(self.clock.now() - self.weather.reads_lag).get(arrival.group_id)
+        group = self.store.at(self.clock.now() - self.conditions.reads_lag).get(arrival.group_id)
         return NOT_FOUND if group is None else (200, self._shown(group))
 
     def _list(self, kind: str, arrival: Arrival) -> tuple[int, object]:
         if kind == "user":
             items: list[Group] = [{"id": user, "email": f"{user}@example.com"} for user in USERS]
         else:
-            past = self.store.at(self.clock.now() - self.weather.lists_lag)
+            past = self.store.at(self.clock.now() - self.conditions.lists_lag)
             items = [self._shown(group) for group in past.values()]
-        size = self.weather.page_size
+        size = self.conditions.page_size
         pages = max(1, -(-len(items) // size))
         page = int(arrival.query.get("page", ["1"])[0])
         if not 1 <= page <= pages:
@@ -286,12 +286,12 @@ class Adversary:
             "total_pages": pages,
             "results": items[(page - 1) * size : page * size],
         }
-        if not self.is_calm and self.rng.random() < self.weather.contradictions:
+        if not self.is_calm and self.rng.random() < self.conditions.contradictions:
             body = self._contradict(body)
         return 200, body
 
     def _contradict(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return a page that says two things at once."""
+        """Return a page that contradicts itself."""
         kind = self.rng.choice(CONTRADICTIONS)
         self.store.note(f"{kind} in the list")
         links: dict[str, Any] = body["links"]
@@ -309,7 +309,7 @@ class Adversary:
 
     def _shown(self, group: Group) -> Group:
         shown = copy.deepcopy(group)
-        match self.weather.created_at:
+        match self.conditions.created_at:
             case "null":
                 shown["created_at"] = None
             case "absent":
@@ -341,8 +341,8 @@ class Adversary:
 
     def _head(self, status: int, headers: Mapping[str, str]) -> bytes:
         lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in headers.items())]
-        if self.weather.date_skew is not None:
-            lines.append(f"Date: {format_datetime(self.store.date(self.weather.date_skew), usegmt=True)}")
+        if self.conditions.date_skew is not None:
+            lines.append(f"Date: {format_datetime(self.store.date(self.conditions.date_skew), usegmt=True)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 

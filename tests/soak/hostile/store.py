@@ -1,4 +1,4 @@
-"""The groups of the adversary, with everything that changed them."""
+"""The groups of the hostile server, with every write."""
 
 import copy
 import random
@@ -10,7 +10,7 @@ from uuid import UUID
 from attrs import define, field
 
 Group: TypeAlias = dict[str, Any]
-By: TypeAlias = Literal["us", "person"]
+By: TypeAlias = Literal["us", "third_party"]
 
 NOT_FOUND: Final = (404, {"detail": "Not found."})
 
@@ -40,14 +40,14 @@ class Write:
     arrived: float
     """Seconds at which its request arrived."""
     arrival: int = 0
-    """Its request's place among all arrivals and answers."""
+    """The number of its request in the order of all arrivals and responses."""
     answered: int | None = None
-    """The place of its answer, if it was sent whole."""
+    """The number of its response, if the response was sent completely."""
 
 
 @define
 class Store:
-    """Groups and users, with their past."""
+    """Groups and users, with their history."""
 
     clock: Clock
     rng: random.Random
@@ -58,7 +58,7 @@ class Store:
     past: list[tuple[float, dict[str, Group]]] = field(init=False, factory=list[tuple[float, dict[str, Group]]])
     """The groups after each write."""
     log: list[str] = field(init=False, factory=list[str])
-    """Requests, faults and writes in order, for people."""
+    """Requests, faults and writes in order, for the detailed output."""
     begun: datetime = field(init=False, factory=lambda: datetime.now(UTC))
     _begun_at: float = field(init=False)
     _last: datetime = field(init=False, factory=lambda: datetime.now(UTC) - timedelta(hours=1))
@@ -80,7 +80,7 @@ class Store:
     def normal(self, name: str) -> str:
         return " ".join(name.split()) if self.collapses else name.strip()
 
-    def seed(self, name: str, **fields: Any) -> str:  # noqa: ANN401 - any field
+    def seed(self, name: str, **fields: Any) -> str:
         """Store a group that was always there."""
         group_id = self._new_id()
         self.groups[group_id] = self._group(group_id, {"name": name, **fields})
@@ -94,7 +94,7 @@ class Store:
     def execute(
         self, method: str, group_id: str, fields: Mapping[str, Any], *, by: By, arrived: float, arrival: int = 0
     ) -> tuple[int, Group | None]:
-        """Execute a write, record it, and return the answer's status and body."""
+        """Execute a write, record it, and return the status and body of the response."""
         if method != "POST" and group_id not in self.groups:
             return NOT_FOUND
         before = copy.deepcopy(self.groups.get(group_id))

@@ -1,4 +1,4 @@
-"""The adversarial soak: the client passes it, and each of its checks can fail."""
+"""The hostile soak: the client passes, and each invariant can be violated."""
 
 import asyncio
 import copy
@@ -22,7 +22,7 @@ async def test_invariants_hold_against_a_hostile_server() -> None:
     assert await soak(2, range(20), lines.append) == 0, "\n".join(lines)
 
 
-def test_the_command_prints_one_line_when_nothing_is_wrong(
+def test_command_prints_one_line_without_violations(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hostile_run, "Run", lambda seed, number: calm(Run(seed, number)))
@@ -32,20 +32,20 @@ def test_the_command_prints_one_line_when_nothing_is_wrong(
     assert "seed 3, 2 runs: applied " in line
 
 
-def test_the_command_names_seed_and_run_of_a_violation(
+def test_command_prints_seed_and_run_of_a_violation(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hostile_run, "violations", lambda _: [("lost", "somebody was lost")])
     assert main(["hostile", "--seed", "3", "--run", "7"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Weather(")
+    assert lines[0].startswith("Conditions(")
     assert any("#1 GET " in line or "#1 POST " in line for line in lines)
     assert any(line.startswith("lost: seed 3 run 7 (") for line in lines)
     assert "lost 0" not in lines[-1]
 
 
-async def test_a_run_that_hangs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hostile_run, "PATIENCE", 0.02)
+async def test_run_that_hangs_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hostile_run, "RUN_TIMEOUT", 0.02)
     run = calm(Run(1, 1, "bulk"))
     monkeypatch.setattr(Run, "_bulk", lambda _: asyncio.Event().wait())
     ((name, text),) = await run.play()
@@ -53,7 +53,7 @@ async def test_a_run_that_hangs_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "it waits in " in text
 
 
-async def test_an_untyped_error_is_found() -> None:
+async def test_untyped_error_is_a_violation() -> None:
     run = calm(Run(1, 1))
     async with run.server:
         record = run.begin()
@@ -84,7 +84,7 @@ async def clean(scenario: str, is_good: Callable[[Record], object]) -> Record:
     raise AssertionError(f"no such record of {scenario}")
 
 
-def found(record: Record) -> list[str]:
+def violated(record: Record) -> list[str]:
     return [name for name, _ in violations(record)]
 
 
@@ -92,81 +92,81 @@ def ours(record: Record, method: str) -> Write:
     return record.ours(method)[0]
 
 
-def end(record: Record, kind: str, status: str, **changes: Any) -> None:  # noqa: ANN401 - fields of an ending
+def end(record: Record, kind: str, status: str, **changes: Any) -> None:
     """Let the first operation of a kind that was applied end otherwise."""
     place = next(i for i, e in enumerate(record.endings) if e.kind == kind and e.status == "applied")
     record.endings[place] = evolve(record.endings[place], status=status, **changes)
 
 
-class TestChecksCanFail:
+class TestInvariants:
     @staticmethod
     async def bulk() -> Record:
         kinds = ("create", "update", "delete")
         return await clean("bulk", lambda record: {ending.kind for ending in record.endings} == {*kinds})
 
-    async def test_a_group_that_is_created_twice(self) -> None:
+    async def test_duplicate_create_is_found(self) -> None:
         record = await self.bulk()
         record.writes.append(evolve(ours(record, "POST"), group_id="another"))
-        assert found(record) == ["duplicates"]
+        assert violated(record) == ["duplicates"]
         record.touched.add("another")  # somebody deleted one in between, say
-        assert found(record) == []
+        assert violated(record) == []
 
-    async def test_a_create_of_a_group_that_was_not_seen(self) -> None:
+    async def test_create_of_an_existing_group_is_a_partial_read(self) -> None:
         record = await self.bulk()
         name = next(iter(record.before.values()))["name"]
         record.writes.append(evolve(ours(record, "POST"), group_id="another", fields={"name": name}))
-        assert found(record) == ["partial reads"]
+        assert violated(record) == ["partial reads"]
 
-    async def test_a_delete_that_nobody_asked_for(self) -> None:
+    async def test_delete_without_a_request_is_a_partial_read(self) -> None:
         record = await self.bulk()
         record.writes.append(evolve(ours(record, "DELETE"), group_id="another"))
-        assert found(record) == ["partial reads"]
+        assert violated(record) == ["partial reads"]
 
     @pytest.mark.parametrize("kind", ["create", "update", "delete"])
     @pytest.mark.parametrize("status", ["failed", "not_attempted"])
-    async def test_an_executed_write_that_is_said_not_to_be(self, kind: str, status: str) -> None:
+    async def test_executed_write_reported_as_failed_is_a_false_outcome(self, kind: str, status: str) -> None:
         record = await self.bulk()
         end(record, kind, status)
-        assert found(record) == ["false outcomes"]
+        assert violated(record) == ["false outcomes"]
 
     @pytest.mark.parametrize("kind", ["create", "update", "delete"])
-    async def test_an_unknown_outcome_of_what_was_never_sent(self, kind: str) -> None:
+    async def test_unknown_outcome_of_an_unsent_write_is_a_false_outcome(self, kind: str) -> None:
         record = await self.bulk()
         end(record, kind, "unknown")
-        assert found(record) == []
+        assert violated(record) == []
         record.arrivals.clear()
-        assert found(record) == ["false outcomes"]
+        assert violated(record) == ["false outcomes"]
 
     @pytest.mark.parametrize("kind", ["create", "update"])
-    async def test_an_applied_change_that_is_not_there(self, kind: str) -> None:
+    async def test_applied_change_missing_from_the_store_is_a_false_outcome(self, kind: str) -> None:
         record = await self.bulk()
         groups = {ending.group_id for ending in record.endings if ending.kind == kind}
         group_id = min(groups & record.after.keys())
         record.after = {**record.after, group_id: {**record.after[group_id], "icon": "another"}}
-        assert found(record) == ["false outcomes"]
+        assert violated(record) == ["false outcomes"]
         record.after = {other: group for other, group in record.after.items() if other != group_id}
-        assert found(record) == ["false outcomes"]
+        assert violated(record) == ["false outcomes"]
 
     @pytest.mark.parametrize("status", ["applied", "unchanged"])
-    async def test_a_deleted_group_that_is_there(self, status: str) -> None:
+    async def test_deleted_group_in_the_store_is_a_false_outcome(self, status: str) -> None:
         record = await self.bulk()
         end(record, "delete", status)
         group_id = ours(record, "DELETE").group_id
         record.after = {**record.after, group_id: record.before[group_id]}
-        assert found(record) == ["false outcomes"]
+        assert violated(record) == ["false outcomes"]
 
-    async def test_operations_without_an_outcome_or_with_two(self) -> None:
+    async def test_missing_and_extra_outcomes_are_unaccounted(self) -> None:
         record = await self.bulk()
         ending = record.endings.pop()
-        assert found(record) == ["unaccounted"]
+        assert violated(record) == ["unaccounted"]
         record.endings += [ending, ending]
-        assert found(record) == ["unaccounted"]
+        assert violated(record) == ["unaccounted"]
 
-    async def test_errors_and_hangs(self) -> None:
+    async def test_untyped_errors_and_hangs_are_found(self) -> None:
         record = await self.bulk()
         record.untyped.append("KeyError")
         record.hangs.append("close()")
-        assert found(record) == ["untyped", "hangs"]
+        assert violated(record) == ["untyped", "hangs"]
 
     @staticmethod
     def losing(record: Record, user: str, *, joined: float, arrived: float, answered: int | None = None) -> None:
@@ -178,7 +178,7 @@ class TestChecksCanFail:
         join = Write(
             method="PATCH",
             group_id=group_id,
-            by="person",
+            by="third_party",
             fields={},
             before=without,
             after=with_user,
@@ -189,25 +189,25 @@ class TestChecksCanFail:
         loss = evolve(join, by="us", before=with_user, after=without, at=arrived, arrived=arrived, arrival=10**6)
         record.writes += [join, loss]
 
-    async def test_a_member_who_was_lost(self) -> None:
+    async def test_lost_member_is_found(self) -> None:
         record = await clean("members", lambda _: True)
         self.losing(record, USERS[0], joined=10.0, arrived=12.5)
-        assert found(record) == ["lost"]
+        assert violated(record) == ["lost"]
         record.reads_lag = 2.0  # a replica: nobody could have known
-        assert found(record) == []
+        assert violated(record) == []
         record.reads_lag = 0.0
         record.removed.add((min(record.shared), USERS[0]))
-        assert found(record) == []
+        assert violated(record) == []
 
-    async def test_a_member_who_was_lost_although_our_own_write_was_answered(self) -> None:
+    async def test_member_lost_after_our_own_write_got_its_response_is_found(self) -> None:
         record = await clean("members", lambda _: True)
         self.losing(record, USERS[0], joined=10.0, arrived=10.0)
-        assert found(record) == []  # in the moment between the read and the write
+        assert violated(record) == []  # in the moment between the read and the write
         del record.writes[-2:]
         self.losing(record, USERS[0], joined=10.0, arrived=10.0, answered=10**6 - 1)
-        assert found(record) == ["lost"]
+        assert violated(record) == ["lost"]
 
-    async def test_a_member_of_old_who_was_lost(self) -> None:
+    async def test_loss_of_an_initial_member_is_found(self) -> None:
         record = await clean("members", lambda record: not record.writes)
         group_id = min(record.shared)
         group = record.before[group_id]
@@ -227,7 +227,7 @@ class TestChecksCanFail:
         assert f"{user} of {group_id} was lost" in violations(record)[0][1]
 
     @pytest.mark.parametrize(("kind", "is_member"), [("add", False), ("remove", True)])
-    async def test_a_membership_that_never_was(self, kind: Any, is_member: bool) -> None:  # noqa: ANN401, FBT001
+    async def test_membership_that_never_existed_is_a_false_outcome(self, kind: Any, is_member: bool) -> None:  # noqa: FBT001
         record = await clean("members", lambda _: True)
         group_id = min(record.shared)
         record.before[group_id]["users"] = [USERS[0]] * is_member
@@ -235,17 +235,17 @@ class TestChecksCanFail:
         fields = {"users": (USERS[0],)}
         record.endings = [Ending(kind=kind, status="applied", group_id=group_id, fields=fields)]
         record.expected = 1
-        assert found(record) == ["false outcomes"]
+        assert violated(record) == ["false outcomes"]
 
-    async def test_groups_that_people_changed_prove_nothing(self) -> None:
+    async def test_groups_that_people_changed_are_not_checked(self) -> None:
         record = await self.bulk()
         end(record, "update", "failed")
         record.touched.add(ours(record, "PATCH").group_id)
         end(record, "create", "not_attempted")
         record.touched |= {" ".join(ending.name.split()) for ending in record.endings if ending.name}
-        assert found(record) == []
+        assert violated(record) == []
 
-    def test_all_checks_are_tried(self) -> None:
+    def test_every_invariant_has_a_test(self) -> None:
         assert [*CHECKS] == [
             *("duplicates", "lost", "partial reads", "false outcomes", "untyped", "unaccounted", "hangs"),
         ]

@@ -1,4 +1,4 @@
-"""A person who edits groups while the client works."""
+"""A third party that edits groups while the client works."""
 
 import random
 from collections.abc import Sequence
@@ -7,37 +7,41 @@ from typing import Any, Final
 from attrs import define, field
 
 from tests.soak.hostile.invariants import spelling
-from tests.soak.hostile.server import USERS, Adversary
+from tests.soak.hostile.server import USERS, HostileServer
 from tests.soak.hostile.store import Group
 
-PEOPLES: Final = USERS[:6]  # the members that people add
+THEIR_MEMBERS: Final = USERS[:6]  # members that third parties add
 
 
 @define
-class Person:
+class ThirdParty:
     """Edits groups while the client works."""
 
-    server: Adversary
+    server: HostileServer
     rng: random.Random
     shared: Sequence[str] = ()
-    """Groups to which the person adds members."""
-    prey: Sequence[str] = ()
-    """Groups in which the person changes anything."""
+    """Groups to which the third party adds members."""
+    planned_groups: Sequence[str] = ()
+    """Groups that the third party changes in any way."""
     touched: set[str] = field(init=False, factory=set[str])
     _own: list[str] = field(init=False, factory=list[str])
     _count: int = field(init=False, default=0)
 
     def __call__(self) -> None:
         """Make one edit."""
-        edits = [self._edit_own, *[self._join] * 3 * bool(self.shared), *[self._meddle] * bool(self.prey)]
+        edits = [
+            self._edit_own,
+            *[self._join] * 3 * bool(self.shared),
+            *[self._edit_planned_group] * bool(self.planned_groups),
+        ]
         self.rng.choice(edits)()
 
-    def _write(self, method: str, group_id: str, **fields: Any) -> Group | None:  # noqa: ANN401 - any field
+    def _write(self, method: str, group_id: str, **fields: Any) -> Group | None:
         now = self.server.clock.now()
-        return self.server.store.execute(method, group_id, fields, by="person", arrived=now)[1]
+        return self.server.store.execute(method, group_id, fields, by="third_party", arrived=now)[1]
 
     def _edit_own(self) -> None:
-        """Create, rename or delete a group that is nobody else's business."""
+        """Create, rename or delete a group that no operation of the client uses."""
         self._count += 1
         if not self._own or self.rng.random() < 0.4:
             self._own.append(str((self._write("POST", "", name=f"Human {self._count}") or {})["id"]))
@@ -48,11 +52,11 @@ class Person:
 
     def _join(self) -> None:
         group = self.server.store.groups[self.rng.choice(self.shared)]
-        self._write("PATCH", group["id"], users=[*group["users"], self.rng.choice(PEOPLES)])
+        self._write("PATCH", group["id"], users=[*group["users"], self.rng.choice(THEIR_MEMBERS)])
 
-    def _meddle(self) -> None:
+    def _edit_planned_group(self) -> None:
         """Change, rename or delete a group that a plan may be about."""
-        group = self.server.store.groups.get(self.rng.choice(self.prey))
+        group = self.server.store.groups.get(self.rng.choice(self.planned_groups))
         if group is None:
             return
         self._count += 1
@@ -62,5 +66,5 @@ class Person:
         if change == "delete":
             self._write("DELETE", group["id"])
             return
-        fields = {"users": self.rng.sample(USERS, 2), "name": new, "icon": "person"}
+        fields = {"users": self.rng.sample(USERS, 2), "name": new, "icon": "third_party"}
         self._write("PATCH", group["id"], **{change: fields[change]})
