@@ -1,4 +1,4 @@
-"""How the docs are built: `nox -s docs`, or `sphinx-build -W docs site`. Nothing is fetched."""
+"""Configure Sphinx. `nox -s docs` builds the site, without access to the network."""
 
 from secoda_async import __version__
 
@@ -11,7 +11,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "cyclo
 exclude_patterns = ["examples"]
 source_suffix = {".md": "markdown"}
 
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
@@ -31,7 +31,7 @@ html_static_path = ["_static"]
 html_css_files = ["tables.css"]
 html_show_sphinx = False
 html_copy_source = False
-suppress_warnings = ["misc.highlighting_failure"]  # Pygments knows no CSV
+suppress_warnings = ["misc.highlighting_failure"]  # Pygments has no lexer for CSV
 highlight_language = "none"
 pygments_style = "friendly"
 pygments_dark_style = "monokai"

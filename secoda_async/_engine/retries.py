@@ -12,7 +12,7 @@ control, not a failure, and the cooldown in `admission.py` makes every call of t
 
 Most calls succeed at first, and a tenacity controller costs a fifth of a call. So `retry` is called only after a first
 failure, and replays that failure as its first attempt. Each call has a controller of its own: a shared one would mix
-the attempts of concurrent calls. `docs/resiliency.md` is tested against this table.
+the attempts of concurrent calls. `docs/failures.md` is tested against this table.
 """
 
 import enum

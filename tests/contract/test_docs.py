@@ -194,8 +194,8 @@ def test_the_workflow_in_the_docs_is_yaml_with_the_jobs_it_promises() -> None:
     assert document["jobs"]["apply"]["concurrency"]
 
 
-def test_the_failure_matrix_has_real_exit_codes() -> None:
-    codes = {row[2] for row in table("failure-matrix.md", "what happens")}
+def test_failures_of_apply_have_real_exit_codes() -> None:
+    codes = {row[2] for row in table("failures.md", "what happens")}
     assert codes - {"none"} <= {str(int(code)) for code in Exit}
 
 
@@ -225,7 +225,7 @@ def broken(*, maybe_sent: bool) -> TransportError:
     return error
 
 
-RESILIENCY: dict[str, list[SecodaError]] = {
+FAILURES: dict[str, list[SecodaError]] = {
     "not sent: name lookup, connection refused, TLS": [broken(maybe_sent=False)],
     "429": [answered(429), answered(429, retry_after=3)],
     "503 with `Retry-After`": [answered(503, retry_after=3)],
@@ -245,18 +245,18 @@ STEPS = {
 
 
 @pytest.mark.requirement("RT-1")
-def test_the_resiliency_table_is_what_the_code_does() -> None:
-    rows = {row[0]: row[1:] for row in table("resiliency.md", "what happened")}
+def test_retry_table_matches_the_code() -> None:
+    rows = {row[0]: row[1:] for row in table("failures.md", "what happened")}
     assert rows.pop("redirect to the same path with or without a trailing slash") == ["follow"] * 3  # test_redirects
-    assert set(rows) == set(RESILIENCY)
-    for happened, errors in RESILIENCY.items():
+    assert set(rows) == set(FAILURES)
+    for happened, errors in FAILURES.items():
         for methods, said in zip((["GET"], ["PATCH", "PUT", "DELETE"], ["POST"]), rows[happened], strict=True):
             for method in methods:
                 assert {decide(method, error) for error in errors} == {STEPS[said]}, (happened, method)
 
 
 def test_the_table_of_errors_names_each() -> None:
-    named = {row[0].split("`")[1] for row in table("errors.md", "error")}
+    named = {row[0].split("`")[1] for row in table("failures.md", "error")}
     public = {name for name in secoda_async.__all__ if name.endswith("Error")}
     assert named == public - {"SecodaError"}
 
