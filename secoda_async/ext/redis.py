@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.resources import files
 from math import inf
@@ -13,7 +12,7 @@ from types import TracebackType
 from typing import Final, Literal, Self, cast
 from uuid import uuid4
 
-from attrs import define, field
+from attrs import define
 
 from secoda_async._engine.concurrency.per_loop import PerLoop
 from secoda_async._engine.concurrency.timeouts import CallScopes
@@ -33,7 +32,6 @@ from secoda_async.ext.redis_connection import (
     REPLY_TIMEOUT,
     NoScriptError,
     Redis,
-    Session,
     check_address,
     check_name,
     check_seconds,
@@ -43,6 +41,7 @@ from secoda_async.ext.redis_connection import (
     reason,
 )
 from secoda_async.ext.redis_lock import RedisLock
+from secoda_async.ext.redis_queue import WaitQueue
 from secoda_async.ext.redis_window import RedisWindow
 
 __all__ = ["RedisLock", "RedisRateLimiter"]
@@ -57,52 +56,6 @@ RETRY_AFTER: Final = 1.0
 
 LEASE: Final = 30.0
 """Seconds: the default timeout of one attempt."""
-
-
-@define(eq=False, repr=False)
-class _WaitQueue:
-    """The waiters of one event loop, of which only the first uses Redis; and the session for it."""
-
-    session: Session
-    lock: asyncio.Lock = field(init=False, factory=asyncio.Lock)
-    """Held while a command runs."""
-    flush_tasks: set[asyncio.Task[None]] = field(init=False, factory=set["asyncio.Task[None]"])
-    queues: dict[Priority, deque[asyncio.Event]] = field(
-        init=False, factory=lambda: {"interactive": deque(), "background": deque()}
-    )
-
-    def count_ahead_of(self, priority: Priority) -> int:
-        """Return the number of waiters that go before a new one of this priority."""
-        interactive = len(self.queues["interactive"])
-        return interactive if priority == "interactive" else interactive + len(self.queues["background"])
-
-    def first(self) -> asyncio.Event | None:
-        """Return the next waiter."""
-        return next((waiter for queue in self.queues.values() for waiter in queue), None)
-
-    @contextlib.contextmanager
-    def enter(self, priority: Priority) -> Generator[asyncio.Event, None, None]:
-        """Queue a waiter, and wake the next one at the end."""
-        waiter = asyncio.Event()
-        self.queues[priority].append(waiter)
-        try:
-            yield waiter
-        finally:
-            self.queues[priority].remove(waiter)
-            if (first := self.first()) is not None:
-                first.set()
-
-    async def wait_until_first(self, waiter: asyncio.Event) -> None:
-        """Wait until no other waiter goes before this one."""
-        while self.first() is not waiter:
-            await waiter.wait()
-            waiter.clear()
-
-    async def close(self) -> None:
-        """Cancel the running reports and close the session."""
-        for task in tuple(self.flush_tasks):
-            task.cancel()
-        await self.session.close()
 
 
 @define(eq=False, repr=False)
@@ -166,8 +119,9 @@ class RedisRateLimiter:
         self._fallback_local = on_unavailable == "local"
         self._is_server_clock = clock is None
         self._clock = clock or SYSTEM_CLOCK
-        self._scopes = CallScopes(self._clock)
-        self._wait_queues = PerLoop(partial(_wait_queue, client_factory(url_or_client), self._scopes), _WaitQueue.close)
+        self._wait_queues = PerLoop(
+            partial(WaitQueue.open, client_factory(url_or_client), CallScopes(self._clock)), WaitQueue.close
+        )
         self._keys = [f"secoda-async:{{{name}}}:{part}" for part in ("places", "gate")]
         self._script = files("secoda_async.ext").joinpath("window.lua").read_text("utf-8")
         self._script_sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
@@ -355,8 +309,3 @@ class RedisRateLimiter:
             _log.warning("the shared write limit %r is %s: %s; %s", self._name, state, self._why, consequence)
             self._shared.start_outage()
         self._retry_at = self._clock.now() + RETRY_AFTER
-
-
-def _wait_queue(client: Callable[[], tuple[Redis, bool]], scopes: CallScopes) -> _WaitQueue:
-    """Make the wait queue of the running event loop."""
-    return _WaitQueue(Session(client(), scopes))

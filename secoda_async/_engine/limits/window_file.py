@@ -88,15 +88,10 @@ class WindowFile:
 
     def read(self, window: float) -> Usage:
         """Return the permits of all other processes; none is used for longer than `window` seconds."""
-        now = self.wall_clock()
         others: list[Usage] = []
         try:
-            if not _is_private(self.directory):
-                return Usage()
-            for path in islice(self.directory.iterdir(), _MAX_FILES):
-                self._delete_if_old(path, now)
-                if path.suffix == ".json" and path.name.startswith(self.name) and self.process not in path.name:
-                    others.append(_usage(_read(path), now, window))
+            if _is_private(self.directory):
+                others = self._read_others(self.wall_clock(), window)
         except FileNotFoundError:  # the first run, or another process deleted an old file
             pass
         except OSError as error:
@@ -124,6 +119,14 @@ class WindowFile:
                 _replace(path, json.dumps(document).encode())
         except OSError as error:
             self._log_once(error)
+
+    def _read_others(self, now: float, window: float) -> list[Usage]:
+        others: list[Usage] = []
+        for path in islice(self.directory.iterdir(), _MAX_FILES):
+            self._delete_if_old(path, now)
+            if path.suffix == ".json" and path.name.startswith(self.name) and self.process not in path.name:
+                others.append(_usage(_read(path), now, window))
+        return others
 
     def _delete_if_old(self, path: Path, now: float) -> None:
         with contextlib.suppress(OSError):  # another process was faster

@@ -113,6 +113,16 @@ async def test_cancellation_by_the_caller_stays_a_cancellation() -> None:
     assert clock.pending == 0
 
 
+async def test_cancellation_by_the_caller_at_the_deadline_stays_a_cancellation() -> None:
+    clock = ManualClock()
+    call = asyncio.create_task(CallScopes(clock).run_with_timeout(sleep(clock, 60.0), 5.0))
+    await settle()
+    clock.fire(5.0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
 @pytest.mark.parametrize("error", [RequestTimeoutError("ours"), TimeoutError("the work's own"), LookupError("a bug")])
 async def test_error_of_the_work_is_raised_unchanged(error: Exception) -> None:
     async def fail() -> None:

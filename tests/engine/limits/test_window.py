@@ -162,6 +162,7 @@ def test_cooldown_ends_by_itself_and_is_never_shortened() -> None:
 def test_one_call_probes_after_a_capped_cooldown() -> None:
     cooldown = Cooldown(60.0)
     assert cooldown.try_pass(1000.0)
+    assert cooldown.try_pass(1000.0)
     cooldown.start(300.0, 1000.0, is_capped=True)
     assert not cooldown.try_pass(1299.0)
     assert cooldown.try_pass(1300.0)

@@ -315,9 +315,11 @@ class TestRedisErrors:
                 await use(limiter)
                 await RedisLock(url, name="acme").holder()
                 await asyncio.sleep(0.3)  # until the lock is renewed
-            log = await redis.execute_command("ACL", "LOG")
+            log: list[Any] = await redis.execute_command("ACL", "LOG")
             # RESP3 returns dictionaries, RESP2 flat lists.
-            refused = [e if isinstance(e, dict) else dict(zip(e[::2], e[1::2], strict=True)) for e in log]
+            refused: list[dict[bytes, Any]] = [
+                entry if isinstance(entry, dict) else dict(zip(entry[::2], entry[1::2], strict=True)) for entry in log
+            ]
             assert [entry for entry in refused if entry[b"object"] != b"client"] == []  # redis-py does not need it
             await redis.execute_command("ACL", "SETUSER", "secoda", "-zadd")
             async with RedisRateLimiter(url, name="acme", on_unavailable="local") as limiter:
