@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.resources import files
 from math import inf
 from types import TracebackType
-from typing import Final, Literal, Self, cast
+from typing import TYPE_CHECKING, Final, Literal, Self, cast
 from uuid import uuid4
 
 from attrs import define
@@ -43,6 +42,9 @@ from secoda_async.ext.redis_connection import (
 from secoda_async.ext.redis_lock import RedisLock
 from secoda_async.ext.redis_queue import WaitQueue
 from secoda_async.ext.redis_window import RedisWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["RedisLock", "RedisRateLimiter"]
 

@@ -113,6 +113,41 @@ async def test_cancellation_by_the_caller_stays_a_cancellation() -> None:
     assert clock.pending == 0
 
 
+async def test_close_cancels_the_work_of_its_own_loop_immediately() -> None:
+    scopes = CallScopes(ManualClock())
+    call = asyncio.create_task(scopes.run_with_timeout(asyncio.Event().wait(), None))
+    await settle()
+    scopes.close()
+    assert call.cancelling() == 1
+    with pytest.raises(ClientClosedError):
+        await call
+
+
+async def test_close_cancels_the_work_of_other_event_loops() -> None:
+    scopes = CallScopes(ManualClock())
+    started = threading.Event()
+
+    async def wait() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    call = asyncio.create_task(asyncio.to_thread(asyncio.run, scopes.run_with_timeout(wait(), None)))
+    await asyncio.to_thread(started.wait, 30)
+    scopes.close()
+    with pytest.raises(ClientClosedError):
+        await asyncio.wait_for(call, 30)
+
+
+async def test_timer_is_disarmed_after_each_idle_time() -> None:
+    clock = ManualClock()
+    scopes = CallScopes(clock)
+    for _ in range(2):
+        await scopes.run_with_timeout(answer(), 5.0)
+        assert clock.pending == 1
+        await settle()
+        assert clock.pending == 0
+
+
 async def test_cancellation_by_the_caller_at_the_deadline_stays_a_cancellation() -> None:
     clock = ManualClock()
     call = asyncio.create_task(CallScopes(clock).run_with_timeout(sleep(clock, 60.0), 5.0))

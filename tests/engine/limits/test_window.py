@@ -48,6 +48,23 @@ def test_window_is_known_by_default_and_starts_at_full_speed() -> None:
     assert slow.time_until_available(0.0) == 0.0
 
 
+def test_slow_start_of_a_large_limit_is_an_eighth_of_it() -> None:
+    window = window_of(80, is_known=False)
+    for _ in range(9):
+        window.acquire(10.0)
+    assert window.time_until_available(20.0) == 0.0
+    window.acquire(10.0)
+    assert window.time_until_available(20.0) == 50.0
+
+
+def test_pacing_ends_exactly_one_window_after_the_cooldown() -> None:
+    window = window_of(2)
+    window.start_cooldown(10.0, 0.0)
+    use(window, 69.0)
+    assert (window.time_until_available(69.5), window.wait_for_position(0, 69.5)) == (29.5, 29.5)
+    assert (window.time_until_available(70.0), window.wait_for_position(0, 70.0)) == (0.0, 0.0)
+
+
 def test_permit_is_free_again_exactly_one_window_later() -> None:
     window = window_of(2)
     use(window, 0.0, 1.0)
@@ -164,7 +181,7 @@ def test_one_call_probes_after_a_capped_cooldown() -> None:
     assert cooldown.try_pass(1000.0)
     assert cooldown.try_pass(1000.0)
     cooldown.start(300.0, 1000.0, is_capped=True)
-    assert not cooldown.try_pass(1299.0)
+    assert cooldown.try_pass(1299.0) is False
     assert cooldown.try_pass(1300.0)
     assert not cooldown.try_pass(1300.5)
     assert cooldown.try_pass(1301.0)
