@@ -165,6 +165,17 @@ class TestQueue:
         for task in waiting:
             task.cancel()
 
+    async def test_wakeup_shortly_before_a_permit_is_free_grants_nothing(self) -> None:
+        clock = ManualClock()
+        limit = make_limiter(clock, 1, window=60.0)
+        await (await limit.acquire()).release(sent=True)
+        waiting = [await start_acquiring(limit)]
+        await clock.advance(59.5)
+        waiting.append(await start_acquiring(limit))  # wakes the waiters
+        assert not any(task.done() for task in waiting)
+        for task in waiting:
+            task.cancel()
+
     async def test_new_call_does_not_overtake_waiters_when_the_timer_is_late(self) -> None:
         clock = ManualClock()
         limit = make_limiter(clock, 1, window=60.0)
