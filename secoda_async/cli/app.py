@@ -51,8 +51,8 @@ app.command(
     f"{_COMMANDS}.apply:apply_command",
     name="apply",
     help="Make the workspace match a file, or apply a saved plan.\n\n"
-    "Shows the plan and asks; without a terminal, --yes or a saved plan is required. Ctrl-C and the deadline let "
-    "in-flight writes finish: run it again to continue.",
+    "Shows the plan and asks; without a terminal, --yes or a saved plan is required. On Ctrl-C or at the "
+    "deadline, in-flight writes finish: run it again to continue.",
 )
 app.command(
     f"{_COMMANDS}.export:export_command",

@@ -66,7 +66,7 @@ class StopController:
     """The exit code of a stopped command."""
 
     def request(self, reason: str, code: Exit = Exit.INTERRUPTED) -> None:
-        """Stop, but let in-flight writes finish. Only the first request counts."""
+        """Stop after the in-flight writes. Only the first request counts."""
         if self.is_finished or self.event.is_set():
             return
         self.reason, self.code = reason, code

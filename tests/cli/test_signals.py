@@ -1,4 +1,4 @@
-"""Commands as processes of their own that somebody ends, or whose streams are closed."""
+"""Signals, deadlines and closed streams, mostly of commands in their own processes."""
 
 import asyncio
 import io
@@ -55,7 +55,7 @@ async def ended(process: Process) -> Ended:
     try:
         out, err = await asyncio.wait_for(process.communicate(), 120)
     finally:
-        if process.returncode is None:  # it hangs: the next test must not be blamed for it
+        if process.returncode is None:  # a process that hangs must not disturb the next test
             process.kill()
             await process.wait()
     return Ended(process.returncode, out.decode(), err.decode())
@@ -66,7 +66,7 @@ def written(workspace: Emulator) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_prompt_ends_at_once(workspace: Emulator, number: signal.Signals) -> None:
+async def test_signal_ends_the_prompt_immediately(workspace: Emulator, number: signal.Signals) -> None:
     controller, terminal = pty.openpty()
     process = await start("apply", "groups.yaml", stdin=terminal)
     assert process.stderr is not None
@@ -84,7 +84,7 @@ async def test_a_prompt_ends_at_once(workspace: Emulator, number: signal.Signals
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", [("apply", "groups.yaml", "--yes"), ("plan", "groups.yaml"), ("groups", "list")])
-async def test_while_it_reads_nothing_was_written_and_json_says_so(
+async def test_signal_during_the_reads_writes_nothing(
     workspace: Emulator, command: tuple[str, ...], number: signal.Signals
 ) -> None:
     workspace.faults.add(stall="before", times=None)
@@ -98,14 +98,14 @@ async def test_while_it_reads_nothing_was_written_and_json_says_so(
     assert "Traceback" not in result.err
 
 
-async def test_the_deadline_holds_for_the_reads_too(workspace: Emulator) -> None:
+async def test_deadline_covers_the_reads(workspace: Emulator) -> None:
     workspace.faults.add(stall="before", times=None)
     result = await ended(await start("apply", "groups.yaml", "--yes", "--deadline", "0.2s"))
     assert (result.code, result.out) == (130, "")
     assert "deadline reached: nothing was written" in result.err
 
 
-async def test_a_second_signal_cuts_off_what_does_not_end(workspace: Emulator) -> None:
+async def test_second_signal_aborts_in_flight_writes(workspace: Emulator) -> None:
     workspace.faults.add(stall="after", method="PATCH", times=None)
     process = await start("apply", "groups.yaml", "--yes", "--log", "log.jsonl")
     await wait_until(lambda: workspace.count("PATCH") and written(workspace) == 2)
@@ -132,10 +132,10 @@ async def test_a_second_signal_cuts_off_what_does_not_end(workspace: Emulator) -
         ("--yes 2>&-", 0),
         ("--yes --json >&-", 1),
         pytest.param("--yes >/dev/full", 1, marks=NEEDS_FULL),
-        pytest.param("--yes --json >/dev/full", 0, marks=NEEDS_FULL),  # it is done before it can't be told
+        pytest.param("--yes --json >/dev/full", 0, marks=NEEDS_FULL),  # the writes are done before the output fails
     ],
 )
-async def test_streams_may_be_closed_or_full(workspace: Emulator, redirections: str, code: int) -> None:
+async def test_apply_with_closed_or_full_streams(workspace: Emulator, redirections: str, code: int) -> None:
     line = f"exec {sys.executable} -m secoda_async apply groups.yaml {redirections}"
     process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
     result = await ended(process)
@@ -145,7 +145,7 @@ async def test_streams_may_be_closed_or_full(workspace: Emulator, redirections: 
     assert written(workspace) == (0 if code else 2)
 
 
-async def test_a_reader_that_goes_away_after_the_writes_changes_no_exit_code(workspace: Emulator) -> None:
+async def test_closed_pipe_after_the_writes_does_not_change_the_exit_code(workspace: Emulator) -> None:
     line = f"{sys.executable} -m secoda_async apply groups.yaml --yes --json | true; echo ${{PIPESTATUS[0]}}"
     process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
     result = await ended(process)
@@ -156,7 +156,7 @@ async def test_a_reader_that_goes_away_after_the_writes_changes_no_exit_code(wor
 
 @pytest.mark.requirement("CL-2")
 @pytest.mark.parametrize("options", ["", "--json", "--format markdown"])
-async def test_a_closed_pipe_is_silent(workspace: Emulator, options: str) -> None:
+async def test_closed_pipe_is_silent(workspace: Emulator, options: str) -> None:
     Path("many.yaml").write_text("groups:\n" + "".join(f"- name: g{index}\n" for index in range(5000)))  # noqa: ASYNC240
     line = f"{sys.executable} -m secoda_async plan many.yaml {options} | head -1; exit ${{PIPESTATUS[0]}}"
     process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
@@ -170,7 +170,7 @@ async def test_a_closed_pipe_is_silent(workspace: Emulator, options: str) -> Non
 
 
 async def opened_by(process: Process, fifo: Path) -> int:
-    """Wait until a process reads a FIFO; return its other end, to which nobody writes."""
+    """Wait until a process reads a FIFO; return the writing end."""
     while process.returncode is None:
         try:
             return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
@@ -185,7 +185,7 @@ async def opened_by(process: Process, fifo: Path) -> int:
     "command",
     ["plan fifo", "apply fifo --yes", "plan groups.yaml --api-key-file fifo", "users list --api-key-file fifo"],
 )
-async def test_a_read_that_blocks_ends_at_the_first_signal(
+async def test_signal_ends_a_blocking_read(
     workspace: Emulator, tmp_path: Path, command: str, number: signal.Signals
 ) -> None:
     os.mkfifo(tmp_path / "fifo")
@@ -202,7 +202,7 @@ async def test_a_read_that_blocks_ends_at_the_first_signal(
 
 @pytest.mark.requirement("CL-2")
 @pytest.mark.parametrize("command", ["plan -", "users list --api-key-file -"])
-async def test_waiting_for_standard_input_ends_at_the_first_signal(workspace: Emulator, command: str) -> None:
+async def test_signal_ends_the_wait_for_standard_input(workspace: Emulator, command: str) -> None:
     process = await start(*command.split(), stdin=PIPE)
     assert process.stdin is not None
     writer = process.stdin
@@ -217,7 +217,7 @@ async def test_waiting_for_standard_input_ends_at_the_first_signal(workspace: Em
 
 
 @pytest.mark.requirement("CL-2")
-async def test_waiting_for_the_reader_of_a_log_ends_at_the_first_signal(workspace: Emulator, tmp_path: Path) -> None:
+async def test_signal_ends_the_wait_for_the_reader_of_a_log(workspace: Emulator, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     process = await start("apply", "groups.yaml", "--yes", "--log", "fifo", "--report", "report.html")
     await until_true((tmp_path / "report.html").exists)
@@ -229,8 +229,8 @@ async def test_waiting_for_the_reader_of_a_log_ends_at_the_first_signal(workspac
 
 
 async def until_true(condition: Callable[[], object]) -> None:
-    """Ask a few times in a second: another process is to bring it about."""
-    while not condition():  # noqa: ASYNC110 - nobody would set an event
+    """Poll a condition that another process makes true."""
+    while not condition():  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0.005)
 
 
@@ -240,9 +240,7 @@ async def until_true(condition: Callable[[], object]) -> None:
 @pytest.mark.requirement("CL-2")
 @pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
 @pytest.mark.parametrize("command", ["apply groups.yaml --yes", "groups list"])
-async def test_a_signal_that_is_ignored_at_the_start_stays_ignored(
-    workspace: Emulator, command: str, name: str
-) -> None:
+async def test_ignored_signal_stays_ignored(workspace: Emulator, command: str, name: str) -> None:
     workspace.faults.add(delay=0.3, method="GET")
     line = f"trap '' {name}; exec {sys.executable} -m secoda_async {command}"
     process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
@@ -253,7 +251,7 @@ async def test_a_signal_that_is_ignored_at_the_start_stays_ignored(
 
 
 class Broken:
-    """A stderr that nobody reads."""
+    """A stderr whose reader has exited."""
 
     def write(self, _: str) -> int:
         raise BrokenPipeError
@@ -264,7 +262,7 @@ class Broken:
         return False
 
 
-def test_a_terminal_of_few_characters_shows_the_others_as_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ascii_terminal_shows_other_characters_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.TextIOWrapper):
         def isatty(self) -> bool:
             return True
@@ -276,17 +274,15 @@ def test_a_terminal_of_few_characters_shows_the_others_as_codes(monkeypatch: pyt
     assert b"caf\\xe9" in shown.getvalue()
 
 
-def test_a_stderr_that_nobody_reads_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closed_stderr_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECODA_API_KEY", "k")
     monkeypatch.setattr(sys, "stderr", Broken())
-    Connection().client()
-    logging.getLogger("secoda_async").warning("waiting for something")
+    async with Connection().client():
+        logging.getLogger("secoda_async").warning("waiting for something")
     Console(Output()).info("this is lost")
 
 
-async def test_cancelled_by_others_it_is_no_interrupt() -> None:
-    """A cancellation that no signal asked for goes on as what it is."""
-
+async def test_cancellation_without_a_signal_is_reraised() -> None:
     async def stopped() -> None:
         with signals.handle_signals(print, None):
             await asyncio.sleep(3600)
@@ -298,14 +294,14 @@ async def test_cancelled_by_others_it_is_no_interrupt() -> None:
         await task
 
 
-def test_where_there_is_no_task_a_second_signal_changes_nothing() -> None:
+def test_second_stop_request_changes_nothing() -> None:
     stops = signals.StopController(print, None)
     stops.request("interrupted")
     stops.request("interrupted")
     assert stops.event.is_set()
 
 
-async def test_where_the_loop_takes_no_handlers_signals_are_as_python_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_event_loop_without_signal_handlers_keeps_those_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: object) -> None:
         raise NotImplementedError  # as on Windows
 
@@ -315,7 +311,7 @@ async def test_where_the_loop_takes_no_handlers_signals_are_as_python_has_them(m
     assert not stops.event.is_set()
 
 
-async def test_elsewhere_than_in_the_main_thread_signals_are_left_alone() -> None:
+async def test_signals_are_untouched_outside_the_main_thread() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def inside() -> None:
@@ -337,7 +333,7 @@ async def test_elsewhere_than_in_the_main_thread_signals_are_left_alone() -> Non
         (["plan", "json"], False),
     ],
 )
-def test_whoever_asks_for_json_gets_it_on_failure_too(
+def test_error_is_json_if_json_was_requested(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], *, wants: bool
 ) -> None:
     monkeypatch.delenv("SECODA_API_KEY", raising=False)
@@ -346,7 +342,7 @@ def test_whoever_asks_for_json_gets_it_on_failure_too(
     assert out.startswith("{") is wants
 
 
-async def test_only_a_signal_cuts_off_what_was_asked_to_stop() -> None:
+async def test_only_a_signal_aborts_after_a_stop_request() -> None:
     said: list[str] = []
     task = asyncio.create_task(asyncio.Event().wait())
     stops = signals.StopController(said.append, task)

@@ -1,4 +1,4 @@
-"""A real browser, driven over its DevTools protocol; without one a test is skipped, but not in CI."""
+"""Drive Chromium over its DevTools protocol; without Chromium a test is skipped, but not in CI."""
 
 import asyncio
 import itertools
@@ -19,22 +19,22 @@ SWITCHES = (
 )  # fmt: skip
 
 ROLES = frozenset(("button", "searchbox", "checkbox", "link", "image", "progressbar", "region", "DisclosureTriangle"))
-"""What a page's parts are to somebody who does not see them."""
+"""The accessibility roles of elements that need a name."""
 
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text("utf-8")
-"""Texts whose contrast is below 4.5 (WCAG 2.2, AA)."""
+"""Script that returns the texts with a contrast below 4.5 (WCAG 2.2, AA)."""
 
 
 class Tab:
-    """An open page."""
+    """A browser tab."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._numbers = itertools.count(1)
         self.requested: list[str] = []
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
 
-    async def ask(self, method: str, **parameters: Any) -> Any:
+    async def call(self, method: str, **parameters: Any) -> Any:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
@@ -42,27 +42,29 @@ class Tab:
             if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]
-            self._note(message["method"], message["params"])
+            self._record(message["method"], message["params"])
 
-    def _note(self, method: str, about: dict[str, Any]) -> None:
+    def _record(self, method: str, params: dict[str, Any]) -> None:
         if method == "Network.requestWillBeSent":
-            self.requested.append(about["request"]["url"])
+            self.requested.append(params["request"]["url"])
         elif method == "Runtime.exceptionThrown":
-            self.complaints.append(str(about["exceptionDetails"]))
+            self.errors.append(str(params["exceptionDetails"]))
         elif method == "Log.entryAdded":
-            self.complaints.append(about["entry"]["text"])
+            self.errors.append(params["entry"]["text"])
 
     async def run(self, script: str) -> Any:
-        answer = await self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
+        result = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
 
     async def show(self, url: str, *, width: int, dark: bool = False) -> None:
-        """Open a page, as wide as a screen."""
-        await self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        """Open a page in a window of this width."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        await self.ask("Emulation.setEmulatedMedia", features=[scheme])
-        await self.ask("Page.navigate", url=url)
+        await self.call("Emulation.setEmulatedMedia", features=[scheme])
+        await self.call("Page.navigate", url=url)
         await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     async def until(self, condition: str) -> None:
@@ -70,12 +72,12 @@ class Tab:
             await asyncio.sleep(0.005)
 
     async def press(self, key: str) -> None:
-        await self.ask("Input.dispatchKeyEvent", type="keyDown", key=key, text=key if len(key) == 1 else "")
-        await self.ask("Input.dispatchKeyEvent", type="keyUp", key=key)
+        await self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key if len(key) == 1 else "")
+        await self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
-    async def unnamed(self) -> list[str]:
-        """What a person with a screen reader could use and would not know what for."""
-        tree = await self.ask("Accessibility.getFullAXTree")
+    async def unnamed_elements(self) -> list[str]:
+        """Return the roles of elements without an accessible name."""
+        tree = await self.call("Accessibility.getFullAXTree")
         return [
             node["role"]["value"]
             for node in tree["nodes"]
@@ -84,8 +86,8 @@ class Tab:
 
 
 @asynccontextmanager
-async def opened(directory: Path) -> AsyncGenerator[Tab, None]:
-    """A browser with one tab."""
+async def open_browser(directory: Path) -> AsyncGenerator[Tab, None]:
+    """Start a browser with one tab."""
     program = programs.require("chromium", "chromium", "chromium-browser", "google-chrome")
     process = await asyncio.create_subprocess_exec(
         program, *SWITCHES, f"--user-data-dir={directory / 'chromium'}", "about:blank",
@@ -96,15 +98,15 @@ async def opened(directory: Path) -> AsyncGenerator[Tab, None]:
         address = None
         while address is None:
             line = await process.stderr.readline()
-            assert line, "Chromium ended at once"
+            assert line, "Chromium exited at the start"
             address = re.search(rb"DevTools listening on ws://([^/]+)/", line)
         async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://{address[1].decode()}/json") as answer:
-                (page,) = [each for each in await answer.json() if each["type"] == "page"]
+            async with session.get(f"http://{address[1].decode()}/json") as response:
+                (page,) = [each for each in await response.json() if each["type"] == "page"]
             async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
                 tab = Tab(socket)
                 for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
-                    await tab.ask(f"{domain}.enable")
+                    await tab.call(f"{domain}.enable")
                 yield tab
     finally:
         process.terminate()

@@ -1,4 +1,4 @@
-// Texts whose contrast is below 4.5 (WCAG 2.2, AA).
+// Return the texts with a contrast below 4.5 (WCAG 2.2, AA).
 (() => {
   const parts = text => text.match(/[\d.]+/g).map(Number);
   const linear = value => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;

@@ -46,7 +46,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
 ) -> int:
     """Make the workspace match a file, or apply a saved plan.
 
-    Ctrl-C and the deadline let in-flight writes finish. Run the command again to continue.
+    On Ctrl-C or at the deadline, in-flight writes finish. Run the command again to continue.
     """
     seconds = None if deadline is None else _parse_duration(deadline)
     check_outputs({"--log": log, "--report": report}, [file, options.api_key_file])
@@ -55,10 +55,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     target = _load_plan(file) or load_desired(file)
     is_interactive = not yes and sys.stdin.isatty()
     if isinstance(target, Plan):
-        if rules != DEFAULT_RULES:
-            raise CommandError(
-                "--prune and limits can't be combined with a saved plan; set them when planning", Exit.USAGE
-            )
+        _check_default(rules)
     elif not yes and not is_interactive:
         raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
     run = _Run(
@@ -75,6 +72,16 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     )
     with handle_signals(run.console.warn, seconds) as stops:
         result = await run.execute(stops)
+    return _exit_code(result, stops)
+
+
+def _check_default(rules: Rules) -> None:
+    """Refuse rules beside a saved plan, which was made with its own."""
+    if rules != DEFAULT_RULES:
+        raise CommandError("--prune and limits can't be combined with a saved plan; set them when planning", Exit.USAGE)
+
+
+def _exit_code(result: Report, stops: StopController) -> Exit:
     if result.ok:
         return Exit.DONE
     return stops.code if stops.event.is_set() and not result.counts.get("failed") else Exit.SOME_FAILED

@@ -163,7 +163,7 @@ def _or_unset(value: str | None) -> str | Unset:
 
 
 async def _ids(secoda: SecodaClient, users: Sequence[str]) -> list[str]:
-    """Return the ids of users given by id or e-mail address. Without an address, no user is read.
+    """Return the ids of users given by id or e-mail address. The user list is read only for addresses.
 
     Ids are not checked: a user who is no longer listed can still be a member to remove.
     """

@@ -94,10 +94,7 @@ class Console:
             box=None,
             pad_edge=False,
         )
-        lengths = [
-            max([len(column.heading), *(row[index].cell_len for row in cells)]) for index, column in enumerate(columns)
-        ]
-        widths = _column_widths(columns, lengths, self.out.width)
+        widths = _column_widths(columns, _lengths(columns, cells), self.out.width)
         shown = [index for index, width in enumerate(widths) if width != 0]
         for index in shown:
             table.add_column(
@@ -180,6 +177,11 @@ class Bar:
         self._progress.update(self._task, description=text)
 
 
+def _lengths(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> Sequence[int]:
+    """Return the length of the longest cell of each column, its heading included."""
+    return [max([len(column.heading), *(row[index].cell_len for row in rows)]) for index, column in enumerate(columns)]
+
+
 def _column_widths(columns: Sequence[Column], lengths: Sequence[int], available: int) -> Sequence[int | None]:
     """Return the width of each column: 0 leaves a column out, None wraps its cells.
 
@@ -188,19 +190,24 @@ def _column_widths(columns: Sequence[Column], lengths: Sequence[int], available:
         lengths: The length of the longest cell of each.
         available: The width of the terminal.
     """
-    widths = list(lengths)
     overflows = [column.overflow for column in columns]
     if "wrap" in overflows:
-        return [None if overflow == "wrap" else width for overflow, width in zip(overflows, widths, strict=True)]
+        return [None if overflow == "wrap" else length for overflow, length in zip(overflows, lengths, strict=True)]
+    widths = list(lengths)
     shrinkable = [index for index, overflow in enumerate(overflows) if overflow == "shrink"]
     room = available + _GAP - sum(width + _GAP for index, width in enumerate(widths) if index not in shrinkable)
     for index in shrinkable:
         share = room // len(shrinkable) - _GAP
         widths[index] = min(widths[index], share) if share >= _MINIMUM_SHRUNK else 0
     if room < 0:
-        widest = max((index for index, overflow in enumerate(overflows) if overflow != "keep"), key=widths.__getitem__)
+        widest = _widest(overflows, widths)
         widths[widest] = max(1, widths[widest] + room)
     return widths
+
+
+def _widest(overflows: Sequence[str], widths: Sequence[int]) -> int:
+    """Return the index of the widest column that may be cut."""
+    return max((index for index, overflow in enumerate(overflows) if overflow != "keep"), key=widths.__getitem__)
 
 
 _STYLES: Final = {

@@ -71,7 +71,7 @@ def mode_of(path: Path) -> int:
         "export --api-key-file key --output key",
     ],
 )
-async def test_an_output_that_is_an_input_or_another_output_is_refused_before_anything(
+async def test_output_that_is_an_input_or_another_output_is_refused(
     shell: Shell, workspace: Emulator, tmp_path: Path, line: str
 ) -> None:
     before = contents(tmp_path)
@@ -82,7 +82,7 @@ async def test_an_output_that_is_an_input_or_another_output_is_refused_before_an
     assert workspace.requests == []
 
 
-async def test_a_saved_plan_is_not_overwritten_by_its_log(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
+async def test_log_does_not_overwrite_the_saved_plan(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
     await shell.run("plan", "groups.yaml", "--out", "plan.json")
     before = contents(tmp_path)
     assert (await shell.run("apply", "plan.json", "--log", "plan.json")).code == Exit.USAGE
@@ -90,7 +90,7 @@ async def test_a_saved_plan_is_not_overwritten_by_its_log(shell: Shell, workspac
     assert not workspace.writes
 
 
-def test_standard_input_is_an_input_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_that_is_standard_input_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "groups.yaml"
     file.write_text(FILE)
     with file.open() as stream:
@@ -100,7 +100,7 @@ def test_standard_input_is_an_input_too(tmp_path: Path, monkeypatch: pytest.Monk
     files.check_outputs({"--log": file}, [Path("-")])  # closed: nothing can be read from it
 
 
-def test_devices_may_be_named_twice(tmp_path: Path) -> None:
+def test_same_device_is_allowed_for_several_outputs(tmp_path: Path) -> None:
     devices = {"--log": Path(os.devnull), "--report": Path(os.devnull), "--out": tmp_path / "out", "--output": None}
     files.check_outputs(devices, [Path(os.devnull), Path("a\0b"), None])
 
@@ -108,7 +108,9 @@ def test_devices_may_be_named_twice(tmp_path: Path) -> None:
 # --- whole or not at all ---------------------------------------------------------------------------------------
 
 
-async def test_what_fails_leaves_the_former_file(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
+async def test_failed_command_leaves_the_output_file_unchanged(
+    shell: Shell, workspace: Emulator, tmp_path: Path
+) -> None:
     workspace.faults.add(status=403, body={"detail": "no"}, times=None)
     for name in ("out", "output", "export"):
         (tmp_path / name).write_text("former")
@@ -122,7 +124,7 @@ async def test_what_fails_leaves_the_former_file(shell: Shell, workspace: Emulat
 
 
 @pytest.mark.parametrize("shape", ["text", "json", "markdown", "html"])
-async def test_output_holds_what_stdout_would(shell: Shell, workspace: Emulator, tmp_path: Path, shape: str) -> None:
+async def test_output_file_equals_stdout(shell: Shell, workspace: Emulator, tmp_path: Path, shape: str) -> None:
     printed = await shell.run("plan", "groups.yaml", "--format", shape)
     written = await shell.run("plan", "groups.yaml", "--format", shape, "--output", "out")
     assert (written.code, written.out) == (Exit.DONE, "")
@@ -130,18 +132,14 @@ async def test_output_holds_what_stdout_would(shell: Shell, workspace: Emulator,
     assert workspace.requests
 
 
-async def test_an_export_into_a_file_is_what_stdout_would_get(
-    shell: Shell, workspace: Emulator, tmp_path: Path
-) -> None:
+async def test_export_output_file_equals_stdout(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
     printed = await shell.run("export")
     assert (await shell.run("export", "--output", "out.yaml")).out == ""
     assert contents(tmp_path)["out.yaml"].decode() == printed.out
     assert workspace.requests
 
 
-def test_a_write_that_fails_half_way_leaves_the_former_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_leaves_the_file_and_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -154,7 +152,7 @@ def test_a_write_that_fails_half_way_leaves_the_former_file_and_no_other(
 
 
 @pytest.mark.parametrize("act", [files.check_writable, lambda file: files.write(file, "x")], ids=["check", "write"])
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, act: Callable[[Path], None]) -> None:
+def test_unwritable_path_is_named(tmp_path: Path, act: Callable[[Path], None]) -> None:
     for file in (tmp_path, tmp_path / "none" / "file", tmp_path / "a\0b"):
         with pytest.raises(CommandError, match="can't be written: ") as caught:
             act(file)
@@ -162,7 +160,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, act: Callable[[
     assert contents(tmp_path) == {}
 
 
-def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_without_write_permission_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "report"
     file.write_text("former")
     monkeypatch.setattr(os, "access", lambda *_: False)  # as for anybody but root
@@ -171,13 +169,13 @@ def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path, monkeypa
     assert file.read_text() == "former"
 
 
-def test_a_device_is_written_in_place() -> None:
+def test_device_is_written_in_place() -> None:
     files.check_writable(Path(os.devnull))
     files.write(Path(os.devnull), "x")
     assert Path(os.devnull).is_char_device()
 
 
-def test_a_symbolic_link_stays(tmp_path: Path) -> None:
+def test_symbolic_link_is_kept(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
     files.write(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
@@ -188,9 +186,7 @@ def test_a_symbolic_link_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="this system has no modes")
-async def test_files_with_addresses_are_made_for_their_owner_alone(
-    shell: Shell, workspace: Emulator, tmp_path: Path
-) -> None:
+async def test_new_files_have_mode_0600(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
     assert (await shell.run("plan", "groups.yaml", "--out", "plan.json", "--output", "text")).code == Exit.DONE
     assert (await shell.run("apply", "plan.json", "--log", "log", "--report", "report.html")).code == Exit.DONE
     assert {name: mode_of(tmp_path / name) for name in ("plan.json", "text", "log", "report.html")} == dict.fromkeys(
@@ -203,9 +199,7 @@ async def test_files_with_addresses_are_made_for_their_owner_alone(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="this system has no modes")
-async def test_a_key_file_that_everybody_can_read_is_remarked_on(
-    shell: Shell, workspace: Emulator, tmp_path: Path
-) -> None:
+async def test_world_readable_key_file_is_warned_about(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
     quiet = await shell.run("users", "list", "--api-key-file", "key")
     assert (quiet.code, quiet.err) == (Exit.DONE, "")
     (tmp_path / "key").chmod(0o644)
@@ -218,7 +212,7 @@ async def test_a_key_file_that_everybody_can_read_is_remarked_on(
 # --- the log ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_fifo_is_opened_when_somebody_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wait_for_reader_waits_for_the_reader_of_a_fifo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_POLL_INTERVAL", 0.0)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -231,7 +225,7 @@ async def test_a_fifo_is_opened_when_somebody_reads_it(tmp_path: Path, monkeypat
     os.close(reader)
 
 
-async def test_a_last_line_that_was_cut_off_swallows_nothing(workspace: Emulator, tmp_path: Path) -> None:
+async def test_journal_ends_a_torn_last_line(workspace: Emulator, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_bytes(b'{"event": "outcome"}\n{"event": "int')
     async with SecodaClient(workspace.api_key, base_url=workspace.url) as secoda:
@@ -242,7 +236,7 @@ async def test_a_last_line_that_was_cut_off_swallows_nothing(workspace: Emulator
     assert [json.loads(line)["event"] for line in ours] == ["intent", "outcome"]
 
 
-def test_a_log_that_is_whole_gets_no_empty_line(tmp_path: Path) -> None:
+def test_journal_with_a_complete_last_line_gets_no_empty_line(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     for _ in range(2):
         with open_journal(log) as stream:
@@ -250,7 +244,7 @@ def test_a_log_that_is_whole_gets_no_empty_line(tmp_path: Path) -> None:
     assert log.read_text() == "{}\n{}\n"
 
 
-def test_a_log_that_may_not_be_read_is_appended_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journal_without_read_permission_is_appended_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> object:
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -263,7 +257,7 @@ def test_a_log_that_may_not_be_read_is_appended_to(tmp_path: Path, monkeypatch: 
     assert log.read_text() == "{}\n{}\n"
 
 
-def test_a_log_with_a_name_that_no_file_can_have_is_named() -> None:
+def test_journal_with_an_impossible_name_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="can't be written: embedded null"), Journal("a\0b"):
         pass
 
@@ -271,7 +265,7 @@ def test_a_log_with_a_name_that_no_file_can_have_is_named() -> None:
 # --- files that are too large ----------------------------------------------------------------------------------
 
 
-async def test_a_file_without_end_is_a_line_and_an_exit_code(
+async def test_too_large_input_file_is_refused(
     shell: Shell, workspace: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(input_file, "_LARGEST", 1024)
@@ -294,13 +288,13 @@ async def test_a_file_without_end_is_a_line_and_an_exit_code(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no /dev/zero")
-def test_sixty_four_mebibytes_are_the_bound() -> None:
+def test_input_file_limit_is_64_mib() -> None:
     with pytest.raises(input_file.FileTooLargeError, match="is larger than 64 MiB"):
         input_file.read_bytes("/dev/zero")
 
 
 @pytest.mark.requirement("CL-2")
-def test_standard_input_is_read_to_its_end_from_a_pipe_or_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_read_from_a_pipe_or_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     os.write(writing, b"groups: []")
     os.close(writing)

@@ -1,4 +1,4 @@
-"""The pages of plan, apply and the emulator, in a real browser."""
+"""The HTML of plan, apply and the emulator, in a real browser."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.output.html import report_page
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.emulator import Emulator
-from tests.support.chromium import CONTRAST, Tab, opened
+from tests.support.chromium import CONTRAST, Tab, open_browser
 from tests.support.clocks import ManualClock
 from tests.support.shell import Shell, emulated_teams
 from tests.support.waiting import wait_until
@@ -52,7 +52,7 @@ async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def tab(tmp_path: Path) -> AsyncGenerator[Tab, None]:
-    async with opened(tmp_path) as tab:
+    async with open_browser(tmp_path) as tab:
         yield tab
 
 
@@ -62,15 +62,15 @@ def file(tmp_path: Path) -> str:
     return str(tmp_path / "groups.yaml")
 
 
-async def looked_at(tab: Tab, url: str) -> None:
-    """What holds for every page, on every screen."""
+async def check_page(tab: Tab, url: str) -> None:
+    """Check layout, contrast, accessible names and requests of a page, at each width, light and dark."""
     for width in WIDTHS:
         for dark in (False, True):
             await tab.show(url, width=width, dark=dark)
             assert await tab.run("document.documentElement.scrollWidth <= window.innerWidth"), width
             assert await tab.run(CONTRAST) == []
-    assert await tab.unnamed() == []
-    assert tab.complaints == []
+    assert await tab.unnamed_elements() == []
+    assert tab.errors == []
     assert {each.partition("?")[0].rpartition("/")[0] for each in tab.requested} <= {
         url.rpartition("/")[0], f"{url}_emulator".rstrip("/")
     }  # fmt: skip
@@ -80,26 +80,26 @@ SHOWN = "[...document.querySelectorAll('details[data-text]')].filter(each => !ea
 OPEN = "document.querySelectorAll('details[data-text][open]').length"
 
 
-async def test_a_plan_is_a_page_that_can_be_searched_and_folded(
+async def test_plan_html_can_be_searched_filtered_and_collapsed(
     tab: Tab, shell: Shell, workspace: Emulator, file: str, tmp_path: Path
 ) -> None:
     result = await shell.run("plan", file, "--prune", "--format", "html", "--max-delete", "1")
     assert result.code == Exit.DONE
     page = tmp_path / "plan.html"
     page.write_text(result.out, "utf-8")
-    await looked_at(tab, page.as_uri())
+    await check_page(tab, page.as_uri())
     assert await tab.run("document.querySelector('h1').textContent") == "Plan for groups.yaml"
     numbers = await tab.run("[...document.querySelectorAll('.numbers dd')].map(each => each.textContent)")
     assert numbers[:5] == ["2", "1", "1", "3", "2"]
     names = await tab.run("[...document.querySelectorAll('summary strong')].map(each => each.textContent)")
     assert names == ['<b>Stewards</b> & "friends"', "Evil\\u202egroup", "Analysts", "Others"]
     assert await tab.run(SHOWN) == 4
-    assert await tab.run(OPEN) == 4  # so few are shown at once
+    assert await tab.run(OPEN) == 4  # a short plan starts expanded
     await tab.run("document.querySelector('#collapse').click()")
     assert await tab.run(OPEN) == 0
     await tab.press("/")
     assert await tab.run("document.activeElement.id") == "search"
-    await tab.ask("Input.insertText", text="ben@ stewards")
+    await tab.call("Input.insertText", text="ben@ stewards")
     assert await tab.run(SHOWN) == 1
     assert await tab.run("document.querySelector('#shown').textContent") == "1 of 4 shown"
     await tab.run("search.value = ''; document.querySelector('input[value=create]').click()")
@@ -109,9 +109,7 @@ async def test_a_plan_is_a_page_that_can_be_searched_and_folded(
     assert not workspace.writes
 
 
-async def test_a_plan_without_changes_and_one_beyond_the_limits_say_so(
-    shell: Shell, workspace: Emulator, tmp_path: Path
-) -> None:
+async def test_plan_html_of_an_empty_and_of_an_unsafe_plan(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_text('{"groups": []}', "utf-8")
     nothing = await shell.run("plan", str(tmp_path / "empty.json"), "--format", "html")
     assert "Nothing to do: the workspace matches the file." in nothing.out
@@ -120,7 +118,7 @@ async def test_a_plan_without_changes_and_one_beyond_the_limits_say_so(
     assert workspace.groups
 
 
-async def test_a_report_is_a_page_with_the_failures_first_and_a_timeline(
+async def test_report_html_has_failures_first_and_a_timeline(
     tab: Tab, shell: Shell, workspace: Emulator, file: str, tmp_path: Path
 ) -> None:
     workspace.faults.add(status=400, body={"name": ["<i>no</i>"]}, method="PATCH")
@@ -128,7 +126,7 @@ async def test_a_report_is_a_page_with_the_failures_first_and_a_timeline(
     page = tmp_path / "report.html"
     result = await shell.run("apply", file, "--yes", "--report", str(page))
     assert result.code == Exit.SOME_FAILED
-    await looked_at(tab, page.as_uri())
+    await check_page(tab, page.as_uri())
     assert await tab.run("document.querySelector('h1').textContent") == "Incomplete: 1 failed, 2 applied"
     first = await tab.run("document.querySelector('details[data-text]').innerText")
     assert first.startswith("update Analysts failed") or "Analysts" in first.partition("\n\n")[0]
@@ -140,7 +138,7 @@ async def test_a_report_is_a_page_with_the_failures_first_and_a_timeline(
     assert rows == len(workspace.requests)
 
 
-async def test_a_report_that_cannot_be_written_keeps_everything_from_being_written(
+async def test_unwritable_report_is_refused_before_any_request(
     shell: Shell, workspace: Emulator, file: str, tmp_path: Path
 ) -> None:
     result = await shell.run("apply", file, "--yes", "--report", str(tmp_path / "nowhere" / "report.html"))
@@ -149,7 +147,7 @@ async def test_a_report_that_cannot_be_written_keeps_everything_from_being_writt
     assert not workspace.requests
 
 
-async def test_until_apply_has_ended_its_report_says_that_it_has_not(
+async def test_report_says_in_progress_until_apply_finishes(
     shell: Shell, workspace: Emulator, file: str, tmp_path: Path
 ) -> None:
     workspace.faults.add(status=403, times=None)
@@ -166,14 +164,14 @@ async def test_until_apply_has_ended_its_report_says_that_it_has_not(
     assert "apply has started and has not finished" in (tmp_path / "report.html").read_text("utf-8")
 
 
-async def test_a_report_is_not_written_over_what_is_read(shell: Shell, workspace: Emulator, file: str) -> None:
+async def test_report_does_not_overwrite_the_input(shell: Shell, workspace: Emulator, file: str) -> None:
     result = await shell.run("apply", file, "--yes", "--report", file)
     assert result.code == Exit.USAGE
     assert "would overwrite it" in result.err
     assert not workspace.requests
 
 
-async def test_a_report_that_cannot_be_written_at_the_end_does_not_hide_the_result(
+async def test_failed_report_does_not_change_the_exit_code(
     shell: Shell, workspace: Emulator, file: str, tmp_path: Path
 ) -> None:
     page = tmp_path / "here" / "report.html"
@@ -188,7 +186,7 @@ async def test_a_report_that_cannot_be_written_at_the_end_does_not_hide_the_resu
     assert "the report was not written" in result.err
 
 
-async def test_a_report_of_what_was_refused_is_the_plan_and_how_to_approve_it(
+async def test_report_of_a_refused_plan_shows_how_to_approve_it(
     shell: Shell, workspace: Emulator, tmp_path: Path
 ) -> None:
     (tmp_path / "empty.json").write_text('{"groups": []}', "utf-8")
@@ -202,7 +200,7 @@ async def test_a_report_of_what_was_refused_is_the_plan_and_how_to_approve_it(
     assert not workspace.writes
 
 
-async def test_a_report_of_nothing_has_no_timeline(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
+async def test_report_without_writes_has_no_timeline(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_text('{"groups": []}', "utf-8")
     page = tmp_path / "report.html"
     assert (await shell.run("apply", str(tmp_path / "empty.json"), "--yes", "--report", str(page))).code == Exit.DONE
@@ -212,7 +210,7 @@ async def test_a_report_of_nothing_has_no_timeline(shell: Shell, workspace: Emul
     assert not workspace.writes
 
 
-def test_a_timeline_counts_what_was_sent_in_the_window_before() -> None:
+def test_timeline_counts_the_writes_of_the_window_before() -> None:
     recorder = Recorder(ManualClock())
     recorder.events += [
         (1.0, AttemptEvent(method="POST", path="/g", attempt=1, status=201, seconds=1.0)),
@@ -237,17 +235,18 @@ def test_a_timeline_counts_what_was_sent_in_the_window_before() -> None:
     )
     assert "at most 2, and the limit is 2" in page
     assert page.count("<circle") == 2
-    assert page.count("waiting, ") == 2  # those that overlap are one
+    assert page.count("waiting, ") == 2  # overlapping waits are one
     assert "POST RequestTimeoutError, attempt 2, at 11 s" in page
     assert "Done: nothing to do" in page
 
 
-async def test_the_emulator_has_a_page_that_shows_what_comes_in_and_lets_things_go_wrong(tab: Tab) -> None:
+@pytest.mark.slow
+async def test_emulator_page_shows_requests_and_adds_faults(tab: Tab) -> None:
     async with (
         Emulator(groups=[{"name": "<b>Team</b>"}], users=2, page=True) as emulator,
         SecodaClient(emulator.api_key, base_url=emulator.url) as secoda,
     ):
-        await looked_at(tab, f"{emulator.url}/")
+        await check_page(tab, f"{emulator.url}/")
         await tab.until("document.querySelector('#groups').textContent.includes('<b>Team</b>')")
         await secoda.groups.create(name="New")
         with pytest.raises(NotFoundError):
@@ -276,7 +275,7 @@ async def test_the_emulator_has_a_page_that_shows_what_comes_in_and_lets_things_
     await tab.until("!document.querySelector('#lost').hidden")
 
 
-async def test_the_page_is_there_on_any_address_of_this_machine_and_in_no_frame() -> None:
+async def test_emulator_page_is_served_on_every_loopback_address_and_in_no_frame() -> None:
     async with (
         Emulator(page=True, host="127.0.0.2") as paged,
         aiohttp.ClientSession() as session,
@@ -286,7 +285,7 @@ async def test_the_page_is_there_on_any_address_of_this_machine_and_in_no_frame(
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
 
 
-async def test_only_the_page_itself_can_switch_faults_on(emulator: Emulator) -> None:
+async def test_emulator_faults_can_be_added_from_its_page_only(emulator: Emulator) -> None:
     async with Emulator(page=True) as paged, aiohttp.ClientSession() as session:
         faults = f"{paged.url}/_emulator/faults"
         ours = {"X-Emulator": "page"}
@@ -314,7 +313,7 @@ async def test_only_the_page_itself_can_switch_faults_on(emulator: Emulator) -> 
         assert answer.status == 404  # no page unless it was asked for
 
 
-def test_a_window_that_is_full_says_when_it_is_not() -> None:
+def test_emulator_limit_state_has_the_time_of_the_next_permit() -> None:
     clock = ManualClock()
     emulator = Emulator(clock=clock, writes_per_window=1)
     assert emulator.limit_state() == {"of": 1, "window": 60.0, "used": 0, "next": 0.0}

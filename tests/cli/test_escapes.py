@@ -1,4 +1,4 @@
-"""What other people typed never forges a line, steers a terminal, or runs in a spreadsheet."""
+"""Names and messages are escaped: none forges a line, controls a terminal, or runs in a spreadsheet."""
 
 import csv
 import io
@@ -69,7 +69,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-async def test_no_name_forges_a_line_of_any_command(shell: Shell, workspace: Emulator, line: str) -> None:
+async def test_names_are_escaped_in_every_command(shell: Shell, workspace: Emulator, line: str) -> None:
     save("g.json", {"name": f"{FORGED} new", "description": FORGED, "members": ["u1", "u2"]})
     save("strangers.json", {"name": FORGED, "members": [f"{FORGED}@y"]})
     workspace.faults.add(status=400, body={"name": [FORGED]}, method="POST", times=None)
@@ -82,7 +82,7 @@ async def test_no_name_forges_a_line_of_any_command(shell: Shell, workspace: Emu
         assert result.json
 
 
-async def test_a_failure_is_told_in_one_line(shell: Shell, workspace: Emulator) -> None:
+async def test_failed_change_is_one_line(shell: Shell, workspace: Emulator) -> None:
     save("g.json", {"name": "x\nDone: 5 applied; verified by a last read"})
     workspace.faults.add(status=400, body={"name": ["no"]}, method="POST", times=None)
     result = await shell.run("apply", "g.json", "--yes")
@@ -91,7 +91,7 @@ async def test_a_failure_is_told_in_one_line(shell: Shell, workspace: Emulator) 
     assert told.startswith(r"failed: x\nDone: 5 applied; verified by a last read: ")
 
 
-async def test_problems_of_a_file_are_a_line_each(shell: Shell, workspace: Emulator) -> None:
+async def test_each_problem_of_a_file_is_one_line(shell: Shell, workspace: Emulator) -> None:
     save("g.json", {"name": FORGED, "members": ["a\n@x", "b\n@y"]})
     result = await shell.run("plan", "g.json")
     assert result.code == Exit.BAD_INPUT
@@ -99,14 +99,14 @@ async def test_problems_of_a_file_are_a_line_each(shell: Shell, workspace: Emula
     assert workspace.requests
 
 
-def test_a_log_record_is_one_line_and_a_traceback_follows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_record_is_escaped_to_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     formatter = app._Escaping("%(name)s: %(message)s")
     record = logging.LogRecord("n", logging.INFO, "", 1, "a %s", ("b\nc",), None)
     assert formatter.format(record) == r"n: a b\nc"
     assert capsys.readouterr().out == ""
 
 
-def test_messages_of_plans_are_safe_wherever_they_are_shown() -> None:
+def test_plan_messages_are_escaped() -> None:
     plan = Plan(
         changes=(Change(kind="create", name=FORGED, after=GroupFields(name=FORGED)),),
         conflicts=(Conflict(name=FORGED, message=f"no {FORGED}"),),
@@ -119,7 +119,7 @@ def test_messages_of_plans_are_safe_wherever_they_are_shown() -> None:
 
 
 @pytest.mark.parametrize("name", ["Sales, EMEA: x", "[a]", "'", '"', "a\nb", "\u202e", "é 🧪", "# x", FORGED])
-def test_the_advice_for_a_rename_is_yaml_that_means_the_name(name: str) -> None:
+def test_rename_advice_is_yaml_of_the_name(name: str) -> None:
     there = Group(id="1", name=name, users=("u1", "u2"))
     desired = DesiredState((DesiredGroup(name="new", members=("u1", "u2")),))
     plan = diff(desired, [there], [User("u1"), User("u2")], Rules(prune=True))
@@ -129,14 +129,14 @@ def test_the_advice_for_a_rename_is_yaml_that_means_the_name(name: str) -> None:
     assert yaml.safe_load(advice[1]) == {"previously": [name]}
 
 
-def test_what_is_wrong_with_groups_from_code_is_a_line_each() -> None:
+def test_problem_of_from_groups_is_one_line() -> None:
     twice = [DesiredGroup(name=FORGED), DesiredGroup(name=FORGED)]
     with pytest.raises(DesiredStateError) as caught:
         DesiredState.from_groups(twice)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_json_keeps_its_meaning() -> None:
+def test_escaped_json_has_the_same_value() -> None:
     value = {"é\u202e": [FORGED, "🧪", "\U000e0001", "plain"]}
     text = escape_json(json.dumps(value, ensure_ascii=False, indent=2))
     assert not STEERING.search(text)
@@ -152,13 +152,13 @@ FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1", "'=1", "'
 
 
 @pytest.mark.parametrize("cell", FORMULAS)
-def test_a_cell_comes_back_as_it_was(cell: str) -> None:
+def test_csv_cell_round_trips_and_is_no_formula(cell: str) -> None:
     quoted = tables.quoted(cell)
     assert tables.unquoted(quoted) == cell
     assert not re.match(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]", quoted)
 
 
-def test_an_export_runs_no_formula_and_reads_back_the_same(tmp_path: Path) -> None:
+def test_csv_export_has_no_formulas_and_round_trips(tmp_path: Path) -> None:
     names = [cell for cell in FORMULAS if cell.strip() == cell and cell]
     groups = [Group(str(n), name, description=name, users=("+1", "u")) for n, name in enumerate(names)]
     users = [User("u", "=cmd@x")]

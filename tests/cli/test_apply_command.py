@@ -1,0 +1,205 @@
+"""The command `apply`: what it writes, asks and reports, and its exit codes."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from secoda_async import (
+    Plan,
+)
+from secoda_async.cli.exit_codes import Exit
+from secoda_async.emulator import Emulator
+from tests.support.shell import Shell, emulated_teams
+from tests.support.waiting import wait_until
+
+FILE = """groups:
+- name: Stewards
+  icon: 🧪
+  members: [ana@example.com, ben@example.com]
+- name: Analysts
+"""
+
+
+@pytest.fixture
+async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+    async with emulated_teams(monkeypatch) as workspace:
+        yield workspace
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    (tmp_path / "groups.yaml").write_text(FILE, "utf-8")
+    return str(tmp_path / "groups.yaml")
+
+
+def names(workspace: Emulator) -> list[str]:
+    return sorted(group["name"] for group in workspace.groups.values())
+
+
+@pytest.mark.requirement("BS-4", "CL-1")
+async def test_apply_makes_the_workspace_match_the_file(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    result = await shell.run("apply", file, "--yes", "--prune", "--log", str(tmp_path / "log"), "--deadline", "1h")
+    assert result.code == 0
+    assert result.out.splitlines()[-1].startswith("2 applied in 0.")
+    assert result.out.splitlines()[-1].endswith("; verified by a last read")
+    assert names(workspace) == ["Analysts", "Stewards"]
+    assert len((tmp_path / "log").read_text().splitlines()) == 4
+    again = await shell.run("apply", file, "--yes", "--prune", "--json")
+    assert (again.json["ok"], again.json["writes"]) == (True, 0)
+
+
+@pytest.mark.requirement("BS-3", "CL-1")
+async def test_apply_of_an_unsafe_saved_plan_needs_approve_but_not_yes(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    saved = str(tmp_path / "plan.json")
+    await shell.run("plan", file, "--prune", "--max-delete", "0", "--out", saved)
+    refused = await shell.run("apply", saved)
+    digest = Plan.load(saved).digest
+    assert refused.code == Exit.UNSAFE
+    assert "1 of 2 groups would be deleted; the limit is 0" in refused.err
+    assert f"--approve {digest}" in refused.err
+    assert names(workspace) == ["Analysts", "Others"]
+    assert (await shell.run("apply", saved, "--approve", digest)).code == 0
+    assert names(workspace) == ["Analysts", "Stewards"]
+
+
+@pytest.mark.requirement("BS-3")
+@pytest.mark.parametrize(
+    ("members", "options", "advice"),
+    [
+        ([], ["--max-delete", "0"], " (or a higher --max-delete)"),
+        ([], ["--max-remove", "0"], " (or a higher --max-remove)"),
+        ([], ["--max-delete", "0", "--max-remove", "0"], " (or a higher --max-delete and --max-remove)"),
+        (["u-eve", "u-ben"], ["--max-delete", "9"], ""),  # a suspected rename: no limit allows it
+        (["u-eve", "u-ben"], ["--max-delete", "0"], ""),
+    ],
+)
+async def test_unsafe_plan_error_names_the_options_that_allow_it(
+    shell: Shell, workspace: Emulator, tmp_path: Path, members: list[str], options: list[str], advice: str
+) -> None:
+    others = next(group for group in workspace.groups.values() if group["name"] == "Others")
+    others["users"] = ["u-eve", "u-ben"]
+    analysts: dict[str, object] = {"name": "Analysts", "members": []}
+    groups = {"groups": [analysts, {"name": "New", "members": members}]}
+    (tmp_path / "g.json").write_text(json.dumps(groups))
+    refused = await shell.run("apply", str(tmp_path / "g.json"), "--prune", "--yes", *options)
+    assert refused.code == Exit.UNSAFE
+    assert re.search(r"--approve [0-9a-f]{32}(.*)\n$", refused.err).group(1) == advice  # type: ignore[union-attr]
+
+
+@pytest.mark.requirement("CL-1")
+async def test_apply_without_a_terminal_needs_yes(shell: Shell, workspace: Emulator, file: str) -> None:
+    result = await shell.run("apply", file)
+    assert (result.code, "needs --yes: nothing was written" in result.err) == (64, True)
+    assert workspace.requests == []
+
+
+@pytest.mark.parametrize(("answer", "code"), [("yes\n", 0), ("no\n", 1)])
+async def test_apply_on_a_terminal_asks(
+    shell: Shell,
+    workspace: Emulator,
+    file: str,
+    answer: str,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin.readline", lambda: answer)
+    result = await shell.run("apply", file)
+    assert (result.code, "Make these 1 changes?" in result.err) == (code, True)
+    assert ("Stewards" in names(workspace)) is (code == 0)
+
+
+async def test_drift_exits_with_5(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "g.yaml").write_text("groups: [{name: Analysts, description: new}]")
+    saved = str(tmp_path / "plan.json")
+    await shell.run("plan", str(tmp_path / "g.yaml"), "--out", saved)
+    next(iter(workspace.groups.values()))["description"] = "theirs"
+    assert (await shell.run("apply", saved)).code == Exit.STALE
+    skipped = await shell.run("apply", saved, "--on-drift", "skip")
+    assert skipped.code == Exit.SOME_FAILED
+    assert "failed: Analysts: 'Analysts' has changed since the plan was made" in skipped.out
+
+
+@pytest.mark.requirement("CL-1")
+async def test_failed_changes_exit_with_3_and_are_named(shell: Shell, workspace: Emulator, file: str) -> None:
+    workspace.faults.add(status=400, body={"name": ["no"]}, method="POST", times=None)
+    result = await shell.run("apply", file, "--yes")
+    assert (result.code, "failed: Stewards: " in result.out) == (3, True)
+    document = (await shell.run("apply", file, "--yes", "--json")).json
+    assert [failure["name"] for failure in document["failures"]] == ["Stewards"]
+
+
+async def test_difference_after_the_writes_is_named(
+    shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secoda_async.reconcile.apply._VERIFY_DELAYS", (0.0, 0.0))
+    workspace.faults.add(
+        transform=lambda page: page | {"results": page["results"][:2], "count": 2},
+        method="GET",
+        path="/group",
+        skip=2,
+        times=None,
+    )
+    result = await shell.run("apply", file, "--yes")
+    assert (result.code, "not as written: 'Stewards' does not exist" in result.out) == (3, True)
+    assert "NOT verified" in result.out
+
+
+@pytest.mark.requirement("BS-3", "CL-1")
+async def test_saved_plan_refuses_prune_and_limits(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    saved = tmp_path / "plan.txt"
+    await shell.run("plan", file, "--out", str(saved))
+    read = len(workspace.requests)
+    result = await shell.run("apply", str(saved), "--prune", "--max-delete", "0")
+    assert (result.code, "set them when planning" in result.err) == (Exit.USAGE, True)
+    assert len(workspace.requests) == read
+    assert (await shell.run("apply", str(saved))).code == 0  # a plan by what it holds, not by its name
+    assert "Stewards" in names(workspace)
+
+
+@pytest.mark.parametrize("deadline", ["12", "1d", "soon"])
+async def test_deadline_without_a_unit_is_refused(shell: Shell, file: str, deadline: str) -> None:
+    result = await shell.run("apply", file, "--yes", "--deadline", deadline)
+    assert (result.code, "--deadline must be a number with s, m or h" in result.err) == (64, True)
+
+
+@pytest.mark.parametrize("text", ["{", '{"groups": []}', "[]"])
+async def test_json_that_is_no_plan_is_read_as_groups(
+    shell: Shell, workspace: Emulator, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "g.json").write_text(text)
+    result = await shell.run("apply", str(tmp_path / "g.json"), "--yes")
+    assert result.code == (0 if "groups" in text else 65)
+    assert not workspace.count("POST")
+
+
+@pytest.mark.requirement("BS-7", "CL-1")
+async def test_ctrl_c_lets_in_flight_writes_finish(workspace: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "g.json").write_text(json.dumps({"groups": [{"name": f"g{index}"} for index in range(40)]}))
+    workspace.faults.add(delay=0.2, method="POST", times=None)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "secoda_async", "apply", str(tmp_path / "g.json"), "--yes", "--json",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=dict(os.environ),
+    )  # fmt: skip
+    await wait_until(lambda: workspace.count("POST"))
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+    document = json.loads(out)
+    assert process.returncode == 130, err
+    assert b"interrupted: finishing in-flight writes" in err
+    assert document["counts"]["applied"] == workspace.count("POST")
+    assert document["counts"]["not_attempted"] >= 10
+    assert sum(document["counts"].values()) == 40

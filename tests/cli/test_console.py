@@ -1,0 +1,88 @@
+"""Tables, durations and progress bars."""
+
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console as RichConsole
+from rich.progress import TaskID
+
+from secoda_async.cli.options import Output
+from secoda_async.cli.output.console import Column, Console, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (725, "12 min 05 s"),
+     (3599.6, "1 h 00 min"), (4800, "1 h 20 min")],
+)  # fmt: skip
+def test_duration_is_formatted_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.fixture
+def terminal() -> Callable[[int], Console]:
+    def made(width: int) -> Console:
+        console = Console(Output())
+        console.out = RichConsole(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+        console.err = RichConsole(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+        return console
+
+    return made
+
+
+def printed(console: RichConsole) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_progress_bar_shows_the_time_left(terminal: Callable[[int], Console]) -> None:
+    console = terminal(100)
+    with console.progress("creating groups", 90, lambda left: left * 2.0) as bar:
+        bar.update(1, 0)
+        bar.describe("nearly there")
+    assert "about 2 min 58 s left" in printed(console.err)
+    with console.progress("writing", 2, lambda left: left * 2.0) as bar:
+        bar.update(1, 1)
+        bar.update(2, 1)
+    assert "writing, 1 failed" in printed(console.err)
+    assert "2/2" in printed(console.err)
+    assert bar._task == TaskID(0)
+
+
+@pytest.mark.requirement("BS-7")
+def test_progress_without_a_terminal_prints_a_line_every_30_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, seconds = Console(Output()), 0.0
+    console.err = RichConsole(file=io.StringIO(), width=100)
+    monkeypatch.setattr("secoda_async.cli.output.console.time.monotonic", lambda: seconds)
+    with console.progress("applying", 90, lambda left: left * 2.0) as bar:
+        for done in range(1, 80):
+            seconds += 1.0
+            bar.update(done, int(done > 50))
+    assert printed(console.err).splitlines() == [
+        "applying: 30 of 90, about 2 min 00 s left",
+        "applying, 1 failed: 60 of 90, about 1 min 00 s left",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_table_never_cuts_ids(terminal: Callable[[int], Console], width: int) -> None:
+    console = terminal(width)
+    group_id = "3131f219-16bb-4c95-853a-894ae12db42a"
+    columns = (
+        Column(""), Column("name"), Column("members", align="right"), Column("description", "shrink"),
+        Column("id", "keep"),
+    )  # fmt: skip
+    console.table("1 group", columns, [("", "n" * 70, "3", "d" * 90, group_id)])
+    lines = printed(console.out).splitlines()
+    assert any(group_id in line for line in lines)
+    assert all(len(line) <= width for line in lines)
+    assert len(lines) == 3  # a line for each group
+
+
+def test_table_leaves_out_a_shrinkable_column_below_the_minimum(terminal: Callable[[int], Console]) -> None:
+    for width, is_shown in ((70, False), (110, True)):
+        console = terminal(width)
+        columns = (Column("name"), Column("description", "shrink"), Column("id"))
+        console.table("1 group", columns, [("n" * 20, "d" * 90, "i" * 36)])
+        assert ("ddd…" in printed(console.out)) is is_shown

@@ -1,0 +1,73 @@
+"""The commands `export` and `schema`."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from secoda_async import (
+    Group,
+    User,
+)
+from secoda_async.emulator import Emulator
+from secoda_async.reconcile.files.writing import dump_groups
+from tests.support.shell import Shell, emulated_teams
+
+
+@pytest.fixture
+async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+    async with emulated_teams(monkeypatch) as workspace:
+        yield workspace
+
+
+@pytest.mark.requirement("BS-4")
+@pytest.mark.parametrize("file_format", ["yaml", "json", "csv"])
+@pytest.mark.parametrize("members", ["emails", "ids"])
+async def test_plan_of_an_export_has_no_changes(
+    shell: Shell, workspace: Emulator, tmp_path: Path, file_format: str, members: str
+) -> None:
+    twin = next(iter(workspace.groups.values()))
+    workspace.groups["twin"] = twin | {"id": "twin", "icon": "i", "users": []}
+    result = await shell.run("export", "--format", file_format, "--members", members)
+    assert ("ana@example.com" in result.out) is (members == "emails")
+    path = tmp_path / f"export.{file_format}"
+    path.write_text(result.out, "utf-8")
+    planned = await shell.run("plan", str(path), "--prune", "--detailed-exitcode")
+    assert (planned.code, planned.out) == (0, "nothing to do; 3 unchanged\n")
+
+
+def test_export_uses_the_id_of_a_user_with_a_shared_address() -> None:
+    users = [User(id="1", email="a@x"), User(id="2", email="A@x"), User(id="3", email="b@x")]
+    text = dump_groups([Group(id="g", name="G", users=("1", "3"))], users, "json", "emails")
+    assert json.loads(text)["groups"][0]["members"] == ["1", "b@x"]
+
+
+@pytest.mark.requirement("BS-4")
+@pytest.mark.parametrize("file_format", ["yaml", "json", "csv"])
+async def test_export_round_trips_special_characters(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_format: str
+) -> None:
+    texts = ["a\x85b", "a\u2028b", "a\r\nb", "a\rb", "no", "1", "null", "a: b", "- a", '"', "'", "#", "a,b", "é\tb"]
+    addresses = ["u-0", "ana", "a@x ", "b@x", "B@x", "'c'@x"]
+    users = [{"id": f"u-{index}", "email": email} for index, email in enumerate(addresses)]
+    members = [user["id"] for user in users]
+    groups = [{"name": text, "description": text, "icon": text, "users": members} for text in texts]
+    async with Emulator(users=users, groups=groups) as workspace:
+        next(iter(workspace.groups.values()))["name"] = " "
+        monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
+        monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
+        exported = await shell.run("export", "--format", file_format)
+        path = tmp_path / f"export.{file_format}"
+        path.write_bytes(exported.out.encode())
+        planned = await shell.run("plan", str(path), "--prune", "--detailed-exitcode")
+    assert (planned.code, planned.out) == (0, f"nothing to do; {len(texts)} unchanged\n")
+
+
+async def test_schema_is_printed(shell: Shell) -> None:
+    assert (await shell.run("schema")).json["title"]
+
+
+async def test_export_json_is_one_document(shell: Shell, workspace: Emulator) -> None:
+    assert len((await shell.run("export", "--json")).json["groups"]) == 2
+    assert workspace.requests
