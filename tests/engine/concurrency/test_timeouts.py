@@ -113,6 +113,18 @@ async def test_cancellation_by_the_caller_stays_a_cancellation() -> None:
     assert clock.pending == 0
 
 
+async def test_later_deadline_passes_after_an_earlier_one() -> None:
+    clock = ManualClock()
+    scopes = CallScopes(clock)
+    calls = [asyncio.create_task(scopes.run_with_timeout(sleep(clock, 60.0), seconds)) for seconds in (5.0, 9.0)]
+    await clock.advance(8.9)
+    assert [call.done() for call in calls] == [True, False]
+    await clock.advance(0.1)
+    for call in calls:
+        with pytest.raises(TimedOutError):
+            await call
+
+
 async def test_close_cancels_the_work_of_its_own_loop_immediately() -> None:
     scopes = CallScopes(ManualClock())
     call = asyncio.create_task(scopes.run_with_timeout(asyncio.Event().wait(), None))

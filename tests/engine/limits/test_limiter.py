@@ -62,6 +62,7 @@ class TestWindow:
     async def test_defaults_are_the_documented_limit_on_the_system_clock(self) -> None:
         limit = SlidingWindowLimiter()
         await (await limit.acquire()).release(sent=False)
+        assert limit.limit == RateLimit(30, per_seconds=60)
         assert limit.state == LimitState(free=30, next_free=0.0, queued=0, in_flight=0, paused=0.0)
 
     @pytest.mark.parametrize("writes", [0, -1])
