@@ -27,7 +27,7 @@ class PageStyle:
     cursor: bool
     """Links carry a cursor, and page numbers are ignored."""
     literals: bool
-    """As in the vendor's example: "None" for null, and a link to another path."""
+    """Use "None" for null and a link to another path, like the vendor's example."""
     next_link: Literal["links", "top", "hidden"] = "links"
     """The position of the next link, or "hidden": null although pages are left."""
 

@@ -201,7 +201,7 @@ def test_faults_are_compared_by_identity_and_made_by_keyword(emulator: Emulator)
     assert emulator.faults.add(500) != emulator.faults.add(500)
     assert Emulator().faults != Emulator().faults
     with pytest.raises(TypeError):
-        Fault(500)  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+        Fault(500)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def test_fault_with_zero_times_matches_nothing(emulator: Emulator) -> None:

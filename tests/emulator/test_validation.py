@@ -30,6 +30,8 @@ json_values = st.recursive(
         ({"description": True}, {"description": ["Not a valid string."]}),
         ({"name": "a\0"}, {"name": ["Null characters are not allowed."]}),
         ({"icon": "\ud83d"}, {"icon": ["Surrogate characters are not allowed: U+D83D."]}),
+        ({"icon": "a\ud800\udfff"}, {"icon": ["Surrogate characters are not allowed: U+D800."]}),
+        ({"icon": "\udfff"}, {"icon": ["Surrogate characters are not allowed: U+DFFF."]}),
         ({"users": None}, {"users": ["This field may not be null."]}),
         ({"users": "u1"}, {"users": ['Expected a list of items but got type "str".']}),
         ({"users": {"u1": 1}}, {"users": ['Expected a list of items but got type "dict".']}),

@@ -74,6 +74,7 @@ def run_pytest(directory: Path, program: str, *options: str) -> tuple[int, str]:
     return ran.returncode, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("PK-2")
 @pytest.mark.parametrize("options", [(), NO_ASYNCIO])
 def test_plugin_imports_neither_the_sdk_nor_aiohttp(tmp_path: Path, options: tuple[str, ...]) -> None:
@@ -113,6 +114,7 @@ def test_plugin_registers_fixtures_only_with_pytest_asyncio(
     assert manager.imported == fixtures
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("TS-2")
 @pytest.mark.parametrize("scopes", [("function", "session"), ("session", "function")])
 def test_fixtures_on_another_event_loop_are_a_configuration_error(tmp_path: Path, scopes: tuple[str, str]) -> None:
@@ -125,6 +127,7 @@ def test_fixtures_on_another_event_loop_are_a_configuration_error(tmp_path: Path
     assert f"set {' and '.join(names)} of pytest-asyncio to the same scope" in output
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("TS-2")
 def test_fixtures_work_on_one_session_event_loop(tmp_path: Path) -> None:
     names = ("asyncio_default_fixture_loop_scope", "asyncio_default_test_loop_scope")

@@ -1,4 +1,4 @@
-"""Spans and metrics, as OpenTelemetry's own in-memory exporters have them."""
+"""Spans and metrics, read from OpenTelemetry's in-memory exporters; and the text of events."""
 
 import asyncio
 import contextvars
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.requirement("OB-1")
 
 @define
 class Watched:
-    """What has been told."""
+    """A `Telemetry` and the exporters that it reports to."""
 
     telemetry: Telemetry
     tracer_provider: TracerProvider
@@ -83,7 +83,7 @@ def watched() -> Iterator[Watched]:
     tracer_provider.shutdown()
 
 
-async def test_a_call_is_a_span_and_each_request_one_below_it(
+async def test_call_has_a_span_with_one_child_span_for_each_request(
     connect: Connect, emulator: Emulator, watched: Watched, group_id: str
 ) -> None:
     secoda = connect(on_event=watched.telemetry)
@@ -122,7 +122,7 @@ async def test_a_call_is_a_span_and_each_request_one_below_it(
     assert (waited.name, (waited.attributes or {})["secoda.wait.reason"]) == ("wait", "backoff")
 
 
-async def test_a_call_is_below_the_span_it_is_made_in_and_that_is_current_again(
+async def test_call_span_is_a_child_of_the_current_span_which_is_restored(
     connect: Connect, watched: Watched, group_id: str
 ) -> None:
     secoda = connect(on_event=watched.telemetry)
@@ -138,7 +138,7 @@ async def test_a_call_is_below_the_span_it_is_made_in_and_that_is_current_again(
     }
 
 
-async def test_metrics_say_what_was_called_retried_and_waited_for_and_what_is_left(
+async def test_metrics_count_calls_retries_waits_and_free_permits(
     connect: Connect, emulator: Emulator, watched: Watched
 ) -> None:
     secoda = connect(on_event=watched.telemetry, retry=RetryPolicy(attempts=2))
@@ -175,9 +175,7 @@ async def test_metrics_say_what_was_called_retried_and_waited_for_and_what_is_le
     assert (free.value, queued.value) == (secoda.limiter.state.free, 0)
 
 
-async def test_a_call_that_is_cancelled_is_counted_as_such(
-    connect: Connect, emulator: Emulator, watched: Watched
-) -> None:
+async def test_cancelled_call_has_the_outcome_cancelled(connect: Connect, emulator: Emulator, watched: Watched) -> None:
     secoda = connect(on_event=watched.telemetry)
     emulator.faults.add(stall="before")
     call = asyncio.create_task(secoda.groups.create(name="A"))
@@ -193,7 +191,7 @@ async def test_a_call_that_is_cancelled_is_counted_as_such(
 
 
 @pytest.mark.requirement("ER-3")
-async def test_neither_the_key_nor_a_person_nor_what_they_wrote_is_told(
+async def test_spans_and_metrics_contain_no_key_ids_names_or_queries(
     connect: Connect, emulator: Emulator, watched: Watched
 ) -> None:
     secoda = connect(on_event=watched.telemetry)
@@ -214,7 +212,7 @@ async def test_neither_the_key_nor_a_person_nor_what_they_wrote_is_told(
     }
 
 
-def test_events_outside_of_calls_and_limits_of_any_kind_do_no_harm(watched: Watched) -> None:
+def test_events_outside_of_a_call_and_unhashable_limiters_are_accepted(watched: Watched) -> None:
     watched.telemetry(WaitEvent(method="GET", path="/", reason="backoff", seconds=1.0))
     watched.telemetry(AttemptEvent(method="GET", path="/", attempt=1, status=200, seconds=0.1))
     assert not watched.spans
@@ -227,7 +225,7 @@ def test_events_outside_of_calls_and_limits_of_any_kind_do_no_harm(watched: Watc
     assert not watched.points("secoda.client.limit.free")
 
 
-async def test_what_is_there_already_or_was_stopped_is_no_error(
+async def test_stopped_operation_has_the_outcome_not_sent(
     connect: Connect, emulator: Emulator, watched: Watched
 ) -> None:
     secoda = connect(on_event=watched.telemetry)
@@ -241,19 +239,19 @@ async def test_what_is_there_already_or_was_stopped_is_no_error(
     assert not [point for point in watched.points("secoda.client.calls") if "error.type" in point.attributes]
 
 
-async def test_a_call_that_is_thrown_away_ends_nobody_elses(
+async def test_garbage_collected_call_does_not_end_the_span_of_another_call(
     connect: Connect, watched: Watched, group_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     secoda = connect(on_event=watched.telemetry)
-    thrown_away = cast("Coroutine[Any, Any, object]", secoda.groups.get(group_id))
-    contextvars.copy_context().run(thrown_away.send, None)  # as far as its first wait
-    thrown_away.close()
+    abandoned = cast("Coroutine[Any, Any, object]", secoda.groups.get(group_id))
+    contextvars.copy_context().run(abandoned.send, None)  # as far as its first wait
+    abandoned.close()
     await secoda.groups.get(group_id)
     assert [span.name for span in watched.spans if span.name == "GET"]
     assert not [record for record in caplog.records if "detach" in record.message]
 
 
-def test_limits_of_one_host_are_summed_and_a_workspace_can_be_told_apart() -> None:
+def test_limit_gauge_sums_the_limiters_of_a_host_and_workspace() -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
     telemetry = Telemetry(workspace="acme", meter_provider=provider)
@@ -276,19 +274,19 @@ def test_limits_of_one_host_are_summed_and_a_workspace_can_be_told_apart() -> No
 
 
 def watch(telemetry: Telemetry, limiter: SlidingWindowLimiter) -> None:
-    """A call of a client that has this limit."""
+    """Report one call of a client with this limiter."""
     start = CallStart(method="GET", template="user", address="api.secoda.co", port=443, limiter=limiter)
     telemetry.call_ends(telemetry.call_begins(start), None)
 
 
 def shown(watched: Watched) -> dict[object, float]:
-    """The free permits by workspace, as the gauge shows them."""
+    """Return the free permits by workspace, as the gauge shows them."""
     return {
         point.attributes.get("secoda.workspace"): point.value for point in watched.points("secoda.client.limit.free")
     }
 
 
-def test_every_telemetry_of_a_meter_provider_shows_its_limits(watched: Watched) -> None:
+def test_limit_gauge_includes_every_telemetry_of_its_meter_provider(watched: Watched) -> None:
     provider = MeterProvider()
     acme, globex, same, other = (SlidingWindowLimiter(RateLimit(number)) for number in (29, 17, 5, 3))
     for workspace, limiter in (("acme", acme), ("globex", globex)):
@@ -303,7 +301,7 @@ def test_every_telemetry_of_a_meter_provider_shows_its_limits(watched: Watched) 
     provider.shutdown()
 
 
-def test_a_telemetry_made_before_the_meter_provider_is_set_shows_its_limits(
+def test_limit_gauge_includes_a_telemetry_created_before_the_global_meter_provider(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     early, late = SlidingWindowLimiter(RateLimit(29)), SlidingWindowLimiter(RateLimit(17))
@@ -316,7 +314,7 @@ def test_a_telemetry_made_before_the_meter_provider_is_set_shows_its_limits(
     assert shown(watched) == {"acme": 29 + 17, "globex": 17}
 
 
-def test_a_hook_that_cannot_begin_is_not_told_of_an_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_call_hook_that_fails_at_the_start_is_not_called_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
         def __call__(self, _event: object, /) -> None: ...
 
@@ -332,7 +330,7 @@ def test_a_hook_that_cannot_begin_is_not_told_of_an_end(caplog: pytest.LogCaptur
     assert caplog.messages == ["the on_event hook failed; the call continues"]
 
 
-def test_a_line_of_a_log_is_easy_to_find() -> None:
+def test_events_as_text_are_lines_of_key_and_value() -> None:
     assert str(AttemptEvent(method="GET", path="/api/v1/user", attempt=2, status=503, seconds=0.25)) == (
         "attempt method=GET path=/api/v1/user attempt=2 status=503 seconds=0.250"
     )
@@ -343,7 +341,7 @@ def test_a_line_of_a_log_is_easy_to_find() -> None:
     )
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_without_opentelemetry_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     monkeypatch.delitem(sys.modules, "secoda_async.ext.opentelemetry")
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'secoda-async\[otel\]'"):
