@@ -33,7 +33,7 @@ KILLS: Final = 10
 READS: Final = 30 if REAL.is_dir() else 5
 """About as many requests does a run take before its first write."""
 
-HURT: Final = 0.1
+FAULT_RATE: Final = 0.1
 
 FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
     {"drop": "before"},
@@ -114,7 +114,7 @@ def writes_of(plan: Plan) -> Counter[str]:
 
 
 @pytest.mark.requirement("BS-4", "RL-1", "RL-5")
-async def test_from_nothing_to_one_date_and_on_to_the_other(clock: AutojumpClock) -> None:
+async def test_apply_makes_the_fewest_writes_at_two_dates(clock: AutojumpClock) -> None:
     async with (
         Emulator(users=USERS, clock=clock) as emulator,
         SecodaClient(emulator.api_key, base_url=emulator.url, clock=clock) as secoda,
@@ -137,11 +137,12 @@ async def test_from_nothing_to_one_date_and_on_to_the_other(clock: AutojumpClock
 
 @pytest.mark.requirement("BS-4", "BS-5", "RT-1", "PG-3")
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_one_request_in_ten_hurt(clock: AutojumpClock, seed: int) -> None:
+@pytest.mark.slow
+async def test_apply_converges_with_one_request_in_ten_faulted(clock: AutojumpClock, seed: int) -> None:
     def struck_by(kind: int) -> Callable[[RecordedRequest], bool]:
         def strikes(record: RecordedRequest) -> bool:
             lot = random.Random(f"{seed}/{record.number}")  # noqa: S311 - no secret
-            return lot.random() < HURT and lot.randrange(len(FAULTS)) == kind
+            return lot.random() < FAULT_RATE and lot.randrange(len(FAULTS)) == kind
 
         return strikes
 
@@ -164,12 +165,13 @@ async def test_one_request_in_ten_hurt(clock: AutojumpClock, seed: int) -> None:
             assert len(patched(emulator) - patched_before) == date.writes.get("PATCH", 0)
             assert state_of(emulator) == date.state(IDS)
             assert (await secoda.plan(desired, prune=True)).is_empty
-        hurt = sum(record.fault is not None for record in emulator.requests)
-        assert hurt > len(emulator.requests) * HURT / 2
+        faulted = sum(record.fault is not None for record in emulator.requests)
+        assert faulted > len(emulator.requests) * FAULT_RATE / 2
 
 
 @pytest.mark.requirement("BS-5")
-async def test_killed_at_twenty_moments_and_run_again_each_time(tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_apply_converges_when_killed_at_twenty_moments(tmp_path: Path) -> None:
     dice = random.Random(4)  # noqa: S311 - no secret
     log = tmp_path / "log.jsonl"
     killed = 0

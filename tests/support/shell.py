@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -41,7 +41,7 @@ class Shell:
 
 
 @asynccontextmanager
-async def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[Emulator]:
+async def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncGenerator[Emulator, None]:
     """Start an emulated workspace and point the environment to it."""
     async with Emulator(**settings) as workspace:
         monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
@@ -50,7 +50,7 @@ async def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIte
 
 
 @asynccontextmanager
-async def emulated_teams(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+async def emulated_teams(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Emulator, None]:
     """Start a workspace of three users and two groups, Analysts and Others."""
     users = [{"id": f"u-{name}", "email": f"{name}@example.com"} for name in ("ana", "ben", "eve")]
     groups = [{"name": "Analysts", "description": "old", "users": ["u-ana"]}, {"name": "Others", "users": ["u-eve"]}]
@@ -59,7 +59,7 @@ async def emulated_teams(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emula
 
 
 @contextmanager
-def restored_loggers() -> Iterator[None]:
+def restored_loggers() -> Generator[None, None, None]:
     """Restore the handlers and levels that a command changes."""
     loggers = [logging.getLogger(), logging.getLogger("secoda_async")]
     before = [(logger, list(logger.handlers), logger.level) for logger in loggers]

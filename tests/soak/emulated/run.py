@@ -20,28 +20,23 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from contextvars import ContextVar
 from math import inf
-from typing import Any, Final, Literal, cast, get_args, overload
+from typing import Any, Final, Literal, cast, get_args
 
 from attrs import asdict, define, field
 
 from secoda_async import (
     AttemptEvent,
     AutojumpClock,
-    CreateGroup,
-    DeleteGroup,
     Event,
     Group,
     LimitState,
     NotFoundError,
-    Operation,
     Outcome,
     OutcomeUnknownError,
     SecodaClient,
-    UpdateGroup,
 )
 from secoda_async.clock import sleep
 from secoda_async.emulator import Emulator
@@ -57,6 +52,7 @@ from tests.soak.emulated.expected_state import (
     unjustified,
 )
 from tests.soak.emulated.faults import GRACE, LONGEST_LAG, START, FaultInjector
+from tests.soak.emulated.invocation import CURRENT, BulkSource, Counters, Invocation
 from tests.soak.emulated.leaks import PERMITS, Footprint, Memory, grown, left_over
 from tests.soak.emulated.report import Report
 from tests.soak.emulated.scenarios import (
@@ -69,7 +65,6 @@ from tests.soak.emulated.scenarios import (
     Job,
     Kind,
     Scenario,
-    Value,
     scenario,
 )
 
@@ -82,83 +77,6 @@ TURNS: Final = 60
 """Turns of the event loop that the clock waits before it jumps; an exchange over loopback takes about ten."""
 
 NOT_RECEIVED: Final = 408
-
-
-@define(eq=False)
-class Invocation:
-    """An operation in flight."""
-
-    job: Job
-    group_id: str = ""
-    expected: Expected | None = None
-    before: dict[str, frozenset[Value]] = field(factory=dict[str, frozenset[Value]])
-    """The values that were possible when it began."""
-    certain: set[str] = field(factory=set[str])
-    """The groups that a list must show."""
-    deleted: set[str] = field(factory=set[str])
-    """The groups that a list must not show."""
-    began: float = 0.0
-    arrived_before: int = 0
-    """Requests of its method about its group before it began."""
-    is_begun: bool = False
-    is_reported_unknown: bool = False
-    """Whether the client has reported its outcome as unknown."""
-    has_posted: bool = False
-    has_searched: bool = False
-    """Whether a create has searched for its group after its POST."""
-
-    @property
-    def subject(self) -> str:
-        """The group that its requests are about; of a create its name."""
-        return self.job.fields["name"] if self.job.kind == "create" else self.group_id
-
-
-CURRENT: Final[ContextVar[Invocation | None]] = ContextVar("soak_current", default=None)
-"""The operation of a request."""
-
-
-@define(eq=False)
-class Counters:
-    """The numbers of a run."""
-
-    ends: Counter[tuple[Kind, End]] = field(factory=Counter[tuple[Kind, End]])
-    failures: Counter[str] = field(factory=Counter[str])
-    attempts: Counter[str] = field(factory=Counter[str])
-    """Requests by method, as the client reports them, without those that were answered with 408."""
-    answered: Counter[str] = field(factory=Counter[str])
-    """Those of them with an answer."""
-    retries: int = 0
-    searches: Counter[End] = field(factory=Counter[End])
-    """The ends of creates whose answer was lost."""
-    refused: int = 0
-    """429 answers of the limit itself."""
-
-    @property
-    def operations(self) -> int:
-        return self.ends.total()
-
-
-class Feed(Sequence[Operation]):
-    """The operations of a bulk; each begins when a worker takes it."""
-
-    def __init__(self, invocations: Sequence[Invocation], begin: Callable[[Invocation], None]) -> None:
-        self._invocations = invocations
-        self._begin = begin
-
-    def __len__(self) -> int:
-        return len(self._invocations)
-
-    @overload
-    def __getitem__(self, index: int) -> Operation: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Operation]: ...
-    def __getitem__(self, index: int | slice) -> Operation | Sequence[Operation]:
-        return list(map(_operation, self._invocations))[index]
-
-    def __iter__(self) -> Iterator[Operation]:
-        for invocation in self._invocations:
-            self._begin(invocation)  # in the worker's task, so that its requests are known to be this operation's
-            yield _operation(invocation)
 
 
 @define(eq=False, kw_only=True)
@@ -353,7 +271,7 @@ class Soak:
         stop = asyncio.Event()
         seconds = scenario.stop_after
         timer = None if seconds is None else self.clock.call_later(seconds, stop.set)
-        feed = Feed(invocations, self._begin)
+        feed = BulkSource(invocations, self._begin)
         bulk = self.secoda.bulk(feed, concurrency=5, fail_fast=scenario.fail_fast, stop=stop)
         seen: Counter[int] = Counter()
         async with aclosing(bulk):
@@ -574,17 +492,6 @@ async def _listed(secoda: SecodaClient, job: Job) -> list[str]:
             if job.kind == "peek" and len(ids) == 50:
                 break
     return ids
-
-
-def _operation(invocation: Invocation) -> Operation:
-    """Return an operation as a bulk takes it."""
-    match invocation.job.kind:
-        case "create":
-            return CreateGroup(**invocation.job.fields)
-        case "update":
-            return UpdateGroup(invocation.group_id, **invocation.job.fields)
-        case _:
-            return DeleteGroup(invocation.group_id)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

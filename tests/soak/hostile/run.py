@@ -29,6 +29,7 @@ from secoda_async import (
     DesiredGroup,
     DesiredState,
     Operation,
+    Outcome,
     OutcomeUnknownError,
     Plan,
     RateLimit,
@@ -38,10 +39,11 @@ from secoda_async import (
     SecodaError,
     UpdateGroup,
 )
-from secoda_async.bulk import Outcome
 from secoda_async.clock import sleep
+from tests.soak.hostile.conditions import Conditions, conditions
+from tests.soak.hostile.endings import bulk_ending, call_ending, change_ending
 from tests.soak.hostile.invariants import CHECKS, Ending, Kind, Record, duplicates, violations
-from tests.soak.hostile.server import KEY, LATEST, USERS, Conditions, HostileServer, conditions
+from tests.soak.hostile.server import KEY, LATEST, USERS, HostileServer
 from tests.soak.hostile.store import Group
 from tests.soak.hostile.third_party import ThirdParty
 
@@ -53,7 +55,6 @@ RUN_TIMEOUT: Final = 30.0
 TURNS: Final = 100
 ADDED: Final = USERS[6:12]  # members that the client adds
 REMOVED: Final = USERS[12:]  # members that the client removes
-KINDS: Final[Mapping[type, Kind]] = {CreateGroup: "create", UpdateGroup: "update", DeleteGroup: "delete"}
 
 Violation = tuple[str, str]
 
@@ -231,7 +232,7 @@ class Run:
             record.was_interrupted = True
             await self._interrupt(task, action)
         await self.outcome_of(task)
-        record.endings += [_ending(outcome) for outcome in (*outcomes, *bulk.rest)]
+        record.endings += [bulk_ending(outcome) for outcome in (*outcomes, *bulk.rest)]
 
     async def _interrupt(self, task: "asyncio.Task[Any]", action: Callable[[], Any]) -> None:
         """Interrupt a task after a while, unless it has ended before."""
@@ -258,7 +259,7 @@ class Run:
         status, result = await self._end_of(groups.ensure(name=name, users=users), record)
         group_id = cast("Any", result).id if status == "applied" else ""
         fields = {"name": name, "users": users}
-        record.endings.append(_single("create", status, result, name=name, group_id=group_id, fields=fields))
+        record.endings.append(call_ending("create", status, result, name=name, group_id=group_id, fields=fields))
         if status == "applied":
             await self.outcome_of(client.groups.ensure(name=name, users=users))
 
@@ -287,7 +288,7 @@ class Run:
         call = self._options(client).groups.create(**fields, on_unknown=on_unknown)
         status, result = await self._end_of(call, record)
         group_id = cast("Any", result).id if status == "applied" else ""
-        record.endings.append(_single("create", status, result, name=name, group_id=group_id, fields=fields))
+        record.endings.append(call_ending("create", status, result, name=name, group_id=group_id, fields=fields))
 
     async def _change(self, client: SecodaClient, group_id: str, record: Record) -> None:
         groups, fields, call = self._options(client).groups, dict[str, Any](), None
@@ -298,7 +299,7 @@ class Run:
         if isinstance(result, ResponseError):
             status = "unknown"  # the response is invalid, but the write may have been executed
         kind: Kind = "update" if fields else "delete"
-        record.endings.append(_single(kind, status, result, group_id=group_id, fields=fields))
+        record.endings.append(call_ending(kind, status, result, group_id=group_id, fields=fields))
 
     def _options(self, client: SecodaClient) -> SecodaClient:
         return client.with_options(deadline=self.rng.choice((None, None, None, self.rng.uniform(0.5, 100.0))))
@@ -336,7 +337,7 @@ class Run:
             status, result = await self.outcome_of(call(group_id, users))
             fields = {"users": users}
             kind: Kind = "add" if is_add else "remove"
-            record.endings.append(_single(kind, status, result, group_id=group_id, fields=fields))
+            record.endings.append(call_ending(kind, status, result, group_id=group_id, fields=fields))
             if self.rng.random() < 0.3:
                 await sleep(self.clock, self.rng.uniform(0.0, 20.0))
 
@@ -401,47 +402,12 @@ class Run:
             for outcome in outcomes:
                 change = plan.changes[outcome.index]
                 group_id = change.id or (outcome.group.id if outcome.group else "")
-                record.endings.append(_change_ending(outcome, change.kind, group_id))
+                record.endings.append(change_ending(outcome, change.kind, group_id))
         else:  # no report: what was done is not known, and all that the plan says was asked for
             record.endings += [
                 Ending(kind=change.kind, status="cancelled", name=change.name, group_id=change.id or "")
                 for change in plan.changes
             ]
-
-
-def _text(error: object) -> str:
-    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else ""
-
-
-def _single(kind: Kind, status: str, result: object, **rest: Any) -> Ending:
-    return Ending(kind=kind, status=status, error=_text(result), **rest)
-
-
-def _fields(operation: CreateGroup | UpdateGroup) -> dict[str, Any]:
-    names = ("name", "icon", "description", "users")
-    given = {name: getattr(operation, name) for name in names}
-    return {name: value for name, value in given.items() if isinstance(value, str | tuple | None)}
-
-
-def _ending(outcome: Outcome) -> Ending:
-    """Return how an operation of a bulk ended."""
-    operation = outcome.operation
-    if isinstance(operation, CreateGroup):
-        group_id = outcome.group.id if outcome.group else ""
-        return _change_ending(outcome, "create", group_id)
-    return _change_ending(outcome, KINDS[type(operation)], operation.id)
-
-
-def _change_ending(outcome: Outcome, kind: Kind, group_id: str) -> Ending:
-    operation = outcome.operation
-    return Ending(
-        kind=kind,
-        status=outcome.status,
-        name=str(operation.name) if isinstance(operation, CreateGroup) else "",
-        group_id=group_id,
-        fields={} if isinstance(operation, DeleteGroup) else _fields(operation),
-        error=_text(outcome.error),
-    )
 
 
 async def soak(seed: int, numbers: Sequence[int], show: Callable[[str], object], *, verbose: bool = False) -> int:
