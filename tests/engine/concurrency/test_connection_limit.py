@@ -41,3 +41,29 @@ async def test_waiters_are_served_in_order_and_a_cancelled_one_loses_nothing() -
         await drain_loop()
     assert served == [1, 2]
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.requirement("SL-3")
+async def test_waiter_cancelled_while_granted_passes_its_slot_on() -> None:
+    slots = ConnectionLimit(1)
+    await slots.acquire("GET")
+    first, second = (asyncio.create_task(slots.acquire("GET")) for _ in range(2))
+    await drain_loop()
+    slots.release("GET")  # grants it to the first, which has not resumed yet
+    first.cancel()
+    await drain_loop()
+    assert (first.cancelled(), second.done()) == (True, True)
+    assert not slots.acquire_nowait("GET")
+
+
+@pytest.mark.requirement("SL-3")
+async def test_cancelled_waiter_leaves_the_queue_and_releases_nothing() -> None:
+    slots = ConnectionLimit(1)
+    await slots.acquire("GET")
+    waiting = asyncio.create_task(slots.acquire("GET"))
+    await drain_loop()
+    waiting.cancel()
+    await drain_loop()
+    assert not slots.acquire_nowait("GET")
+    slots.release("GET")
+    assert slots.acquire_nowait("GET")

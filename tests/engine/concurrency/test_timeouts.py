@@ -125,6 +125,20 @@ async def test_later_deadline_passes_after_an_earlier_one() -> None:
             await call
 
 
+async def test_task_is_not_cancelling_after_a_timeout() -> None:
+    clock = ManualClock()
+
+    async def time_out() -> int:
+        with pytest.raises(TimedOutError):
+            await CallScopes(clock).run_with_timeout(sleep(clock, 60.0), 5.0)
+        task = asyncio.current_task()
+        return -1 if task is None else task.cancelling()
+
+    call = asyncio.create_task(time_out())
+    await clock.advance(5.0)
+    assert await call == 0
+
+
 async def test_close_cancels_the_work_of_its_own_loop_immediately() -> None:
     scopes = CallScopes(ManualClock())
     call = asyncio.create_task(scopes.run_with_timeout(asyncio.Event().wait(), None))
