@@ -1,42 +1,33 @@
-"""The calls on groups: five of the API's own, their pages, and adding and removing members."""
+"""The calls on groups: the five of the API, lists, and adding and removing members."""
 
-from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable
 from functools import partial
 from typing import Literal
 
 from attrs import evolve
 
 from secoda_async._engine.call import Call, CallState, Scope
-from secoda_async._engine.creation import GroupCreator, KnownIds
-from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_of, written_group_of
-from secoda_async._engine.membership import MembershipChange, change_membership, noting_unclear_update, patch_of
-from secoda_async._engine.operation import NotSentError
+from secoda_async._engine.creation import AlreadyCreatedError, GroupCreator, KnownIds
+from secoda_async._engine.group_names import find_by_name, find_by_similar_name, validate_name
+from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_of, written_group_of
+from secoda_async._engine.group_updates import MembershipChange, change_membership, patch_of, send_update
 from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.retries import outcome_unknown
 from secoda_async._engine.wire import codec, protocol
 from secoda_async._engine.wire.protocol import Request, request_to, validate_id, validate_ids
 from secoda_async.config import CallOptions
-from secoda_async.errors import AmbiguousNameError, InvalidArgumentError, NotFoundError, ResponseError
-from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, collapse_spaces, confusable_key, normalize
+from secoda_async.errors import InvalidArgumentError, NotFoundError, ResponseError
+from secoda_async.models import UNSET, Group, GroupFields, Page, Unset, confusable_key
 
 __all__ = ["Groups"]
-
-
-class _FoundError(NotSentError):
-    """The group has appeared just before it was to be created."""
-
-    def __init__(self, group: Group) -> None:
-        super().__init__()
-        self.group = group
 
 
 class Groups:
     """The groups of a workspace: `SecodaClient.groups`.
 
-    Besides the errors that a method names, each raises what `secoda_async.errors` draws: `APIError` and its kinds
-    when the server says no, `TransportError` when it can't be reached, `ResponseError` when its answer makes no
-    sense, `RateLimitError` and `DeadlineExceededError` when a wait would be too long.
+    Every method can also raise `APIError` (rejected by the server), `TransportError` (server not reached),
+    `ResponseError` (unexpected response), and `RateLimitError` or `DeadlineExceededError` (a wait would be too long).
     """
 
     def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope | None = None) -> None:
@@ -55,52 +46,52 @@ class Groups:
         users: Iterable[str] | Unset = UNSET,
         on_unknown: Literal["raise", "reconcile"] = "raise",
     ) -> Group:
-        """Create a group (`POST /auth/group`); takes one place in the write limit.
+        """Create a group (`POST /auth/group`), with one rate-limited write.
 
-        The request is never sent again while the first may have been executed: names are not unique, and there
-        would be two groups.
+        The request is never sent again while the server may have executed the first one: names are not unique, so a
+        second request could create a second group.
 
         Args:
             name: The name of the group.
             icon: An emoji.
             description: The purpose of the group.
-            users: Ids of its members.
-            on_unknown: What to do when no clear answer comes. "raise" raises. "reconcile" reads all groups before
-                the create; after an unclear answer it reads them again for at least 30 seconds (or `timeout`, if
-                that is longer), returns the group if it appears, and sends the create once more if it does not.
+            users: Ids of the members.
+            on_unknown: Behaviour when the outcome is unclear. "raise" raises an error. "reconcile" reads all groups
+                before the create and, after an unclear response, for at least 30 seconds (or `timeout`, if longer). If
+                the group appears, it is returned; otherwise the create is sent once more.
 
         Raises:
-            OutcomeUnknownError: When it may have been created; `.candidates` names the groups that may be it.
+            OutcomeUnknownError: When the group may have been created; `.candidates` holds the ids of possible groups.
             InvalidArgumentError: When an argument can't be sent.
         """
         if on_unknown not in ("raise", "reconcile"):
             raise InvalidArgumentError(f"on_unknown must be 'raise' or 'reconcile', not {on_unknown!r}")
-        fields = _checked(name, icon, description, users)
+        fields = _validate_fields(name, icon, description, users)
         return await self._create(fields, reconcile=on_unknown == "reconcile", known_ids=self._scope.known_ids)
 
     async def _create_missing(self, fields: GroupFields, name: str, listed: Collection[Group]) -> Group:
-        """Create a group that a list does not show, unless another program has created it during a wait.
+        """Create a group that a list does not show, unless another program creates it while this call waits.
 
         Raises:
-            _FoundError: When it has.
+            AlreadyCreatedError: When another program created the group.
         """
         ids = frozenset(group.id for group in listed)
 
         async def known_ids() -> Collection[str]:
             return ids
 
-        async def look_again(state: CallState) -> None:
-            if state.waited and (found := _found(await self.snapshot_with_own_writes(), name)) is not None:
-                raise _FoundError(found)
+        async def read_again(state: CallState) -> None:
+            found = find_by_similar_name(await self.snapshot_with_own_writes(), name) if state.waited else None
+            if found is not None:
+                raise AlreadyCreatedError(found)
 
-        groups = Groups(self._pipeline, self._options, evolve(self._scope, precondition=look_again))
+        groups = Groups(self._pipeline, self._options, evolve(self._scope, precondition=read_again))
         return await groups._create(fields, reconcile=True, known_ids=known_ids, is_locked=True)
 
     async def _create(
         self, fields: GroupFields, *, reconcile: bool, known_ids: KnownIds | None, is_locked: bool = False
     ) -> Group:
-        body = codec.dump(codec.to_dict(fields))
-        request = request_to("POST", COLLECTION, body=body, name=fields.name or None)
+        request = request_to("POST", COLLECTION, body=codec.dump(fields.to_dict()), name=fields.name or None)
         call = self._pipeline.call(request, self._options, self._scope, is_write=True)
         read = partial(written_group_of, fields=fields)
         if reconcile:
@@ -116,18 +107,18 @@ class Groups:
         return group
 
     async def find(self, *, name: str) -> Group | None:
-        """Return the group of a name, or None; all groups are read.
+        """Return the group with a name, or None. All groups are read.
 
-        Names match after trimming, in Unicode's form NFC, with letter case. Groups that this client created within the
-        last minute are found although a list may not show them yet.
+        Names are compared after trimming and in Unicode's form NFC; letter case counts. Groups that this client created
+        within the last minute are found although a list may not show them yet.
 
         Raises:
             AmbiguousNameError: When several groups have the name; `.candidates` holds their ids.
             InvalidArgumentError: When the name is empty or not a string.
             PaginationError: When the groups could not be read completely.
         """
-        wanted = _checked_name(name)
-        return _only(await self.snapshot_with_own_writes(), wanted)
+        wanted = validate_name(name)
+        return find_by_name(await self.snapshot_with_own_writes(), wanted)
 
     async def ensure(
         self,
@@ -137,34 +128,33 @@ class Groups:
         description: str | Unset | None = UNSET,
         users: Iterable[str] | Unset = UNSET,
     ) -> Group:
-        """Find the group of a name and give it these fields, or create it: at most one write, none if it is equal.
+        """Find the group with a name and set these fields, or create the group. Equal groups cost no write, others one.
 
-        Names match as in `find`, or if they differ in blanks only. Fields that are left out stay as they are. A create
-        whose outcome is unclear is searched for, as by `create(on_unknown="reconcile")`.
+        Names match as in `find`, or if they differ in white space only. Omitted fields keep their values. The create is
+        that of `create(on_unknown="reconcile")`.
 
         Raises:
-            AmbiguousNameError: When several groups have the name, or one has a name that looks alike (other letter
-                case, full-width or invisible characters); nothing was written.
+            AmbiguousNameError: When several groups have the name, or one has a confusable name (other letter case,
+                full-width or invisible characters); nothing was written.
             OutcomeUnknownError: When the write may have been executed.
             InvalidArgumentError: When an argument can't be sent.
             PaginationError: When the groups could not be read completely; nothing was written.
         """
-        fields = _checked(_checked_name(name), icon, description, users)
-        scope = evolve(
-            self._scope, began=self._pipeline.clock.now() if self._scope.began is None else self._scope.began
-        )
+        fields = _validate_fields(validate_name(name), icon, description, users)
+        began = self._pipeline.clock.now() if self._scope.began is None else self._scope.began
+        scope = evolve(self._scope, began=began)
         groups = Groups(self._pipeline, self._options, scope)
         waiting = self._pipeline.call(request_to("GET", COLLECTION), self._options, scope)
         async with self._creator.lock(name, waiting):
             listed = await groups.snapshot_with_own_writes()
-            found = _found(listed, name)
+            found = find_by_similar_name(listed, name)
             if found is None and await groups.settle(name):
                 listed = await groups.snapshot_with_own_writes()
-                found = _found(listed, name)
+                found = find_by_similar_name(listed, name)
             if found is None:
                 try:
                     return await groups._create_missing(fields, name, listed)
-                except _FoundError as error:
+                except AlreadyCreatedError as error:
                     found = error.group
             if evolve(fields, name=UNSET).matches(found):
                 return found
@@ -174,8 +164,8 @@ class Groups:
         """Read one group (`GET /auth/group/{id}`).
 
         Raises:
-            NotFoundError: When there is none with this id.
-            InvalidArgumentError: When the id can't be one.
+            NotFoundError: When no group has this id.
+            InvalidArgumentError: When the id is malformed.
         """
         request = request_to("GET", COLLECTION, validate_id(group_id))
         call = self._pipeline.call(request, self._options, self._scope)
@@ -190,60 +180,54 @@ class Groups:
         description: str | Unset | None = UNSET,
         users: Iterable[str] | Unset = UNSET,
     ) -> Group:
-        """Change what is given and nothing else (`PATCH /auth/group/{id}`); takes one place in the write limit.
+        """Change the given fields of a group (`PATCH /auth/group/{id}`), with one rate-limited write.
 
-        What is left out is untouched, None is null, and `users` replaces the whole membership: `[]` empties it. It
-        is repeated after an unclear failure, because the same request again has the same effect.
+        Omitted fields keep their values, None is sent as null, and `users` replaces the whole membership: `[]` removes
+        all members. The request is retried after an unclear failure, because it is idempotent.
 
         Raises:
-            NotFoundError: When there is none with this id.
+            NotFoundError: When no group has this id.
             InvalidArgumentError: When there is nothing to change, or an argument can't be sent.
         """
-        fields = _checked(name, icon, description, users)
+        fields = _validate_fields(name, icon, description, users)
         if fields == GroupFields():
             raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
         call = self._write(patch_of(validate_id(group_id), fields))
-        if fields.users is UNSET:
-            return await self._send_update(call, group_id, fields)
-        async with self._pipeline.lock(_lock_key(group_id), call):  # or it could slip into an add_users
-            return await self._send_update(call, group_id, fields)
+        return await send_update(self._pipeline, call, group_id, fields)
 
     async def add_users(self, group_id: str, users: Iterable[str]) -> Group:
-        """Add members: read the group, and write its whole membership if any of them is new.
+        """Add members: read the group, and write the whole membership if any of them is new.
 
-        The group is read again just before each attempt, after every wait. Calls on one group through one client
-        run one after the other. The API replaces whole memberships and has no versions, so a change that another
-        program makes between the last read and the write, a network round trip, is lost.
+        The group is read again just before each attempt, and calls on one group through one client run in turn. The API
+        replaces whole memberships: a change by another program between the last read and the write is lost.
 
         Raises:
-            NotFoundError: When there is no such group.
-            InvalidArgumentError: When an id can't be one.
+            NotFoundError: When no group has this id.
+            InvalidArgumentError: When an id is malformed.
         """
-        wanted = _ids(users)
+        wanted = _validate_users(users)
         return await self._change_users(group_id, lambda present: tuple(dict.fromkeys((*present, *wanted))))
 
     async def remove_users(self, group_id: str, users: Iterable[str]) -> Group:
         """Remove members; the group is read and written as by `add_users`.
 
         Raises:
-            NotFoundError: When there is no such group.
-            InvalidArgumentError: When an id can't be one.
+            NotFoundError: When no group has this id.
+            InvalidArgumentError: When an id is malformed.
         """
-        unwanted = frozenset(_ids(users))
-        return await self._change_users(
-            group_id, lambda present: tuple(user for user in present if user not in unwanted)
-        )
+        unwanted = frozenset(_validate_users(users))
+        return await self._change_users(group_id, lambda ids: tuple(user for user in ids if user not in unwanted))
 
     async def delete(self, group_id: str, *, missing_ok: bool = False) -> bool:
         """Delete a group (`DELETE /auth/group/{id}`).
 
         Returns:
-            True when it was deleted now; False when it was already absent: with `missing_ok`, or because an earlier
-            attempt of this call whose answer was lost had deleted it.
+            True if this call deleted the group; False if the group was already absent: with `missing_ok`, or because
+            an earlier attempt of this call, whose response was lost, deleted it.
 
         Raises:
-            NotFoundError: When there is none with this id, unless `missing_ok`.
-            InvalidArgumentError: When the id can't be one.
+            NotFoundError: When no group has this id, unless `missing_ok`.
+            InvalidArgumentError: When the id is malformed.
         """
         call = self._write(request_to("DELETE", COLLECTION, validate_id(group_id)))
         try:
@@ -260,25 +244,25 @@ class Groups:
     ) -> AsyncGenerator[Page[Group], None]:
         """Yield the groups page by page, in the server's order.
 
-        A group that moves over the edge of a page meanwhile, and comes again, is left out of the later page.
+        A group that moves to a later page during the read, and so comes twice, is left out of the later page.
 
         Args:
-            concurrency: Pages that may be under way at a time; on cursor lists they come one by one.
+            concurrency: Maximum number of pages in flight. Cursor lists are read one page after the other.
             on_invalid: With "skip", a group that can't be read is left out and reported in `Page.invalid`.
-            max_pages: A list that goes on after so many pages is an error.
+            max_pages: Maximum length of the list. A longer list is an error.
 
         Raises:
             PaginationError: When the list contradicts itself or does not end, when a page is gone because the list
-                shrank meanwhile, or, after the last page, when fewer groups came than the server counts.
+                shrank, or, after the last page, when fewer groups came than the server counts.
         """
         return self._lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
     async def snapshot(self, *, concurrency: int = 4) -> list[Group]:
-        """Return every group once, or raise: never a part.
+        """Return every group once, or raise an error; the result is never incomplete.
 
         A list of several pages is read twice, and again while the reads differ: one read can miss a group that moves to
-        another page, and no clock is relied on. Reads take no place in the write limit. A group that comes without its
-        members is an error: it is not taken for empty.
+        another page. No clock is compared, and reads cost no rate-limited write. A group without the key `users` is an
+        error, because the members are unknown.
 
         Raises:
             PaginationError: When the list changed during each of five reads, contradicts itself, or has no count.
@@ -290,43 +274,35 @@ class Groups:
         return await self._creator.ids()
 
     async def snapshot_with_own_writes(self) -> list[Group]:
-        """Return a snapshot that shows this client's own writes of the last minute, where the list lags behind them."""
-        return self._pipeline.ledger.corrected(await self._lister.snapshot())
+        """Return a snapshot, corrected by this client's own writes of the last minute, which the list may not show."""
+        return self._pipeline.ledger.with_own_writes(await self._lister.snapshot())
 
     async def observed_with_own_writes(self) -> list[Group]:
-        """Return the groups that a few reads show, with this client's own writes; see `Lister.observed_items`."""
-        return self._pipeline.ledger.corrected(await self._lister.observed_items())
+        """Return the groups of `Lister.observed_items`, with this client's own writes of the last minute."""
+        return self._pipeline.ledger.with_own_writes(await self._lister.observed_items())
 
     async def settle(self, name: str) -> bool:
-        """Wait until a list shows what an unclear create of a name has made; return whether there was one."""
+        """Wait until a list shows the group of an unclear create with this name; return whether there was one."""
         pause = self._pipeline.ledger.settles_in(confusable_key(name))
-        call = self._pipeline.call(request_to("POST", COLLECTION), self._options, self._scope)
-        await self._pipeline.pause(call, pause)
+        await self._pipeline.pause(
+            self._pipeline.call(request_to("POST", COLLECTION), self._options, self._scope), pause
+        )
         return pause > 0
 
     def _write(self, request: Request) -> Call:
         return self._pipeline.call(request, self._options, self._scope, is_write=True)
 
-    async def _send_update(self, call: Call, group_id: str, fields: GroupFields) -> Group:
-        with noting_unclear_update(self._pipeline, group_id):
-            group = await self._pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
-        self._pipeline.ledger.note_updated(group, is_whole_membership=fields.users is not UNSET)
-        await confirm_members(self._pipeline, call, group, fields)
-        return group
-
     async def _change_users(self, group_id: str, change: MembershipChange) -> Group:
         call = self._write(request_to("PATCH", COLLECTION, validate_id(group_id)))
-        async with self._pipeline.lock(_lock_key(group_id), call):
-            return await change_membership(self._pipeline, call, group_id, change)
+        return await change_membership(self._pipeline, call, group_id, change)
 
-    # Last, because after it `list` means this method to whatever reads the class body.
+    # The last method: below it, `list` in an annotation would mean this method.
     def list(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
     ) -> AsyncGenerator[Group, None]:
         """Yield every group, page after page; the arguments are those of `pages`.
 
-        A group that moves from one page to another meanwhile is yielded once; one can be missed. Where that matters,
-        use `snapshot`.
+        A group that moves to another page during the read is yielded once, and can be missed; `snapshot` misses none.
 
         Raises:
             PaginationError: As in `pages`.
@@ -334,59 +310,21 @@ class Groups:
         return self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
 
 
-def _checked_name(name: object) -> str:
-    """Return a name to find a group by."""
-    if not isinstance(name, str) or not name.strip():
-        raise InvalidArgumentError(f"name must be a string that is not empty, not {name!r}")
-    return normalize(name)
-
-
-def _found(groups: Sequence[Group], name: str) -> Group | None:
-    """Return the group that `ensure` takes for one of this name, or None."""
-    return _only(groups, normalize(name)) or _only_similar(groups, name)
-
-
-def _only(groups: Iterable[Group], name: str) -> Group | None:
-    """Return the group of a name, or None."""
-    found = [group for group in groups if normalize(group.name) == name]
-    if len(found) > 1:
-        ids = tuple(group.id for group in found)
-        raise AmbiguousNameError(f"{len(found)} groups are called {name!r}: use an id", candidates=ids)
-    return found[0] if found else None
-
-
-def _only_similar(groups: Iterable[Group], name: str) -> Group | None:
-    """Return the group whose name differs in blanks only, or None when no name looks alike."""
-    similar = [group for group in groups if confusable_key(group.name) == confusable_key(name)]
-    if len(similar) == 1 and collapse_spaces(similar[0].name) == collapse_spaces(name):
-        return similar[0]
-    if similar:
-        names = ", ".join(f"{group.name!r} ({group.id})" for group in similar)
-        raise AmbiguousNameError(
-            f"{name!r} looks like another group's name: {names}. Use that name, or create()",
-            candidates=tuple(group.id for group in similar),
-        )
-    return None
-
-
-def _lock_key(group_id: str) -> str:
-    return f"group {group_id.casefold()}"
-
-
-def _ids(users: Iterable[str]) -> tuple[str, ...]:
-    """The ids of members, each once, in the order given."""
+def _validate_users(users: Iterable[str]) -> tuple[str, ...]:
+    """Return the ids of members, each once, in the order given."""
     if isinstance(users, str) or not isinstance(users, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: put one id in a list")
     return tuple(dict.fromkeys(validate_ids(users, "user")))
 
 
-def _checked(
+def _validate_fields(
     name: str | Unset, icon: str | Unset | None, description: str | Unset | None, users: Iterable[str] | Unset
 ) -> GroupFields:
-    """Check what is to be written, so that a mistake costs no write."""
+    """Return the fields of a write; an invalid argument costs no rate-limited write."""
     if name is not UNSET and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"name must be a string, not {type(name).__name__}")
     for field, value in (("icon", icon), ("description", description)):
         if not (value is None or isinstance(value, (str, Unset))):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"{field} must be a string or None, not {type(value).__name__}")
-    return GroupFields(name=name, icon=icon, description=description, users=UNSET if users is UNSET else _ids(users))
+    ids = UNSET if users is UNSET else _validate_users(users)
+    return GroupFields(name=name, icon=icon, description=description, users=ids)

@@ -1,4 +1,4 @@
-"""Users by id and by e-mail address: the only code that decides which user an address names."""
+"""Users by id and by e-mail address. No other code decides which user an address means."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ class UserIndex:
 
     @classmethod
     def of(cls, users: Iterable[User], members: Iterable[str] = ()) -> Self:
-        """Index users; `members` are further ids that count as known, such as those of groups' members."""
+        """Index users. `members` are further ids that count as known, such as ids of groups' members."""
         by_id = {user.id: user for user in users}
         by_address: dict[str, list[User]] = defaultdict(list)
         for user in by_id.values():
@@ -32,17 +32,17 @@ class UserIndex:
         return cls(frozenset(by_id).union(members), by_id, dict(by_address))
 
     def with_address(self, address: str) -> Sequence[User]:
-        """Return every user whose address is this one, in any case of letters."""
+        """Return every user with this address, in any letter case."""
         return self._by_address.get(_key(address), ())
 
     def find(self, address: str) -> User | None:
-        """Return the user that an address names, or None.
+        """Return the user with an address, or None.
 
-        A single user is returned even if the case of letters differs. Of several users, the one that fits letter by
-        letter is returned, if it is the only enabled user that does.
+        A single user is returned even if the letter case differs. Of several users, the only enabled one with exactly
+        this address is returned.
 
         Raises:
-            AmbiguousNameError: When the address fits several users and that rule names none.
+            AmbiguousNameError: When the address fits several users and the rule selects none of them.
         """
         users = self.with_address(address)
         if len(users) <= 1:
@@ -73,8 +73,8 @@ class UserIndex:
         """Return the id of each member, in order.
 
         Raises:
-            AmbiguousNameError: When the only faults are addresses that fit several users.
-            InvalidArgumentError: When no user has one of the ids or addresses; it names the ambiguous ones too.
+            AmbiguousNameError: When addresses fit several users, and all members are known.
+            InvalidArgumentError: When an id or address is unknown. The message names the ambiguous addresses too.
         """
         ids: list[str] = []
         unknown: dict[str, None] = {}

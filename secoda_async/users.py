@@ -1,4 +1,4 @@
-"""The calls on users: read only, to turn e-mail addresses into ids."""
+"""The calls on users. They are read only, and resolve e-mail addresses to ids."""
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 
@@ -29,8 +29,8 @@ class Users:
         """Read one user (`GET /user/{id}`).
 
         Raises:
-            NotFoundError: When there is none with this id.
-            InvalidArgumentError: When the id can't be one.
+            NotFoundError: When no user has this id.
+            InvalidArgumentError: When the id is malformed.
         """
         request = request_to("GET", _COLLECTION, validate_id(user_id, "user"))
         return await self._pipeline.send(self._pipeline.call(request, self._options), _user)
@@ -46,32 +46,31 @@ class Users:
         return await self._lister.snapshot(concurrency=concurrency)
 
     async def find(self, *, email: str) -> User | None:
-        """Return the user that has an e-mail address, or None. Every user is read.
+        """Return the user with an e-mail address, or None. All users are read.
 
-        The case of letters counts only when the address fits several users: then the only enabled user that it fits
-        letter by letter is returned.
+        Letter case counts only if several users have the address: then the only enabled user with exactly this address
+        is returned.
 
         Raises:
-            AmbiguousNameError: When the address fits several users otherwise; `candidates` holds their ids.
+            AmbiguousNameError: When the address fits several users in another way; `candidates` holds their ids.
             InvalidArgumentError: When the address is empty or not text.
         """
         _check_texts([email], "email")
         return UserIndex.of(await self.snapshot()).find(email)
 
     async def resolve(self, members: Sequence[str]) -> list[str]:
-        """Return the id of each user, in order, for ids and e-mail addresses. Every user is read, unless none is given.
+        """Return the id of each user, in order, for ids and e-mail addresses. All users are read.
 
-        Addresses are found as by `find`.
+        Addresses match as in `find`. An empty list reads nothing.
 
         Raises:
             AmbiguousNameError: When addresses fit several users; `candidates` holds the ids of all of them.
-            InvalidArgumentError: When no user has one of the ids or addresses. The message names each that is unknown
-                or ambiguous.
+            InvalidArgumentError: When an id or address is unknown. The message names every unknown or ambiguous one.
         """
         _check_texts(members, "each user")
         return UserIndex.of(await self.snapshot()).ids_of(members) if members else []
 
-    # Last, because after it `list` means this method to whatever reads the class body.
+    # The last method: below it, `list` in an annotation would mean this method.
     def list(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
     ) -> AsyncGenerator[User, None]:

@@ -1,14 +1,16 @@
-"""Creating a group when the outcome of the request may be unclear: adopt the group, send again, or report it unknown.
+"""Creates with an unclear outcome: adopt the group, send the create again, or report the outcome unknown.
 
-Whether a group is the result of a lost create never rests on comparing clocks. With `reconcile`:
+Theory of operation
+-------------------
+No decision compares two clocks. A *candidate* is a group with the name that was sent (in any normalization), with an id
+that was not in the listing before the create, and not created by another call of this client. After an unclear response
+all groups are read until the settle time has passed:
 
-- A *candidate* is a group with the name that was sent (as any server may normalize it) whose id was in no listing
-  before the create and that no other call of this client created.
-- A candidate is *adopted* when it is the only one, shows every field that was sent, no other create of the name is
-  in flight or unclear, and a complete listing was read before the create.
-- The create is *sent again* once, when no candidate has appeared for `_settle_time`: until then the server may
-  still be executing the first request, and its lists may lag.
-- In every other case the outcome is unknown, and the error names the candidates.
+1. One candidate that is certain is adopted: it shows every field that was sent, a complete listing was read before the
+   create, and no other create of the name is in flight or unclear.
+2. No candidate until the end of the settle time: the create is sent once more. Until then the server may still execute
+   the first request, and its lists may lag. Just before the second request the groups are read again.
+3. Otherwise `OutcomeUnknownError` is raised, with the candidates.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -37,14 +39,14 @@ from secoda_async.errors import (
 from secoda_async.models import Group, GroupFields, confusable_key
 
 KnownIds = Callable[[], Awaitable[Collection[str] | None]]
-"""Returns the ids of a complete listing that was read before the create, or None when there is none."""
+"""Returns the ids of a complete listing that was read before the create, or None if there is none."""
 
-_SEARCHES: Final = (0.0, 1.0, 3.0, 7.0, 15.0)
-"""Seconds after an unclear answer at which the groups are read, besides the end of the settle time."""
+_SEARCH_DELAYS: Final = (0.0, 1.0, 3.0, 7.0, 15.0)
+"""Seconds from an unclear response to each read of the groups. The last read follows at the end of the settle time."""
 
 
-class _AlreadyCreatedError(NotSentError):
-    """The group has appeared just before the create was to be sent again."""
+class AlreadyCreatedError(NotSentError):
+    """The group exists by now, so the create is not sent."""
 
     def __init__(self, group: Group) -> None:
         super().__init__()
@@ -72,7 +74,7 @@ class _Search:
 
 @define(eq=False, repr=False)
 class _Create:
-    """One create, and what its searches go by."""
+    """One create, and the criteria of its searches."""
 
     call: Call
     fields: GroupFields
@@ -87,7 +89,7 @@ class _Create:
 
 @define(eq=False, repr=False)
 class GroupCreator:
-    """Creates groups."""
+    """Creates groups, and reconciles creates with an unclear outcome."""
 
     pipeline: Pipeline
     lister: Lister[Group]
@@ -107,8 +109,8 @@ class GroupCreator:
     ) -> Group:
         """Send the create; search for the group after an unclear response.
 
-        Creates of one name run one after the other here, or each might adopt the other's group; with `is_locked`, the
-        caller holds `lock`.
+        Creates of one name are serialized, because each could adopt the other's group; with `is_locked`, the caller
+        holds `lock`.
         """
         name = fields.name or ""
         async with nullcontext() if is_locked else self.lock(name, call):
@@ -117,11 +119,11 @@ class GroupCreator:
                 return await self._create(_Create(call, fields, read, known))
 
     def lock(self, name: str, call: Call) -> AbstractAsyncContextManager[None]:
-        """Hold off other creates of a name."""
+        """Exclude other creates of a name."""
         return self.pipeline.lock(f"create {confusable_key(name)}", call)
 
     async def ids(self, began: float | None = None) -> Collection[str] | None:
-        """Return the ids of all groups; None when the list can't be read, and then no candidate is ever certain.
+        """Return the ids of all groups, or None if the list can't be read; then no candidate is certain.
 
         Raises:
             SecodaError: When the create would fail in the same way.
@@ -158,19 +160,19 @@ class GroupCreator:
     async def _send_again(
         self, create: _Create, unknown: OutcomeUnknownError
     ) -> tuple[OutcomeUnknownError, Group | None]:
-        """Send the create a second time, unless the group has appeared when the request may start."""
+        """Send the create a second time, unless the group exists by the time the request may start."""
 
         async def search_again(_: CallState) -> Request | None:
             search = await self._candidates(create)
             if search.adopted is not None:
-                raise _AlreadyCreatedError(search.adopted)
+                raise AlreadyCreatedError(search.adopted)
             if search.candidates:
                 raise SecodaError(str(search))
             return None
 
         try:
             return unknown, await self.pipeline.send(create.call.with_precondition(search_again), create.read)
-        except _AlreadyCreatedError as found:
+        except AlreadyCreatedError as found:
             return unknown, found.group
         except OutcomeUnknownError as error:
             return error, None
@@ -181,7 +183,7 @@ class GroupCreator:
             raise _unknown(create, unknown, f"sending it again failed: {error.message}") from error
 
     async def _search(self, create: _Create, unknown: OutcomeUnknownError) -> Group | None:
-        """Search until the group can be adopted or the settle time is over.
+        """Search until a group can be adopted or the settle time has passed.
 
         Returns:
             The group; None when the last complete listing shows no candidate.
@@ -198,7 +200,7 @@ class GroupCreator:
         return create.last.adopted
 
     async def _search_until_settled(self, create: _Create) -> str | None:
-        """Search; return the reason why the outcome stays unknown, if it does."""
+        """Search, and return the reason if the outcome stays unknown."""
         note: str | None = None
         for pause in _pauses(create.call.options.timeout):
             is_cancelled = False
@@ -208,7 +210,7 @@ class GroupCreator:
                 is_cancelled = True
             try:
                 search = await self._candidates(create)
-            except PaginationError as error:  # others change groups at the moment
+            except PaginationError as error:  # other programs are changing groups
                 note = f"searching for it failed: {error.message}"
                 continue
             if search.adopted is not None:
@@ -217,7 +219,7 @@ class GroupCreator:
             if is_cancelled:
                 return f"{search}, and the search was cancelled"
             if len(search.candidates) > 1 or (search.candidates and create.known is None):
-                break  # later searches can't make it certain
+                break  # no later search can make a candidate certain
         return note
 
     async def _candidates(self, create: _Create) -> _Search:
@@ -250,18 +252,14 @@ def _unknown(create: _Create, unknown: OutcomeUnknownError, note: str) -> Outcom
         note,
         candidates=create.last.ids,
     )
-    error.method, error.path, error.attempts, error.waited = (
-        unknown.method,
-        unknown.path,
-        unknown.attempts,
-        unknown.waited,
-    )
+    for name in ("method", "path", "attempts", "waited"):
+        setattr(error, name, getattr(unknown, name))
     return error
 
 
 def _pauses(timeout: float) -> Iterator[float]:
     """Yield the pauses before the searches, up to the end of the settle time."""
     end = max(timeout, SETTLE_TIME)
-    moments = [*(moment for moment in _SEARCHES if moment < end), end]
+    moments = [*(moment for moment in _SEARCH_DELAYS if moment < end), end]
     yield moments[0]
     yield from (after - before for before, after in pairwise(moments))

@@ -1,7 +1,14 @@
-"""What this client has written lately: groups it created, changed or deleted, and creates in flight or unclear.
+"""The recent writes of this client: groups it created, changed or deleted, and creates in flight or unclear.
 
-A list of the API may lag behind the writes (observed). For a minute the ledger knows better than the list: a group
-that this client created is not created again, and one that it changed is not taken for unchanged.
+Theory of operation
+-------------------
+A list of the API may lag behind the writes (docs/api-facts.md). The ledger keeps each write for a minute and corrects
+what a read shows in that time:
+
+1. A created group that the list lacks is added, so that the group is not created again.
+2. A changed group that the list shows in its earlier state is replaced. The server's own `updated_at` decides; if both
+   times are equal or missing, the replaced memberships decide.
+3. A deleted group that the list still shows is removed.
 """
 
 import asyncio
@@ -21,16 +28,16 @@ from secoda_async.errors import OutcomeUnknownError
 from secoda_async.models import Group, Unset, confusable_key
 
 OWN_WRITES_KNOWN: Final = 60.0
-"""Seconds for which a write of this client outranks a list that does not show it."""
+"""Seconds during which a write of this client takes precedence over a list that does not show the write."""
 
 SETTLE_TIME: Final = 30.0
-"""Seconds for which a server or gateway may go on with a request whose client has lost the answer, or its lists lag."""
+"""Seconds during which a server may still execute a request whose response was lost, or its lists may lag."""
 
 _CREATED_KNOWN: Final = 10_000
-"""Ids of created groups that are remembered."""
+"""Maximum ids of created groups."""
 
 _REPLACED_KNOWN: Final = 60
-"""Earlier memberships of a group that are remembered: two for each write that the limit allows in a minute."""
+"""Maximum replaced memberships per group: two for each write that the limit allows in a minute."""
 
 
 @frozen(eq=False, repr=False)
@@ -40,33 +47,30 @@ class Write:
     group: Group | None
     """The group as the server returned it, or None after a delete."""
     at: float
-    """When the write ended, by the client's clock."""
+    """Time of the response, by the client's clock."""
     is_created: bool
     """Whether this client created the group within the last minute."""
     removed: frozenset[str] = frozenset()
     """Members that this client removed within the last minute."""
     replaced: tuple[frozenset[str], ...] = ()
-    """The memberships that this client's updates of the last minute replaced, as far as they are known."""
+    """The memberships that this client's updates of the last minute replaced, if known."""
     replaced_at: datetime | None = None
-    """The server's time of the last update that set the whole membership, whoever was in it before."""
+    """The server's time of the last update that set the whole membership."""
 
     def is_missing_in(self, read: Group) -> bool:
-        """Return whether a group was read as it was before this write.
-
-        The server's own timestamps of the group tell; where they are equal or not shown, the replaced memberships do.
-        """
+        """Return whether a read shows the group in the state before this write."""
         if self.group is None:
             return False
         shown, written = read.updated_at, self.group.updated_at
-        if shown is not None and written is not None and shown != written:  # equal ones may count whole seconds
+        if shown is not None and written is not None and shown != written:  # equal: the resolution may be a second
             return shown < written
         users = frozenset(read.users)
         return users in self.replaced and users != frozenset(self.group.users)
 
     def others_in(self, read: Group) -> Iterator[str]:
-        """Yield the members that others may have added, in a group as it was read before this write.
+        """Yield the members that others may have added, from a read that does not show this write.
 
-        A group that was read as it was before the whole membership was set shows members whom that removed.
+        A read from before an update of the whole membership yields none: that update may have removed its members.
         """
         if self.group is None or (self.replaced_at and read.updated_at and read.updated_at < self.replaced_at):
             return
@@ -74,7 +78,7 @@ class Write:
 
 
 class Ledger:
-    """The writes of one client; it may serve event loops in several threads."""
+    """The recent writes of one client, which may serve event loops in several threads."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -111,9 +115,9 @@ class Ledger:
                     del self._in_flight[name]
 
     def is_contested(self, name: str) -> bool:
-        """Return whether another create of this name is in flight, or ended lately without a clear outcome.
+        """Return whether another create of this name is in flight, or ended unclear within the last minute.
 
-        Its group could be taken for the result of the create at hand.
+        The group of that create could be mistaken for the result of the create in question.
         """
         with self._lock:
             self._discard_old()
@@ -134,14 +138,14 @@ class Ledger:
         return self.settles_in(_update_of(group_id))
 
     def settles_in(self, name: str) -> float:
-        """Return the seconds until a list shows whether an unclear create has made a group of this name."""
+        """Return the seconds until a list shows whether an unclear create of this name was executed."""
         with self._lock:
             self._discard_old()
             noted = self._unclear.get(name, -inf) - OWN_WRITES_KNOWN
             return max(0.0, noted + SETTLE_TIME - self._clock.now())
 
     def has_created(self, group_id: str) -> bool:
-        """Return whether this client created the group by a call that had a clear outcome."""
+        """Return whether this client created the group by a call with a clear outcome."""
         with self._lock:
             return group_id in self._created
 
@@ -162,8 +166,8 @@ class Ledger:
 
         Args:
             group: The group.
-            before: The membership that the update replaced, if it is known.
-            is_whole_membership: The update set the membership, whoever was in it before.
+            before: The membership that the update replaced, if known.
+            is_whole_membership: The update set the membership without a read before it.
         """
         with self._lock:
             self._discard_old()
@@ -193,8 +197,8 @@ class Ledger:
             self._discard_old()
             return self._writes.get(group_id.casefold())
 
-    def corrected(self, groups: Iterable[Group]) -> list[Group]:
-        """Return a list with this client's writes of the last minute in it, where the list lags behind them."""
+    def with_own_writes(self, groups: Iterable[Group]) -> list[Group]:
+        """Return the groups of a list, corrected by this client's writes of the last minute."""
         by_id = {group.id.casefold(): group for group in groups}
         with self._lock:
             self._discard_old()
@@ -221,5 +225,5 @@ class Ledger:
 
 
 def _update_of(group_id: str) -> str:
-    """Return the key of unclear updates of a group; no name has a line break in the form that names look alike in."""
+    """Return the key of unclear updates of a group. The key of a name never contains a line break."""
     return f"\n{group_id.casefold()}"

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from secoda_async import UNSET, Group, Page, ResponseError, Unset, User, to_dict
-from secoda_async.models import GroupFields
+from secoda_async.models import GroupFields, collapse_spaces, confusable_key, normalize
 from tests.support import roundtrip
 
 
@@ -88,3 +88,47 @@ def test_to_dict_of_a_page_has_its_items_and_the_messages_of_its_errors() -> Non
 def test_to_dict_of_fields_leaves_out_unset_ones_and_keeps_null_and_empty_ones() -> None:
     assert GroupFields(description=None, users=()).to_dict() == {"description": None, "users": []}
     assert GroupFields().to_dict() == {}
+
+
+GROUP = Group("g-1", "Caf\u00e9  A", icon=None, description="x", users=("u-1", "U-2"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "matches", "contradicted", "missing"),
+    [
+        (GroupFields(), True, [], []),
+        (GroupFields(name=" Cafe\u0301  A "), True, [], []),
+        (GroupFields(name="Cafe\u0301 A"), False, [], []),
+        (GroupFields(name="caf\u00e9  A"), False, ["name"], []),
+        (GroupFields(icon="", description="x"), True, [], []),
+        (GroupFields(icon=None), True, [], []),
+        (GroupFields(icon="i", description=None), False, ["icon", "description"], []),
+        (GroupFields(users=("U-2", "u-1")), True, [], []),
+        (GroupFields(users=("u-2", "u-1")), False, [], []),
+        (GroupFields(users=("u-1", "u-2", "u-3")), False, [], ["u-3"]),
+        (GroupFields(users=("u-1",)), False, ["users"], []),
+        (GroupFields(users=("u-4",)), False, ["users"], ["u-4"]),
+    ],
+)
+def test_fields_are_compared_with_a_group(
+    fields: GroupFields, matches: object, contradicted: list[str], missing: list[str]
+) -> None:
+    assert fields.matches(GROUP) is matches
+    assert fields.contradicted_by(GROUP) == contradicted
+    assert fields.missing_users(GROUP) == missing
+    assert fields.is_confirmed_by(GROUP) is (not contradicted and not missing)
+
+
+@pytest.mark.parametrize("name", ["Team A", "team a", " Team  A ", "Ｔｅａｍ A", "Te\u200bam A", "Team\u00a0A"])  # noqa: RUF001
+def test_confusable_names_have_one_key(name: str) -> None:
+    assert confusable_key(name) == "team a"
+
+
+def test_names_that_differ_in_a_letter_have_two_keys() -> None:
+    assert confusable_key("Team B") != confusable_key("Team A")
+    assert confusable_key(None) == confusable_key(UNSET) == collapse_spaces(None) == ""
+
+
+def test_normalize_trims_and_composes_and_collapse_spaces_collapses_too() -> None:
+    assert normalize(" Cafe\u0301  A ") == "Caf\u00e9  A"
+    assert collapse_spaces(" Cafe\u0301 \t A ") == "Caf\u00e9 A"

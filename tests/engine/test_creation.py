@@ -295,7 +295,7 @@ class TestLimits:
 
 
 class TestTheSecondCreate:
-    """What may happen between the last look and the second create."""
+    """An event between the last search and the second create."""
 
     @pytest.mark.requirement("RT-1", "BS-5")
     async def test_a_group_that_shows_while_it_waits_for_its_place_is_found(
@@ -313,7 +313,7 @@ class TestTheSecondCreate:
     async def test_groups_that_appear_just_before_it_prevent_it(
         self, emulator: Emulator, secoda: SecodaClient, groups: int
     ) -> None:
-        """Those of another program, say."""
+        """Changes by another program."""
         emulator.faults.add(status=502, method="POST")
 
         def others(_: object) -> bool:

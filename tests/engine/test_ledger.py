@@ -1,4 +1,4 @@
-"""What a client remembers of its own writes."""
+"""The ledger of a client's own writes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,42 +28,42 @@ class TestLists:
     @pytest.mark.requirement("BS-9")
     def test_a_created_group_is_added_for_a_minute(self, ledger: Ledger, manual: ManualClock) -> None:
         ledger.note_created(OLD)
-        assert ledger.corrected([]) == [OLD]
-        assert ledger.corrected([OLD]) == [OLD]
+        assert ledger.with_own_writes([]) == [OLD]
+        assert ledger.with_own_writes([OLD]) == [OLD]
         assert ledger.has_created("g")
         manual.jump(OWN_WRITES_KNOWN + 1)
-        assert ledger.corrected([]) == []
+        assert ledger.with_own_writes([]) == []
         assert ledger.latest("g") is None
 
     @pytest.mark.requirement("BS-9")
     def test_a_deleted_group_is_left_out_for_a_minute(self, ledger: Ledger, manual: ManualClock) -> None:
         ledger.note_created(OLD)
         ledger.note_deleted("G")
-        assert ledger.corrected([OLD]) == []
-        assert ledger.corrected([]) == []
+        assert ledger.with_own_writes([OLD]) == []
+        assert ledger.with_own_writes([]) == []
         manual.jump(OWN_WRITES_KNOWN + 1)
-        assert ledger.corrected([OLD]) == [OLD]
+        assert ledger.with_own_writes([OLD]) == [OLD]
 
     @pytest.mark.requirement("BS-9")
     def test_an_updated_group_is_replaced_where_the_list_is_older(self, ledger: Ledger) -> None:
         new = evolve(NEW, updated_at=NOW)
         ledger.note_updated(new)
-        assert ledger.corrected([evolve(OLD, updated_at=NOW - timedelta(seconds=1))]) == [new]
+        assert ledger.with_own_writes([evolve(OLD, updated_at=NOW - timedelta(seconds=1))]) == [new]
         newer = evolve(OLD, updated_at=NOW + timedelta(seconds=1))
-        assert ledger.corrected([newer]) == [newer]
-        assert ledger.corrected([]) == []  # another program may have deleted it
+        assert ledger.with_own_writes([newer]) == [newer]
+        assert ledger.with_own_writes([]) == []  # another program may have deleted it
 
     @pytest.mark.requirement("BS-9")
     def test_a_group_of_this_client_that_was_updated_is_still_its_own(self, ledger: Ledger) -> None:
         ledger.note_created(OLD)
         ledger.note_updated(NEW, before=OLD.users)
-        assert ledger.corrected([]) == [NEW]
+        assert ledger.with_own_writes([]) == [NEW]
 
     @pytest.mark.requirement("BS-9", "SL-6")
     def test_ids_are_compared_without_regard_to_case(self, ledger: Ledger) -> None:
         ledger.note_updated(NEW, before=OLD.users)
         assert ledger.latest("G") is not None
-        assert ledger.corrected([evolve(OLD, id="G")]) == [NEW]
+        assert ledger.with_own_writes([evolve(OLD, id="G")]) == [NEW]
 
 
 class TestMembers:

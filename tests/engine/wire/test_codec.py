@@ -1,4 +1,4 @@
-"""Bytes to JSON to models and back, with nothing coerced and every fault named by its place."""
+"""Decoding and encoding: nothing is coerced, and every error has a location."""
 
 import re
 from contextlib import suppress
@@ -86,11 +86,11 @@ odd_values = (
     | times.map(datetime.isoformat)
     | json_values
 )
-"""Values that are right in one field and wrong, or right in another sense, in the next."""
+"""Values that are valid in one field and invalid, or valid with another meaning, in another field."""
 
 
 def payloads(model: type[Any], **needed: object) -> st.SearchStrategy[object]:
-    """JSON that is nearly `model`, and often it."""
+    """Generate JSON that is close to `model`, valid or not."""
     names = sorted({field.name for field in attrs.fields(model)} | {"new"})
     near = st.dictionaries(st.sampled_from(names), odd_values, max_size=3).map(lambda odd: needed | odd)
     return near | near | near | json_values
@@ -105,15 +105,15 @@ envelopes = st.fixed_dictionaries(
 
 
 def read(payload: object, model: type[Any]) -> str:
-    """What becomes of a payload, types and unknown fields included, or what is said of it."""
+    """Return the decoded model as text, types and unknown fields included, or the error."""
     try:
         return repr(attrs.asdict(codec.structure(payload, model)))
     except ResponseError as error:
         return f"{error} ({error.location}, {error.item_id})"
 
 
-def read_by_the_rule(payload: object, model: type[Any]) -> str:
-    """The same with msgspec taken away (but for times, which it reads in both)."""
+def read_with_cattrs(payload: object, model: type[Any]) -> str:
+    """Return the same without msgspec, except for times, which msgspec reads in both decoders."""
     convert_with_msgspec = msgspec.convert
 
     def refuse(value: object, wanted: Any) -> object:  # noqa: ANN401 - as in msgspec
@@ -126,8 +126,8 @@ def read_by_the_rule(payload: object, model: type[Any]) -> str:
 
 
 @pytest.mark.requirement("MD-1", "MD-2", "MD-4")
-class TestTwoWaysAgree:
-    """msgspec reads what is usual, cattrs the rest: nobody can tell which it was."""
+class TestDecodersAgree:
+    """msgspec and cattrs decode every payload to the same result."""
 
     @given(payloads(Group, id="g-1", name="A"))
     @example(GROUP)
@@ -136,27 +136,27 @@ class TestTwoWaysAgree:
     @example(GROUP | {"updated_at": "2023-05-10 14:27:23+02:00"})
     @example(GROUP | {"updated_at": "2023-W19-3"})
     @example(GROUP | {"extra": {"id": 1}, "new": []})
-    def test_on_groups(self, payload: object) -> None:
-        assert read(payload, Group) == read_by_the_rule(payload, Group)
+    def test_decoders_agree_on_groups(self, payload: object) -> None:
+        assert read(payload, Group) == read_with_cattrs(payload, Group)
 
     @given(payloads(User, id="u-1"))
-    def test_on_users(self, payload: object) -> None:
-        assert read(payload, User) == read_by_the_rule(payload, User)
+    def test_decoders_agree_on_users(self, payload: object) -> None:
+        assert read(payload, User) == read_with_cattrs(payload, User)
 
     @given(envelopes | json_values)
     @example({"results": [GROUP], "links": {"next": "x"}, "meta": {"page": 1}, "count": 1, "total_pages": 1})
-    def test_on_pages(self, payload: object) -> None:
-        assert read(payload, Envelope) == read_by_the_rule(payload, Envelope)
+    def test_decoders_agree_on_envelopes(self, payload: object) -> None:
+        assert read(payload, Envelope) == read_with_cattrs(payload, Envelope)
 
     @given(st.lists(payloads(Group, id="g-1", name="A"), max_size=4))
     @example([GROUP, GROUP | {"updated_at": "2023-05-10 14:27:23+02:00"}])
     @example([GROUP | {"new": 1}, GROUP | {"id": 1}, GROUP])
-    def test_on_one_and_on_many(self, payloads: list[object]) -> None:
+    def test_decoding_one_item_and_a_page_agree(self, payloads: list[object]) -> None:
         items, faults = codec.structure_all(payloads, Group, skip_invalid=True)
         told = iter([repr(attrs.asdict(item)) for item in items])
         wrong = iter(faults)
         for index, payload in enumerate(payloads):
-            alone = read_by_the_rule(payload, Group)
+            alone = read_with_cattrs(payload, Group)
             assert (
                 alone == next(told) if alone.startswith("{") else next(wrong).location.startswith(f"results[{index}]")
             )
@@ -171,7 +171,9 @@ class TestRoundTrip:
         assert again.extra == model.extra
 
     @given(st.dictionaries(texts, json_values, max_size=5), st.sampled_from([Group, User]))
-    def test_what_can_be_read_comes_back_as_it_was(self, extra: dict[str, Any], model: type[Group | User]) -> None:
+    def test_unknown_fields_survive_decoding_and_encoding(
+        self, extra: dict[str, Any], model: type[Group | User]
+    ) -> None:
         payload: dict[str, Any] = {"id": "1", "name": "A"} | {f"x_{name}": value for name, value in extra.items()}
         assert payload.items() <= to_dict(codec.structure(payload, model)).items()
 
@@ -194,7 +196,7 @@ class TestRoundTrip:
         assert named is None or named in fields
 
     @pytest.mark.requirement("MD-1")
-    def test_the_references_example_comes_back_whole(self) -> None:
+    def test_example_group_of_the_reference_survives_decoding_and_encoding(self) -> None:
         assert to_dict(codec.structure(GROUP, Group)) == GROUP
 
     def test_a_page_is_plain_json_with_its_items_and_faults(self) -> None:
@@ -224,10 +226,10 @@ class TestTolerance:
         assert group(**payload).extra == payload
         assert to_dict(group(**payload)).items() >= payload.items()
 
-    def test_a_role_that_nobody_has_heard_of_is_read(self) -> None:
+    def test_unknown_role_is_accepted(self) -> None:
         assert user(role="archduke").role == "archduke"
 
-    def test_what_is_read_shares_nothing_with_the_payload_of_the_next(self) -> None:
+    def test_extra_is_not_shared_between_models(self) -> None:
         assert group().extra is not group().extra
 
     def test_the_docs_literals_in_users_are_read_as_meant(self) -> None:
@@ -287,7 +289,7 @@ class TestStrictness:
         assert caught.value.__cause__ is caught.value.__context__ is None
 
     @pytest.mark.parametrize("value", ["yes", "true", "", 0, 1, []])
-    def test_nothing_but_a_boolean_is_one(self, value: object) -> None:
+    def test_boolean_is_not_coerced(self, value: object) -> None:
         with pytest.raises(ResponseError, match="pending: expected a boolean or null"):
             user(pending=value)
 
@@ -302,7 +304,9 @@ class TestStrictness:
             (5, "", "expected an object, got a number"),
         ],
     )
-    def test_what_is_no_group_is_named(self, payload: object, location: str, told: str) -> None:
+    def test_payload_that_is_not_a_group_raises_with_its_location(
+        self, payload: object, location: str, told: str
+    ) -> None:
         with pytest.raises(ResponseError) as caught:
             codec.structure(payload, Group)
         assert (caught.value.location, str(caught.value)) == (location, told)
@@ -365,7 +369,7 @@ class TestEnvelope:
             ([], "expected an object, got a list"),
         ],
     )
-    def test_a_wrong_envelope_says_where(self, payload: object, told: str) -> None:
+    def test_malformed_envelope_raises_with_its_location(self, payload: object, told: str) -> None:
         with pytest.raises(ResponseError) as caught:
             codec.structure(payload, Envelope)
         assert str(caught.value) == told
@@ -432,18 +436,18 @@ class TestFields:
 
 class TestJson:
     @pytest.mark.parametrize("body", [b"", b"{", b"nan", b"1e400", b'"\xff"', b"[" * 5000, b"\xef\xbb\xbf{}", b"'a'"])
-    def test_what_is_no_json_is_a_value_error(self, body: bytes) -> None:
+    def test_parse_rejects_invalid_json(self, body: bytes) -> None:
         with pytest.raises(ValueError, match=r"."):
             codec.parse(body)
 
     @pytest.mark.parametrize(
         "value", [object(), {1: 2}, {"a": {3}}, "\ud800", 2**70, b"bytes", {"a": float("nan")}, [[(-float("inf"),)]]]
     )
-    def test_what_json_cannot_say_is_refused_before_it_is_sent(self, value: object) -> None:
+    def test_dump_rejects_values_that_json_lacks(self, value: object) -> None:
         with pytest.raises(InvalidArgumentError, match="can't be sent as JSON") as caught:
             codec.dump(value)
         assert caught.value.__cause__ is None
 
     @given(json_values)
-    def test_json_is_written_as_it_is(self, value: object) -> None:
+    def test_dump_and_parse_round_trip(self, value: object) -> None:
         assert codec.parse(codec.dump(value)) == value

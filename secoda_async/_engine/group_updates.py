@@ -1,47 +1,51 @@
-"""Adding and removing members of a group: the API replaces whole memberships, so each write follows a fresh read."""
+"""Updating a group: its fields, or its members.
+
+The API replaces whole memberships, so `change_membership` reads the group just before each write. If the ledger shows
+that the read is older than this client's last write, because a replica lags, the read is repeated.
+"""
 
 import asyncio
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Final, cast
 
 from attrs import define, evolve
 
 from secoda_async._engine.call import Call, CallState
-from secoda_async._engine.group_answers import COLLECTION, confirm_members, group_with_users_of, written_group_of
+from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_with_users_of, written_group_of
 from secoda_async._engine.ledger import Write
 from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.protocol import Request, request_to
 from secoda_async.errors import NotFoundError, OutcomeUnknownError
-from secoda_async.models import Group, GroupFields
+from secoda_async.models import UNSET, Group, GroupFields
 
 MembershipChange = Callable[[tuple[str, ...]], tuple[str, ...]]
-"""Returns the membership to write, given the present one."""
+"""Maps the present membership to the one to write."""
 
 _REREADS: Final = (0.25, 0.5, 1.0, 2.0)
-"""Seconds before each repeated read of a group that the server shows as it was before this client's last write."""
+"""Seconds before each repeated read, when a read does not show this client's last write yet."""
 
 
 class _NothingToWriteError(NotSentError):
-    """The membership is already as it should be."""
+    """The membership needs no change."""
 
 
 def patch_of(group_id: str, fields: GroupFields) -> Request:
     """Return the request that changes fields of a group."""
-    return request_to("PATCH", COLLECTION, group_id, body=codec.dump(codec.to_dict(fields)))
+    return request_to("PATCH", COLLECTION, group_id, body=codec.dump(fields.to_dict()))
 
 
 @define
 class _Membership:
-    """The membership of a group as it was read last, and as it should be."""
+    """The latest read of a group, and the membership to write."""
 
     change: MembershipChange
     group: Group
     is_just_read: bool = True
-    """Whether nothing has been awaited since the read."""
+    """Whether nothing was awaited since the read."""
 
     @property
     def fields(self) -> GroupFields:
@@ -52,9 +56,31 @@ class _Membership:
         return self.fields.users != self.group.users
 
 
+async def send_update(pipeline: Pipeline, call: Call, group_id: str, fields: GroupFields) -> Group:
+    """Send an update of given fields; one that sets the members excludes changes of the membership meanwhile."""
+    sets_users = fields.users is not UNSET
+    async with _lock(pipeline, call, group_id) if sets_users else nullcontext():
+        with _noting_unclear_update(pipeline, group_id):
+            group = await pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
+        pipeline.ledger.note_updated(group, is_whole_membership=sets_users)
+        await confirm_members(pipeline, call, group, fields)
+        return group
+
+
+async def change_membership(pipeline: Pipeline, call: Call, group_id: str, change: MembershipChange) -> Group:
+    """Read a group, and write the membership that `change` returns if it differs."""
+    async with _lock(pipeline, call, group_id):
+        return await _change_membership(pipeline, call, group_id, change)
+
+
+def _lock(pipeline: Pipeline, call: Call, group_id: str) -> AbstractAsyncContextManager[None]:
+    """Exclude other writes of the group's membership through this client."""
+    return pipeline.lock(f"group {group_id.casefold()}", call)
+
+
 @contextmanager
-def noting_unclear_update(pipeline: Pipeline, group_id: str) -> Generator[None, None, None]:
-    """Remember the update that is sent meanwhile, if its outcome stays unknown."""
+def _noting_unclear_update(pipeline: Pipeline, group_id: str) -> Generator[None, None, None]:
+    """Record in the ledger that the outcome of an update is unclear, if it is."""
     try:
         yield
     except (OutcomeUnknownError, asyncio.CancelledError):
@@ -62,15 +88,15 @@ def noting_unclear_update(pipeline: Pipeline, group_id: str) -> Generator[None, 
         raise
 
 
-async def change_membership(pipeline: Pipeline, call: Call, group_id: str, change: MembershipChange) -> Group:
-    """Read a group, and write its membership if `change` makes another one of it.
+async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, change: MembershipChange) -> Group:
+    """Change the membership while the lock is held.
 
-    The group is read before the wait for a permit, so that a change that is already there costs no permit, and again
-    before each attempt that had to wait.
+    The group is read before the wait for a permit, so that an existing membership costs no permit, and again before
+    each attempt that had to wait.
     """
     membership = _Membership(change, await _read(pipeline, call, group_id))
     if not membership.is_changed and (pause := pipeline.ledger.update_settles_in(group_id)) > 0:
-        # What was read may be older than an update of this client whose answer was lost.
+        # A read right after an update with a lost response may show the state before that update.
         await pipeline.pause(call, pause)
         membership.group = await _read(pipeline, call, group_id)
 
@@ -85,7 +111,7 @@ async def change_membership(pipeline: Pipeline, call: Call, group_id: str, chang
     if not membership.is_changed:
         return membership.group
     try:
-        with noting_unclear_update(pipeline, group_id):
+        with _noting_unclear_update(pipeline, group_id):
             group = await pipeline.send(
                 call.with_precondition(refresh), lambda reply: written_group_of(reply, membership.fields, group_id)
             )
@@ -97,7 +123,7 @@ async def change_membership(pipeline: Pipeline, call: Call, group_id: str, chang
 
 
 async def _read(pipeline: Pipeline, call: Call, group_id: str) -> Group:
-    """Read a group whose membership is to be written; a replica that lags behind our last write is read again."""
+    """Read a group before its membership is written, and again while a replica lags behind this client's last write."""
     read = evolve(call, request=request_to("GET", COLLECTION, group_id), precondition=None)
     group, last = await _read_once(pipeline, read, group_id)
     for pause in _REREADS if last is not None else ():
@@ -107,13 +133,13 @@ async def _read(pipeline: Pipeline, call: Call, group_id: str) -> Group:
             break
     if last is None or last.group is None:
         return cast("Group", group)
-    # Nobody is lost: neither the members who were written nor those whom others have added.
+    # The server still lags: keep the members of the last write, and those that others added since.
     others = () if group is None else last.others_in(group)
     return evolve(last.group, users=(*last.group.users, *others))
 
 
 async def _read_once(pipeline: Pipeline, read: Call, group_id: str) -> tuple[Group | None, Write | None]:
-    """Read a group, and return with it this client's last write if the server does not show that yet."""
+    """Read a group; return it, and this client's last write if the server does not show that write yet."""
     last = pipeline.ledger.latest(group_id)
     try:
         group = await pipeline.send(read, partial(group_with_users_of, group_id=group_id))

@@ -1,4 +1,4 @@
-"""Answers about groups, checked against what was asked: the id that was asked for, the fields that were sent."""
+"""Responses about groups, checked against the request: the requested id and the sent fields."""
 
 from typing import Final
 
@@ -14,12 +14,16 @@ from secoda_async.models import UNSET, Group, GroupFields, User
 
 COLLECTION: Final = "auth/group"
 
-_MOST_HIDDEN: Final = 20
-"""Members missing from an answer who are looked up, to find out whether their invitation is pending."""
+_MAX_MISSING: Final = 20
+"""Maximum missing members that are read, to find out whether their invitations are pending."""
 
 
 def group_of(reply: Reply, group_id: str | None = None) -> Group:
-    """Return the group of an answer; with an id, that group and no other."""
+    """Return the group of a response.
+
+    Raises:
+        ResponseError: When the response is about another group than the one with `group_id`.
+    """
     group: Group = codec.structure(protocol.json_of(reply), Group)
     if group_id is not None and group.id.casefold() != group_id.casefold():
         raise ResponseError(
@@ -31,15 +35,19 @@ def group_of(reply: Reply, group_id: str | None = None) -> Group:
 
 
 def group_with_users_of(reply: Reply, group_id: str) -> Group:
-    """Return a group whose membership is to be written: a membership that is not shown is not empty."""
+    """Return the group of a response that must show the members: a missing membership is not an empty one."""
     codec.require_keys([protocol.json_of(reply)], ("users",))
     return group_of(reply, group_id)
 
 
 def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:
-    """Return the group of an answer to a write; it must show what was sent."""
+    """Return the group of the response to a write.
+
+    Raises:
+        ResponseError: When the response contradicts the fields that were sent.
+    """
     group = group_of(reply, group_id)
-    if not _repeats(group, fields) and (wrong := fields.contradicted_by(group)):
+    if not _is_exact(group, fields) and (wrong := fields.contradicted_by(group)):
         raise ResponseError(
             f"the response shows another {' and '.join(wrong)} than was sent, for {group.name!r}",
             location=wrong[0],
@@ -49,16 +57,16 @@ def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = N
 
 
 async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: GroupFields) -> None:
-    """Check members whom an answer does not show: only those with a pending invitation may be hidden.
+    """Check the members that the response to a write lacks: only users with a pending invitation may be missing.
 
     Raises:
-        ResponseError: When another one is missing.
-        OutcomeUnknownError: When that can't be found out: the write was executed, and perhaps not as it was sent.
+        ResponseError: When another member is missing.
+        OutcomeUnknownError: When a missing member can't be read: the write was executed, perhaps in part.
     """
-    if _repeats(group, fields):
+    if _is_exact(group, fields):
         return
-    hidden = fields.missing_users(group)
-    for user_id in hidden[:_MOST_HIDDEN]:
+    missing = fields.missing_users(group)
+    for user_id in missing[:_MAX_MISSING]:
         request = request_to("GET", "user", user_id)
         try:
             user: User = await pipeline.send(
@@ -75,10 +83,10 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
         if not user.pending:
             break
     else:
-        if len(hidden) <= _MOST_HIDDEN:
+        if len(missing) <= _MAX_MISSING:
             return
     raise ResponseError(
-        f"the response lacks {len(hidden)} of the members that were sent: {hidden[0]!r}, ...",
+        f"the response lacks {len(missing)} of the members that were sent: {missing[0]!r}, ...",
         location="users",
         item_id=group.id,
         method=call.request.method,
@@ -86,7 +94,7 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
     )
 
 
-def _repeats(group: Group, fields: GroupFields) -> bool:
+def _is_exact(group: Group, fields: GroupFields) -> bool:
     """Return whether a response repeats what was sent, letter by letter: the usual case."""
     return (
         fields.name in (UNSET, group.name)

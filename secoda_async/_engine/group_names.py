@@ -1,0 +1,50 @@
+"""Finding a group by its name. The server does not keep names unique."""
+
+from collections.abc import Iterable, Sequence
+
+from secoda_async.errors import AmbiguousNameError, InvalidArgumentError
+from secoda_async.models import Group, collapse_spaces, confusable_key, normalize
+
+
+def validate_name(name: object) -> str:
+    """Return the normalized name to find a group by.
+
+    Raises:
+        InvalidArgumentError: When the name is empty or not a string.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidArgumentError(f"name must be a string that is not empty, not {name!r}")
+    return normalize(name)
+
+
+def find_by_name(groups: Iterable[Group], name: str) -> Group | None:
+    """Return the group with a normalized name, or None.
+
+    Raises:
+        AmbiguousNameError: When several groups have the name.
+    """
+    found = [group for group in groups if normalize(group.name) == name]
+    if len(found) > 1:
+        ids = tuple(group.id for group in found)
+        raise AmbiguousNameError(f"{len(found)} groups are called {name!r}: use an id", candidates=ids)
+    return found[0] if found else None
+
+
+def find_by_similar_name(groups: Sequence[Group], name: str) -> Group | None:
+    """Return the group with a name, or the only one whose name differs in white space; None if no name is confusable.
+
+    Raises:
+        AmbiguousNameError: When several groups have the name, or groups have a confusable one.
+    """
+    if (found := find_by_name(groups, normalize(name))) is not None:
+        return found
+    similar = [group for group in groups if confusable_key(group.name) == confusable_key(name)]
+    if len(similar) == 1 and collapse_spaces(similar[0].name) == collapse_spaces(name):
+        return similar[0]
+    if similar:
+        names = ", ".join(f"{group.name!r} ({group.id})" for group in similar)
+        raise AmbiguousNameError(
+            f"{name!r} looks like another group's name: {names}. Use that name, or create()",
+            candidates=tuple(group.id for group in similar),
+        )
+    return None
