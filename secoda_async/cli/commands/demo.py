@@ -207,13 +207,13 @@ class _Step:
     def print(self, console: Console, speed: float) -> None:
         """Print the result for a person."""
         seconds, least = self.report.seconds, self.plan.seconds
-        overhead = f" ({seconds / least - 1:.1%} over)" if least else ""
+        minimum = f"; the write limit requires {duration(least)} ({seconds / least - 1:.1%} over)" if least else ""
         rows = [
             ("groups", f"{len(self.groups)} of {self.desired}, {'NOT' if self.differences else 'all'} equal"),
             ("memberships", f"{self.memberships}"),
             ("requests", f"{self.requests}, {self.writes} of them writes"),
             ("429 Too Many Requests", f"{self.refused}"),
-            ("emulated time", f"{duration(seconds)}; the write limit requires {duration(least)}{overhead}"),
+            ("emulated time", f"{duration(seconds)}{minimum}"),
             ("real time", f"{duration(self.real_seconds)} ({speed:g} times as fast)"),
             ("plan again", "nothing to do" if self.is_converged else "NOT empty"),
         ]

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -95,17 +96,12 @@ class Console:
             pad_edge=False,
         )
         widths = _column_widths(columns, _lengths(columns, cells), self.out.width)
-        shown = [index for index, width in enumerate(widths) if width != 0]
-        for index in shown:
-            table.add_column(
-                columns[index].heading,
-                justify=columns[index].align,
-                overflow="ellipsis" if widths[index] else "fold",
-                no_wrap=bool(widths[index]),
-                width=widths[index],
-            )
+        shown = [width != 0 for width in widths]
+        for column, width in compress(zip(columns, widths, strict=True), shown):
+            overflow: Literal["ellipsis", "fold"] = "ellipsis" if width else "fold"
+            table.add_column(column.heading, justify=column.align, overflow=overflow, no_wrap=bool(width), width=width)
         for row in cells:
-            table.add_row(*(row[index] for index in shown))
+            table.add_row(*compress(row, shown))
         self.out.print(table)
 
     def print(self, text: str, style: str = "") -> None:
@@ -193,6 +189,10 @@ def _column_widths(columns: Sequence[Column], lengths: Sequence[int], available:
     overflows = [column.overflow for column in columns]
     if "wrap" in overflows:
         return [None if overflow == "wrap" else length for overflow, length in zip(overflows, lengths, strict=True)]
+    return _cut_widths(overflows, lengths, available)
+
+
+def _cut_widths(overflows: Sequence[str], lengths: Sequence[int], available: int) -> Sequence[int]:
     widths = list(lengths)
     shrinkable = [index for index, overflow in enumerate(overflows) if overflow == "shrink"]
     room = available + _GAP - sum(width + _GAP for index, width in enumerate(widths) if index not in shrinkable)
