@@ -2,9 +2,8 @@
 
     SECODA_API_KEY=... python aiohttp_service.py --port 8081
 
-Nobody waits long: a call that can't end within five seconds is answered with 504, and a create that would wait
-longer than two for the write limit with 429, at once and before anything is sent. A caller who has less time says
-so: `X-Deadline: 0.5`.
+A call that can't end within five seconds gets a 504. A create that would wait longer than two seconds for the write
+limit gets a 429, immediately and before anything is sent. A caller can shorten the deadline: `X-Deadline: 0.5`.
 """
 
 import argparse
@@ -31,7 +30,7 @@ def unprocessable(why: str) -> web.HTTPUnprocessableEntity:
 
 
 def secoda_for(request: web.Request) -> SecodaClient:
-    """Give a request the client, which has no more time than the request."""
+    """Return the client, with the deadline of the request."""
     secoda = request.app[SECODA]
     try:
         seconds = float(request.headers.get("X-Deadline", "inf"))
@@ -104,8 +103,8 @@ def main() -> None:
     parser.add_argument("--max-wait", type=float, default=2, help="seconds that a create may wait for the write limit")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # handler_cancellation: who hangs up leaves the queue. A create that was on the wire by then is logged as a
-    # create whose outcome is not known.
+    # With handler_cancellation a disconnected caller leaves the queue. A create that was in flight is logged as a
+    # create whose outcome is unknown.
     app = service(options.deadline, options.max_wait)
     web.run_app(app, host="127.0.0.1", port=options.port, handler_cancellation=True)
 

@@ -2,9 +2,8 @@
 
     SECODA_API_KEY=... python fastapi_service.py --port 8082
 
-Nobody waits long: a call that can't end within five seconds is answered with 504, and a create that would wait
-longer than two for the write limit with 429, at once and before anything is sent. A caller who has less time says
-so: `X-Deadline: 0.5`.
+A call that can't end within five seconds gets a 504. A create that would wait longer than two seconds for the write
+limit gets a 429, immediately and before anything is sent. A caller can shorten the deadline: `X-Deadline: 0.5`.
 """
 
 import argparse
@@ -36,7 +35,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
 
 
 async def secoda_for(request: Request, x_deadline: Annotated[float | None, Header(gt=0)] = None) -> SecodaClient:
-    """Give a request the client, which has no more time than the request."""
+    """Return the client, with the deadline of the request."""
     secoda: SecodaClient = request.app.state.secoda
     longest: float = request.app.state.deadline
     return secoda if x_deadline is None else secoda.with_options(deadline=min(x_deadline, longest))
@@ -46,9 +45,9 @@ Secoda = Annotated[SecodaClient, Depends(secoda_for)]
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await the work, and cancel it when the caller hangs up: a create leaves the queue before it costs a write.
+    """Await the work, and cancel it if the caller disconnects, so that a queued create costs no write.
 
-    To be used when the body was read: all that a client still sends is that it is gone.
+    Read the body first: afterwards the only message is the disconnect.
     """
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(request.receive())
@@ -64,7 +63,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 
 class NewGroup(BaseModel):
-    """What a group is made from: pydantic refuses what is not worth one of thirty writes a minute."""
+    """The body of a create. Validation here saves one of thirty writes a minute."""
 
     name: str = Field(min_length=1, pattern=r"\S")
 
@@ -102,7 +101,7 @@ async def answer_bad_requests(_request: Request, error: RequestValidationError) 
 
 @app.exception_handler(ClientDisconnect)
 async def answer_nobody(_request: Request, _gone: ClientDisconnect) -> Response:
-    """Answer a caller who has hung up: for the access log."""
+    """Return 499 for a disconnected caller: for the access log."""
     return Response(status_code=499)
 
 

@@ -1,15 +1,15 @@
-"""Bring many workspaces to their files of groups, every hour, with as many workers on as many machines as you like.
+"""Apply the files of many workspaces every hour, with any number of workers on any number of machines.
 
     export REDIS_URL=redis://... WORKSPACES=workspaces.json
     python worker.py          # a worker: start as many as you like
-    python worker.py --now    # ask for all of them now, and end
+    python worker.py --now    # enqueue all workspaces now, and exit
 
 Each workspace has a name, a file of groups and a key of its own:
 
     {"acme": {"base_url": "https://api.secoda.co", "api_key_file": "/run/secrets/acme", "groups": "acme.yaml"}}
 
 The queue is streaQ's, in the same Redis as the write limit and the lock. If a worker is killed, or ends because Redis
-went away, another worker takes its tasks up as soon as their lease is over. Run workers under a supervisor.
+went away, another worker takes its tasks when their lease expires. Run workers under a supervisor.
 """
 
 import argparse
@@ -44,7 +44,7 @@ if not {"REDIS_URL", "WORKSPACES"} <= set(os.environ):
 REDIS_URL: Final = os.environ["REDIS_URL"]
 FILE: Final = os.environ["WORKSPACES"]
 LEASE: Final = int(os.environ.get("LEASE_SECONDS", "90"))
-"""Seconds: how long a worker that is killed holds its workspaces, and the delay before a task is tried again."""
+"""Seconds that the workspaces of a killed worker stay claimed, and the delay before a task is tried again."""
 
 TRANSIENT: Final = (TransportError, LockedError, OutcomeUnknownError, RateLimitError, ServerError, StalePlanError)
 """The errors that another try may fix. All others need a person: streaQ records the task as failed."""
@@ -106,7 +106,7 @@ async def ask_now() -> None:
 def main() -> None:
     """Run a worker, or ask for work."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--now", action="store_true", help="ask for all workspaces now, and end")
+    parser.add_argument("--now", action="store_true", help="enqueue all workspaces now, and exit")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if parser.parse_args().now:
         asyncio.run(ask_now())
