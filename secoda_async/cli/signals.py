@@ -14,7 +14,7 @@ from secoda_async.cli.exit_codes import CommandError, Exit
 
 T = TypeVar("T")
 
-_SIGNALS: Final = tuple(
+_SIGNALS: Final[tuple[signal.Signals, ...]] = tuple(
     number
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if isinstance(number := getattr(signal, name, None), signal.Signals)

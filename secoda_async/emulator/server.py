@@ -102,7 +102,7 @@ class Emulator(EmulatorState):
 
     @property
     def url(self) -> str:
-        """The origin to pass as `base_url`, such as `http://127.0.0.1:49152`.
+        """The origin to pass as `base_url`, on loopback.
 
         Raises:
             RuntimeError: The emulator is not running.

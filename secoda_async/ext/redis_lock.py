@@ -88,7 +88,7 @@ class RedisLock:
     The lock is redis-py's own, with a lease that is renewed while the lock is held: a run that is killed keeps others
     out for at most one lease. `lost` is set when another run has taken the lock. It is also set when the lease
     can't be renewed, a third of the lease before its end: `apply(stop=lock.lost)` then finishes the requests in flight
-    and starts no others. Without this margin, two runs could write at the same time (`lease_seconds=90`):
+    and starts no others. Without this margin, two runs could write at the same time (`lease_seconds=90`)::
 
         time   run A                                        run B
          0 s   acquires the lock until 90 s

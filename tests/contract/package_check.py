@@ -1,4 +1,4 @@
-"""What is built, installed as users do: the wheel and the sdist, each extra alone, and a first run of each command.
+"""Build the wheel and the sdist, install each as users do, with each extra alone, and run each command once.
 
 python tests/contract/package_check.py DIRECTORY     # needs hatchling and twine
 """
@@ -23,7 +23,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     "otel": "secoda_async.ext.opentelemetry",
     "redis": "secoda_async.ext.redis",
 }
-"""What each extra is for."""
+"""The module that needs each extra."""
 
 COMMANDS: Final = (
     "schema",

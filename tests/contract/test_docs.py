@@ -1,4 +1,4 @@
-"""The README and the docs: their programs run, their links lead somewhere, their tables are what the code does."""
+"""Check the README and the docs: programs and commands run, links resolve, and tables match the code."""
 
 import ast
 import asyncio
@@ -180,14 +180,14 @@ def test_every_public_name_is_in_the_api_reference() -> None:
 
 
 @pytest.mark.parametrize(("place", "line"), sorted(set(commands())))
-def test_every_command_in_the_docs_is_one(place: str, line: str) -> None:
+def test_every_command_in_the_docs_parses(place: str, line: str) -> None:
     words = [word for word in shlex.split(line, comments=True) if word not in ("&&", "|")]
     words = words[: words.index(">")] if ">" in words else words
     command, _, _ = app.app.parse_args(words[1:], exit_on_error=False, print_error=False)  # raises what is wrong
     assert command.__module__.startswith("secoda_async.cli"), place
 
 
-def test_the_workflow_in_the_docs_is_yaml_with_the_jobs_it_promises() -> None:
+def test_workflow_in_the_docs_has_its_jobs() -> None:
     (block,) = [block for block in blocks("yaml") if block.text.startswith("name:")]
     document: Any = yaml.safe_load(block.text)
     assert list(document["jobs"]) == ["plan", "drift", "apply"]
@@ -199,13 +199,13 @@ def test_failures_of_apply_have_real_exit_codes() -> None:
     assert codes - {"none"} <= {str(int(code)) for code in Exit}
 
 
-def test_the_readme_has_its_two_commands() -> None:
+def test_readme_has_its_two_commands() -> None:
     commands = re.findall(r"^pip install .*$", PAGES[0].read_text("utf-8"), re.MULTILINE)
     assert commands == ["pip install '.[cli]' && secoda-async demo", "pip install nox && nox -s tests"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_links_between_pages_resolve(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
@@ -255,19 +255,27 @@ def test_retry_table_matches_the_code() -> None:
                 assert {decide(method, error) for error in errors} == {STEPS[said]}, (happened, method)
 
 
-def test_the_table_of_errors_names_each() -> None:
+def test_error_table_names_every_error() -> None:
     named = {row[0].split("`")[1] for row in table("failures.md", "error")}
     public = {name for name in secoda_async.__all__ if name.endswith("Error")}
     assert named == public - {"SecodaError"}
 
 
-def test_the_table_of_settings_names_each() -> None:
+def test_design_lists_every_requirement_that_a_test_names() -> None:
+    text = "".join(path.read_text("utf-8") for path in (HERE / "tests").rglob("*.py"))
+    marks = re.findall(r"mark\.requirement\(([^)]*)\)", text)
+    named = {name for mark in marks for name in re.findall(r'"([A-Z]+-\d+)"', mark)}
+    listed = set(re.findall(r"^\| ([A-Z]+-\d+) \|", (HERE / "docs" / "design.md").read_text("utf-8"), re.MULTILINE))
+    assert named - listed == set()
+
+
+def test_settings_table_names_every_setting() -> None:
     named = [row[0].strip("`") for row in table("index.md", "argument")]
     parameters = list(inspect.signature(SecodaClient).parameters)
     assert sorted(named) == sorted(parameters)
 
 
-def test_the_tables_of_the_command_line_are_its_commands_and_exit_codes() -> None:
+def test_command_line_tables_match_commands_and_exit_codes() -> None:
     codes = {int(row[0]) for row in table("command-line.md", "exit code")}
     assert codes == {int(code) for code in Exit}
     named = {
@@ -280,7 +288,7 @@ def test_the_tables_of_the_command_line_are_its_commands_and_exit_codes() -> Non
         assert command == tuple(name.split())
 
 
-def test_the_table_of_faults_is_what_the_emulator_takes() -> None:
+def test_fault_table_matches_the_emulator() -> None:
     parameters = inspect.signature(Emulator().faults.add).parameters
     for row in table("testing.md", "argument"):
         for name in re.findall(r"\b([a-z]+)=", row[0].partition("lambda")[0]):

@@ -1,4 +1,4 @@
-"""What is built and installed."""
+"""Check the wheel, its metadata, and the scripts that build and test it."""
 
 import re
 import shutil
@@ -34,7 +34,7 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 
 @pytest.mark.requirement("PK-1")
-def test_the_wheel_holds_the_package_its_types_and_its_data(wheel: zipfile.ZipFile) -> None:
+def test_wheel_contains_package_types_and_data(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     files = {str(path.relative_to(HERE)) for path in (HERE / "secoda_async").rglob("*.*") if path.suffix != ".pyc"}
     assert files <= names
@@ -59,14 +59,14 @@ def test_requirements_have_lower_bounds_only(metadata: Message) -> None:
     assert sorted(metadata.get_all("Provides-Extra") or []) == ["all", "cli", "otel", "redis"]
 
 
-def test_the_command_and_the_plugin_are_entry_points(wheel: zipfile.ZipFile) -> None:
+def test_command_and_pytest_plugin_are_entry_points(wheel: zipfile.ZipFile) -> None:
     (name,) = [name for name in wheel.namelist() if name.endswith("/entry_points.txt")]
     text = wheel.read(name).decode()
     assert "secoda-async = secoda_async.__main__:main" in text
     assert "secoda_async = secoda_async.ext.pytest_plugin" in text
 
 
-def test_the_changelog_and_the_classifiers_keep_up(metadata: Message) -> None:
+def test_metadata_and_changelog_are_current(metadata: Message) -> None:
     project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
     assert "## Unreleased" in (HERE / "CHANGELOG.md").read_text("utf-8")
     assert metadata["Summary"] == project["description"]
@@ -74,12 +74,22 @@ def test_the_changelog_and_the_classifiers_keep_up(metadata: Message) -> None:
 
 
 @pytest.mark.requirement("PK-2")
-def test_without_redis_server_coverage_leaves_out_every_module_for_redis() -> None:
+def test_coverage_omits_every_redis_module_without_redis_server() -> None:
     (pattern,) = re.findall(r'"--omit", "([^"]+)"', (HERE / "noxfile.py").read_text("utf-8"))
     modules = list((HERE / "secoda_async" / "ext").glob("*.py"))
     left_out = {path.name for path in modules if fnmatch(str(path), pattern)}
     assert left_out == {path.name for path in modules if "redis" in path.name}
     assert len(left_out) > 1
+
+
+WORKFLOW = HERE / ".github" / "workflows" / "ci.yml"
+
+
+def test_workflow_tests_every_python_of_the_classifiers() -> None:
+    project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
+    versions = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    (matrix,) = re.findall(r"python: \[(.*)\]", WORKFLOW.read_text("utf-8"))
+    assert re.findall(r"[\d.]+", matrix) == versions
 
 
 CI = HERE / ".ci" / "run"
@@ -100,7 +110,7 @@ CI = HERE / ".ci" / "run"
         ({}, "3.14", None),
     ],
 )
-def test_newer_pythons_are_found_on_path_and_under_pyenv(
+def test_ci_finds_pythons_on_path_and_under_pyenv(
     tmp_path: Path, installed: dict[str, int], version: str, found: str | None
 ) -> None:
     for name, code in installed.items():
