@@ -124,7 +124,7 @@ class TestNames:
         assert (change.kind, change.id, change.after) == ("update", "1", GroupFields(name="new"))
 
     @pytest.mark.requirement("BS-5")
-    def test_no_group_gets_the_name_that_another_keeps(self) -> None:
+    def test_name_of_a_kept_group_is_not_reused(self) -> None:
         there = [group("old", "1"), group("new", "2"), group("x", "3")]
         plan = plan_of([wanted("new", id="1"), wanted("old", id="3")], there, prune=True, max_delete=9)
         assert plan.is_empty  # the third can't become "old" either, as the first stays so; nothing is deleted
@@ -132,7 +132,7 @@ class TestNames:
         assert "another group has the name 'new' (2): rename or delete it first" in plan.conflicts[0].message
 
     @pytest.mark.requirement("BS-5")
-    def test_a_name_twice_in_the_workspace_is_a_conflict_for_that_name_alone(self) -> None:
+    def test_duplicate_name_in_the_workspace_is_a_conflict_for_that_name_only(self) -> None:
         there = [group("a", "2"), group("a ", "1"), group("b", "3")]
         plan = plan_of([wanted("a", icon="x"), wanted("b", icon="x")], there, prune=True)
         assert [change.name for change in plan.changes] == ["b"]
@@ -147,7 +147,7 @@ class TestNames:
         there = [group("a", "1"), group("a", "2", icon="i")]
         assert plan_of([wanted("a", id="1"), wanted("a", id="2", icon="i")], there).is_empty
 
-    def test_an_id_that_is_not_there_is_a_conflict(self) -> None:
+    def test_unknown_id_is_a_conflict(self) -> None:
         desired = [wanted("b", id="9", previously=("c",)), wanted("a", id="8")]
         plan = plan_of(desired, [group("b"), group("c"), group("d")], prune=True, max_delete=1)
         assert [conflict.name for conflict in plan.conflicts] == ["a", "b"]
@@ -205,7 +205,7 @@ class TestMembers:
 
 class TestSafety:
     @pytest.mark.requirement("BS-3")
-    def test_nothing_is_deleted_unless_asked_for(self) -> None:
+    def test_groups_are_deleted_only_with_prune(self) -> None:
         plan = plan_of([wanted("a")], [group("a"), group("b")])
         assert (plan.is_empty, plan.unmanaged) == (True, 1)
         change = only(plan_of([wanted("a")], [group("a"), group("b", icon="i", users=("u-ana",))], prune=True))
@@ -226,7 +226,7 @@ class TestSafety:
             ("0%", 1, False),
         ],
     )
-    def test_so_many_groups_may_be_deleted(self, limit: int | str, number: int, is_safe: bool) -> None:  # noqa: FBT001
+    def test_prune_is_limited_by_max_delete(self, limit: int | str, number: int, is_safe: bool) -> None:  # noqa: FBT001
         there = [group(f"g{index:02}") for index in range(20)]
         plan = plan_of([wanted(there_.name) for there_ in there[number:]], there, prune=True, max_delete=limit)
         assert [breach.kind for breach in plan.breaches] == ([] if is_safe else ["deletes"])
@@ -240,7 +240,7 @@ class TestSafety:
         ("limit", "number", "is_safe"),
         [("25%", 15, True), ("25%", 16, False), ("1%", 10, True), ("1%", 11, False), (5, 6, False)],
     )
-    def test_so_many_memberships_may_be_removed(self, limit: int | str, number: int, is_safe: bool) -> None:  # noqa: FBT001
+    def test_member_removals_are_limited_by_max_remove(self, limit: int | str, number: int, is_safe: bool) -> None:  # noqa: FBT001
         there = group("a", users=tuple(f"u{index}" for index in range(60)))
         plan = plan_of([wanted("a", members=there.users[number:])], [there], max_remove=limit)
         assert [breach.kind for breach in plan.breaches] == ([] if is_safe else ["removals"])
@@ -248,12 +248,12 @@ class TestSafety:
             assert f"{number} of 60 memberships would be removed" in plan.breaches[0].message
 
     @pytest.mark.requirement("BS-2")
-    def test_an_empty_desired_state_is_no_order_to_delete_all(self) -> None:
+    def test_prune_with_an_empty_desired_state_does_not_delete_all(self) -> None:
         plan = plan_of([], [group("a")], prune=True)
         assert [breach.kind for breach in plan.breaches] == ["empty"]
         assert plan_of([], [], prune=True).breaches == ()
 
-    def test_a_delete_and_a_create_with_the_same_members_look_like_a_rename(self) -> None:
+    def test_delete_and_create_with_the_same_members_look_like_a_rename(self) -> None:
         there = [group("old", users=("u-ana", "u-ben")), group("other", users=("u-ana",))]
         plan = plan_of([wanted("new", members=("u-ana", "u-ben", "u-eve"))], there, prune=True, max_delete=9)
         (breach,) = plan.breaches
@@ -272,7 +272,7 @@ class TestSafety:
             Rules(**{name: limit})
 
     @pytest.mark.requirement("BS-3")
-    def test_a_group_that_is_spoken_of_by_its_former_name_is_not_just_deleted(self) -> None:
+    def test_prune_does_not_simply_delete_a_group_named_by_its_previous_name(self) -> None:
         plan = plan_of([wanted("new", previously=("old",))], [group("old"), group("new")], prune=True)
         (breach,) = plan.breaches
         assert (breach.kind, breach.names) == ("rename", ("old", "new"))
@@ -405,7 +405,7 @@ def test_after_a_plan_the_next_is_empty(desired: list[DesiredGroup], groups: lis
 
 
 @given(desired=DESIRED, groups=GROUPS, seed=st.randoms(use_true_random=False))
-def test_the_order_of_the_input_does_not_matter(desired: list[DesiredGroup], groups: list[Group], seed: Any) -> None:  # noqa: ANN401
+def test_plan_does_not_depend_on_input_order(desired: list[DesiredGroup], groups: list[Group], seed: Any) -> None:  # noqa: ANN401
     plan = plan_of(desired, groups, prune=True)
     for things in (desired, groups):
         seed.shuffle(things)
@@ -416,13 +416,13 @@ def test_the_order_of_the_input_does_not_matter(desired: list[DesiredGroup], gro
 
 @pytest.mark.requirement("BS-4")
 @given(groups=GROUPS)
-def test_what_is_there_needs_no_plan(groups: list[Group]) -> None:
+def test_plan_of_present_groups_is_empty(groups: list[Group]) -> None:
     plan = diff(DesiredState.from_groups(groups), groups, USERS, Rules(prune=True))
     assert plan == Plan(changes=(), unchanged=len(groups))
 
 
 @given(desired=DESIRED, groups=GROUPS)
-def test_json_loses_nothing(desired: list[DesiredGroup], groups: list[Group]) -> None:
+def test_plan_round_trips_through_json(desired: list[DesiredGroup], groups: list[Group]) -> None:
     plan = plan_of(desired, groups, prune=True)
     assert Plan.from_document(json.loads(plan.to_json()), "plan.json") == plan
 
@@ -433,7 +433,7 @@ class TestSimilarNames:
         "name", ["data stewards", "Data  Stewards", "Data\u00a0Stewards", "Data\u200b Stewards", "\uff24ata Stewards"]
     )
     @pytest.mark.parametrize("prune", [False, True])
-    def test_a_create_that_looks_like_a_present_group_is_a_breach(self, name: str, prune: bool) -> None:  # noqa: FBT001
+    def test_create_that_looks_like_a_present_group_is_a_breach(self, name: str, prune: bool) -> None:  # noqa: FBT001
         plan = plan_of([wanted(name)], [group("Data Stewards", users=("u-ana", "u-ben"))], prune=prune)
         (breach,) = (breach for breach in plan.breaches if breach.kind == "similar")
         assert breach.names == (normalize(name), "Data Stewards")
