@@ -36,6 +36,7 @@ class TestCooldown:
         limit = make_limiter(ManualClock(), 1, window=60.0)
         await limit.pause(seconds)
         assert limit.state.paused == paused
+        assert limit.is_paused is (paused > 0)
 
     async def test_second_429_never_shortens_the_cooldown(self) -> None:
         clock = ManualClock()
