@@ -60,6 +60,7 @@ async def test_demo_loaded_starts_with_the_groups_in_place(shell: Shell, files: 
         (None, "can't be read: No such file"),
         ("[", "is not JSON"),
         ("{}", "must be a list of"),
+        ("[1]", "[0]: users must be a list of"),
         ('[{"id": "1"}]', "[0]: users must be a list of"),
         ('[{"id": 1, "email": "x"}]', "[0]: users must be a list of"),
         ('[{"id": "1", "email": "ben@example.com"}]', "6 members are not in"),
