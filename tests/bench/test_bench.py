@@ -35,7 +35,7 @@ PAGE = "# Title\n\n<!-- results: begin -->\nold\n<!-- results: end -->\nthe rest
 
 
 def count(base: str) -> dict[str, int]:
-    """What the server says has come."""
+    """Return the request and connection counts of the server."""
     with urllib.request.urlopen(f"{base}/count") as response:  # noqa: S310 - http, on this machine
         answer: dict[str, int] = json.load(response)
     return answer

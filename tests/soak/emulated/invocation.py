@@ -64,14 +64,14 @@ class Counters:
     ends: Counter[tuple[Kind, End]] = field(factory=Counter[tuple[Kind, End]])
     failures: Counter[str] = field(factory=Counter[str])
     attempts: Counter[str] = field(factory=Counter[str])
-    """Requests by method, as the client reports them, without those that were answered with 408."""
+    """Requests by method, as the client reports them, without those that got a 408."""
     answered: Counter[str] = field(factory=Counter[str])
-    """Those of them with an answer."""
+    """Attempts that got a response, by method."""
     retries: int = 0
     searches: Counter[End] = field(factory=Counter[End])
-    """The ends of creates whose answer was lost."""
+    """Ends of creates whose response was lost."""
     refused: int = 0
-    """429 answers of the limit itself."""
+    """429 responses of the limit itself."""
 
     @property
     def operations(self) -> int:

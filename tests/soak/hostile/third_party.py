@@ -41,7 +41,7 @@ class ThirdParty:
         return self.server.store.execute(method, group_id, fields, by="third_party", arrived=now)[1]
 
     def _edit_own(self) -> None:
-        """Create, rename or delete a group that no operation of the client uses."""
+        """Create, rename or delete a group of the third party itself."""
         self._count += 1
         if not self._own or self.rng.random() < 0.4:
             self._own.append(str((self._write("POST", "", name=f"Human {self._count}") or {})["id"]))
