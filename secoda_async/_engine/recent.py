@@ -1,10 +1,10 @@
-"""A set of the ids seen last, in bounded memory."""
+"""A set of recent ids, in bounded memory."""
 
 import threading
 from typing import Final
 
 REMEMBERED: Final = 10_000
-"""Ids kept: an item that moves while a list is read moves by a page or two."""
+"""Maximum ids. An item that moves during the read of a list moves by a page or two."""
 
 
 class RecentIds:
@@ -16,7 +16,7 @@ class RecentIds:
         self._lock = threading.RLock()
 
     def add(self, item_id: str) -> bool:
-        """Remember an id; return True when it is new."""
+        """Add an id; return True if the id is new."""
         with self._lock:  # a client may serve event loops in several threads
             if item_id in self._ids:
                 return False

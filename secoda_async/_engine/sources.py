@@ -1,4 +1,4 @@
-"""The source of a bulk's jobs: any iterable or async iterable, read one job at a time, on demand."""
+"""The source of the jobs of a bulk: any iterable or async iterable, read one job at a time, on demand."""
 
 import asyncio
 from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
@@ -8,7 +8,7 @@ Job = TypeVar("Job")
 
 
 class Source(Generic[Job]):
-    """Jobs and their indexes, in order. `close` ends it, also while an async iterable waits for its next job."""
+    """Jobs and their indexes, in order. `close` ends the source, even while an async iterable waits for a job."""
 
     def __init__(self, jobs: Iterable[Job] | AsyncIterable[Job]) -> None:
         self._jobs = jobs
@@ -19,12 +19,12 @@ class Source(Generic[Job]):
         self._error: BaseException | None = None
         self._iterator: Iterator[Job] = iter(()) if isinstance(jobs, AsyncIterable) else iter(jobs)
         self.tasks: list[asyncio.Task[Any]] = []
-        """The task that reads an async iterable: one for all jobs, since a timeout in it may span several."""
+        """The one task that reads an async iterable: a timeout in the iterable may span several jobs."""
         if isinstance(jobs, AsyncIterable):
             self.tasks.append(asyncio.create_task(self._feed(jobs)))
 
     def close(self) -> None:
-        """Take nothing more from a source that can be read only once; a sequence is still gone through."""
+        """Read no more from an iterator or async iterable. `remaining` still yields the jobs of a sequence."""
         self._is_closed = True
         for task in self.tasks:
             task.cancel()
@@ -42,7 +42,7 @@ class Source(Generic[Job]):
         return numbered
 
     def remaining(self) -> Iterator[tuple[int, Job]]:
-        """Yield the jobs that were read and not returned by `next`, and the rest of a sequence."""
+        """Yield the jobs that were read and not returned by `next`, and the unread jobs of a sequence."""
         while not self._ready.empty():
             numbered = self._ready.get_nowait()
             if numbered is not None:

@@ -18,7 +18,7 @@ async def test_a_user_is_read_by_id(emulator: Emulator, secoda: SecodaClient) ->
     assert [record.path for record in emulator.requests] == [f"/api/v1/user/{user_id}", "/api/v1/user/nobody"]
 
 
-async def test_users_come_one_by_one_by_page_and_all_at_once(emulator: Emulator, secoda: SecodaClient) -> None:
+async def test_users_are_listed_by_item_by_page_and_as_a_snapshot(emulator: Emulator, secoda: SecodaClient) -> None:
     emulator.page_size = 8
     one_by_one = [user.id async for user in secoda.users.list()]
     assert one_by_one == list(emulator.users)
@@ -43,7 +43,7 @@ async def test_a_login_is_a_time(emulator: Emulator, secoda: SecodaClient) -> No
 
 
 @pytest.mark.requirement("MD-1", "MD-4")
-async def test_a_malformed_user_is_named_or_left_out(emulator: Emulator, secoda: SecodaClient) -> None:
+async def test_malformed_user_raises_or_is_skipped(emulator: Emulator, secoda: SecodaClient) -> None:
     def spoil(page: dict[str, list[dict[str, object]]]) -> object:
         page["results"][3]["user_groups"] = "abc"
         return page

@@ -212,14 +212,14 @@ class TestEnding:
         assert (caught.value.method, caught.value.path) == ("GET", "/api/v1/auth/group")
 
     @pytest.mark.requirement("PG-2")
-    async def test_a_next_that_is_no_url_raises(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_next_link_that_is_not_a_url_raises(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(transform=link(next="http://[::1/?page=2"))
         with pytest.raises(PaginationError, match="not a URL"):
             await listed(secoda.groups.list())
 
     @pytest.mark.requirement("PG-2")
     @pytest.mark.parametrize("to", ["a", "b"], ids=["to itself", "to an earlier one"])
-    async def test_cursors_that_go_round_raise(self, emulator: Emulator, secoda: SecodaClient, to: str) -> None:
+    async def test_cursor_that_repeats_raises(self, emulator: Emulator, secoda: SecodaClient, to: str) -> None:
         emulator.cursor_lists = True
         for cursor in ("b", "a", to):
             emulator.faults.add(transform=link(next=f"?{urlencode({'cursor': cursor})}"), match=first_page_whatever)
@@ -320,7 +320,7 @@ class TestCompleteness:
         assert len(groups) == len({group.id for group in groups}) == 120
 
     @pytest.mark.requirement("PG-4", "PG-6")
-    async def test_however_far_it_moves_a_list_yields_it_once(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_item_that_moves_many_pages_is_yielded_once(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.page_size = 10
         first = next(iter(emulator.groups.values()))
         emulator.faults.add(
@@ -340,7 +340,7 @@ class TestCompleteness:
         assert emulator.groups == {}
 
     @pytest.mark.requirement("PG-4")
-    async def test_a_page_that_is_gone_is_drift_and_no_missing_group(
+    async def test_page_that_is_gone_is_a_pagination_error_and_not_a_missing_group(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         pages = secoda.groups.pages()
@@ -404,7 +404,7 @@ class TestCompleteness:
         assert clock.now() == approx(5)
 
 
-def test_what_was_seen_is_remembered_in_bounded_memory() -> None:
+def test_recent_ids_are_kept_in_bounded_memory() -> None:
     seen = RecentIds(most=2)
     assert [seen.add(item_id) for item_id in ("a", "a", "b", "c", "b", "a")] == [True, False, True, True, False, True]
     assert ("a" in seen, "b" in seen, "c" in seen) == (True, False, True)
@@ -412,7 +412,9 @@ def test_what_was_seen_is_remembered_in_bounded_memory() -> None:
 
 class TestMalformedItems:
     @pytest.mark.requirement("MD-1", "MD-4")
-    async def test_one_fails_the_list_with_its_index_and_id(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_malformed_item_fails_the_list_with_its_index_and_id(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
         emulator.faults.add(transform=spoiled(7, users="abc"), match=lambda record: record.query.get("page") == "2")
         with pytest.raises(ResponseError) as caught:
             await listed(secoda.groups.list())
@@ -421,7 +423,7 @@ class TestMalformedItems:
         assert str(caught.value).startswith("results[7].users: expected a list of strings, got a string")
 
     @pytest.mark.requirement("MD-1")
-    async def test_they_can_be_left_out_and_are_reported(
+    async def test_malformed_items_can_be_skipped_and_are_reported(
         self, emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         emulator.faults.add(transform=lambda page: spoiled(9, id=5)(spoiled(7, users="abc")(page)))
@@ -448,7 +450,7 @@ class TestMalformedItems:
             ({"results": [None]}, "results[0]"),
         ],
     )
-    async def test_an_envelope_that_is_none_is_an_error(
+    async def test_malformed_envelope_is_an_error(
         self, emulator: Emulator, secoda: SecodaClient, envelope: object, location: str
     ) -> None:
         emulator.faults.add(body=envelope)
@@ -526,7 +528,7 @@ class TestLinks:
         assert caplog.records == []
 
 
-async def test_another_name_of_this_machine_is_no_foreign_host(
+async def test_loopback_names_are_not_foreign_hosts(
     emulator: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     # The machine's clock: names are looked up in a thread, which an AutojumpClock does not see.
@@ -776,12 +778,12 @@ def of_more_items(page: Json) -> Json:
     return page | {"count": 200}
 
 
-class TestSightings:
+class TestObservedItems:
     """The reads of an apply before its creates, while its own creates change the list."""
 
     @pytest.mark.requirement("PG-6")
     @pytest.mark.parametrize("incomplete", [0, 1, 2])
-    async def test_a_list_is_read_again_after_an_incomplete_read(
+    async def test_observed_items_are_read_again_after_an_incomplete_read(
         self, emulator: Emulator, secoda: SecodaClient, incomplete: int
     ) -> None:
         for _ in range(incomplete):
@@ -790,7 +792,7 @@ class TestSightings:
         assert emulator.count("GET") == 3 * (incomplete + 1)
 
     @pytest.mark.requirement("PG-6")
-    async def test_without_a_complete_read_it_raises(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_observed_items_raise_without_a_complete_read(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(method="GET", path="page=3", transform=of_more_items, times=None)
         with pytest.raises(PaginationError, match="incomplete"):
             await secoda.groups.observed_with_own_writes()
