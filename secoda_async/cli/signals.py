@@ -15,9 +15,9 @@ from secoda_async.cli.exit_codes import CommandError, Exit
 T = TypeVar("T")
 
 _SIGNALS: Final[tuple[signal.Signals, ...]] = tuple(
-    number
+    _number
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if isinstance(number := getattr(signal, name, None), signal.Signals)
+    if isinstance(_number := getattr(signal, name, None), signal.Signals)
 )
 
 

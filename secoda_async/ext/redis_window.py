@@ -37,7 +37,7 @@ class RedisWindow:
 
     def __init__(self, limit: RateLimit, lease: float, clock: Clock) -> None:
         self.limit = limit
-        self.copy = SlidingWindow(limit, is_known=False)
+        self.copy: SlidingWindow = SlidingWindow(limit, is_known=False)
         """The window as of the last reply, with the changes of this process since."""
         self._lease = lease
         self._clock = clock

@@ -85,9 +85,9 @@ class SlidingWindow:
     """
 
     def __init__(self, limit: RateLimit, *, is_known: bool = True) -> None:
-        self.limit = limit
-        self.cooldown = Cooldown(limit.per_seconds)
-        self.in_flight = 0
+        self.limit: RateLimit = limit
+        self.cooldown: Cooldown = Cooldown(limit.per_seconds)
+        self.in_flight: int = 0
         self._free_at: deque[float] = deque()
         """When each used permit is free again, in order."""
         self._paced_until = -inf
