@@ -1,9 +1,10 @@
-"""The front door: `SecodaClient`. It owns or borrows the connections, and hands each call to the engine."""
+"""The public client: its settings, its calls, and `plan` and `apply`. `_engine/pipeline.py` sends every request."""
 
 import ssl as ssl_module
 from asyncio import Event as StopEvent
 from asyncio import sleep as asyncio_sleep
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from os import PathLike
 from types import TracebackType
@@ -58,13 +59,13 @@ ParamValue = str | int | float | bool
 class SecodaClient:
     """A client of the Secoda API: `async with SecodaClient(api_key="...") as secoda`.
 
-    It can be made anywhere, at import time too: nothing is opened before the first call. Calls may be made
-    concurrently.
+    A client can be created anywhere, also at import time: it opens nothing before the first call. Concurrent calls are
+    fine.
 
     Attributes:
         groups: The calls on groups.
         users: The calls on users.
-        limiter: The write limit in use; `limiter.state` and `limiter.time_for(n)` can be read at any time.
+        limiter: The write limit; `limiter.state` and `limiter.time_for(n)` can be read at any time.
     """
 
     groups: Groups
@@ -93,28 +94,26 @@ class SecodaClient:
         """Check the settings; nothing is sent.
 
         Args:
-            api_key: The key, or an async callable that returns it (asked again once after a 401). Without it, the
-                environment's `SECODA_API_KEY`.
-            base_url: Where the API is: an origin, or one ending in `/api/v1`. Plain http only for loopback. Without
-                it and `region`, the environment's `SECODA_BASE_URL` or `SECODA_REGION`.
-            region: `us` (the default), `eu` or `apac`: a name for a URL.
-            retry: How often and how patiently a call is tried again.
-            write_limit: How many POST, PUT and PATCH may start in a window. All clients of this process that have the
-                same key (or the same callable) and origin share one limit, the strictest of theirs. Leave a share to
-                other programs that use the key.
-            limiter: A limit of your own in place of `write_limit`, such as one that several machines share.
-            timeout: Seconds that one attempt may take on the wire.
-            deadline: Seconds that a whole call may take, every wait in it included. None: as long as its attempts
-                and a moving queue take.
-            max_wait: Seconds that a write may wait for the limit; a longer wait fails at once. None: any.
-            max_connections: Requests in flight at a time, per event loop; writes take three in four at most.
-            session: An aiohttp session to use, left open at the end. Its cookies and default headers are sent; its
+            api_key: The key, or an async callable that returns it and is called again once after a 401. Default: the
+                environment variable `SECODA_API_KEY`.
+            base_url: The URL of the API: an origin, or one ending in `/api/v1`; plain http only for loopback. Default:
+                `SECODA_BASE_URL` or `SECODA_REGION`.
+            region: `us` (the default), `eu` or `apac`, in place of `base_url`.
+            retry: The number of attempts and the length of the backoffs.
+            write_limit: POST, PUT and PATCH requests per window. Clients of a process with the same key (or callable)
+                and origin share one limit, the strictest. Set `share` if other programs use the key.
+            limiter: A custom rate limiter in place of `write_limit`, such as one that several machines share.
+            timeout: Seconds for one attempt, from the connection to the end of the response.
+            deadline: Seconds for a whole call, with every wait. None: no deadline.
+            max_wait: Seconds that a write may wait for the limit; a longer wait raises immediately. None: any.
+            max_connections: Requests in flight at a time, per event loop; writes take at most three in four.
+            session: An aiohttp session to borrow; it is not closed. Its cookies and default headers are sent, its
                 timeouts and middlewares do not apply, and creates share its kept connections.
-            ssl: Which certificates to trust, such as a company's own CA.
-            trust_env: Use the proxy that the environment names (read once, now).
-            on_event: Called with an `AttemptEvent` or `WaitEvent` after each attempt and wait. An
-                `events.CallHook`, such as `ext.opentelemetry.Telemetry`, is told of whole calls too.
-            clock: Where time comes from; tests pass one that jumps.
+            ssl: The trusted certificates, such as a company's own CA.
+            trust_env: Use the proxy of the environment (read once, now).
+            on_event: Called with an event after each attempt and wait. An `events.CallHook`, such as
+                `ext.opentelemetry.Telemetry`, is also called at the start and end of each call.
+            clock: The source of time; tests pass a clock that skips waiting time.
 
         Raises:
             ConfigurationError: When a setting can't work.
@@ -129,13 +128,7 @@ class SecodaClient:
         origin = origin_of(base_url, region)
         clock = clock or SYSTEM_CLOCK
         self.limiter = shared_limiter(origin, source, write_limit, clock) if limiter is None else limiter
-        transport = Transport(
-            origin,
-            max_connections=max_connections,
-            session=session,
-            ssl=ssl,
-            trust_env=trust_env,
-        )
+        transport = Transport(origin, max_connections=max_connections, session=session, ssl=ssl, trust_env=trust_env)
         pipeline = Pipeline(
             transport,
             Credentials(source),
@@ -155,13 +148,13 @@ class SecodaClient:
         self.users = Users(pipeline, options)
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_pipeline"):  # a traceback with locals shows it half made
+        if not hasattr(self, "_pipeline"):  # in a traceback with locals, __init__ may not have finished
             return f"<{type(self).__name__}>"
         return f"<{type(self).__name__} of {self.origin}>"
 
     @property
     def origin(self) -> str:
-        """Where the API is, without its path."""
+        """The scheme, host and port of the API."""
         return self._pipeline.transport.origin
 
     async def __aenter__(self) -> Self:
@@ -173,15 +166,15 @@ class SecodaClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections, unless the session is yours. Calls that wait or are under way end at once.
+        """Close the connections, except those of a borrowed session, and end all calls immediately.
 
-        They end with `ClientClosedError`, a create that was sent with `OutcomeUnknownError`. Closing twice does no
-        harm; closing a copy made by `with_options` does nothing.
+        The calls raise `ClientClosedError`, or `OutcomeUnknownError` if a create was sent. A second close, and the
+        close of a copy made by `with_options`, do nothing.
         """
         if self._is_copy:
             return
         self._pipeline.scopes.close()
-        await asyncio_sleep(0)  # let what is under way end with the right error
+        await asyncio_sleep(0)  # let the calls in flight end with the right error
         await self._pipeline.transport.close()
 
     def with_options(
@@ -193,30 +186,29 @@ class SecodaClient:
         retry: RetryPolicy | Unset = UNSET,
         priority: Priority | Unset = UNSET,
     ) -> "SecodaClient":
-        """Return a light copy for calls with other options, on the same connections and the same limit.
+        """Return a copy with other options, on the same connections and the same limit.
 
         Args:
-            timeout: As for the client.
-            deadline: As for the client.
-            max_wait: As for the client.
-            retry: As for the client; the retry budget stays the client's.
+            timeout: As for the client; so are `deadline`, `max_wait` and `retry`.
+            deadline: None removes the deadline.
+            max_wait: None allows any wait.
+            retry: The retry budget stays the client's.
             priority: "background" lets interactive writes go first at the limit.
 
         Raises:
             ConfigurationError: When an option can't work.
         """
-        present = self._options
-        options = CallOptions(
-            timeout=present.timeout if timeout is UNSET else timeout,
-            deadline=present.deadline if deadline is UNSET else deadline,
-            max_wait=present.max_wait if max_wait is UNSET else max_wait,
-            retry=present.retry if retry is UNSET else retry,
-            priority=present.priority if priority is UNSET else priority,
-        )
-        copy = object.__new__(type(self))
-        copy.limiter = self.limiter
-        copy._use(self._pipeline, options, is_copy=True)
-        return copy
+        given: dict[str, Any] = {
+            "timeout": timeout,
+            "deadline": deadline,
+            "max_wait": max_wait,
+            "retry": retry,
+            "priority": priority,
+        }
+        options = evolve(self._options, **{name: value for name, value in given.items() if value is not UNSET})
+        clone = copy(self)
+        SecodaClient._use(clone, self._pipeline, options, is_copy=True)
+        return clone
 
     def bulk(
         self,
@@ -226,16 +218,16 @@ class SecodaClient:
         fail_fast: bool = False,
         stop: StopEvent | None = None,
     ) -> "Bulk":
-        """Carry out many operations concurrently, and yield one outcome for each, as they end.
+        """Run many operations concurrently, and yield one outcome for each in completion order.
 
-        They run in the background: interactive writes of the same client go first. A failure does not stop the
-        others, but a refused key does, since all would fail alike. Creates look for their group after a lost answer.
+        Interactive writes of the same client go first. A failure does not stop the other operations, but a 401 does,
+        because all would fail in the same way. Creates use `on_unknown="reconcile"`.
 
         Args:
             operations: `CreateGroup`, `UpdateGroup` and `DeleteGroup`, from any iterable or async iterable.
-            concurrency: How many are under way at a time.
-            fail_fast: Stop after the first failure: what is under way ends, the rest is `not_attempted`.
-            stop: Once set, likewise.
+            concurrency: Operations in flight at a time.
+            fail_fast: Stop after the first failure: operations in flight finish, the others are `not_attempted`.
+            stop: When set, stop in the same way.
 
         Raises:
             InvalidArgumentError: When `concurrency` is below 1.
@@ -254,21 +246,21 @@ class SecodaClient:
         max_delete: "Limit" = "10%",
         max_remove: "Limit" = "25%",
     ) -> "Plan":
-        """Compare the workspace with a desired state: the fewest writes in between. Nothing is written.
+        """Compare the workspace with a desired state, and return the fewest changes between them. Nothing is written.
 
-        A group that the desired state does not speak of stays, as does every field that it leaves out.
+        Groups and fields that the desired state does not mention stay as they are.
 
         Args:
-            desired: What should be, such as `DesiredState.load("groups.yaml")`.
-            prune: Delete the groups that it does not speak of.
-            unknown_members: Members who are no users of the workspace are an error; with "hold" their groups gain
-                members and lose none.
-            max_delete: How many groups, or which part of all ("10%", but one always), may be deleted without approval.
-            max_remove: Likewise for memberships that are removed from groups that stay ("25%", but ten always).
+            desired: The desired state, such as `DesiredState.load("groups.yaml")`.
+            prune: Delete the groups that the desired state does not mention.
+            unknown_members: "error" raises for members that are not users of the workspace; "hold" only adds members to
+                their groups and removes none.
+            max_delete: Groups that may be deleted without approval: a number, or a percentage of all (at least one).
+            max_remove: Memberships that may be removed without approval from groups that stay (at least ten).
 
         Raises:
-            DesiredStateError: When members are unknown: each of them, with its place.
-            PaginationError: When the workspace could not be read whole: no part of it is ever taken for all.
+            DesiredStateError: When members are unknown; the error names each with its location.
+            PaginationError: When the workspace could not be read completely.
         """
         from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415 - as in bulk
         from secoda_async.reconcile.desired import DesiredState  # noqa: PLC0415
@@ -294,23 +286,22 @@ class SecodaClient:
         on_progress: "Callable[[Progress], object] | None" = None,
         stop: StopEvent | None = None,
     ) -> "Report":
-        """Carry a plan out, in the background of other writes; run it again after a crash, and it goes on.
+        """Apply a plan, with background priority. After a crash, run it again: it continues.
 
-        The workspace is read once before the first write and once after the last, and each group again just before
-        it is changed. Deletes come last, and only when all before went well. Two at once on one client take turns.
+        The workspace is read before the first write and after the last, and each group again just before its change.
+        Deletes come last, and only if everything before succeeded. Two applies on one client run one after the other.
 
         Args:
-            plan: What `plan` returned, or `Plan.load`.
-            approve: The plan's digest, to carry it out although it is beyond the safety limits.
-            on_drift: What to do about groups that are not as the plan found them: raise before the first write, or
-                leave them alone and report them as failed.
-            log: A file to append to, or a stream: a line of JSON before and after each write.
+            plan: The result of `plan` or `Plan.load`.
+            approve: The plan's digest: apply the plan although it exceeds the safety limits.
+            on_drift: Raise before the first write if groups have changed since the plan, or skip and report them.
+            log: The journal: a file to append to, or a stream. It gets a line of JSON before and after each write.
             on_progress: Called after each change.
-            stop: Once set, what is on the wire ends, and the rest is `not_attempted`.
+            stop: When set, writes in flight finish and the other changes are `not_attempted`.
 
         Raises:
-            UnsafePlanError: When the plan is beyond the safety limits and not approved; nothing was written.
-            StalePlanError: When the workspace has changed since, or the plan was made at another origin or for another
+            UnsafePlanError: When the plan exceeds the safety limits without approval; nothing was written.
+            StalePlanError: When the workspace has changed since the plan, or the plan belongs to another origin or
                 workspace; nothing was written.
         """
         from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in bulk
@@ -321,7 +312,7 @@ class SecodaClient:
         check_kind("plan", plan, Plan)
         if stop is not None:
             check_kind("stop", stop, StopEvent)
-        # Serialize the applies of one client: two at once would both create what is missing.
+        # Serialize the applies of one client: two concurrent applies would both create what is missing.
         async with self._pipeline.lock("apply"):
             with Journal(log) as journal:
                 applier = Applier(
@@ -338,21 +329,18 @@ class SecodaClient:
                 return await applier.run(approve, on_drift)
 
     def time_left(self, writes: int) -> float:
-        """Seconds until the last of a job's `writes` that have not ended could start, by the write limit.
+        """Return the seconds until the last of a job's remaining `writes` could start.
 
-        Other than `limiter.time_for`, it takes those that wait or are under way for a part of the job.
+        Unlike `limiter.time_for`, queued and in-flight writes count as part of the job.
         """
         limit = self.limiter.state
         more = writes - limit.queued - limit.in_flight
         return self.limiter.time_for(max(more, min(writes, limit.queued, 1)))
 
     async def health(self) -> str:
-        """Ask whether the service is up (`GET /healthcheck`), and return the status it gives, such as "OK".
+        """Return the status of the service, such as "OK" (`GET /healthcheck`).
 
-        The docs do not say whether it lives beside or below `/api/v1`: the first is tried, then the second.
-
-        Raises:
-            SecodaError: As any call.
+        The docs do not say whether the path is beside or below `/api/v1`, so both are tried.
         """
         scope = Scope(began=self._pipeline.clock.now())
         try:
@@ -373,20 +361,20 @@ class SecodaClient:
         params: Mapping[str, ParamValue | Sequence[ParamValue]] | None = None,
         json: object = None,
     ) -> Any:  # noqa: ANN401 - plain JSON
-        """Call any endpoint that the SDK does not model: the same engine, plain JSON in and out.
+        """Call any endpoint that the SDK does not model, with plain JSON.
 
         Args:
             method: GET, POST, PUT, PATCH or DELETE.
-            path: Below `/api/v1`, for example "tag" or "table/tables".
-            params: The query.
-            json: The body; None sends none.
+            path: A path below `/api/v1`, for example "tag" or "table/tables".
+            params: The query parameters.
+            json: The body; None sends no body.
 
         Returns:
-            The parsed body, or None when there is none.
+            The parsed body, or None if it is empty.
 
         Raises:
             InvalidArgumentError: When an argument can't be sent, or the path leads elsewhere or carries a query.
-            OutcomeUnknownError: When a POST may have happened.
+            OutcomeUnknownError: When the write may have been executed.
         """
         request = raw_request(method, path, params, json)
         return await self._pipeline.send(self._pipeline.call(request, self._options), protocol.json_of)
@@ -396,7 +384,5 @@ def _status(reply: Reply) -> str:
     payload = protocol.json_of(reply)
     status = cast("dict[str, object]", payload).get("status") if isinstance(payload, dict) else None
     if not isinstance(status, str):
-        error = ResponseError("status: the health check says nothing of it")
-        error.location = "status"
-        raise error
+        raise ResponseError('health check response has no "status"', location="status")
     return status

@@ -1,4 +1,4 @@
-"""Settings: frozen, and checked once, before any I/O."""
+"""The settings of a client: frozen, and checked once, before any I/O."""
 
 import enum
 import ipaddress
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, SupportsIndex, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from attrs import Attribute, field, frozen
 
@@ -28,17 +28,17 @@ __all__ = [
 ]
 
 API_PREFIX: Final = "/api/v1"
-"""Where the API lives on every host (FACTS: documented)."""
+"""The path of the API on every host (documented)."""
 
 Priority = Literal["interactive", "background"]
-"""Interactive writes are served before background ones that wait for the same limit."""
+"""Interactive writes go before background writes that wait for the same limit."""
 
 ApiKeyProvider = Callable[[], Awaitable[str]]
-"""An async callable that returns the key; asked again once after a 401."""
+"""An async callable that returns the key; it is called again once after a 401."""
 
 
 class Region(enum.StrEnum):
-    """Where Secoda hosts the workspace (FACTS: documented)."""
+    """The regions in which Secoda hosts workspaces (documented)."""
 
     US = "us"
     EU = "eu"
@@ -58,7 +58,7 @@ _ORIGINS: Final = {
 
 
 class Secret(str):
-    """A string that shows as `***` wherever a repr is taken: in logs of headers, in tracebacks with locals."""
+    """A string whose repr is `***`: in logs of headers, in tracebacks with locals."""
 
     __slots__ = ()
 
@@ -66,33 +66,33 @@ class Secret(str):
         return "'***'"
 
     def __getitem__(self, index: SupportsIndex | slice) -> "Secret":
-        return Secret(super().__getitem__(index))  # rich shows a part of what is long
+        return Secret(super().__getitem__(index))  # rich shows slices of long strings
 
 
-_LONGEST_SHOWN: Final = 16
-"""Characters: a key is longer."""
+_SHOWN_UP_TO: Final = 16
+"""Characters: every key is longer."""
 
 
-def shown(value: object) -> str:
-    """A wrong argument, for a message: never one that may be the key, put in the wrong place."""
+def safe_repr(value: object) -> str:
+    """Return a wrong argument for an error message; a long string may be a misplaced key, so it is not shown."""
     if value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < sys.maxsize):
         return repr(value)
     if isinstance(value, str):
-        return repr(value) if len(value) <= _LONGEST_SHOWN else f"a string of {len(value)} characters"
+        return repr(value) if len(value) <= _SHOWN_UP_TO else f"a string of {len(value)} characters"
     return f"a value of type {type(value).__name__}"
 
 
 def _number(
     *, least: float = 0.0, exclusive: bool = False, whole: bool = False, optional: bool = False
 ) -> Callable[[Any, "Attribute[Any]", Any], None]:
-    """A validator for a finite number (a whole one, if said) from `least` up."""
+    """Return a validator for a finite number (with `whole`, an integer) of at least `least`."""
 
     def check(owner: object, attribute: "Attribute[Any]", value: object) -> None:
         if value is None and optional:
             return
         kinds = (int,) if whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds) or not abs(value) <= sys.float_info.max:
-            fits = False  # nan too, and whole numbers that no float can hold
+            fits = False  # also nan, and integers above the range of floats
         else:
             fits = value > least if exclusive else value >= least
         if not fits:
@@ -100,7 +100,7 @@ def _number(
             bound = f"greater than {least:g}" if exclusive else f"of at least {least:g}"
             none = ", or None" if optional else ""
             name = type(owner).__name__
-            raise ConfigurationError(f"{name}: {attribute.name} must be {kind} {bound}{none}, not {shown(value)}")
+            raise ConfigurationError(f"{name}: {attribute.name} must be {kind} {bound}{none}, not {safe_repr(value)}")
 
     return check
 
@@ -112,37 +112,37 @@ def _at_most_one(_: object, attribute: "Attribute[Any]", value: float) -> None:
 
 @frozen
 class RetryPolicy:
-    """How often, and how patiently, a call is tried again. `attempts=1` turns retries off."""
+    """The number of attempts of a call and the length of its backoffs. `attempts=1` turns retries off."""
 
     attempts: int = field(default=5, validator=_number(least=1, whole=True), kw_only=True)
-    """Requests a call may make in all, the first included: retries are one fewer."""
+    """The most requests of one call, the first included."""
     initial: float = field(default=0.5, validator=_number(), kw_only=True)
-    """Seconds: the first backoff is random between 0 and this; each later one up to twice the one before."""
+    """Seconds: the first backoff is random between 0 and this value, and the maximum doubles with each attempt."""
     maximum: float = field(default=30.0, validator=_number(), kw_only=True)
-    """Seconds: no backoff is longer, unless the server asks for more."""
+    """Seconds: the longest backoff, unless the server asks for a longer wait."""
     max_retry_after: float = field(default=120.0, validator=_number(), kw_only=True)
-    """Seconds: when the server asks for a longer wait than this, the call raises at once."""
+    """Seconds: if the server asks for a longer wait, the call raises immediately."""
     budget: int | None = field(default=100, validator=_number(whole=True, optional=True), kw_only=True)
-    """Retries that a client may owe: each retry (after a 429 aside) takes one, each success gives one back.
+    """The retry budget of a client: each retry (except after a 429) takes one, each success gives one back.
 
-    Empty, failures raise at once, so that an outage is not answered with a storm. None lifts it.
+    With an empty budget, failures raise immediately, so that an outage causes no retry storm. None: no budget.
     """
 
 
 @frozen
 class RateLimit:
-    """So many calls in any window of so many seconds. The API's documented limit for writes is 30 in 60."""
+    """A number of calls in any window of `per_seconds`. The API's documented limit for writes is 30 in 60."""
 
     calls: int = field(default=30, validator=_number(least=1, whole=True))
     """Calls that the server allows in one window."""
     per_seconds: float = field(default=60.0, validator=_number(exclusive=True), kw_only=True)
-    """Seconds the window lasts."""
+    """The length of the window in seconds."""
     share: float = field(default=1.0, validator=[_number(exclusive=True), _at_most_one], kw_only=True)
-    """The part of the calls to use, above 0 and up to 1: 0.5 leaves half of them to other programs."""
+    """The fraction of the calls to use, above 0 and up to 1: 0.5 leaves half of them to other programs."""
 
     @property
     def places(self) -> int:
-        """How many calls this client may make in a window: at least one."""
+        """The calls that this client may make in a window: at least one."""
         return max(1, math.floor(self.calls * self.share + 1e-9))  # 0.29 * 100 is 28.999...
 
 
@@ -153,32 +153,32 @@ def _policy(_: object, __: object, value: object) -> None:
 
 def _priority(_: object, __: object, value: object) -> None:
     if value not in ("interactive", "background"):
-        raise ConfigurationError(f"priority must be 'interactive' or 'background', not {shown(value)}")
+        raise ConfigurationError(f"priority must be 'interactive' or 'background', not {safe_repr(value)}")
 
 
 @frozen(kw_only=True)
 class CallOptions:
-    """What `SecodaClient.with_options` can change for the calls of a copy."""
+    """The options of a call, which `SecodaClient.with_options` changes for a copy of the client."""
 
     timeout: float = field(default=30.0, validator=_number(exclusive=True))
-    """Seconds that one attempt may take on the wire; waiting in our own queues is not counted."""
+    """Seconds for one attempt; waits in the client's own queues are not counted."""
     deadline: float | None = field(default=None, validator=_number(exclusive=True, optional=True))
-    """Seconds that the whole call may take, every wait in it included."""
+    """Seconds for the whole call, with every wait."""
     max_wait: float | None = field(default=None, validator=_number(optional=True))
-    """Seconds that a write may wait for the write limit; a longer wait fails at once. 0 is now or never."""
+    """Seconds that a write may wait for the write limit; a longer wait raises immediately, with 0 any wait."""
     retry: RetryPolicy = field(factory=RetryPolicy, validator=_policy)
-    """How often to try."""
+    """The retry policy."""
     priority: Priority = field(default="interactive", validator=_priority)
-    """Who goes first at the write limit."""
+    """The order at the write limit: interactive before background."""
 
 
 def read_environment(name: str) -> str | None:
-    """The environment variable, or None when it is unset or blank."""
+    """Return an environment variable; None if it is unset or blank."""
     return os.environ.get(name, "").strip() or None
 
 
 def key_problem(key: object) -> str | None:
-    """What is wrong with an API key, in words that don't show it; None when it can be sent."""
+    """Return what is wrong with an API key, without showing it; None for a key that can be sent."""
     if not isinstance(key, str):
         return f"the API key must be a string or an async callable, not {type(key).__name__}"
     if not key.strip():
@@ -189,7 +189,7 @@ def key_problem(key: object) -> str | None:
 
 
 def origin_of(base_url: str | None, region: Region | str | None) -> str:
-    """The scheme, host and port to talk to, from the arguments or, without them, the environment.
+    """Return the scheme, host and port of the API, from the arguments or else from the environment.
 
     Raises:
         ConfigurationError: When the URL is not an http(s) origin (or one ending in `/api/v1`), is plain http to
@@ -205,21 +205,14 @@ def origin_of(base_url: str | None, region: Region | str | None) -> str:
         return Region("us" if region is None else str(region).lower()).origin
     except ValueError:
         names = ", ".join(repr(str(name)) for name in Region)
-        raise ConfigurationError(f"there is no region {shown(region)}: use one of {names}, or base_url") from None
+        raise ConfigurationError(f"there is no region {safe_repr(region)}: use one of {names}, or base_url") from None
 
 
 def _checked_origin(base_url: object) -> str:
-    # No message shows more of it than the origin: the key may have been put here by mistake.
+    # No message shows more than the origin: the key may have been put here by mistake.
     text = base_url.strip() if isinstance(base_url, str) else ""
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigurationError("base_url is not a URL: write it as https://host or https://host/api/v1") from None
-    if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("base_url carries a user name or password; the API takes only a key: leave it out")
-    if parts.scheme not in ("http", "https") or not host or not text.isprintable() or not _HOST.fullmatch(host):
-        raise ConfigurationError("base_url is not an http(s) URL: write it as https://host or https://host/api/v1")
+    parts = _split_url(text)
+    host, port = parts.hostname or "", parts.port
     netloc = f"[{host}]" if ":" in host else host
     origin = f"{parts.scheme}://{netloc}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")
     if parts.path.rstrip("/") not in ("", API_PREFIX) or parts.query or parts.fragment:
@@ -231,15 +224,29 @@ def _checked_origin(base_url: object) -> str:
     return origin
 
 
+def _split_url(text: str) -> SplitResult:
+    """Split an http(s) URL without credentials."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port  # urllib checks the port when it is read
+    except ValueError:
+        raise ConfigurationError("base_url is not a URL: write it as https://host or https://host/api/v1") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("base_url carries a user name or password; the API takes only a key: leave it out")
+    if parts.scheme not in _PORTS or not text.isprintable() or not _HOST.fullmatch(host):
+        raise ConfigurationError("base_url is not an http(s) URL: write it as https://host or https://host/api/v1")
+    return parts
+
+
 _HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(%\w+)?")
 """A name (in its ASCII form), an IPv4 or an IPv6 address."""
 
 _PORTS: Final = {"http": 80, "https": 443}
-"""Left out of an origin, so that it is the same however it is written."""
+"""Default ports, which an origin leaves out."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its name or address alone."""
+    """Return whether a host is this machine, by its name or address alone."""
     if host == "localhost":
         return True
     try:
@@ -249,7 +256,7 @@ def is_loopback(host: str) -> bool:
 
 
 def key_source(api_key: object) -> Secret | ApiKeyProvider | ConfigurationError:
-    """The key or its callable, checked; or what is wrong with it, to be raised where no frame holds it any more."""
+    """Return the checked key or its callable; or an error, for the caller to raise from a frame without the key."""
     if callable(api_key):
         return cast("ApiKeyProvider", api_key)
     if api_key is None:
@@ -263,7 +270,7 @@ def key_source(api_key: object) -> Secret | ApiKeyProvider | ConfigurationError:
 
 
 def check_parts(write_limit: object, limiter: object, max_connections: object, session: object, ssl: object) -> None:
-    """Check the parts that a client is made of.
+    """Check the limiters and the connection settings of a client.
 
     Raises:
         ConfigurationError: When one is of the wrong kind.
@@ -275,7 +282,9 @@ def check_parts(write_limit: object, limiter: object, max_connections: object, s
             f"limiter must be a RateLimiter, not {_kind(limiter)}: it needs acquire, pause, time_for"
         )
     if type(max_connections) is not int or max_connections < 1:
-        raise ConfigurationError(f"max_connections must be a whole number of at least 1, not {shown(max_connections)}")
+        raise ConfigurationError(
+            f"max_connections must be a whole number of at least 1, not {safe_repr(max_connections)}"
+        )
     if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
         raise ConfigurationError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
     if ssl is not None and session is not None:
@@ -293,10 +302,10 @@ def check_kind(name: str, value: object, kind: type) -> None:
 
 
 def check_callbacks(on_event: object, clock: object) -> None:
-    """Check what the client will call.
+    """Check the callbacks of a client.
 
     Raises:
-        ConfigurationError: When one can't be called as it will be.
+        ConfigurationError: When the client could not call one.
     """
     if on_event is not None and not callable(on_event):
         raise ConfigurationError(f"on_event must be a function, not {_kind(on_event)}")

@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.protocol import Request
-from secoda_async.config import API_PREFIX, shown
+from secoda_async.config import API_PREFIX, safe_repr
 from secoda_async.errors import InvalidArgumentError
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
@@ -21,7 +21,7 @@ def raw_request(method: object, path: object, params: object, json: object) -> R
     """
     verb = method.upper() if isinstance(method, str) else None
     if verb not in METHODS:
-        raise InvalidArgumentError(f"method must be one of {', '.join(sorted(METHODS))}, not {shown(method)}")
+        raise InvalidArgumentError(f"method must be one of {', '.join(sorted(METHODS))}, not {safe_repr(method)}")
     url_path = raw_path(path)
     body = None if json is None else codec.dump(json)
     return Request(verb, url_path, raw_query(params), body, route=url_path)
@@ -37,17 +37,21 @@ def raw_path(path: object) -> str:
         raise InvalidArgumentError(f"path must be a string, not {type(path).__name__}")
     if not path.strip("/"):
         raise InvalidArgumentError(f"path must name an endpoint below {API_PREFIX}, such as 'tag', not {path!r}")
+    _check_path_characters(path)
+    trimmed = path.removeprefix("/").removeprefix(f"{API_PREFIX[1:]}/")
+    segments = [unquote(segment) for segment in trimmed.split("/")]
+    if any(segment in (".", "..") or "/" in segment or "\\" in segment for segment in segments):
+        raise InvalidArgumentError(f"path {path!r} must not contain '.' or '..' segments or encoded slashes")
+    return f"{API_PREFIX}/" + quote(trimmed, safe="/-._~!$&'()*+,;=:@%")
+
+
+def _check_path_characters(path: str) -> None:
     if "://" in path or path.startswith("//") or "\\" in path:
         raise InvalidArgumentError("path must be below the API, not a URL: the key goes to the configured host only")
     if "?" in path or "#" in path:
         raise InvalidArgumentError("path must have no query: pass it as params={...}")
     if not path.isprintable():
         raise InvalidArgumentError("path must have no control or invisible characters")
-    trimmed = path.removeprefix("/").removeprefix(f"{API_PREFIX[1:]}/")
-    segments = [unquote(segment) for segment in trimmed.split("/")]
-    if any(segment in (".", "..") or "/" in segment or "\\" in segment for segment in segments):
-        raise InvalidArgumentError(f"path {path!r} must not contain '.' or '..' segments or encoded slashes")
-    return f"{API_PREFIX}/" + quote(trimmed, safe="/-._~!$&'()*+,;=:@%")
 
 
 def raw_query(params: object) -> str:
@@ -80,4 +84,6 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value)):
         return str(value)
     hint = ": leave it out" if value is None else ""
-    raise InvalidArgumentError(f"params[{name!r}] must be a string, a number or a boolean, not {shown(value)}{hint}")
+    raise InvalidArgumentError(
+        f"params[{name!r}] must be a string, a number or a boolean, not {safe_repr(value)}{hint}"
+    )
