@@ -5,11 +5,11 @@
     ├── InvalidArgumentError        an argument that can't be sent; raised before any I/O (also a ValueError)
     ├── AmbiguousNameError          a name or an e-mail address that fits several; `.candidates` holds their ids
     ├── ClientClosedError           the client was closed before or during the call
-    ├── TransportError              no usable answer: refused, reset, cut short, not HTTP
+    ├── TransportError              no usable response: refused, reset, cut short, not HTTP
     │   └── RequestTimeoutError     one attempt took longer than `timeout` (also a TimeoutError)
     ├── DeadlineExceededError       the whole call would take longer than `deadline` (also a TimeoutError)
     ├── OutcomeUnknownError         a write that may have been executed; `.candidates` names groups it may have made
-    ├── APIError                    the server answered with a status that says no
+    ├── APIError                    the server responded with an error status
     │   ├── BadRequestError         400, 422; `.fields` names what was wrong
     │   ├── AuthenticationError     401
     │   ├── PermissionDeniedError   403
@@ -17,13 +17,13 @@
     │   ├── ConflictError           409
     │   ├── RateLimitError          429, or a wait longer than `max_wait`; `.retry_after` in seconds
     │   └── ServerError             5xx
-    ├── ResponseError               a 2xx that is not what the API promises; `.location` is the path into the body
-    │   └── PaginationError         a list that contradicts itself, or changed while it was read
-    ├── RedirectError               a redirect that is not followed, because the key or the write would be lost
-    ├── DesiredStateError           a file of groups that can't be used; every problem at once
-    ├── UnsafePlanError             a plan beyond the safety limits
-    ├── StalePlanError              a plan that the workspace has moved away from
-    └── LockedError                 another run is writing there; `.holder` says which
+    ├── ResponseError               a 2xx that breaks the API's contract; `.location` is the path into the body
+    │   └── PaginationError         a list that contradicts itself, or changed during the read
+    ├── RedirectError               a redirect that is not followed: it would lose the write or expose the key
+    ├── DesiredStateError           a file of groups that can't be used; all problems together
+    ├── UnsafePlanError             a plan that exceeds the safety limits
+    ├── StalePlanError              a plan for a workspace that has changed since
+    └── LockedError                 another run holds the workspace's lock; `.holder` names it
 
 An error holds no key, no request body and no exception of another library, and survives pickle and copy.
 """
@@ -67,13 +67,13 @@ class SecodaError(Exception):
     """
 
     method: str | None = None
-    """The HTTP method of the call, or None when the error has none."""
+    """The HTTP method of the call; None if no call failed."""
     path: str | None = None
     """The path as it was sent, with `/api/v1`."""
     attempts: int = 0
-    """How many requests of this call were put on the wire."""
+    """The number of requests that the call sent."""
     waited: float = 0.0
-    """Seconds the call spent waiting: for the write limit, for a closed gate, between attempts."""
+    """Seconds that the call waited: for the write limit, for cooldowns, between attempts."""
 
     def __init__(self, message: str, **context: object) -> None:
         super().__init__(message)
@@ -99,14 +99,14 @@ class ConfigurationError(SecodaError):
 
 
 class InvalidArgumentError(SecodaError, ValueError):
-    """An argument that can't be sent, or an e-mail address that no user has. Nothing was written."""
+    """An argument that can't be sent, or an unknown e-mail address. Nothing was written."""
 
 
 class AmbiguousNameError(SecodaError):
-    """A name or an e-mail address that fits several groups or users. Nothing was written."""
+    """A name or an e-mail address that matches several groups or users. Nothing was written."""
 
     candidates: tuple[str, ...] = ()
-    """The ids of all that it fits."""
+    """The ids of all matches."""
 
 
 class ClientClosedError(SecodaError):
@@ -114,25 +114,25 @@ class ClientClosedError(SecodaError):
 
 
 class TransportError(SecodaError):
-    """The server could not be reached, or its answer did not arrive whole."""
+    """The server could not be reached, or its response did not arrive completely."""
 
     maybe_sent: bool = True
     """Whether the server may have received the request; False when it certainly did not."""
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """One attempt got no whole answer within `timeout` seconds."""
+    """One attempt got no complete response within `timeout` seconds."""
 
 
 class DeadlineExceededError(SecodaError, TimeoutError):
-    """The call can't end within its `deadline`; it stops as soon as that is known."""
+    """The call can't end within its `deadline`; it raises as soon as that is certain."""
 
     retry_after: float | None = None
-    """Seconds until the call could go on, when a wait was what took too long."""
+    """Seconds until the call could continue, if a wait is too long."""
 
 
 class OutcomeUnknownError(SecodaError):
-    """A write that may have been executed: it was sent, and no clear answer came back.
+    """A write that may have been executed: it was sent, and there is no clear response.
 
     Read the object before you repeat the write; for a create, pass `on_unknown="reconcile"`.
     The reason is the `__cause__`.
@@ -145,18 +145,18 @@ class OutcomeUnknownError(SecodaError):
 
 
 class APIError(SecodaError):
-    """The server answered, and the answer is no."""
+    """The server responded with an error status."""
 
     status: int = 0
     """The HTTP status."""
     headers: Mapping[str, str] = {}
-    """The headers of the answer, names in lower case."""
+    """The headers of the response, with names in lower case."""
     body: str = ""
     """The start of the body, at most 2,000 characters."""
     request_id: str | None = None
     """The server's id for the request, if it gave one."""
     retry_after: float | None = None
-    """Seconds that the server asked to wait, if it did."""
+    """Seconds that the server asks to wait, if it does."""
 
 
 class BadRequestError(APIError):
@@ -175,10 +175,10 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: there is nothing with this id, or no such path."""
+    """404: no object has this id, or the path does not exist."""
 
     is_missing_route: bool = False
-    """Whether the answer is not the API's own JSON: a gateway's, or an unknown path's. It proves no absence."""
+    """Whether the response is not the API's own JSON but a gateway's or an unknown path's. It proves no absence."""
 
 
 class ConflictError(APIError):
@@ -188,23 +188,23 @@ class ConflictError(APIError):
 class RateLimitError(APIError):
     """429 after the last attempt, or a wait for the write limit longer than `max_wait`.
 
-    In the second case nothing was sent, `status` is 0, and `retry_after` is the SDK's own estimate, an upper bound.
+    In the second case nothing was sent, `status` is 0, and `retry_after` is an upper bound that the SDK estimates.
     """
 
 
 class ServerError(APIError):
-    """5xx: the server, or something in front of it, failed."""
+    """5xx: the server or a gateway failed."""
 
 
 class ResponseError(SecodaError):
-    """A success whose body is not what the API promises."""
+    """A 2xx response whose body breaks the API's contract."""
 
     location: str = ""
-    """Where in the body, for example `results[3].users`; empty for the body as a whole."""
+    """The path into the body, such as `results[3].users`; empty for the whole body."""
     item_id: str | None = None
     """The id of the item that could not be read, when it has one."""
     status: int = 0
-    """The HTTP status of the answer."""
+    """The HTTP status of the response."""
     body: str = ""
     """The start of the body, at most 2,000 characters."""
 
@@ -213,48 +213,48 @@ class PaginationError(ResponseError):
     """A list that contradicts itself, is incomplete, or changed while it was read."""
 
     page: int | None = None
-    """The number of the page at fault, from 1."""
+    """The number of the faulty page, from 1."""
     items_so_far: int = 0
-    """How many items came before it."""
+    """The number of items before the error."""
 
 
 class RedirectError(SecodaError):
-    """The server points elsewhere, and following would lose the write or show the key to another host."""
+    """A redirect that is not followed: it would lose the write or expose the key to another host."""
 
     status: int = 0
     """The HTTP status of the redirect."""
     target: str = ""
-    """Where the server pointed."""
+    """The target of the redirect."""
 
 
 class DesiredStateError(SecodaError):
     """A file of groups that can't be used."""
 
     problems: tuple[str, ...] = ()
-    """Each problem on a line of its own: `file:line: what is wrong and what to do`."""
+    """The problems, each as `file:line: problem and advice`."""
 
 
 class UnsafePlanError(SecodaError):
     """A plan that deletes or removes more than the limits allow; nothing was written."""
 
     breaches: tuple[str, ...] = ()
-    """Each limit that it is beyond, with the numbers."""
+    """Each limit that the plan exceeds, with the numbers."""
     digest: str = ""
-    """What approves exactly this plan."""
+    """The plan's hash, which approves exactly this plan."""
 
 
 class StalePlanError(SecodaError):
     """A plan made for a workspace that has changed since."""
 
     names: tuple[str, ...] = ()
-    """The groups that are not as the plan found them."""
+    """The names of the groups that have changed."""
 
 
 class LockedError(SecodaError):
     """Another run holds the lock of the workspace; nothing was written."""
 
     holder: str = ""
-    """Which: its process, its machine and since when."""
+    """The process and machine of the other run, and its start."""
 
 
 STATUS_ERRORS: Final[Mapping[int, type[APIError]]] = {
@@ -266,4 +266,4 @@ STATUS_ERRORS: Final[Mapping[int, type[APIError]]] = {
     422: BadRequestError,
     429: RateLimitError,
 }
-"""The error class for each status that has one of its own; the rest are ServerError from 500, else APIError."""
+"""The error class of each status; other statuses are ServerError from 500, and APIError below."""

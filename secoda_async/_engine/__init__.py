@@ -1,1 +1,1 @@
-"""How one call travels: private, and free to change."""
+"""The private engine. Read `pipeline.py` first: it sends one call, and names the module of each concern."""

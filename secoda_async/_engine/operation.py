@@ -1,4 +1,4 @@
-"""What the calls of one bulk operation share: their cost, and whether more of them may be sent."""
+"""The state that the calls of one operation share: their cost, and whether more of them may be sent."""
 
 import asyncio
 from collections.abc import Awaitable

@@ -1,4 +1,4 @@
-"""How one call is sent; read it downward, one concern a method.
+"""Send one call. Read this module downward: each method handles one concern.
 
     send -> _send_with_call_hooks              reports the start and the end of the call
       -> _send_handling_retries                repeats a failed attempt, and decides what error the call ends with
@@ -286,11 +286,7 @@ class Pipeline:
 
     @asynccontextmanager
     async def lock(self, key: str, call: Call | None = None) -> AsyncGenerator[None, None]:
-        """Hold the lock of a key, which all calls of this client share.
-
-        Waiting for the lock ends when the client is closed and, with a call, at the call's deadline and when its
-        operation is cancelled.
-        """
+        """Hold the lock of a key. Waiting for it ends at the deadline of `call` and when its operation is cancelled."""
         handle = self._locks.acquire_nowait(key) or await self._wait_for_lock(key, call)
         with handle:
             yield
@@ -314,8 +310,7 @@ class Pipeline:
             DeadlineExceededError: Immediately, when the deadline comes first.
             OperationCancelledError: When the operation is cancelled meanwhile.
         """
-        if seconds > 0:
-            await self._admission.wait(CallState(call, call.request), seconds, "backoff")
+        await self._back_off(CallState(call, call.request), seconds)
 
 
 def _read_redacted(state: CallState, reply: Reply, read: Callable[[Reply], T]) -> T:

@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class Decision(enum.Enum):
-    """What follows a failed attempt."""
+    """The consequence of a failed attempt."""
 
     RAISE = "raise"
     """Another attempt would change nothing."""
@@ -179,7 +179,7 @@ async def retry(
         policy: The number of attempts and the length of the backoffs.
         budget: Each retry takes one from it, except after a 429; a success gives one back.
         decide: Decides what follows a failure.
-        sleep: Waits for a backoff of so many seconds; it may raise in place of waiting.
+        sleep: Waits for a backoff in seconds; it may raise instead of waiting.
 
     Raises:
         SecodaError: The error of the last attempt.

@@ -1,11 +1,11 @@
-"""What a request and an answer mean, with no I/O: paths, statuses, `Retry-After`, redirects.
+"""The HTTP protocol of the API, without I/O: paths, statuses, `Retry-After`, redirects.
 
-Follows the API's reference for groups and what is known of its server; plain calls test all of it.
+`docs/api-facts.md` lists what is known about the server.
 """
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from string import ascii_letters, digits
@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 from attrs import frozen
 
 from secoda_async._engine.wire import codec
+from secoda_async._engine.wire.error_bodies import messages_by_field
 from secoda_async._engine.wire.redaction import redact_bytes
 from secoda_async.config import API_PREFIX, Secret
 from secoda_async.errors import (
@@ -30,15 +31,15 @@ from secoda_async.errors import (
 )
 
 EXCERPT_LENGTH: Final = 2000
-"""Characters of a body that an error keeps."""
+"""Characters of a body that an error shows."""
 
 LIMITED: Final = frozenset({"POST", "PUT", "PATCH"})
-"""The methods that share thirty calls a minute (documented)."""
+"""The rate-limited methods: together thirty calls a minute (documented)."""
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 _PLAIN: Final = f"{ascii_letters}{digits}-".encode()
-"""What ids are made of, as a rule: they are UUIDs (documented)."""
+"""The characters of UUIDs; ids are UUIDs (documented)."""
 
 _PLAIN_ID: Final = re.compile("[a-zA-Z0-9-]+")
 
@@ -47,7 +48,7 @@ _REQUEST_IDS: Final = ("x-request-id", "x-amzn-requestid", "x-amzn-trace-id", "c
 
 @frozen
 class Request:
-    """One call as it goes on the wire, but for host and key."""
+    """One request, without host and key."""
 
     method: str
     path: str
@@ -57,34 +58,34 @@ class Request:
     body: bytes | None = None
     """JSON, or None."""
     route: str = ""
-    """The path with ids left out: what a redirect to a trailing slash is remembered by."""
+    """The path without ids; a redirect to a trailing slash is remembered by route."""
     name: str | None = None
-    """The name of the group that a create makes."""
+    """The name of the group to create."""
 
 
 @frozen
 class Reply:
-    """An answer, read whole."""
+    """A complete response."""
 
     status: int
     raw_headers: Sequence[tuple[bytes, bytes]]
     body: bytes
 
     def values(self, name: bytes) -> list[str]:
-        """Every value of a header, in order; `name` in lower case."""
+        """Return every value of a header, in order; `name` is in lower case."""
         return [value.decode("latin-1") for key, value in self.raw_headers if key.lower() == name]
 
 
-# --- what goes out ---------------------------------------------------------------------------------------------
+# --- requests --------------------------------------------------------------------------------------------------
 
 
 def validate_id(value: object, what: str = "group") -> str:
     """Check an id before it goes into a path.
 
     Raises:
-        InvalidArgumentError: When it is not a string that can stand between two slashes.
+        InvalidArgumentError: When it is not a string that can be one path segment.
     """
-    if type(value) is str and _PLAIN_ID.fullmatch(value):  # as a rule
+    if type(value) is str and _PLAIN_ID.fullmatch(value):  # the usual case
         return value
     if not isinstance(value, str):
         hint = f": pass {what}.id" if hasattr(value, "id") else ""
@@ -98,7 +99,7 @@ def validate_id(value: object, what: str = "group") -> str:
 
 
 def validate_ids(values: Iterable[object], what: str) -> Sequence[str]:
-    """Check many ids: as a rule all of them at once, since a membership may have hundreds.
+    """Check many ids. A membership may have hundreds, so plain ids are checked in one step.
 
     Raises:
         InvalidArgumentError: As `validate_id`.
@@ -120,39 +121,42 @@ def request_to(
     body: bytes | None = None,
     name: str | None = None,
 ) -> Request:
-    """A request to one of the API's collections, or to one item of it (its id checked before)."""
+    """Return a request to one of the API's collections, or to one item of it; the id was checked before."""
     path, route = f"{API_PREFIX}/{collection}", collection
     if item_id is not None:
         path, route = f"{path}/{quote(item_id, safe='')}", f"{route}/{{id}}"
     return Request(method, path, query, body, route, name)
 
 
-# --- what came back --------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------
 
 
 def error_for(request: Request, reply: Reply, now: datetime) -> SecodaError:
-    """Name what a reply without a 2xx status means.
+    """Return the error for a response without a 2xx status.
 
     Args:
-        request: What was asked.
-        reply: What came, with the key scrubbed.
-        now: The present, for a `Retry-After` that is a date in a reply without `Date`.
+        request: The request.
+        reply: The response, with the key redacted.
+        now: The present time, for a `Retry-After` date in a response without `Date`.
     """
     if reply.status in REDIRECTS:
         return _redirect_error(request, reply)
     kind = STATUS_ERRORS.get(reply.status, ServerError if reply.status >= 500 else APIError)  # noqa: PLR2004
     payload = _parsed(reply.body)
-    error = kind(f"{reply.status} {_reason(reply, payload)}".rstrip())
-    error.status = reply.status
-    error.headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in reply.raw_headers}
-    error.body = excerpt(reply.body)
+    headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in reply.raw_headers}
+    error = kind(
+        f"{reply.status} {_reason(reply, payload)}".rstrip(),
+        status=reply.status,
+        headers=headers,
+        body=excerpt(reply.body),
+        request_id=next((headers[name] for name in _REQUEST_IDS if name in headers), None),
+        retry_after=retry_after(reply, now),
+    )
     fields = cast("dict[str, object]", payload) if type(payload) is dict else {}
-    error.request_id = next((error.headers[name] for name in _REQUEST_IDS if name in error.headers), None)
-    error.retry_after = retry_after(reply, now)
     if isinstance(error, NotFoundError):
         error.is_missing_route = not isinstance(fields.get("detail"), str)
     if isinstance(error, BadRequestError):
-        error.fields = _fields(fields)
+        error.fields = messages_by_field(fields)
     return error
 
 
@@ -177,10 +181,10 @@ def confirm_deletion(reply: Reply) -> bool:
 
 
 def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
-    """The JSON of a 2xx reply; None when it has no body.
+    """Return the JSON of a 2xx response; None when it has no body.
 
     Raises:
-        ResponseError: When the body is something else.
+        ResponseError: When the body is not JSON.
     """
     if not reply.body.strip():
         return None
@@ -190,14 +194,14 @@ def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
         reason = str(error)
     kind = "".join(reply.values(b"content-type")[:1]).partition(";")[0].strip().lower() or "no content type"
     if "json" in kind:
-        raise ResponseError(f"the answer is broken JSON: {reason}")
-    raise ResponseError(f"the answer is not JSON, got {kind}: is base_url the API's, not the web page's?")
+        raise ResponseError(f"the response is broken JSON: {reason}")
+    raise ResponseError(f"the response is not JSON but {kind}: check that base_url is the API's, not the web page's")
 
 
 def is_cut_short(reply: Reply) -> bool:
-    """Whether a body that can't be used is empty, or JSON that stops before its end: the connection broke on the way.
+    """Return whether an unusable body is empty or ends early, because the connection broke.
 
-    The length that was announced proves nothing: there may be none, and a proxy counts what it has received.
+    The Content-Length proves nothing: it may be absent, and a proxy counts the bytes that it has received.
     """
     if reply.status in (204, 205):
         return False
@@ -212,13 +216,13 @@ def is_cut_short(reply: Reply) -> bool:
 
 
 def redact_reply(reply: Reply, key: Secret) -> Reply:
-    """The reply without the key, should the server (or a proxy's error page) have echoed it."""
+    """Return the response without the key, in case the server or a proxy's error page echoes it."""
     headers = [(redact_bytes(name, key), redact_bytes(value, key)) for name, value in reply.raw_headers]
     return Reply(reply.status, headers, redact_bytes(reply.body, key))
 
 
 def excerpt(body: bytes) -> str:
-    """The start of a body, as text."""
+    """Return the start of a body, as text."""
     return body[: EXCERPT_LENGTH * 4].decode("utf-8", "replace")[:EXCERPT_LENGTH]
 
 
@@ -230,11 +234,11 @@ def _parsed(body: bytes) -> object:
 
 
 def _reason(reply: Reply, payload: object) -> str:
-    """A line for a person out of the body of an error: DRF's `detail`, else its fields, else the start of it."""
+    """Return one line from the body of an error: DRF's `detail`, or its fields, or the start of the body."""
     if type(payload) is dict:
         fields = cast("dict[str, object]", payload)
         if not isinstance(text := fields.get("detail"), str):
-            text = "; ".join(f"{name}: {' '.join(messages)}" for name, messages in _fields(fields).items())
+            text = "; ".join(f"{name}: {' '.join(messages)}" for name, messages in messages_by_field(fields).items())
         return " ".join(text.split())[:EXCERPT_LENGTH]
     text = " ".join(excerpt(reply.body).split())
     if text.startswith("<"):
@@ -242,43 +246,11 @@ def _reason(reply: Reply, payload: object) -> str:
     return text[:200]
 
 
-def _fields(payload: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
-    """Return messages by field, of DRF's `{"name": [...]}` or FastAPI's `{"detail": [{"loc": [...], "msg": ...}]}`."""
-    fields: dict[str, tuple[str, ...]] = {}
-    for name, value in payload.items():
-        for item in cast("list[object]", value) if type(value) is list else [value]:
-            field, message = _located(item) or (name, _message(item))
-            fields[field] = (*fields.get(field, ()), message)
-    return fields
-
-
-def _located(item: object) -> tuple[str, str] | None:
-    """Split an item that names its own field, as `loc`, from its message, `msg`."""
-    if type(item) is not dict:
-        return None
-    parts = cast("dict[str, object]", item)
-    place, message = parts.get("loc"), parts.get("msg")
-    if not isinstance(place, list) or not place or not isinstance(message, str):
-        return None
-    names = [_message(name) for name in cast("list[object]", place)]
-    return ".".join(names[1:] if names[0] in ("body", "query", "path") else names) or names[0], message
-
-
-def _message(value: object) -> str:
-    """A string as it is, anything else as JSON."""
-    if isinstance(value, str):
-        return value
-    try:
-        return codec.dump(value).decode()
-    except InvalidArgumentError:  # JSON may be nested deeper than it can be written
-        return "..."
-
-
 def retry_after(reply: Reply, now: datetime) -> float | None:
-    """The wait the server asks for, in seconds; None when it says nothing usable. Never raises.
+    """Return the wait that the server asks for, in seconds; None when the header is absent or unusable. Never raises.
 
     Seconds (fractions too) or an HTTP date (RFC 9110, 10.2.3), measured against the server's own `Date`. A
-    date that has passed is 0. Sent twice, the larger counts.
+    past date is 0. Of two headers, the larger counts.
     """
     waits = [wait for value in reply.values(b"retry-after") if (wait := _wait(value.strip(), reply, now)) is not None]
     return max(waits, default=None)
@@ -296,7 +268,7 @@ def _wait(value: str, reply: Reply, now: datetime) -> float | None:
 
 
 def date_of(reply: Reply) -> datetime | None:
-    """When the answer was made, by the server's clock: its `Date`, in whole seconds."""
+    """Return the time of the response by the server's clock: its `Date`, in whole seconds."""
     return next((date for text in reply.values(b"date") if (date := _http_date(text)) is not None), None)
 
 
@@ -309,7 +281,7 @@ def _http_date(value: str) -> datetime | None:
 
 
 def slash_redirect(request: Request, reply: Reply, origin: str) -> bool | None:
-    """Whether a redirect leads to the same place with (True) or without (False) a trailing slash; else None.
+    """Return whether a redirect adds (True) or removes (False) a trailing slash; None for any other redirect.
 
     Only such a redirect is followed, with method and body kept: behind "add a trailing slash" (documented) is
     a 301 after which ordinary clients turn a create into a list. 303 asks for a GET: never after a write.
@@ -325,7 +297,7 @@ def slash_redirect(request: Request, reply: Reply, origin: str) -> bool | None:
 
 
 def _origin(url: SplitResult) -> str:
-    """What makes two URLs the same origin: the case of the host and a default port do not matter."""
+    """Return the origin of a URL, with the host in lower case and without a default port."""
     netloc = url.netloc.lower()
     return f"{url.scheme}://{netloc.removesuffix(_DEFAULT_PORTS.get(url.scheme, ''))}"
 
@@ -343,10 +315,10 @@ def _target(request: Request, reply: Reply, origin: str) -> SplitResult | None:
 
 def _redirect_error(request: Request, reply: Reply) -> RedirectError:
     target = next(iter(reply.values(b"location")), "(nowhere)")
-    error = RedirectError(
-        f"{reply.status}: the server points to {target}, which is not followed: the key goes to the configured "
-        f"host only, and {'a write' if request.method != 'GET' else 'a read'} stays what it is. "
-        "Check base_url (scheme, host) and the path's trailing slash"
+    return RedirectError(
+        f"{reply.status}: the redirect to {target} is not followed: the key is sent to the configured host only, and "
+        f"{'a write' if request.method != 'GET' else 'a read'} must keep its method. Check base_url (scheme, host) and "
+        "the path's trailing slash",
+        status=reply.status,
+        target=target,
     )
-    error.status, error.target = reply.status, target
-    return error

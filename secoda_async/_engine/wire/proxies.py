@@ -1,4 +1,4 @@
-"""Which proxy the environment names for an origin."""
+"""The proxy that the environment sets for an origin."""
 
 import ipaddress
 import urllib.request
@@ -9,10 +9,10 @@ from secoda_async.errors import ConfigurationError
 
 
 def environment_proxy(origin: str) -> str | None:
-    """Return the URL of the proxy that the environment names for an origin, or None.
+    """Return the URL of the proxy for an origin, or None.
 
-    `HTTPS_PROXY` comes before `ALL_PROXY`; `NO_PROXY` excludes names, suffixes, addresses and networks. This machine is
-    never reached through a proxy: plain HTTP is allowed there, and would show the key to the proxy.
+    `HTTPS_PROXY` comes before `ALL_PROXY`; `NO_PROXY` excludes names, suffixes, addresses and networks. A loopback
+    address is never reached through a proxy: plain HTTP is allowed there, and would show the key to the proxy.
 
     Raises:
         ConfigurationError: When the proxy is not an http(s) URL.
@@ -34,7 +34,7 @@ def environment_proxy(origin: str) -> str | None:
 
 
 def _is_excluded(host: str, no_proxy: str) -> bool:
-    """Whether `NO_PROXY` excludes a host in a form that urllib does not know: `*.corp`, `10.0.0.0/8`, `::1`."""
+    """Return whether `NO_PROXY` excludes a host in a form that urllib does not know: `*.corp`, `10.0.0.0/8`, `::1`."""
     for entry in no_proxy.lower().split(","):
         pattern = entry.strip()
         if pattern.startswith("*.") and host.endswith(pattern[1:]):
@@ -42,7 +42,7 @@ def _is_excluded(host: str, no_proxy: str) -> bool:
         try:
             if ipaddress.ip_address(host) in ipaddress.ip_network(pattern.strip("[]"), strict=False):
                 return True
-        except ValueError:  # one of them is a name
+        except ValueError:  # the host or the pattern is a name
             continue
     return False
 

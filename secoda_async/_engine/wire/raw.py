@@ -1,4 +1,4 @@
-"""Requests to endpoints that the SDK does not model: every argument checked before anything is sent."""
+"""Requests to endpoints that the SDK does not model; every argument is checked before anything is sent."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
 def raw_request(method: object, path: object, params: object, json: object) -> Request:
-    """Make the request of `SecodaClient.request`.
+    """Return the request of `SecodaClient.request`.
 
     Raises:
         InvalidArgumentError: When an argument can't be sent.

@@ -1,4 +1,4 @@
-"""The API key, taken out of what a server or a proxy sends back, in whatever notation it is echoed."""
+"""Remove the API key from responses, in every notation in which a server or a proxy may echo it."""
 
 import re
 from base64 import b64encode
@@ -15,8 +15,8 @@ _SHORTEST: Final = 6
 def redact(text: str, key: str) -> str:
     """Replace the key by `***`.
 
-    It is found as it is, with any of its characters escaped as in JSON (once or several times), in a URL or in
-    HTML, between zero bytes as in UTF-16, and in base64, where it may stand after any number of other bytes.
+    The key is found unchanged, with any characters escaped as in JSON (once or several times), in a URL or in HTML,
+    between zero bytes as in UTF-16, and in base64 after any number of other bytes.
     """
     return _pattern(key).sub(REDACTED, text)
 
@@ -35,7 +35,7 @@ def _pattern(key: str) -> re.Pattern[str]:
 
 
 def _base64(key: str) -> Generator[str, None, None]:
-    """Yield the part of base64 that is the same for every text in which 3n, 3n + 1 or 3n + 2 bytes precede the key."""
+    """Yield the section of base64 that is the same in every text with 3n, 3n + 1 or 3n + 2 bytes before the key."""
     for before in range(3):
         data = bytes(before) + key.encode()
         encoded = b64encode(data).decode()
@@ -51,8 +51,8 @@ _URL_SAFE: Final = str.maketrans("+/", "-_")
 
 @cache
 def _names() -> dict[str, list[str]]:
-    """The names that HTML has for each character of ASCII."""
-    from html.entities import html5  # noqa: PLC0415 - two thousand names, which only an answer with an error needs
+    """Return the HTML names of each ASCII character."""
+    from html.entities import html5  # noqa: PLC0415 - 2,000 names, rarely needed
 
     names: dict[str, list[str]] = {}
     for name, value in html5.items():

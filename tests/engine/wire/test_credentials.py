@@ -230,6 +230,6 @@ async def test_a_callable_may_use_a_client_of_its_own_but_not_the_one_that_asks(
     secoda = connect(api_key=read_from_a_group)
     clients[0] = secoda
     emulator.requests.clear()
-    with pytest.raises(ConfigurationError, match="give it a client of its own"):
+    with pytest.raises(ConfigurationError, match="give the callable a client of its own"):
         await secoda.groups.get("group-1")
     assert emulator.requests == []

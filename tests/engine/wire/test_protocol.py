@@ -251,10 +251,10 @@ class TestJson:
     @pytest.mark.parametrize(
         ("body", "kind", "told"),
         [
-            (b"<html>", "text/html; charset=utf-8", "the answer is not JSON, got text/html: is base_url the API's"),
-            (b"<html>", "", "got no content type"),
-            (b"{", "application/json", "the answer is broken JSON: "),
-            (b"{", "Application/Problem+JSON", "the answer is broken JSON: "),
+            (b"<html>", "text/html; charset=utf-8", "the response is not JSON but text/html: check that base_url is the API's"),
+            (b"<html>", "", "not JSON but no content type"),
+            (b"{", "application/json", "the response is broken JSON: "),
+            (b"{", "Application/Problem+JSON", "the response is broken JSON: "),
         ],
     )
     def test_what_is_not_json_is_said_to_be_what_it_is(self, body: bytes, kind: str, told: str) -> None:
@@ -267,7 +267,7 @@ class TestJson:
         assert protocol.json_of(reply(204)) is None
         assert protocol.json_of(reply(200, b" \r\n")) is None
         assert protocol.json_of(reply(200, b'{"a": null}')) == {"a": None}
-        with pytest.raises(ResponseError, match="got no content type"):
+        with pytest.raises(ResponseError, match="not JSON but no content type"):
             protocol.json_of(reply(200, b"OK"))
 
 
@@ -454,8 +454,8 @@ class TestRedirects:
         assert protocol.slash_redirect(GET, reply(status, Location="/api/v1/auth/group/"), ORIGIN) is None
 
     def test_a_read_is_called_a_read(self) -> None:
-        assert "a read stays what it is" in str(protocol.error_for(GET, reply(302, Location="/login"), NOW))
-        assert "a write stays what it is" in str(protocol.error_for(POST, reply(302, Location="/login"), NOW))
+        assert "a read must keep its method" in str(protocol.error_for(GET, reply(302, Location="/login"), NOW))
+        assert "a write must keep its method" in str(protocol.error_for(POST, reply(302, Location="/login"), NOW))
 
 
 def status_error(status: int, retry_after: float | None = None) -> SecodaError:

@@ -107,16 +107,16 @@ UNREADABLE: list[tuple[str, Json, type[SecodaError], str]] = [
     ("brotli", {"raw": sized(b"\x0b\x02\x80{}\x03", b"Content-Encoding: br")}, ResponseError, "encoding, 'br', is"),
     ("zstd", {"raw": sized(b"{}", b"Content-Encoding: zstd")}, ResponseError, "encoding, 'zstd', is"),
     ("cut, no length", {"raw": OK + b'\r\n{"id": "g", "na'}, TransportError, "ended early"),
-    ("html", {"body": "<html>Log in</html>"}, ResponseError, "not JSON, got text/html"),
-    ("cut JSON", {"body": b'{"id": '}, TransportError, "ended early: the answer is broken JSON"),
+    ("html", {"body": "<html>Log in</html>"}, ResponseError, "not JSON but text/html"),
+    ("cut JSON", {"body": b'{"id": '}, TransportError, "ended early: the response is broken JSON"),
     ("broken JSON", {"body": b'{"id": }'}, ResponseError, "broken JSON"),
-    ("no JSON", {"body": "hello"}, ResponseError, "not JSON, got text/plain"),
+    ("no JSON", {"body": "hello"}, ResponseError, "not JSON but text/plain"),
     ("deep JSON", {"body": DEEP}, ResponseError, "broken JSON"),
     ("bad UTF-8", {"body": b'{"id": "\xff\xfe"}'}, ResponseError, "broken JSON"),
     ("NaN", {"body": b'{"id": NaN}'}, ResponseError, "broken JSON"),
     ("nothing", {"status": 200}, TransportError, "ended early: expected an object"),
     ("no content", {"status": 204}, ResponseError, "expected an object"),
-    ("no type", {"raw": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!"}, ResponseError, "got no content type"),
+    ("no type", {"raw": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!"}, ResponseError, "not JSON but no content type"),
 ]
 
 
