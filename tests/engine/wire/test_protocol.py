@@ -251,7 +251,7 @@ class TestJson:
     @pytest.mark.parametrize(
         ("body", "kind", "told"),
         [
-            (b"<html>", "text/html; charset=utf-8", "the response is not JSON but text/html: check that base_url is the API's"),
+            (b"<html>", "text/html; charset=utf-8", "not JSON but text/html: check that base_url is the API's"),
             (b"<html>", "", "not JSON but no content type"),
             (b"{", "application/json", "the response is broken JSON: "),
             (b"{", "Application/Problem+JSON", "the response is broken JSON: "),

@@ -116,7 +116,7 @@ UNREADABLE: list[tuple[str, Json, type[SecodaError], str]] = [
     ("NaN", {"body": b'{"id": NaN}'}, ResponseError, "broken JSON"),
     ("nothing", {"status": 200}, TransportError, "ended early: expected an object"),
     ("no content", {"status": 204}, ResponseError, "expected an object"),
-    ("no type", {"raw": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!"}, ResponseError, "not JSON but no content type"),
+    ("no type", {"raw": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!"}, ResponseError, "but no content type"),
 ]
 
 
