@@ -1,4 +1,4 @@
-"""Which workspace a plan is for: learned when the plan is made, and checked before it is applied."""
+"""Bind a plan to its origin and workspace, and refuse to apply it elsewhere."""
 
 from collections.abc import Iterable
 from contextlib import aclosing
@@ -12,19 +12,19 @@ __all__ = ["check_origin", "check_workspace", "learn_workspace"]
 
 
 async def learn_workspace(known: Iterable[Group | User], users: Users) -> str | None:
-    """Return the id of the workspace that groups and users are in; if none says it, read a page of users.
+    """Return the workspace id of groups and users; if none has it, read a page of users.
 
-    The key's owner is a user, so that an empty workspace has at least one. None: nothing says it.
+    The key's owner is a user, so even an empty workspace has one. None: no user has the id either.
     """
-    found = _said_by(known)
+    found = _workspace_id_of(known)
     if found is not None:
         return found
     async with aclosing(users.pages()) as pages:
         first = await anext(pages, None)
-    return None if first is None else _said_by(first.items)
+    return None if first is None else _workspace_id_of(first.items)
 
 
-def _said_by(items: Iterable[Group | User]) -> str | None:
+def _workspace_id_of(items: Iterable[Group | User]) -> str | None:
     return next((item.workspace_id for item in items if item.workspace_id), None)
 
 
@@ -32,7 +32,7 @@ def check_origin(plan: Plan, origin: str) -> None:
     """Refuse a plan that was made at another origin.
 
     Raises:
-        StalePlanError: When it was; nothing was sent.
+        StalePlanError: When the plan is bound to another origin; nothing was sent.
     """
     if plan.origin and plan.origin != origin:
         raise StalePlanError(
@@ -44,12 +44,12 @@ def check_workspace(plan: Plan, workspace: str | None) -> None:
     """Refuse a plan that was made for another workspace, or when the present one is not known.
 
     Raises:
-        StalePlanError: When it was, or may have been; nothing was written.
+        StalePlanError: When the plan is bound to another workspace, or this one is not known; nothing was written.
     """
     if plan.workspace is None or plan.workspace == workspace:
         return
     if workspace is None:
-        why = f"was made for the workspace {plan.workspace}, and nothing says which workspace this is"
+        reason = f"was made for the workspace {plan.workspace}, and the id of this workspace is not known"
     else:
-        why = f"was made for another workspace ({plan.workspace}, and this is {workspace})"
-    raise StalePlanError(f"the plan {why}: nothing was written. Plan again here")
+        reason = f"was made for another workspace ({plan.workspace}, and this is {workspace})"
+    raise StalePlanError(f"the plan {reason}: nothing was written. Plan again here")

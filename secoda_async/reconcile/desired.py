@@ -1,8 +1,8 @@
-"""What a workspace should hold, from a file or from code. Nothing is sent from here."""
+"""The desired state of a workspace, from files or from code. No I/O with the server."""
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
 from attrs import evolve, frozen
@@ -18,42 +18,43 @@ __all__ = ["DesiredState"]
 
 @frozen
 class DesiredState:
-    """Every group that there should be."""
+    """The groups that a workspace should have."""
 
     groups: tuple[DesiredGroup, ...]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a file: YAML, or by its ending `.json` or `.csv`; `-` is YAML from standard input.
+        """Read a file: YAML, or JSON or CSV by the suffix `.json` or `.csv`; `-` is YAML from standard input.
 
         Raises:
-            DesiredStateError: With every problem of the file, a missing file included.
+            DesiredStateError: With every problem of the file. A missing file is a problem too.
         """
         groups, problems = load_groups(os.fspath(path))
         return cls._checked(groups, problems)
 
     @classmethod
     def from_groups(cls, groups: Iterable[Group | DesiredGroup]) -> Self:
-        """Take groups as they are, all their fields managed, or as they should be.
+        """Build a state from groups; all fields of a `Group` are managed.
 
-        Groups of one name are told apart by their ids; others go by their name, so that the state fits another
-        workspace too.
+        A group is pinned by its id only if its name is empty or not unique, so that the state fits another workspace.
 
         Raises:
-            DesiredStateError: With every problem: a name or id that is there twice.
+            DesiredStateError: With every duplicate name or id.
         """
         given = list(groups)
         names = Counter(normalize(group.name) for group in given)
-        made = [
-            _as_it_is(group, pins=_needs_id(group, names)) if isinstance(group, Group) else group for group in given
+        wanted = [
+            _from_group(group, pinned=_needs_id(group, names)) if isinstance(group, Group) else group for group in given
         ]
-        placed = [group if group.place else evolve(group, place=f"groups[{index}]") for index, group in enumerate(made)]
-        return cls._checked(placed, [])
+        return cls._checked(
+            [group if group.place else evolve(group, place=f"groups[{index}]") for index, group in enumerate(wanted)],
+            [],
+        )
 
     @classmethod
     def _checked(cls, groups: Iterable[DesiredGroup], problems: list[str]) -> Self:
         state = cls(tuple(groups))
-        problems += state._contradictions()
+        problems += [*state._duplicates(), *state._former_name_conflicts()]
         problems = [escape_control(problem) for problem in problems]
         if problems:
             error = DesiredStateError("\n".join(problems))
@@ -61,37 +62,40 @@ class DesiredState:
             raise error
         return state
 
-    def _contradictions(self) -> list[str]:
-        """What two groups can't both say."""
-        problems: list[str] = []
+    def _duplicates(self) -> Iterator[str]:
+        """Yield a problem for each name or id that two groups have; ids may tell groups of one name apart."""
         ids: dict[str, DesiredGroup] = {}
         names: dict[str, DesiredGroup] = {}
         for group in self.groups:
             first = names.setdefault(group.name, group) if group.name else group
             if first is not group and (group.id is None or first.id is None or group.id == first.id):
-                problems.append(f"{group.place}: the name {group.name!r} stands twice, first at {first.place}")
+                yield f"{group.place}: duplicate name {group.name!r}, first at {first.place}"
             if group.id is not None and ids.setdefault(group.id, group) is not group:
-                problems.append(f"{group.place}: the id {group.id} stands twice, first at {ids[group.id].place}")
+                yield f"{group.place}: duplicate id {group.id}, first at {ids[group.id].place}"
+
+    def _former_name_conflicts(self) -> Iterator[str]:
+        """Yield a problem for each former name that is another group's name, or former name too."""
+        names: dict[str, DesiredGroup] = {}
+        for group in self.groups:
+            if group.name:
+                names.setdefault(group.name, group)
         formers: dict[str, DesiredGroup] = {}
         for group in self.groups:
             for former in dict.fromkeys(map(normalize, group.previously)):
                 if former in names:
-                    problems.append(
-                        f"{group.place}: previously {former!r} is the name of the group at {names[former].place}"
-                    )
+                    yield f"{group.place}: the former name {former!r} is the name of the group at {names[former].place}"
                 elif formers.setdefault(former, group) is not group:
-                    problems.append(f"{group.place}: previously {former!r} is also said at {formers[former].place}")
-        return problems
+                    yield f"{group.place}: duplicate former name {former!r}, first at {formers[former].place}"
 
 
 def _needs_id(group: Group, names: Mapping[str, int]) -> bool:
     return names[normalize(group.name)] > 1 or not normalize(group.name)
 
 
-def _as_it_is(group: Group, *, pins: bool) -> DesiredGroup:
+def _from_group(group: Group, *, pinned: bool) -> DesiredGroup:
     return DesiredGroup(
         name=group.name,
-        id=group.id if pins else None,
+        id=group.id if pinned else None,
         icon=group.icon,
         description=group.description,
         members=group.users,

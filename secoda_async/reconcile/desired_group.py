@@ -1,4 +1,4 @@
-"""One group as it should be."""
+"""One group of a desired state."""
 
 from collections.abc import Iterable
 
@@ -12,64 +12,64 @@ __all__ = ["DesiredGroup", "has_unsendable_characters", "normalize"]
 
 
 def has_unsendable_characters(text: str) -> bool:
-    """Whether a text can't be sent: it holds a NUL, which databases refuse, or half a surrogate pair."""
+    """Return whether a string contains a NUL, which databases reject, or half a surrogate pair."""
     return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 def _name(value: object) -> str:
-    return normalize(_text("name", value))
+    return normalize(_string("name", value))
 
 
-def _texts(what: str, values: Iterable[object]) -> tuple[str, ...]:
+def _strings(field_name: str, values: Iterable[object]) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(f"{what} must be a list of text, not {type(values).__name__}")
-    return tuple(_text(what, value) for value in values)
+        raise InvalidArgumentError(f"{field_name} must be a list of strings, not {type(values).__name__}")
+    return tuple(_string(field_name, value) for value in values)
 
 
-def _text(what: str, value: object) -> str:
+def _string(field_name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise InvalidArgumentError(f"{what} must be text, not {type(value).__name__}")
+        raise InvalidArgumentError(f"{field_name} must be a string, not {type(value).__name__}")
     if has_unsendable_characters(value):
-        raise InvalidArgumentError(f"{what} holds a character that can't be sent: {value!r}")
+        raise InvalidArgumentError(f"{field_name} contains a character that can't be sent: {value!r}")
     return value
 
 
 def _previously(values: Iterable[object]) -> tuple[str, ...]:
-    return _texts("previously", values)
+    return _strings("previously", values)
 
 
 def _members(values: Iterable[object] | Unset) -> tuple[str, ...] | Unset:
-    return values if isinstance(values, Unset) else _texts("members", values)
+    return values if isinstance(values, Unset) else _strings("members", values)
 
 
 @frozen(kw_only=True)
 class DesiredGroup:
-    """A group as it should be. What is `UNSET` is not managed, None clears.
+    """A desired group. A field that is `UNSET` is not managed; None clears it.
 
     Raises:
-        InvalidArgumentError: When a field can't be sent, or there is neither a name nor an id.
+        InvalidArgumentError: When a field can't be sent, or both name and id are missing.
     """
 
     name: str = field(default="", converter=_name)
-    """Its name: trimmed, in Unicode's form NFC. Empty only for a group without a name, which its id says."""
+    """The name: trimmed, in Unicode form NFC. Empty only for a group that has no name; its id is given instead."""
     id: str | None = None
-    """Which group it is, when its name does not say."""
+    """The group's id, needed when the name is empty or ambiguous."""
     previously: tuple[str, ...] = field(default=(), converter=_previously)
-    """Names that it had before: a group with one of them is renamed."""
+    """Former names: an existing group with one of them is renamed."""
     icon: str | Unset | None = UNSET
-    """An emoji, as a rule."""
+    """Usually an emoji."""
     description: str | Unset | None = UNSET
-    """What it is for."""
+    """The group's purpose."""
     members: tuple[str, ...] | Unset = field(default=UNSET, converter=_members)
-    """Its members, by e-mail address or id."""
+    """The members, by e-mail address or id."""
     place: str = field(default="", eq=False)
-    """Where it stands, for messages."""
+    """The source location for messages, such as `groups.yaml:12`."""
 
     def __attrs_post_init__(self) -> None:
         if self.id is not None:
             validate_id(self.id)
         elif not self.name:
             raise InvalidArgumentError("a group must have a name that is not empty, or an id")
-        for what, value in (("icon", self.icon), ("description", self.description)):
+        for field_name, value in (("icon", self.icon), ("description", self.description)):
             if not isinstance(value, Unset | None):
-                _text(what, value)
+                _string(field_name, value)

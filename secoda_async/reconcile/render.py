@@ -1,6 +1,6 @@
-"""Plans in words: lines for a terminal, Markdown for a pull request.
+"""Render plans as lines for a terminal or as Markdown for a pull request.
 
-What stands in them is other people's: no name can move a cursor, forge a line or mention anybody.
+Names are untrusted: none can move a cursor, forge a line or mention anybody.
 """
 
 import re
@@ -18,28 +18,28 @@ __all__ = ["StyledLine", "display_names", "field_changes", "markdown", "render_t
 _SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
 
 _MOST_MEMBERS: Final = 8
-"""Of a change that are named; the rest are counted."""
+"""Members that are named for each change; the others are counted."""
 
 _INDENT: Final = 4
 
 
 @frozen
 class StyledLine:
-    """A line of text, and how it is meant."""
+    """A line of text and its style."""
 
     text: str
     kind: str = ""
-    """`create`, `update`, `delete`, `added`, `removed`, `warning`, `summary`, or nothing."""
+    """`create`, `update`, `delete`, `added`, `removed`, `warning`, `summary`, or empty."""
     indent: int = 0
-    """How many columns to the right it stands."""
+    """Columns to indent."""
 
 
 def render_text(plan: Plan, *, most: int | None = None) -> Iterable[StyledLine]:
-    """The plan for a person: each change with its fields before and after, members by address where that is known.
+    """Yield the lines of a plan: each change with its fields before and after, and members by address where known.
 
     Args:
-        plan: What is to be shown.
-        most: How many changes to show; the others are counted.
+        plan: The plan.
+        most: The number of changes to show; the others are counted.
     """
     for change in plan.changes[:most]:
         yield StyledLine(f"{_SIGNS[change.kind]} {change.kind} {escape_control(change.name)}", change.kind)
@@ -48,21 +48,21 @@ def render_text(plan: Plan, *, most: int | None = None) -> Iterable[StyledLine]:
     if hidden:
         yield StyledLine(f"... and {hidden} more changes")
     for conflict in plan.conflicts:
-        yield StyledLine(f"! left alone: {conflict.message}", "warning")
+        yield StyledLine(f"! skipped: {conflict.message}", "warning")
     for breach in plan.breaches:
-        yield StyledLine(f"! beyond the safety limits: {breach.message}", "warning")
+        yield StyledLine(f"! exceeds the safety limits: {breach.message}", "warning")
     yield StyledLine(plan.summary(), "summary")
 
 
 def markdown(plan: Plan) -> str:
-    """The plan for a pull request."""
+    """Return the plan as Markdown."""
     parts = [f"### Secoda groups: {plan.summary()}", ""]
     for title, messages in (
-        ("Beyond the safety limits", [breach.message for breach in plan.breaches]),
-        ("Left alone", [conflict.message for conflict in plan.conflicts]),
+        ("Exceeds the safety limits", [breach.message for breach in plan.breaches]),
+        ("Skipped", [conflict.message for conflict in plan.conflicts]),
     ):
         if messages:
-            parts += [f"**{title}**", "", *(f"- {_escaped(message)}" for message in messages), ""]
+            parts += [f"**{title}**", "", *(f"- {_escape_markdown(message)}" for message in messages), ""]
     if plan.changes:
         parts += ["| | group | what changes |", "|---|---|---|"]
         parts += [
@@ -75,7 +75,7 @@ def markdown(plan: Plan) -> str:
 
 
 def field_changes(change: Change) -> Iterable[tuple[str, object, object]]:
-    """The texts of a group that a change speaks of, before and after; of one that is created, not its name."""
+    """Yield each text field that changes, with its value before and after; not the name of a created group."""
     for field in ("name", "icon", "description"):
         before, after = getattr(change.before, field), getattr(change.after, field)
         is_set = before is not UNSET or after is not UNSET
@@ -84,42 +84,44 @@ def field_changes(change: Change) -> Iterable[tuple[str, object, object]]:
 
 
 def display_names(members: Iterable[str], people: Mapping[str, str]) -> Sequence[str]:
-    """Members by their addresses, where these are known, in order."""
+    """Return the members' sorted addresses; the id where the address is not known."""
     return sorted(escape_control(people.get(member, member)) for member in members)
 
 
 def _details(change: Change, people: Mapping[str, str]) -> Iterable[StyledLine]:
     for field, before, after in field_changes(change):
         if change.kind == "update":
-            yield StyledLine(f"{field}: {_shown(before)} -> {_shown(after)}", "", _INDENT)
+            yield StyledLine(f"{field}: {_quote(before)} -> {_quote(after)}", "", _INDENT)
         elif change.kind == "create":
-            yield StyledLine(f"{field}: {_shown(after)}", "", _INDENT)
+            yield StyledLine(f"{field}: {_quote(after)}", "", _INDENT)
     for kind, sign, members in (("added", "+", change.added), ("removed", "-", change.removed)):
         if members:
-            yield StyledLine(f"members {sign}{len(members)}: {_some(display_names(members, people))}", kind, _INDENT)
+            yield StyledLine(
+                f"members {sign}{len(members)}: {_abbreviate(display_names(members, people))}", kind, _INDENT
+            )
 
 
-def _shown(value: object) -> str:
+def _quote(value: object) -> str:
     if value is None or value is UNSET or value == "":
         return "(none)"
     return '"' + escape_control(str(value)).replace('"', '\\"') + '"'
 
 
-def _some(names: Sequence[str]) -> str:
+def _abbreviate(names: Sequence[str]) -> str:
     more = len(names) - _MOST_MEMBERS
     return ", ".join(names[:_MOST_MEMBERS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _code(text: str) -> str:
-    """Text in a table of Markdown that is shown as it is: nothing in it is markup, a link or a mention."""
+    """Return text as Markdown code for a table: it contains no markup, link or mention."""
     text = escape_control(text).replace("|", "\\|")
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
-def _escaped(text: str) -> str:
-    """A sentence in Markdown: what would be markup, a link or a mention of somebody is shown as it is."""
+def _escape_markdown(text: str) -> str:
+    """Return a sentence with its markup, links and mentions escaped."""
     text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([@#]|:(?=//))", "\\1\u200b", text)

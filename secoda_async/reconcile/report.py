@@ -1,4 +1,4 @@
-"""What became of a plan, while it is carried out and afterwards."""
+"""The progress and the results of an apply."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,45 +12,45 @@ __all__ = ["Progress", "Report"]
 
 @frozen(kw_only=True)
 class Progress:
-    """How far a plan is carried out."""
+    """The progress of an apply."""
 
     done: int
-    """Changes that have an outcome."""
+    """Number of changes that have an outcome."""
     total: int
-    """Changes in all."""
+    """Number of all changes."""
     failed: int
-    """Those of the done that failed, or whose end is not known."""
+    """Number of changes with an error: failed, or the outcome is unknown."""
     seconds_left: float
-    """How long the rest takes at least, by the write limit."""
+    """Seconds that the remaining writes take at least, by the write limit."""
 
 
 @frozen(kw_only=True)
 class Report:
-    """What became of a plan."""
+    """The results of an apply."""
 
     outcomes: tuple[Outcome, ...]
-    """One for each change, in the plan's order."""
+    """One outcome for each change, in the plan's order."""
     verified: bool
-    """Whether a last read of the workspace shows every change that was made; False when none was."""
+    """Whether a final read of the workspace shows every change that succeeded; False when none succeeded."""
     differences: tuple[str, ...] = ()
-    """What the last read shows otherwise, or could not be logged, in words."""
+    """A sentence for each contradiction in the final read, and for a journal that could not be written."""
     conflicts: int = 0
-    """Groups that could not be planned."""
+    """Number of groups that could not be planned."""
     seconds: float = 0.0
-    """How long it took."""
+    """Seconds from start to end."""
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many changes ended in each way."""
+        """Number of changes by status."""
         return dict(Counter(outcome.status for outcome in self.outcomes))
 
     @property
     def writes(self) -> int:
-        """Changes that were written now; the others were there already, or failed."""
+        """Number of changes that this apply wrote."""
         return self.counts.get("applied", 0)
 
     @property
     def ok(self) -> bool:
-        """Whether all is as the plan says, and the last read has shown it."""
-        is_quiet = self.verified and not self.differences and not self.conflicts
-        return is_quiet and all(outcome.ok for outcome in self.outcomes)
+        """Whether the plan has no conflicts, every change succeeded, and the final read showed it."""
+        is_clean = self.verified and not self.differences and not self.conflicts
+        return is_clean and all(outcome.ok for outcome in self.outcomes)

@@ -153,8 +153,8 @@ FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1", "'=1", "'
 
 @pytest.mark.parametrize("cell", FORMULAS)
 def test_csv_cell_round_trips_and_is_no_formula(cell: str) -> None:
-    quoted = tables.quoted(cell)
-    assert tables.unquoted(quoted) == cell
+    quoted = tables.quote_cell(cell)
+    assert tables.unquote_cell(quoted) == cell
     assert not re.match(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]", quoted)
 
 

@@ -268,7 +268,7 @@ def test_journal_with_an_impossible_name_is_refused() -> None:
 async def test_too_large_input_file_is_refused(
     shell: Shell, workspace: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(input_file, "_LARGEST", 1024)
+    monkeypatch.setattr(input_file, "_MAX_BYTES", 1024)
     for line, code in (
         ("plan /dev/zero", Exit.BAD_INPUT),
         ("apply /dev/zero --yes", Exit.BAD_INPUT),

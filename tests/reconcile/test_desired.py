@@ -74,17 +74,17 @@ def test_every_problem_of_a_yaml_file_comes_with_its_line(tmp_path: Path) -> Non
     assert problems_of(tmp_path / "g.yaml", text) == [
         ":3: a group has an unknown key 'descripton': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
         ":4: the name must be text, not a boolean: put it in quotes",
-        ":6: members must be a list, not text: each is an e-mail address or id; [] is none",
+        ":6: members must be a list, not text: each item is an e-mail address or id; [] means none",
         ":7: a group has no name: add `name: ...`",
         ":7: description must be text or null, not a number: put it in quotes",
         ":8: a group must be a mapping (key: value), not text",
-        ":10: the key 'name' stands twice: keep one",
+        ":10: duplicate key 'name': keep one",
         ":11: a member must be an e-mail address or id, not a number",
         ":11: a member must be an e-mail address or id, not empty text",
         ":12: the name is empty",
         ":13: the name must be text, not a date: put it in quotes",
         ":14: a group has an unknown key 'a list': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
-        f":5: the name 'a' stands twice, first at {tmp_path}/g.yaml:2",
+        f":5: duplicate name 'a', first at {tmp_path}/g.yaml:2",
     ]
 
 
@@ -95,7 +95,7 @@ def test_problems_of_a_json_file_come_with_their_path(tmp_path: Path) -> None:
         ": groups[1]: a group has an unknown key 'x': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
         ": groups[1].name: the name must be text, not a boolean: put it in quotes",
         ": groups[2]: a group must be a mapping (key: value), not a number",
-        ": groups[3]: the key 'name' stands twice: keep one",
+        ": groups[3]: duplicate key 'name': keep one",
     ]
 
 
@@ -112,8 +112,8 @@ def test_problems_of_a_json_file_come_with_their_path(tmp_path: Path) -> None:
         ("g.yaml", "groups: \x00", ":1: is not YAML: "),
         ("g.yaml", "groups: &a [*a]", ":1: is not YAML: an alias that contains itself"),
         ("g.json", '{"groups": [}', ":1: is not JSON: Expecting value"),
-        ("g.json", "[" * 100_000, ": is nested too deeply, or holds a number too long"),
-        ("g.json", '{"groups": [' + "1" * 5000 + "]}", ": is nested too deeply, or holds a number too long"),
+        ("g.json", "[" * 100_000, ": is nested too deeply, or contains a number too long"),
+        ("g.json", '{"groups": [' + "1" * 5000 + "]}", ": is nested too deeply, or contains a number too long"),
         ("g.yaml", "groups: " + "[" * 30, ":1: is not YAML: nested too deeply"),
         ("g.yaml", "groups: " + "[" * 50_000, ":1: is not YAML: "),  # PyYAML's own words, from 6.0.4 on
         ("g.yaml", "groups:\n- !!python/object:os.system {}", ":2: a group has no name"),
@@ -126,12 +126,12 @@ def test_problems_of_a_json_file_come_with_their_path(tmp_path: Path) -> None:
         (
             "g.json",
             '{"groups": [{"name": "a\\u0000"}]}',
-            r": groups[0].name: 'a\x00' holds a character that can't be sent",
+            r": groups[0].name: 'a\x00' contains a character that can't be sent",
         ),
         (
             "g.json",
             '{"groups": [{"name": "a", "members": ["\\ud83c@x"]}]}',
-            r": groups[0].members[0]: '\ud83c@x' holds a character that can't be sent",
+            r": groups[0].members[0]: '\ud83c@x' contains a character that can't be sent",
         ),
         ("G.JSON", "null", ": the file must be a mapping (key: value), not null"),
         ("g.json", "null", ": the file must be a mapping (key: value), not null"),
@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_read_is_a_problem_too(tmp_path: Path) -> None:
 
 
 def test_a_path_can_be_wrong_in_ways_of_its_own() -> None:
-    with pytest.raises(DesiredStateError, match=r"is no name of a file"):
+    with pytest.raises(DesiredStateError, match=r"is not a valid file name"):
         DesiredState.load("a\0b.yaml")
 
 
@@ -178,14 +178,14 @@ def test_aliases_are_read_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ({"name": 5}, "name must be text, not int"),
-        ({"name": "a\0"}, r"name holds a character that can't be sent: 'a\x00'"),
-        ({"name": "a", "members": "ana@example.com"}, "members must be a list of text, not str"),
-        ({"name": "a", "members": 5}, "members must be a list of text, not int"),
+        ({"name": 5}, "name must be a string, not int"),
+        ({"name": "a\0"}, r"name contains a character that can't be sent: 'a\x00'"),
+        ({"name": "a", "members": "ana@example.com"}, "members must be a list of strings, not str"),
+        ({"name": "a", "members": 5}, "members must be a list of strings, not int"),
         ({"name": "a", "members": ["x", None]}, "members must be text, not NoneType"),
-        ({"name": "a", "previously": "b"}, "previously must be a list of text, not str"),
-        ({"name": "a", "icon": 5}, "icon must be text, not int"),
-        ({"name": "a", "description": "\ud800"}, r"description holds a character that can't be sent: '\ud800'"),
+        ({"name": "a", "previously": "b"}, "previously must be a list of strings, not str"),
+        ({"name": "a", "icon": 5}, "icon must be a string, not int"),
+        ({"name": "a", "description": "\ud800"}, r"description contains a character that can't be sent: '\ud800'"),
         ({"name": " "}, "a group must have a name that is not empty, or an id"),
         ({"id": "a/b"}, "'a/b' is not a group id"),
     ],
@@ -274,19 +274,19 @@ class TestIdentity:
         assert problems[0].startswith(":2: ")
         assert problems[1:] == [
             ":3: an id must be text, not a number",
-            ":4: previously must be a list, not text: each is a name; [] is none",
+            ":4: previously must be a list, not text: each item is a name; [] means none",
             ":5: a former name must be a name, not empty text",
-            f":7: the id g stands twice, first at {name}:6",
-            f":5: previously 'b' is the name of the group at {name}:3",
-            f":7: previously 'x' is also said at {name}:6",
+            f":7: duplicate id g, first at {name}:6",
+            f":5: the former name 'b' is the name of the group at {name}:3",
+            f":7: duplicate former name 'x', first at {name}:6",
         ]
 
     def test_twice_on_one_line_is_twice_too(self, tmp_path: Path) -> None:
         name = f"{tmp_path}/g.yaml"
         text = "groups: [{name: a, id: g, previously: [x]}, {name: b, id: g, previously: [x]}]"
         assert problems_of(tmp_path / "g.yaml", text) == [
-            f":1: the id g stands twice, first at {name}:1",
-            f":1: previously 'x' is also said at {name}:1",
+            f":1: duplicate id g, first at {name}:1",
+            f":1: duplicate former name 'x', first at {name}:1",
         ]
 
     def test_groups_as_they_are_manage_all_their_fields(self) -> None:
@@ -300,4 +300,4 @@ class TestIdentity:
             DesiredState.from_groups(
                 [DesiredGroup(name="a"), DesiredGroup(name=" a "), DesiredGroup(name="b", place="x")]
             )
-        assert caught.value.problems == ("groups[1]: the name 'a' stands twice, first at groups[0]",)
+        assert caught.value.problems == ("groups[1]: duplicate name 'a', first at groups[0]",)

@@ -307,12 +307,12 @@ class TestSaving:
     @pytest.mark.parametrize(
         ("path", "value", "says"),
         [
-            ("changes.0.kind", "delete", "was changed since it was made"),
-            ("changes.0.after.name", "x", "was changed since it was made"),
+            ("changes.0.kind", "delete", "was edited after it was made"),
+            ("changes.0.after.name", "x", "was edited after it was made"),
             ("version", 1, "is of version 1, not 2: plan again"),
-            ("digest", "0", "was changed since it was made"),
-            ("breaches", [], "was changed since it was made"),
-            ("checksum", None, "was changed since it was made"),
+            ("digest", "0", "was edited after it was made"),
+            ("breaches", [], "was edited after it was made"),
+            ("checksum", None, "was edited after it was made"),
             ("changes.0.name", 5, r"is not a plan: changes\[0\]\.name: expected a string, got a number"),
             ("changes.1.after.users", "u", r"is not a plan: changes\[1\]\.after\.users: expected a list of strings"),
         ],

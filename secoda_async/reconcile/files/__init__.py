@@ -1,1 +1,1 @@
-"""Files of groups: reading them strictly, and writing them."""
+"""Files of groups: load and dump them."""

@@ -1,13 +1,16 @@
-"""YAML with its line numbers: the only module that knows PyYAML."""
+"""Parse YAML into nodes with line numbers, and dump YAML. The only module that imports PyYAML."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 from attrs import frozen
 
+Report = Callable[[str, str], None]
+"""Called with the location and the text of a problem."""
+
 
 class YamlError(Exception):
-    """Text that is not YAML."""
+    """Raised for text that is not valid YAML."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(f"line {line}: {reason}")
@@ -16,23 +19,23 @@ class YamlError(Exception):
 
 
 @frozen(kw_only=True)
-class Located:
-    """A value and where it stands."""
+class Node:
+    """A value and its location."""
 
     kind: str
-    """What it is, in words: `text`, `null`, `a list`, `a mapping`, or what it should not be."""
-    place: str
-    """`:12` for line 12, or a path into JSON."""
+    """The type, for messages: `text`, `null`, `a list`, `a mapping`, or another one."""
+    location: str
+    """`:12` for line 12, or a path into JSON such as `: groups[3].name`."""
     text: str | None = None
-    """The text, when it is text."""
-    items: Sequence["Located"] = ()
-    """What a list holds."""
-    pairs: Sequence[tuple["Located", "Located"]] = ()
-    """What a mapping holds, in order; a key can be there twice."""
+    """The string, for a text."""
+    items: Sequence["Node"] = ()
+    """The items of a list."""
+    pairs: Sequence[tuple["Node", "Node"]] = ()
+    """The keys and values of a mapping, in order; keys may repeat."""
 
 
-_DEEPEST: Final = 20
-"""Levels of nesting: a file of groups has four, and a level of the stream and the document each."""
+_MAX_DEPTH: Final = 20
+"""Levels of nesting. A file of groups has four, and the stream and the document are a level each."""
 
 _SCALARS: Final = {
     "tag:yaml.org,2002:str": "text",
@@ -44,11 +47,11 @@ _SCALARS: Final = {
 }
 
 
-def compose(text: str) -> Located:
+def compose(text: str) -> Node:
     """Parse a document.
 
     Raises:
-        YamlError: When it is not YAML.
+        YamlError: When the text is not YAML.
         ModuleNotFoundError: When PyYAML is not installed.
     """
     import yaml  # noqa: PLC0415 - an extra
@@ -62,22 +65,22 @@ def compose(text: str) -> Located:
         raise YamlError(mark.line + 1 if mark else 1, error.problem or "can't be parsed") from None
     except yaml.YAMLError as error:
         raise YamlError(1, str(error).partition("\n")[0]) from None
-    return Located(kind="an empty file", place=":1") if node is None else _located(node, {})
+    return Node(kind="an empty file", location=":1") if node is None else _convert(node, {})
 
 
 def _check_depth(events: Iterable[Any]) -> None:
-    """Refuse what no file of groups needs, before anything goes through it recursively."""
+    """Refuse deep nesting before a recursive function processes the document."""
     depth = 0
     for event in events:
         name = type(event).__name__
         depth += name.endswith("StartEvent") - name.endswith("EndEvent")
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             raise YamlError(event.start_mark.line + 1, "nested too deeply")
 
 
-def _located(node: Any, seen: dict[int, Located | None]) -> Located:  # noqa: ANN401 - PyYAML's nodes have no types
-    """A node, with what it holds; one that aliases name again is gone through once."""
-    place = f":{node.start_mark.line + 1}"
+def _convert(node: Any, seen: dict[int, Node | None]) -> Node:  # noqa: ANN401 - PyYAML's nodes have no types
+    """Convert a PyYAML node and its children; a node with aliases is converted once."""
+    location = f":{node.start_mark.line + 1}"
     if id(node) in seen:
         known = seen[id(node)]
         if known is None:
@@ -85,19 +88,19 @@ def _located(node: Any, seen: dict[int, Located | None]) -> Located:  # noqa: AN
         return known
     seen[id(node)] = None
     if node.id == "mapping":
-        pairs = [(_located(key, seen), _located(value, seen)) for key, value in node.value]
-        found = Located(kind="a mapping", place=place, pairs=pairs)
+        pairs = [(_convert(key, seen), _convert(value, seen)) for key, value in node.value]
+        found = Node(kind="a mapping", location=location, pairs=pairs)
     elif node.id == "sequence":
-        found = Located(kind="a list", place=place, items=[_located(item, seen) for item in node.value])
+        found = Node(kind="a list", location=location, items=[_convert(item, seen) for item in node.value])
     else:
         kind = _SCALARS.get(node.tag, f"of the type {node.tag}")
-        found = Located(kind=kind, place=place, text=node.value if kind == "text" else None)
+        found = Node(kind=kind, location=location, text=node.value if kind == "text" else None)
     seen[id(node)] = found
     return found
 
 
 def dump(document: object) -> str:
-    """Write a document, in the order it has.
+    """Return a document as YAML, in its own order.
 
     Raises:
         ModuleNotFoundError: When PyYAML is not installed.
@@ -105,7 +108,7 @@ def dump(document: object) -> str:
     import yaml  # noqa: PLC0415 - an extra
 
     class Dumper(yaml.SafeDumper):
-        """Escapes what PyYAML would write as a line break."""
+        """Escapes characters that PyYAML would write as line breaks."""
 
     def quoted(dumper: Any, text: str) -> Any:  # noqa: ANN401 - PyYAML's nodes have no types
         style = '"' if set(text) & _BREAKS else None
