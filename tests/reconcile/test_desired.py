@@ -182,7 +182,7 @@ def test_aliases_are_read_once(tmp_path: Path) -> None:
         ({"name": "a\0"}, r"name contains a character that can't be sent: 'a\x00'"),
         ({"name": "a", "members": "ana@example.com"}, "members must be a list of strings, not str"),
         ({"name": "a", "members": 5}, "members must be a list of strings, not int"),
-        ({"name": "a", "members": ["x", None]}, "members must be text, not NoneType"),
+        ({"name": "a", "members": ["x", None]}, "members must be a string, not NoneType"),
         ({"name": "a", "previously": "b"}, "previously must be a list of strings, not str"),
         ({"name": "a", "icon": 5}, "icon must be a string, not int"),
         ({"name": "a", "description": "\ud800"}, r"description contains a character that can't be sent: '\ud800'"),
