@@ -7,8 +7,10 @@ import pytest
 from rich.console import Console as RichConsole
 from rich.progress import TaskID
 
+from secoda_async import Breach, Change, Plan
 from secoda_async.cli.options import Output
-from secoda_async.cli.output.console import Column, Console, duration
+from secoda_async.cli.output.console import Column, Console, at_least, duration, plan_text, print_plan, to_json
+from secoda_async.models import GroupFields
 
 
 @pytest.mark.parametrize(
@@ -86,3 +88,69 @@ def test_table_leaves_out_a_shrinkable_column_below_the_minimum(terminal: Callab
         columns = (Column("name"), Column("description", "shrink"), Column("id"))
         console.table("1 group", columns, [("n" * 20, "d" * 90, "i" * 36)])
         assert ("ddd…" in printed(console.out)) is is_shown
+
+
+PLAN = Plan(
+    changes=(
+        Change(kind="create", name="new", after=GroupFields(name="new", users=("u1",))),
+        Change(
+            kind="update",
+            name="old",
+            id="1",
+            before=GroupFields(name="old", users=("u1",)),
+            after=GroupFields(name="old", users=()),
+        ),
+        Change(kind="delete", name="gone", id="2", before=GroupFields(name="gone")),
+    ),
+    breaches=(Breach(kind="deletes", message="too many"),),
+)
+
+
+def test_plan_lines_have_the_color_of_their_kind() -> None:
+    console = RichConsole(file=io.StringIO(), force_terminal=True, color_system="standard", width=100)
+    print_plan(console, PLAN)
+    for line in (
+        "\x1b[32m+ create new", "\x1b[32mmembers +1", "\x1b[33m~ update old", "\x1b[31mmembers -1",
+        "\x1b[31m- delete gone", "\x1b[1;31m! ", "\x1b[1m1 to create",
+    ):  # fmt: skip
+        assert line in printed(console)
+
+
+def test_plan_text_has_the_estimate_and_no_colors() -> None:
+    text = plan_text(PLAN)
+    assert text.startswith("+ create new\n    members +1: u1\n")
+    assert text.endswith(f"digest {PLAN.digest}\n")
+    assert "\x1b" not in text
+    assert "digest" not in plan_text(Plan(changes=()))
+
+
+def test_json_is_indented_and_keeps_unicode() -> None:
+    assert to_json({"é": [1]}) == '{\n  "é": [\n    1\n  ]\n}\n'
+
+
+def test_shortest_duration_of_a_job_without_a_wait_is_immediately() -> None:
+    assert (at_least(0.0), at_least(120.0)) == ("immediately", "at least 2 min 00 s")
+
+
+def test_table_wraps_only_the_column_that_wraps(terminal: Callable[[int], Console]) -> None:
+    console = terminal(40)
+    console.table("title", (Column("field"), Column("value", "wrap")), [("description", "word " * 20)])
+    title, heading, first, *rest = printed(console.out).splitlines()
+    assert title.strip() == "title"
+    assert heading.split() == ["field", "value"]
+    assert first.startswith("description  word word")
+    assert all(line.startswith(" " * 13 + "word") for line in rest)
+
+
+def test_table_without_headings_has_no_header(terminal: Callable[[int], Console]) -> None:
+    console = terminal(40)
+    console.table("any", (Column(""), Column("", "wrap")), [("a", "b")])
+    assert [line.rstrip() for line in printed(console.out).splitlines()] == ["any", "a  b"]
+
+
+def test_progress_names_the_time_left_from_one_second_on(terminal: Callable[[int], Console]) -> None:
+    for seconds, text in ((1.0, "about 1.0 s left"), (0.9, "nearly done")):
+        console = terminal(100)
+        with console.progress("writing", 2, lambda _, seconds=seconds: seconds) as bar:
+            bar.update(1, 0)
+        assert text in printed(console.err)
