@@ -23,7 +23,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import aclosing, suppress
 from functools import cached_property, partial
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import urlencode
@@ -146,12 +146,17 @@ class Lister(Generic[T]):
             PaginationError: When no read was complete.
         """
         observed: dict[str, T] = {}
-        for attempt in range(1, _OBSERVING_READS + 1):
-            with suppress(IncompleteListError) if attempt < _OBSERVING_READS else nullcontext():
-                async for item in self.items(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES):
-                    observed[canonical_id(item.id)] = item
-                break
+        for _ in range(_OBSERVING_READS - 1):
+            with suppress(IncompleteListError):
+                await self._observe_into(observed)
+                return list(observed.values())
+        await self._observe_into(observed)
         return list(observed.values())
+
+    async def _observe_into(self, observed: dict[str, T]) -> None:
+        """Read the list once, and add its items."""
+        async for item in self.items(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES):
+            observed[canonical_id(item.id)] = item
 
     async def _read_into(self, items: dict[str, T], sequence: PageSequence[T], concurrency: int, began: float) -> str:
         """Read the list once, for a snapshot; return why the read is incomplete, or an empty string."""

@@ -51,7 +51,7 @@ ATTRIBUTES: dict[str, Any] = {
 
 
 def attributes_of(kind: type[SecodaError]) -> dict[str, Any]:
-    """Those of the attributes above that the class declares."""
+    """Return the attributes above that the class declares."""
     declared = {name for parent in kind.__mro__ for name in inspect.get_annotations(parent)}
     return {name: value for name, value in ATTRIBUTES.items() if name in declared}
 
@@ -148,3 +148,8 @@ def test_statuses_have_the_classes_of_the_design() -> None:
     }
     assert all(issubclass(kind, APIError) for kind in (BadRequestError, ConflictError, RateLimitError))
     assert issubclass(PaginationError, ResponseError)
+
+
+def test_an_unknown_context_keyword_is_refused() -> None:
+    with pytest.raises(TypeError, match="RateLimitError has no attribute 'retry_aftr'"):
+        RateLimitError("too many", retry_aftr=1.0)

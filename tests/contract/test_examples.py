@@ -177,7 +177,7 @@ async def test_what_goes_wrong_is_answered_with_what_to_do(program: str) -> None
             workspace.faults.add(drop="after", method="POST")
             async with session.post(f"{service.url}/groups", json={"name": "Analysts"}) as answer:
                 assert answer.status == 502
-                assert "look" in (await answer.json())["advice"]
+                assert "check" in (await answer.json())["advice"]
             workspace.faults.add(status=503, headers={"Retry-After": "60"}, method="GET")
             async with session.get(f"{service.url}/groups/missing") as answer:
                 assert answer.status == 504

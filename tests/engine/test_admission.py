@@ -97,7 +97,7 @@ async def test_permit_is_renewed_after_a_long_wait_for_a_connection_slot(
 @pytest.mark.requirement("SL-3", "OB-1")
 async def test_hook_that_ends_the_call_returns_the_permit(emulator: Emulator, connect: Connect) -> None:
     class EndError(BaseException):
-        """As `pytest.fail` raises."""
+        """A BaseException, as `pytest.fail` raises."""
 
     def hook(event: Event) -> None:
         if isinstance(event, WaitEvent):

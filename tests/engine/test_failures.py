@@ -47,13 +47,13 @@ Meaning = Literal["unclear", "later", "no", "broken", "unreceived"]
 
 @frozen
 class Failure:
-    """What an answer, or the lack of one, means for the call."""
+    """A response, or the lack of one, and its meaning for the call."""
 
     name: str
     fault: Json
     meaning: Meaning
-    """unclear: it may have been carried out; later: it was not, and may be later; no: never; broken: nobody knows;
-    unreceived: the server got no whole request."""
+    """unclear: the server may have executed it; later: not executed, retry later; no: refused for good; broken: the
+    response cannot be read; unreceived: the server got no complete request."""
 
     def __str__(self) -> str:
         return self.name
@@ -107,7 +107,7 @@ def made(secoda: SecodaClient, method: Method, group_id: str) -> Awaitable[objec
 
 
 def effects(emulator: Emulator, method: Method, group_id: str) -> int:
-    """How often the call has had its effect."""
+    """Return how often the server executed the call."""
     if method == "DELETE":
         return int(group_id not in emulator.groups)
     return sum(group["name"] == "New" for group in emulator.groups.values())

@@ -237,7 +237,7 @@ class TestCalls:
 
 
 class TestUnsent:
-    """What never left is never `unknown`."""
+    """A request that was never sent is never `unknown`."""
 
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("method", METHODS)

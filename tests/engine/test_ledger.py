@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from secoda_async import AutojumpClock, Group
-from secoda_async._engine.ledger import OWN_WRITES_KNOWN, SETTLE_TIME, Ledger
+from secoda_async._engine.ledger import _CREATED_KNOWN, OWN_WRITES_KNOWN, SETTLE_TIME, Ledger
 from tests.support.clocks import ManualClock
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,6 +22,14 @@ def manual() -> ManualClock:
 @pytest.fixture
 def ledger(manual: ManualClock) -> Ledger:
     return Ledger(manual)
+
+
+def test_the_oldest_created_ids_are_forgotten(ledger: Ledger) -> None:
+    for index in range(_CREATED_KNOWN + 1):
+        ledger.note_created(evolve(OLD, id=f"g{index}"))
+    assert not ledger.has_created("g0")
+    assert ledger.has_created("g1")
+    assert ledger.has_created(f"g{_CREATED_KNOWN}")
 
 
 class TestLists:

@@ -23,7 +23,7 @@ from secoda_async.errors import (
 
 
 class Script:
-    """A call that fails as it is told to, and then succeeds."""
+    """A call that raises the given failures, and then succeeds."""
 
     def __init__(self, *failures: BaseException) -> None:
         self.failures = list(failures)

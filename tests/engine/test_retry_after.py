@@ -119,7 +119,7 @@ async def test_absurd_retry_after_is_capped_and_then_probed(
     emulator.faults.add(status=429, headers={"Retry-After": "99999999"}, times=2)
 
     async def waits_after(seconds: float) -> list[float | None]:
-        """What two concurrent calls raise, if anything: the seconds that they were told to wait."""
+        """Return the `retry_after` that each of two concurrent calls raises, or None."""
         await advance(clock, seconds)
         errors = await asyncio.gather(*(error_or_none(call(secoda)) for _ in range(2)))
         return [error.retry_after if isinstance(error, RateLimitError) else None for error in errors]

@@ -99,7 +99,7 @@ async def test_interactive_priority_goes_before_background_priority(
     emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
 ) -> None:
     await create(secoda)
-    await advance(clock, 60)  # the slow start is over
+    await advance(clock, 60)  # the slow start has ended
     emulator.requests.clear()
     background = secoda.with_options(priority="background")
     await asyncio.gather(

@@ -602,6 +602,22 @@ class TestSecondTry:
         assert [outcome.status for outcome in report.outcomes] == ["applied", "unknown", "not_attempted"]
         assert emulator.count("PATCH") == 5
 
+    async def test_a_stop_during_the_reread_keeps_the_first_outcome(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        plan, stop = await planned(secoda), asyncio.Event()
+        emulator.faults.add(status=502, method="PATCH", times=5)
+
+        def stops(_: object) -> bool:
+            if emulator.count("PATCH") == 5:
+                stop.set()
+            return stop.is_set()
+
+        emulator.faults.add(stall="before", method="GET", match=stops)
+        report = await secoda.apply(plan, stop=stop)
+        assert [outcome.status for outcome in report.outcomes] == ["applied", "unknown", "not_attempted"]
+        assert emulator.count("PATCH") == 5
+
     async def test_there_is_none_when_nothing_went_well(self, emulator: Emulator, secoda: SecodaClient) -> None:
         plan = await planned(secoda)
         emulator.faults.add(status=503, match=lambda record: record.method != "GET", times=None)

@@ -35,8 +35,8 @@ def test_text_names_every_field_and_the_first_members() -> None:
         ("", 'name: "old" -> "a|b"'),
         ("", 'description: "x" -> (none)'),
         ("removed", "members -10: u0, u1, u2, u3, u4, u5, u6, u7 and 2 more"),
-        ("warning", "! left alone: two of them"),
-        ("warning", "! beyond the safety limits: too many"),
+        ("warning", "! skipped: two of them"),
+        ("warning", "! exceeds the safety limits: too many"),
         ("summary", "1 to update; 1 in conflict"),
     ]
 
@@ -51,8 +51,8 @@ def test_text_shows_the_first_of_many_changes() -> None:
 def test_markdown_is_escaped() -> None:
     text = markdown(PLAN)
     assert '| update | `a\\|b` | `name: "old" -> "a\\|b"`<br>' in text
-    assert "**Beyond the safety limits**\n\n- too many\n" in text
-    assert "**Left alone**\n\n- two of them\n" in text
+    assert "**Exceeds the safety limits**\n\n- too many\n" in text
+    assert "**Skipped**\n\n- two of them\n" in text
     assert markdown(Plan(changes=())) == "### Secoda groups: nothing to do\n"
 
 

@@ -1,1 +1,1 @@
-"""What goes over the wire: requests, answers, keys and connections."""
+"""Requests, responses, credentials and connections."""

@@ -1,4 +1,4 @@
-"""What requests and answers mean, by plain calls."""
+"""The sans-IO protocol: requests, and the meaning of responses."""
 
 import math
 import re

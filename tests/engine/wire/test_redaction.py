@@ -48,7 +48,7 @@ def test_a_key_is_found_in_base64(key: str, before: bytes, after: bytes, encode:
     shown = redact(f" {encoded} ", key)
     kept_before, kept_after = shown.split("***")[0], shown.split("***")[-1]
     assert "***" in shown
-    # What is left of the key's base64 is at most a part of its first and of its last character.
+    # At most fractions of the first and the last character of the key's base64 remain.
     assert len(kept_before) <= 1 + -(-len(before) * 8 // 6)
     assert len(kept_after) <= 1 + -(-(len(after) * 8 + 6) // 6) + 3
 

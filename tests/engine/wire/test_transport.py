@@ -1,4 +1,4 @@
-"""What the wire can do to an exchange: every failure leaves as one of ours, and none is sent again unseen."""
+"""The transport: every network failure becomes one of the SDK's errors, and aiohttp resends nothing."""
 
 import asyncio
 import gzip
@@ -335,7 +335,7 @@ class TestBodies:
 
 
 class TestTranslation:
-    """What a test on loopback can't bring about."""
+    """Failures that loopback cannot produce."""
 
     @pytest.mark.requirement("ER-1")
     @pytest.mark.parametrize(
