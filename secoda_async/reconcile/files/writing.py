@@ -22,7 +22,7 @@ def dump_groups(
     groups: Sequence[Group], users: Iterable[User], file_format: Format, members: Literal["emails", "ids"]
 ) -> str:
     """Return the groups sorted by name; members by address where it is unique, else by id."""
-    emails = _unique_emails(groups, users) if members == "emails" else {}
+    emails: Mapping[str, str] = _unique_emails(groups, users) if members == "emails" else {}
     names = Counter(normalize(group.name) for group in groups)
     entries = [
         _entry(group, emails, pinned=names[normalize(group.name)] > 1 or not normalize(group.name))
