@@ -189,9 +189,7 @@ class Applier:
         In a run of an hour, a few changes meet a network or service failure that outlasts their retries.
         """
         failed = [state for state in states if state.has_transient_error]
-        statuses = {state.outcome.status for state in states if state.outcome is not None}
-        is_down = "not_attempted" in statuses or "applied" not in statuses  # a second attempt would only take as long
-        if not failed or self.stop.is_set() or is_down:
+        if not failed or self.stop.is_set() or _is_service_down(states):
             return ()
         try:
             snapshot = await self._reader.read_known()
@@ -200,7 +198,7 @@ class Applier:
         if snapshot is None:
             return ()
         _check_drift(failed, snapshot)
-        return [state for state in failed if state.check.status is ChangeStatus.DONE or state.may_be_sent_again]
+        return [state for state in failed if state.is_retry_safe]
 
     async def _write(self, state: ChangeState, shared: SharedState) -> Result:
         """Write one change, unless it is done already or its group has drifted."""
@@ -316,6 +314,12 @@ class Applier:
             if not differences:
                 break
         return differences
+
+
+def _is_service_down(states: Iterable[ChangeState]) -> bool:
+    """Return whether no write succeeded, or the writes ended early: a second attempt would only take as long."""
+    statuses = {state.outcome.status for state in states if state.outcome is not None}
+    return "not_attempted" in statuses or "applied" not in statuses
 
 
 def _check_drift(states: Iterable[ChangeState], snapshot: WorkspaceSnapshot) -> None:

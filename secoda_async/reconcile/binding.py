@@ -12,9 +12,9 @@ __all__ = ["check_origin", "check_workspace", "learn_workspace"]
 
 
 async def learn_workspace(known: Iterable[Group | User], users: Users) -> str | None:
-    """Return the workspace id of groups and users; if none has it, read a page of users.
+    """Return the workspace id of groups and users; if none has it, read a page of users, as every workspace has one.
 
-    The key's owner is a user, so even an empty workspace has one. None: no user has the id either.
+    The result is None if the users lack the id too.
     """
     found = _workspace_id_of(known)
     if found is not None:

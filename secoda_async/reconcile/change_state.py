@@ -47,10 +47,10 @@ class ChangeState:
         return self.outcome is not None and isinstance(self.outcome.error, (*TRANSIENT, PaginationError))
 
     @property
-    def may_be_sent_again(self) -> bool:
+    def is_retry_safe(self) -> bool:
         """Whether another attempt can't create a second group."""
         is_unclear = self.outcome is not None and self.outcome.status == "unknown"
-        return not (is_unclear and self.change.kind == "create")
+        return self.check.status is ChangeStatus.DONE or not (is_unclear and self.change.kind == "create")
 
     def noop_result(self, group: Group | None) -> Result:
         """Return the result when nothing is left to write; an earlier attempt may have written it."""

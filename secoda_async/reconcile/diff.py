@@ -165,19 +165,22 @@ def _diff_matched(
         members, unknown = _resolve_members(wanted, index)
         if unknown and rules.unknown_members == "error":
             problems += [
-                f"{wanted.place}: {member!r}, a member of {wanted.name!r}, {reason}"
+                escape_control(f"{wanted.place}: {member!r}, a member of {wanted.name!r}, {reason}")
                 for member, reason in unknown.items()
             ]
-        elif unknown:  # remove nobody: a present member may be the unknown one
-            members = tuple(sorted({*(members or ()), *(present.users if present else ())}))
+        elif unknown and present is not None:  # remove nobody: a present member may be the unknown one
+            members = tuple(sorted({*(members or ()), *present.users}))
         changes.append(_create_change(wanted, members) if present is None else _update_change(wanted, present, members))
     if problems:
-        problems = [escape_control(problem) for problem in problems]
-        advice = "invite them, correct them, or use unknown_members='hold' (--unknown-members hold)"
-        error = DesiredStateError("\n".join([*problems, advice]))
-        error.problems = tuple(problems)
-        raise error
+        raise _unknown_members_error(problems)
     return changes
+
+
+def _unknown_members_error(problems: Sequence[str]) -> DesiredStateError:
+    advice = "invite them, correct them, or use unknown_members='hold' (--unknown-members hold)"
+    error = DesiredStateError("\n".join([*problems, advice]))
+    error.problems = tuple(problems)
+    return error
 
 
 def _resolve_members(wanted: DesiredGroup, index: UserIndex) -> tuple[tuple[str, ...] | None, Mapping[str, str]]:

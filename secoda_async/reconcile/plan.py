@@ -87,9 +87,9 @@ class Plan:
     conflicts: tuple[Conflict, ...] = ()
     """Groups that could not be planned."""
     breaches: tuple[Breach, ...] = ()
-    """Exceeded safety limits: with any, the plan is applied only when approved by its digest."""
+    """Violated safety limits. If there are any, the plan is applied only when approved by its digest."""
     seconds: float = 0.0
-    """Seconds that the writes take at least, by the write limit."""
+    """The minimum duration of the writes under the write limit, in seconds."""
     unchanged: int = 0
     """Number of groups that are as desired."""
     unmanaged: int = 0

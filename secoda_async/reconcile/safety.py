@@ -123,23 +123,32 @@ def _probable_renames(creates: Sequence[Change], deletes: Sequence[Change]) -> I
 
     A rename would take one write and keep the group's id.
     """
+    for delete, create, shared in _pairs_with_shared_members(creates, deletes):
+        larger = max(len(delete.before.users or ()), len(create.after.users or ()))
+        if shared > 1 and 2 * shared > larger:
+            former = json.dumps(delete.name, ensure_ascii=False)  # quoted as YAML too
+            message = (
+                f"{delete.name!r} would be deleted and {create.name!r} created, with {shared} of {larger} members "
+                f"in common: if this is a rename, add `previously: [{former}]` to {create.name!r}"
+            )
+            yield Breach(kind="rename", message=message, names=(delete.name, create.name))
+
+
+def _pairs_with_shared_members(
+    creates: Sequence[Change], deletes: Sequence[Change]
+) -> Iterator[tuple[Change, Change, int]]:
+    """Yield each delete and create with members in common, and the number of these.
+
+    An index by member avoids a comparison of every delete with every create.
+    """
     creates_by_user: dict[str, list[int]] = defaultdict(list)
     for index, create in enumerate(creates):
         for user in create.after.users or ():
             creates_by_user[user].append(index)
     for delete in deletes:
-        old = delete.before.users or ()
-        shared_counts = Counter(index for user in old for index in creates_by_user.get(user, ()))
+        shared_counts = Counter(index for user in delete.before.users or () for index in creates_by_user.get(user, ()))
         for index, shared in sorted(shared_counts.items()):
-            create = creates[index]
-            larger = max(len(old), len(create.after.users or ()))
-            if shared > 1 and 2 * shared > larger:
-                former = json.dumps(delete.name, ensure_ascii=False)  # quoted as YAML too
-                message = (
-                    f"{delete.name!r} would be deleted and {create.name!r} created, with {shared} of {larger} members "
-                    f"in common: if this is a rename, add `previously: [{former}]` to {create.name!r}"
-                )
-                yield Breach(kind="rename", message=message, names=(delete.name, create.name))
+            yield delete, creates[index], shared
 
 
 def _deleted_former_names(desired: DesiredState, deletes: Sequence[Change]) -> Iterator[Breach]:

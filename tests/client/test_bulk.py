@@ -318,7 +318,7 @@ class TestSources:
             under_way -= 1
         windows = [sum(r.at == at for r in emulator.requests) for at in {r.at for r in emulator.requests}]
         assert max(windows) == 7
-        assert most <= 7 + 7 + 1  # under way, waiting to be taken, and the one at hand
+        assert most <= 7 + 7 + 1  # in flight, queued, and the operation just yielded
 
     @pytest.mark.requirement("BS-7")
     async def test_neither_operations_nor_outcomes_pile_up(self, secoda: SecodaClient) -> None:

@@ -1,4 +1,4 @@
-"""A bulk ends when it is told to, whatever its source does, and counts only its own requests."""
+"""The end of a bulk: a stop or a close ends it whatever its source does. A bulk counts only its own requests."""
 
 import asyncio
 from collections import Counter
@@ -282,7 +282,7 @@ class TestCosts:
     async def test_a_call_of_the_source_that_waits_for_the_limit_is_not_stopped(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
-        """It ends because the source is cancelled, not with an error of the bulk's own."""
+        """The cancelled source ends the call; the bulk adds no error of its own."""
         stop = asyncio.Event()
         ends: list[str] = []
 

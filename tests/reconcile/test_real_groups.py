@@ -79,7 +79,7 @@ DATES: Final = (
 
 
 def people() -> list[dict[str, Any]]:
-    """Everybody whom one of the files names."""
+    """Return every user that one of the files names."""
     if REAL.is_dir():
         found: list[dict[str, Any]] = json.loads((REAL / "users.json").read_text("utf-8"))
         return found
@@ -91,20 +91,20 @@ IDS: Final = {user["email"]: user["id"] for user in USERS}
 
 
 def state_of(emulator: Emulator) -> Mapping[str, object]:
-    """What the workspace holds, and that no name is there twice."""
+    """Return the groups by name, after a check that names are unique."""
     assert len({group["name"] for group in emulator.groups.values()}) == len(emulator.groups)
     return {
         group["name"]: (group["icon"], group["description"], set(group["users"])) for group in emulator.groups.values()
     }
 
 
-def carried_out(emulator: Emulator) -> Counter[str]:
-    """How many writes of each method changed the workspace."""
+def count_mutations(emulator: Emulator) -> Counter[str]:
+    """Count the requests of each method that changed the workspace."""
     return Counter(record.method for record in emulator.requests if record.applied)
 
 
 def patched(emulator: Emulator) -> set[str | None]:
-    """The groups that were changed."""
+    """Return the ids of the groups that a PATCH changed."""
     return {record.group_id for record in emulator.requests if record.applied and record.method == "PATCH"}
 
 
@@ -121,14 +121,14 @@ async def test_apply_makes_the_fewest_writes_at_two_dates(clock: AutojumpClock) 
     ):
         for date in DATES:
             desired = DesiredState.load(date.file)
-            before = carried_out(emulator)
+            before = count_mutations(emulator)
             plan = await secoda.plan(desired, prune=True)
             assert writes_of(plan) == date.writes
             began = clock.now()
             report = await secoda.apply(plan)
             assert (report.ok, report.writes) == (True, plan.writes)
             assert clock.now() - began <= plan.seconds * 1.02
-            assert carried_out(emulator) - before == date.writes  # and not one more
+            assert count_mutations(emulator) - before == date.writes  # and not one more
             assert state_of(emulator) == date.state(IDS)
             assert (await secoda.plan(desired, prune=True)).is_empty
         assert emulator.count() - emulator.count("GET") == sum(sum(date.writes.values()) for date in DATES)
@@ -154,14 +154,14 @@ async def test_apply_converges_with_one_request_in_ten_faulted(clock: AutojumpCl
             emulator.faults.add(**fault, match=struck_by(kind), times=None)
         for date in DATES:
             desired = DesiredState.load(date.file)
-            before, patched_before = carried_out(emulator), patched(emulator)
+            before, patched_before = count_mutations(emulator), patched(emulator)
             plan, runs = await secoda.plan(desired, prune=True), 0
-            while not (await secoda.apply(plan)).ok:  # once, as a rule: four answers to one create must be lost
+            while not (await secoda.apply(plan)).ok:  # rarely: only if four responses to one create are lost
                 plan, runs = await secoda.plan(desired, prune=True), runs + 1
                 assert runs < 3
-            made = carried_out(emulator) - before
+            made = count_mutations(emulator) - before
             assert (made["POST"], made["DELETE"]) == (date.writes.get("POST", 0), date.writes.get("DELETE", 0))
-            # A PATCH whose answer was lost is sent again, with the same effect; a POST never.
+            # A PATCH whose response was lost is sent again, with the same effect; a POST never.
             assert len(patched(emulator) - patched_before) == date.writes.get("PATCH", 0)
             assert state_of(emulator) == date.state(IDS)
             assert (await secoda.plan(desired, prune=True)).is_empty
@@ -179,7 +179,7 @@ async def test_apply_converges_when_killed_at_twenty_moments(tmp_path: Path) -> 
         environment = os.environ | {"SECODA_BASE_URL": emulator.url, "SECODA_API_KEY": emulator.api_key}
 
         async def run(file: Path, kill_at: int | None) -> int:
-            """Apply the file in a process of its own; kill it when its n-th request is there, or is carried out."""
+            """Apply the file in a process of its own; kill the process when its n-th request arrives or is executed."""
             last = None if kill_at is None else emulator.count() + kill_at
             program = (str(HERE / "tests" / "support" / "apply_until_killed.py"), str(file), str(log), str(SPEED))
             process = await asyncio.create_subprocess_exec(sys.executable, *program, env=environment)
@@ -188,7 +188,7 @@ async def test_apply_converges_when_killed_at_twenty_moments(tmp_path: Path) -> 
                 if record.number != last:
                     return False
                 process.kill()
-                return dice.random() < 0.5  # carried out, or not
+                return dice.random() < 0.5  # executed, or not
 
             emulator.faults.clear()
             emulator.faults.add(drop="before", match=strikes)
@@ -200,14 +200,14 @@ async def test_apply_converges_when_killed_at_twenty_moments(tmp_path: Path) -> 
                     await process.wait()
 
         for date in DATES:
-            before = carried_out(emulator)
+            before = count_mutations(emulator)
             total = sum(date.writes.values())
             for _ in range(KILLS):
                 killed += await run(date.file, dice.randrange(1, READS + total // KILLS)) != 0
             assert await run(date.file, None) == 0
             assert state_of(emulator) == date.state(IDS)
-            assert carried_out(emulator) - before == date.writes  # not one more than without the kills
+            assert count_mutations(emulator) - before == date.writes  # as many as without the kills
     assert killed == 2 * KILLS
-    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]  # whole lines, all of them
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]  # raises if a line is incomplete
     meant = {(line["kind"], line["name"]) for line in lines if line["event"] == "intent"}
-    assert len(meant) == sum(sum(date.writes.values()) for date in DATES)  # nothing was written unannounced
+    assert len(meant) == sum(sum(date.writes.values()) for date in DATES)  # every write has its intent in the journal

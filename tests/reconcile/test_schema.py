@@ -38,7 +38,7 @@ DOCUMENTS = st.fixed_dictionaries(
 
 
 def problems_of(document: Any, path: Path) -> list[str]:  # noqa: ANN401 - any JSON
-    """What the reader has against a document, apart from what groups say of one another."""
+    """Return the problems that the reader finds in a document, except those between two groups."""
     path.write_text(json.dumps(document), "utf-8")
     try:
         DesiredState.load(path)
