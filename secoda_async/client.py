@@ -7,23 +7,20 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from os import PathLike
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TextIO
 
 from attrs import evolve
 
-from secoda_async._engine.call import Scope
+from secoda_async._engine.health import read_health
 from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._engine.limits.registry import shared_limiter
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.credentials import Credentials
-from secoda_async._engine.wire.protocol import Reply, Request
-from secoda_async._engine.wire.raw import raw_request
+from secoda_async._engine.wire.raw import ParamValue, raw_request
 from secoda_async._engine.wire.transport import Transport
 from secoda_async.clock import SYSTEM_CLOCK, Clock
 from secoda_async.config import (
-    API_PREFIX,
     ApiKeyProvider,
     CallOptions,
     Priority,
@@ -31,15 +28,14 @@ from secoda_async.config import (
     Region,
     RetryPolicy,
     check_callbacks,
-    check_kind,
     check_parts,
     key_source,
     origin_of,
 )
-from secoda_async.errors import ConfigurationError, NotFoundError, ResponseError
+from secoda_async.errors import ConfigurationError
 from secoda_async.events import Event
 from secoda_async.groups import Groups
-from secoda_async.models import UNSET, Unset
+from secoda_async.models import UNSET, Unset, without_unset
 from secoda_async.users import Users
 
 if TYPE_CHECKING:
@@ -53,14 +49,11 @@ __all__ = ["SecodaClient"]
 _RETRY: Final = RetryPolicy()
 _WRITE_LIMIT: Final = RateLimit(30, per_seconds=60)
 
-ParamValue = str | int | float | bool
-
 
 class SecodaClient:
     """A client of the Secoda API: `async with SecodaClient(api_key="...") as secoda`.
 
-    A client can be created anywhere, also at import time: it opens nothing before the first call. Concurrent calls are
-    fine.
+    A client can be created anywhere, also at import: it opens nothing before the first call. Calls may be concurrent.
 
     Attributes:
         groups: The calls on groups.
@@ -94,11 +87,9 @@ class SecodaClient:
         """Check the settings; nothing is sent.
 
         Args:
-            api_key: The key, or an async callable that returns it and is called again once after a 401. Default: the
-                environment variable `SECODA_API_KEY`.
-            base_url: The URL of the API: an origin, or one ending in `/api/v1`; plain http only for loopback. Default:
-                `SECODA_BASE_URL` or `SECODA_REGION`.
-            region: `us` (the default), `eu` or `apac`, in place of `base_url`.
+            api_key: The key, or an async callable for it, called again once after a 401. Default: `SECODA_API_KEY`.
+            base_url: An origin, or a URL ending in `/api/v1`; http only for loopback. Default: `SECODA_BASE_URL`.
+            region: `us`, `eu` or `apac`, in place of `base_url`. Default: `SECODA_REGION`, or `us`.
             retry: The number of attempts and the length of the backoffs.
             write_limit: POST, PUT and PATCH requests per window. Clients of a process with the same key (or callable)
                 and origin share one limit, the strictest. Set `share` if other programs use the key.
@@ -160,9 +151,7 @@ class SecodaClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -198,16 +187,9 @@ class SecodaClient:
         Raises:
             ConfigurationError: When an option can't work.
         """
-        given: dict[str, Any] = {
-            "timeout": timeout,
-            "deadline": deadline,
-            "max_wait": max_wait,
-            "retry": retry,
-            "priority": priority,
-        }
-        options = evolve(self._options, **{name: value for name, value in given.items() if value is not UNSET})
+        given = without_unset(timeout=timeout, deadline=deadline, max_wait=max_wait, retry=retry, priority=priority)
         clone = copy(self)
-        SecodaClient._use(clone, self._pipeline, options, is_copy=True)
+        SecodaClient._use(clone, self._pipeline, evolve(self._options, **given), is_copy=True)
         return clone
 
     def bulk(
@@ -253,8 +235,7 @@ class SecodaClient:
         Args:
             desired: The desired state, such as `DesiredState.load("groups.yaml")`.
             prune: Delete the groups that the desired state does not mention.
-            unknown_members: "error" raises for members that are not users of the workspace; "hold" only adds members to
-                their groups and removes none.
+            unknown_members: "error" raises for members that are not users; "hold" adds members but removes none.
             max_delete: Groups that may be deleted without approval: a number, or a percentage of all (at least one).
             max_remove: Memberships that may be removed without approval from groups that stay (at least ten).
 
@@ -262,19 +243,11 @@ class SecodaClient:
             DesiredStateError: When members are unknown; the error names each with its location.
             PaginationError: When the workspace could not be read completely.
         """
-        from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415 - as in bulk
-        from secoda_async.reconcile.desired import DesiredState  # noqa: PLC0415
-        from secoda_async.reconcile.diff import diff  # noqa: PLC0415
+        from secoda_async.reconcile.client_calls import make_plan  # noqa: PLC0415 - as in bulk
         from secoda_async.reconcile.safety import Rules  # noqa: PLC0415
 
-        check_kind("desired", desired, DesiredState)
         rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)
-        scope = Scope(began=self._pipeline.clock.now())
-        groups = await Groups(self._pipeline, self._options, scope).snapshot_with_own_writes()
-        user_calls = Users(self._pipeline, self._options, scope)
-        users = await user_calls.snapshot() if any(group.members for group in desired.groups) else []
-        workspace = await learn_workspace([*groups, *users], user_calls)
-        return diff(desired, groups, users, rules, self.limiter.time_for, origin=self.origin, workspace=workspace)
+        return await make_plan(self._pipeline, self._options, desired, rules)
 
     async def apply(
         self,
@@ -301,32 +274,21 @@ class SecodaClient:
 
         Raises:
             UnsafePlanError: When the plan exceeds the safety limits without approval; nothing was written.
-            StalePlanError: When the workspace has changed since the plan, or the plan belongs to another origin or
-                workspace; nothing was written.
+            StalePlanError: When the workspace has changed, or the plan belongs to another one; nothing was written.
         """
-        from secoda_async.reconcile.apply import Applier  # noqa: PLC0415 - as in bulk
-        from secoda_async.reconcile.binding import learn_workspace  # noqa: PLC0415
-        from secoda_async.reconcile.journal import Journal  # noqa: PLC0415
-        from secoda_async.reconcile.plan import Plan  # noqa: PLC0415
+        from secoda_async.reconcile.client_calls import apply_plan  # noqa: PLC0415 - as in bulk
 
-        check_kind("plan", plan, Plan)
-        if stop is not None:
-            check_kind("stop", stop, StopEvent)
-        # Serialize the applies of one client: two concurrent applies would both create what is missing.
-        async with self._pipeline.lock("apply"):
-            with Journal(log) as journal:
-                applier = Applier(
-                    groups=partial(Groups, self._pipeline, evolve(self._options, priority="background")),
-                    plan=plan,
-                    origin=self.origin,
-                    workspace_of=partial(learn_workspace, users=self.users),
-                    journal=journal,
-                    clock=self._pipeline.clock,
-                    time_left=self.time_left,
-                    on_progress=on_progress,
-                    stop=stop or StopEvent(),
-                )
-                return await applier.run(approve, on_drift)
+        return await apply_plan(
+            self._pipeline,
+            self._options,
+            plan,
+            approve=approve,
+            on_drift=on_drift,
+            log=log,
+            time_left=self.time_left,
+            on_progress=on_progress,
+            stop=stop,
+        )
 
     def time_left(self, writes: int) -> float:
         """Return the seconds until the last of a job's remaining `writes` could start.
@@ -338,20 +300,8 @@ class SecodaClient:
         return self.limiter.time_for(max(more, min(writes, limit.queued, 1)))
 
     async def health(self) -> str:
-        """Return the status of the service, such as "OK" (`GET /healthcheck`).
-
-        The docs do not say whether the path is beside or below `/api/v1`, so both are tried.
-        """
-        scope = Scope(began=self._pipeline.clock.now())
-        try:
-            return await self._health("/healthcheck", scope)
-        except NotFoundError:
-            pass
-        return await self._health(f"{API_PREFIX}/healthcheck", scope)
-
-    async def _health(self, path: str, scope: Scope) -> str:
-        call = self._pipeline.call(Request("GET", path, route=path), self._options, scope)
-        return await self._pipeline.send(call, _status)
+        """Return the status of the service, such as "OK" (`GET /healthcheck`)."""
+        return await read_health(self._pipeline, self._options)
 
     async def request(
         self,
@@ -378,11 +328,3 @@ class SecodaClient:
         """
         request = raw_request(method, path, params, json)
         return await self._pipeline.send(self._pipeline.call(request, self._options), protocol.json_of)
-
-
-def _status(reply: Reply) -> str:
-    payload = protocol.json_of(reply)
-    status = cast("dict[str, object]", payload).get("status") if isinstance(payload, dict) else None
-    if not isinstance(status, str):
-        raise ResponseError('health check response has no "status"', location="status")
-    return status

@@ -34,6 +34,11 @@ UNSET: Final = Unset.UNSET
 """The value of an argument that was not given: the field is not sent and keeps its value. None is sent as null."""
 
 
+def without_unset(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - values of any fields
+    """Return the fields that were given."""
+    return {name: value for name, value in fields.items() if value is not UNSET}
+
+
 def normalize(text: str) -> str:
     """Return a text in the form in which texts are compared: trimmed, and in Unicode's form NFC."""
     return unicodedata.normalize("NFC", text.strip())

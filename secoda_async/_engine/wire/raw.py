@@ -10,6 +10,9 @@ from secoda_async._engine.wire.protocol import Request
 from secoda_async.config import API_PREFIX, safe_repr
 from secoda_async.errors import InvalidArgumentError
 
+ParamValue = str | int | float | bool
+"""A value of a query parameter."""
+
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 

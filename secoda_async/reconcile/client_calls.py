@@ -1,0 +1,70 @@
+"""The bodies of `SecodaClient.plan` and `SecodaClient.apply`, which load this package when first called."""
+
+from asyncio import Event as StopEvent
+from collections.abc import Callable
+from functools import partial
+from os import PathLike
+from typing import Literal, TextIO
+
+from attrs import evolve
+
+from secoda_async._engine.call import Scope
+from secoda_async._engine.pipeline import Pipeline
+from secoda_async.config import CallOptions, check_kind
+from secoda_async.groups import Groups
+from secoda_async.reconcile.apply import Applier
+from secoda_async.reconcile.binding import learn_workspace
+from secoda_async.reconcile.desired import DesiredState
+from secoda_async.reconcile.diff import diff
+from secoda_async.reconcile.journal import Journal
+from secoda_async.reconcile.plan import Plan
+from secoda_async.reconcile.report import Progress, Report
+from secoda_async.reconcile.safety import Rules
+from secoda_async.users import Users
+
+__all__ = ["apply_plan", "make_plan"]
+
+
+async def make_plan(pipeline: Pipeline, options: CallOptions, desired: DesiredState, rules: Rules) -> Plan:
+    """Read the workspace and compare it with the desired state."""
+    check_kind("desired", desired, DesiredState)
+    scope = Scope(began=pipeline.clock.now())
+    groups = await Groups(pipeline, options, scope).snapshot_with_own_writes()
+    user_calls = Users(pipeline, options, scope)
+    users = await user_calls.snapshot() if any(group.members for group in desired.groups) else []
+    workspace = await learn_workspace([*groups, *users], user_calls)
+    time_for, origin = pipeline.limiter.time_for, pipeline.transport.origin
+    return diff(desired, groups, users, rules, time_for, origin=origin, workspace=workspace)
+
+
+async def apply_plan(  # noqa: PLR0913 - the arguments of `SecodaClient.apply`
+    pipeline: Pipeline,
+    options: CallOptions,
+    plan: Plan,
+    *,
+    approve: str | None,
+    on_drift: Literal["raise", "skip"],
+    log: str | PathLike[str] | TextIO | None,
+    time_left: Callable[[int], float],
+    on_progress: Callable[[Progress], object] | None,
+    stop: StopEvent | None,
+) -> Report:
+    """Check the arguments, open the journal and apply the plan."""
+    check_kind("plan", plan, Plan)
+    if stop is not None:
+        check_kind("stop", stop, StopEvent)
+    # Serialize the applies of one client: two concurrent applies would both create what is missing.
+    async with pipeline.lock("apply"):
+        with Journal(log) as journal:
+            applier = Applier(
+                groups=partial(Groups, pipeline, evolve(options, priority="background")),
+                plan=plan,
+                origin=pipeline.transport.origin,
+                workspace_of=partial(learn_workspace, users=Users(pipeline, options)),
+                journal=journal,
+                clock=pipeline.clock,
+                time_left=time_left,
+                on_progress=on_progress,
+                stop=stop or StopEvent(),
+            )
+            return await applier.run(approve, on_drift)
