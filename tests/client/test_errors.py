@@ -136,6 +136,39 @@ def test_an_error_has_its_attributes_before_anybody_sets_them(kind: type[SecodaE
         assert hasattr(error, name), name
 
 
+def test_an_attribute_that_is_not_given_has_its_neutral_default() -> None:
+    defaults: dict[str, Any] = {
+        "method": None,
+        "path": None,
+        "attempts": 0,
+        "waited": 0.0,
+        "status": 0,
+        "headers": {},
+        "body": "",
+        "request_id": None,
+        "retry_after": None,
+        "fields": {},
+        "is_missing_route": False,
+        "maybe_sent": True,
+        "name": None,
+        "candidates": (),
+        "location": "",
+        "item_id": None,
+        "page": None,
+        "items_so_far": 0,
+        "target": "",
+        "problems": (),
+        "breaches": (),
+        "digest": "",
+        "names": (),
+        "holder": "",
+    }
+    for kind in KINDS:
+        declared = {name for parent in kind.__mro__[:-3] for name in inspect.get_annotations(parent)}
+        error = kind("what happened")
+        assert {name: getattr(error, name) for name in declared} == {name: defaults[name] for name in declared}, kind
+
+
 def test_statuses_have_the_classes_of_the_design() -> None:
     assert {status: kind.__name__ for status, kind in errors.STATUS_ERRORS.items()} == {
         400: "BadRequestError",

@@ -1,5 +1,6 @@
 """The ledger of a client's own writes."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,8 @@ from attrs import evolve
 
 from secoda_async import AutojumpClock, Group
 from secoda_async._engine.ledger import _CREATED_KNOWN, OWN_WRITES_KNOWN, SETTLE_TIME, Ledger
+from secoda_async._engine.operation import Operation
+from secoda_async.errors import OutcomeUnknownError, TransportError
 from tests.support.clocks import ManualClock
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,8 +76,67 @@ class TestLists:
         assert ledger.latest("G") is not None
         assert ledger.with_own_writes([evolve(OLD, id="G")]) == [NEW]
 
+    @pytest.mark.requirement("BS-9")
+    def test_a_group_that_this_client_only_updated_is_not_its_own(self, ledger: Ledger) -> None:
+        ledger.note_updated(OLD)
+        ledger.note_updated(NEW)
+        last = ledger.latest("g")
+        assert last is not None
+        assert not last.is_created
+        assert ledger.with_own_writes([]) == []
+
+    @pytest.mark.requirement("BS-9")
+    def test_a_created_group_is_added_for_exactly_a_minute(self, ledger: Ledger, manual: ManualClock) -> None:
+        ledger.note_created(OLD)
+        manual.jump(OWN_WRITES_KNOWN)
+        assert ledger.with_own_writes([]) == [OLD]
+        manual.jump(0.5)
+        assert ledger.with_own_writes([]) == []
+
+    @pytest.mark.requirement("BS-9")
+    def test_latest_write_is_forgotten_after_a_minute_without_another_call(
+        self, ledger: Ledger, manual: ManualClock
+    ) -> None:
+        ledger.note_created(OLD)
+        manual.jump(OWN_WRITES_KNOWN + 1)
+        assert ledger.latest("g") is None
+
 
 class TestMembers:
+    @pytest.mark.requirement("BS-8")
+    def test_others_are_the_members_that_this_client_neither_removed_nor_wrote(self, ledger: Ledger) -> None:
+        ledger.note_updated(evolve(OLD, users=("u2",)), before=OLD.users)
+        last = ledger.latest("g")
+        assert last is not None
+        assert list(last.others_in(evolve(OLD, users=("u1", "u2", "u3", "u4")))) == ["u3", "u4"]
+
+    @pytest.mark.requirement("BS-8")
+    def test_a_deleted_group_has_no_others(self, ledger: Ledger) -> None:
+        ledger.note_deleted("g")
+        last = ledger.latest("g")
+        assert last is not None
+        assert list(last.others_in(OLD)) == []
+
+    @pytest.mark.requirement("BS-8")
+    def test_a_read_before_an_update_of_the_whole_membership_has_no_others(self, ledger: Ledger) -> None:
+        ledger.note_updated(evolve(NEW, updated_at=NOW), is_whole_membership=True)
+        ledger.note_updated(evolve(NEW, updated_at=NOW + timedelta(seconds=9)))
+        last = ledger.latest("g")
+        assert last is not None
+        assert last.replaced_at == NOW
+        read = evolve(OLD, users=("u1", "u3"))
+        assert list(last.others_in(evolve(read, updated_at=NOW - timedelta(seconds=1)))) == []
+        assert list(last.others_in(evolve(read, updated_at=NOW))) == ["u3"]
+        assert list(last.others_in(read)) == ["u3"]
+
+    @pytest.mark.requirement("BS-8")
+    def test_an_update_of_single_members_hides_no_members_of_others(self, ledger: Ledger) -> None:
+        ledger.note_updated(evolve(NEW, updated_at=NOW))
+        last = ledger.latest("g")
+        assert last is not None
+        assert last.replaced_at is None
+        assert list(last.others_in(evolve(OLD, users=("u3",), updated_at=NOW - timedelta(seconds=1)))) == ["u3"]
+
     @pytest.mark.requirement("BS-8")
     def test_every_replaced_membership_is_recognized(self, ledger: Ledger) -> None:
         third = evolve(NEW, users=("u2", "u3"))
@@ -122,6 +184,54 @@ class TestCreates:
                 assert ledger.is_contested("a")
                 assert not ledger.is_contested("b")
             assert not ledger.is_contested("a")
+            with ledger.creating("a"):
+                assert ledger.is_contested("a")
+        assert not ledger._in_flight
+
+    @pytest.mark.requirement("RT-10")
+    def test_a_name_is_contested_while_a_confusable_create_is_in_flight(self, ledger: Ledger) -> None:
+        with ledger.creating("Data  STEWARDS"), ledger.creating("data stewards"):
+            assert ledger.is_contested("data stewards")
+
+    @pytest.mark.requirement("RT-10")
+    @pytest.mark.parametrize(
+        ("error", "operation", "is_unclear"),
+        [
+            (OutcomeUnknownError("?"), None, True),
+            (OutcomeUnknownError("?"), Operation(), True),
+            (asyncio.CancelledError(), None, True),
+            (asyncio.CancelledError(), Operation(may_have_written=True), True),
+            (asyncio.CancelledError(), Operation(), False),
+            (TransportError("refused", maybe_sent=False), None, False),
+        ],
+        ids=repr,
+    )
+    def test_a_create_that_may_have_been_executed_is_remembered_as_unclear(
+        self, ledger: Ledger, error: BaseException, operation: Operation | None, *, is_unclear: bool
+    ) -> None:
+        with pytest.raises(type(error)) as caught, ledger.creating("Data Stewards", operation):
+            raise error
+        assert caught.value is error
+        assert ledger.is_contested("data stewards") is is_unclear
+        assert not ledger.is_contested("finance")
+        assert not ledger._in_flight
+
+    @pytest.mark.requirement("RT-10")
+    def test_a_name_is_contested_for_exactly_a_minute(self, ledger: Ledger, manual: ManualClock) -> None:
+        ledger.note_unclear("a")
+        manual.jump(OWN_WRITES_KNOWN)
+        assert ledger.is_contested("a")
+        manual.jump(0.5)
+        assert not ledger.is_contested("a")
+
+    @pytest.mark.requirement("RT-10")
+    def test_an_unclear_update_settles_as_an_unclear_create_does(self, ledger: Ledger, manual: ManualClock) -> None:
+        ledger.note_unclear_update("G-1")
+        assert ledger.update_settles_in("g-1") == SETTLE_TIME
+        assert (ledger.update_settles_in("g-2"), ledger.settles_in("g-1")) == (0, 0)
+        assert not ledger.is_contested("g-1")
+        manual.jump(10)
+        assert ledger.update_settles_in("g-1") == SETTLE_TIME - 10
 
     @pytest.mark.requirement("RT-10")
     def test_a_name_is_contested_for_a_minute_after_an_unclear_create(
