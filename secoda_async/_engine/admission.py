@@ -171,21 +171,29 @@ class Admission:
         try:
             with self._count_wait(state, "limit"):
                 permit = await self._scopes.run_with_timeout(acquiring, timeout)
-        except RateLimitError as error:
-            wait = error.retry_after or 0.0
-            is_late = wait > left
-        except TimedOutError:
-            wait = max(self._limiter.time_for(1), self._limiter.state.next_free)
-            is_late = True
+        except (RateLimitError, TimedOutError) as error:
+            failed = self._no_permit_error(state, error, left, patience)
         except BaseException:
             if permit is not None:  # the hook raised
                 await permit.release(sent=False)
             raise
         else:
             return permit
+        raise failed
+
+    def _no_permit_error(
+        self, state: CallState, error: RateLimitError | TimedOutError, left: float, patience: float
+    ) -> SecodaError:
+        """Return the error for a permit that was refused or did not come in time: the deadline's, if it is first."""
+        if isinstance(error, RateLimitError):
+            wait = error.retry_after or 0.0
+            is_late = wait > left
+        else:
+            wait = max(self._limiter.time_for(1), self._limiter.state.next_free)
+            is_late = True
         if left <= patience and is_late:
-            raise state.deadline_error(wait)
-        raise _wait_error("the write limit has no permit for", wait)
+            return state.deadline_error(wait)
+        return _wait_error("the write limit has no permit for", wait)
 
     async def wait(self, state: CallState, seconds: float, reason: str) -> None:
         """Sleep, or raise immediately if the deadline comes first."""

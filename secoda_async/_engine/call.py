@@ -8,7 +8,7 @@ from attrs import define, evolve, frozen
 from secoda_async._engine.limits.limiter import Permit
 from secoda_async._engine.operation import Operation
 from secoda_async._engine.retries import Decision, decide, is_unclear
-from secoda_async._engine.wire.protocol import Request
+from secoda_async._engine.wire.protocol import Request, is_absence
 from secoda_async.config import CallOptions
 from secoda_async.errors import APIError, DeadlineExceededError, RequestTimeoutError, SecodaError
 
@@ -87,6 +87,10 @@ class CallState:
     def note_failure(self, error: SecodaError) -> None:
         """Record whether the server may have executed the attempt that failed."""
         self.is_unclear |= is_unclear(self.request.method, error)
+
+    def may_have_deleted(self, error: SecodaError) -> bool:
+        """Return whether the object may be absent because an earlier attempt of this DELETE was executed."""
+        return self.is_unclear and self.request.method == "DELETE" and is_absence(error)
 
     def decide(self, error: BaseException) -> Decision:
         """Decide what follows a failure: by the retry table, and by the policy's limit for a Retry-After."""

@@ -188,7 +188,7 @@ class Pipeline:
             if self._remember_trailing_slash(state, reply) or await self._refresh_credentials(state, reply, key):
                 continue
             failed = protocol.error_for(state.request, reply, datetime.now(UTC))
-            if state.is_unclear and state.request.method == "DELETE" and protocol.is_absence(failed):
+            if state.may_have_deleted(failed):
                 return cast("T", already_gone)
             state.note_failure(failed)
             if starts_cooldown(failed):

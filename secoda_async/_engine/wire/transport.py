@@ -26,7 +26,7 @@ from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.proxies import environment_proxy
 from secoda_async._version import __version__
 from secoda_async.config import Secret
-from secoda_async.errors import ClientClosedError, ConfigurationError, TransportError
+from secoda_async.errors import ClientClosedError, ConfigurationError, SecodaError, TransportError
 
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 """The pipeline measures the time: aiohttp's own total would count the wait for a free connection."""
@@ -120,15 +120,16 @@ class _Sessions:
     is_borrowed: bool = False
     """Whether the sessions belong to the caller."""
 
-    def are_closed(self) -> bool:
-        """Return whether no request can be sent any more."""
-        return self.keep_alive.closed or self.one_shot.closed
-
-    def closed_error(self) -> ClientClosedError:
-        """Return the error for a call on closed sessions."""
-        if self.is_borrowed:
-            return ClientClosedError("the aiohttp session that was passed to the client is closed")
-        return client_closed_error()
+    def error_for(self, error: Exception, state: SendState) -> SecodaError:
+        """Return the SDK's error for a failed request, and record whether the request was sent if that is proved."""
+        if isinstance(error, RuntimeError) and (self.keep_alive.closed or self.one_shot.closed):
+            if self.is_borrowed:
+                return ClientClosedError("the aiohttp session that was passed to the client is closed")
+            return client_closed_error()
+        failed = translate(error, maybe_sent=state.maybe_sent)
+        if isinstance(failed, TransportError):
+            state.maybe_sent = failed.maybe_sent  # a connect error proves that nothing was sent
+        return failed
 
     def abandon(self) -> object:
         """Forget the connections without closing them; returns them."""
@@ -253,10 +254,7 @@ class Transport:
             content = await _body_of(response)
             return Reply(response.status, response.raw_headers, content.removeprefix(codecs.BOM_UTF8))
         except FAILURES as error:
-            is_closed = isinstance(error, RuntimeError) and sessions.are_closed()
-            failed = sessions.closed_error() if is_closed else translate(error, maybe_sent=state.maybe_sent)
-        if isinstance(failed, TransportError):
-            state.maybe_sent = failed.maybe_sent  # a connect error proves that nothing was sent
+            failed = sessions.error_for(error, state)
         raise failed
 
     async def close(self) -> None:
