@@ -92,14 +92,14 @@ class SecodaClient:
             region: `us`, `eu` or `apac`, in place of `base_url`. Default: `SECODA_REGION`, or `us`.
             retry: The number of attempts and the length of the backoffs.
             write_limit: POST, PUT and PATCH requests per window. Clients of a process with the same key (or callable)
-                and origin share one limit, the strictest. Set `share` if other programs use the key.
+                and origin share one limit; the strictest holds. Set `share` if other programs use the key.
             limiter: A custom rate limiter in place of `write_limit`, such as one that several machines share.
             timeout: Seconds for one attempt, from the connection to the end of the response.
             deadline: Seconds for a whole call, with every wait. None: no deadline.
-            max_wait: Seconds that a write may wait for the limit; a longer wait raises immediately. None: any.
-            max_connections: Requests in flight at a time, per event loop; writes take at most three in four.
+            max_wait: Seconds that a write may wait for the limit; a longer wait raises immediately. None: no bound.
+            max_connections: Maximum number of requests in flight, per event loop; writes use at most three quarters.
             session: An aiohttp session to borrow; it is not closed. Its cookies and default headers are sent, its
-                timeouts and middlewares do not apply, and creates share its kept connections.
+                timeouts and middlewares do not apply, and creates share its idle connections.
             ssl: The trusted certificates, such as a company's own CA.
             trust_env: Use the proxy of the environment (read once, now).
             on_event: Called with an event after each attempt and wait. An `events.CallHook`, such as

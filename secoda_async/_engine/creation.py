@@ -68,8 +68,8 @@ class _Search:
         if not self.candidates:
             return "it was not found"
         is_one = len(self.candidates) == 1
-        what = "a group that may be it was found" if is_one else f"{len(self.candidates)} groups may be it"
-        return f"{what}: {', '.join(self.ids)}"
+        number = "1 group" if is_one else f"{len(self.candidates)} groups"
+        return f"{number} may be the result: {', '.join(self.ids)}"
 
 
 @define(eq=False, repr=False)

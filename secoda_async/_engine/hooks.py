@@ -1,4 +1,4 @@
-"""Events for the `on_event` hook, call spans, and one log line for each long wait. Neither can break a call."""
+"""Events for the `on_event` hook, call spans, and log lines of long waits. A hook that raises does not end a call."""
 
 import logging
 import re

@@ -9,8 +9,8 @@ come twice, or move to a page that was read already and be missed. `PageSequence
 2. An item that an earlier page had is left out of the later page.
 3. At the end, fewer different items than the server counts mean an incomplete list: `IncompleteListError`.
 
-`pages` and `items` yield what one read shows and raise after the last page. They can miss an item, when one deletion
-and one creation hide each other in the count. `snapshot` excludes that:
+`pages` and `items` yield what one read shows and raise after the last page. They can miss an item that moves to an
+earlier page after a deletion, because the count falls as well. `snapshot` excludes that:
 
 1. A list of one page is complete if the count equals the number of items.
 2. A longer list is complete if two reads agree: an earlier read showed every item of the latest read, and the count on

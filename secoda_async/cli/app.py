@@ -57,7 +57,7 @@ app.command(
 app.command(
     f"{_COMMANDS}.export:export_command",
     name="export",
-    help="Print the workspace's groups as a file for plan and apply.\n\nPlanning that file finds nothing to do.",
+    help="Print the workspace's groups as a file for plan and apply.\n\nA plan from that file has no changes.",
 )
 app.command(
     f"{_COMMANDS}.schema:schema_command",

@@ -1,4 +1,7 @@
-"""The waiters of a limiter, on several event loops. Those of closed loops and of a fork's parent are dropped."""
+"""The wait queue of a limiter, for several event loops.
+
+Waiters of closed event loops, and of the parent process after a fork, are dropped.
+"""
 
 import asyncio
 import contextlib
