@@ -6,8 +6,7 @@ Read in this order: `server` (start, stop), `handler` (one HTTP request and its 
 routes), `views` (the API calls), `store` (groups and users). `settings` and `faults` list all that can be changed.
 """
 
-from secoda_async.emulator.faults import Fault, Faults
-from secoda_async.emulator.request_log import RecordedRequest
+from secoda_async.emulator.faults import Fault, Faults, RecordedRequest
 from secoda_async.emulator.server import Emulator
 
 __all__ = ["Emulator", "Fault", "Faults", "RecordedRequest"]

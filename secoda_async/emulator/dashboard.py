@@ -13,7 +13,7 @@ from secoda_async.emulator.state import MUTATIONS, EmulatorState
 from secoda_async.emulator.validators import is_loopback
 
 if TYPE_CHECKING:
-    from secoda_async.emulator.request_log import RecordedRequest
+    from secoda_async.emulator.faults import RecordedRequest
 
 _MAX_REQUESTS: Final = 200
 """Requests in one response; a browser tab that was suspended for longer misses some."""

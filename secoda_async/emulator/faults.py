@@ -1,7 +1,7 @@
-"""Scripted faults: the requests that they apply to, and their effects."""
+"""Recorded requests and scripted faults: a fault matches recorded requests, and a recorded request holds its fault."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import attrs
 import orjson
@@ -9,10 +9,6 @@ import orjson
 from secoda_async.emulator.responses import HTML_TYPE, JSON_TYPE, Response, json_response
 from secoda_async.emulator.validators import not_negative, one_of, optional
 
-if TYPE_CHECKING:
-    from secoda_async.emulator.request_log import RecordedRequest
-
-Match = Callable[["RecordedRequest"], object]
 Transform = Callable[[Any], Any]
 Pairs = tuple[tuple[str, str], ...]
 
@@ -22,6 +18,50 @@ REDIRECT_STATUSES = range(300, 400)
 # After these faults there is no response of the API that the other effects could change.
 WITHOUT_RESPONSE = ("drop", "stall", "raw")
 ON_RESPONSE = ("status", "headers", "body", "cut", "redirect", "transform")
+
+
+@attrs.define(eq=False)
+class RecordedRequest:
+    """A request and its outcome: an entry of the request log. The API key is never part of it."""
+
+    number: int
+    """Counts from 1, in order of arrival."""
+    method: str
+    path: str
+    """The path as it was sent, still percent-encoded, without the query."""
+    query: dict[str, str]
+    headers: dict[str, str]
+    """The headers as they were sent, without `Authorization` and `Cookie`."""
+    authorized: bool
+    """Whether the request carried the right key."""
+    connection: int
+    """The number of its TCP connection, from 1."""
+    at: float
+    """The time of arrival, in seconds of the emulator's clock."""
+    target: str
+    """The path with its query, as it was sent: a fault's `path` is searched for in this text."""
+    body: bytes = b""
+    """Also empty when a fault kept the body from being read."""
+    answered_at: float | None = None
+    """The time of the response, in seconds of the emulator's clock; None: no response was sent."""
+    status: int | None = None
+    """The status that was sent; None without a response, or with only a fault's raw bytes."""
+    fault: "Fault | None" = None
+    applied: bool = False
+    """Whether the request changed the store."""
+    group_id: str | None = None
+    """The group that the request created, changed or deleted."""
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - any JSON value
+        """The body as JSON; None when it is not JSON."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return None
+
+
+Match = Callable[[RecordedRequest], object]
 
 
 def _pairs(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> Pairs:
@@ -108,7 +148,7 @@ class Fault:
         """Whether a request is executed in spite of the fault."""
         return self.status is None if self.carry_out is None else self.carry_out
 
-    def matches(self, record: "RecordedRequest") -> bool:
+    def matches(self, record: RecordedRequest) -> bool:
         """Return whether the fault is meant for a request, regardless of `skip` and `times`."""
         return (
             (self.method is None or self.method.upper() == record.method)
@@ -116,7 +156,7 @@ class Fault:
             and (self.match is None or bool(self.match(record)))
         )
 
-    def claim(self, record: "RecordedRequest") -> bool:
+    def claim(self, record: RecordedRequest) -> bool:
         """Return whether to apply the fault to a request, and count the request as skipped or used."""
         is_used_up = self.times is not None and self.used >= self.times
         if is_used_up or not self.matches(record):
@@ -254,6 +294,6 @@ class Faults:
         """Whether a request's body must be read before a fault can be chosen for it."""
         return any(fault.match is not None for fault in self._faults)
 
-    def choose(self, record: "RecordedRequest") -> Fault | None:
+    def choose(self, record: RecordedRequest) -> Fault | None:
         """Return the fault to apply to a request, or None."""
         return next((fault for fault in self._faults if fault.claim(record)), None)

@@ -17,9 +17,8 @@ from aiohttp import web
 
 from secoda_async.emulator.application import Application
 from secoda_async.emulator.clock import Calendar, Waits
-from secoda_async.emulator.faults import Fault
+from secoda_async.emulator.faults import Fault, RecordedRequest
 from secoda_async.emulator.idle_timeouts import IdleTimeouts
-from secoda_async.emulator.request_log import RecordedRequest
 from secoda_async.emulator.responses import Response, html_response
 from secoda_async.emulator.routes import Route
 from secoda_async.emulator.state import EmulatorState

@@ -7,8 +7,7 @@ import attrs
 
 from secoda_async.emulator.application import Application
 from secoda_async.emulator.clock import Calendar, Clock, ScaledClock
-from secoda_async.emulator.faults import Faults
-from secoda_async.emulator.request_log import RecordedRequest
+from secoda_async.emulator.faults import Faults, RecordedRequest
 from secoda_async.emulator.seed import SeedFactory
 from secoda_async.emulator.settings import Settings
 from secoda_async.emulator.store import Store

@@ -19,7 +19,7 @@ from secoda_async.emulator.validation import parse_body
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from secoda_async.emulator.request_log import RecordedRequest
+    from secoda_async.emulator.faults import RecordedRequest
 
 LOCAL_OFFSET = timedelta(hours=5)
 

@@ -2,7 +2,7 @@
 
 import json
 
-from secoda_async.emulator.request_log import RecordedRequest
+from secoda_async.emulator import RecordedRequest
 from tests.soak.emulated.expected_state import (
     Finding,
 )
