@@ -285,6 +285,38 @@ class TestSeveralLoops:
         assert emulator.requests == []
 
     @pytest.mark.requirement("SL-6")
+    async def test_own_session_that_closes_while_a_request_begins_raises_client_closed_error(
+        self, emulator: Emulator, secoda: SecodaClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begin = aiohttp.ClientSession._request
+
+        async def close_and_begin(session: aiohttp.ClientSession, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+            await session.close()
+            return await begin(session, *arguments, **options)
+
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", close_and_begin)
+        for call in (secoda.groups.get("g"), secoda.groups.create(name="A")):
+            with pytest.raises(ClientClosedError, match="the client is closed"):
+                await call
+        assert emulator.requests == []
+
+    @pytest.mark.requirement("SL-6")
+    async def test_own_connector_that_closes_while_a_request_connects_raises_client_closed_error(
+        self, emulator: Emulator, secoda: SecodaClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connect = aiohttp.TCPConnector.connect
+
+        async def close_and_connect(connector: aiohttp.TCPConnector, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+            await connector.close()
+            return await connect(connector, *arguments, **options)
+
+        monkeypatch.setattr(aiohttp.TCPConnector, "connect", close_and_connect)
+        for call in (secoda.groups.get("g"), secoda.groups.create(name="A")):
+            with pytest.raises(ClientClosedError, match="the client is closed"):
+                await call
+        assert emulator.requests == []
+
+    @pytest.mark.requirement("SL-6")
     def test_a_client_serves_many_threads_whose_event_loops_come_and_go(self, served: Emulator) -> None:
         secoda = SecodaClient(served.api_key, base_url=served.url, write_limit=RateLimit(1000, per_seconds=60))
         served.writes_per_window = 1000
