@@ -9,13 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secoda_async._engine.retries import Decision, RetryBudget, decide, retry
+from secoda_async._engine.retries import (
+    UNCLEAR_STATUSES,
+    Decision,
+    RetryBudget,
+    decide,
+    is_unclear,
+    outcome_unknown,
+    retry,
+)
+from secoda_async._engine.wire.protocol import Request
 from secoda_async.config import RetryPolicy
 from secoda_async.errors import (
     APIError,
     DeadlineExceededError,
     NotFoundError,
     RateLimitError,
+    ResponseError,
     SecodaError,
     ServerError,
     TransportError,
@@ -232,3 +242,75 @@ async def test_concurrent_calls_share_no_state() -> None:
     outcomes = await asyncio.gather(*map(call, attempts), return_exceptions=True)
     assert [str(outcome) for outcome in outcomes] == [f"group {number}, attempt 4" for number in attempts]
     assert set(attempts.values()) == {4}
+
+
+@pytest.mark.requirement("RT-1")
+class TestUnclearOutcome:
+    def test_unclear_statuses_are_those_that_do_not_say_whether_the_request_was_read(self) -> None:
+        assert {status for status in range(1000) if status not in UNCLEAR_STATUSES} == {
+            0,
+            *range(200, 500),
+            501,
+            505,
+            511,
+        }
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+    @pytest.mark.parametrize(
+        ("error", "is_write_unclear"),
+        [
+            (TransportError("dropped"), True),
+            (TransportError("refused", maybe_sent=False), False),
+            (failed(500), True),
+            (failed(503, 1.0), True),
+            (failed(429), False),
+            (failed(501), False),
+            (ResponseError("not JSON"), True),
+            (DeadlineExceededError("no time left"), False),
+        ],
+        ids=repr,
+    )
+    def test_outcome_is_unclear_for_a_write_that_may_have_been_executed(
+        self, method: str, error: SecodaError, *, is_write_unclear: bool
+    ) -> None:
+        assert is_unclear(method, error) is (is_write_unclear and method != "GET")
+
+    @pytest.mark.parametrize("error", [TransportError("dropped"), failed(500), failed(503, 1.0), ResponseError("?")])
+    def test_unclear_create_is_never_repeated(self, error: SecodaError) -> None:
+        assert decide("POST", error) is Decision.UNKNOWN
+
+    @pytest.mark.parametrize(
+        ("request_", "message"),
+        [
+            (
+                Request("POST", "/x", name="Finance"),
+                (
+                    "whether the group 'Finance' was created is not known: dropped; it was not sent again; look for "
+                    "it before you repeat it, or use on_unknown='reconcile'"
+                ),
+            ),
+            (
+                Request("POST", "/x"),
+                (
+                    "whether this POST was executed is not known: dropped; it was not sent again; check before you "
+                    "repeat it"
+                ),
+            ),
+            (
+                Request("PATCH", "/x"),
+                "whether this PATCH was executed is not known: dropped; read the object before you repeat it",
+            ),
+        ],
+    )
+    def test_error_advises_what_to_do_with_each_kind_of_write(self, request_: Request, message: str) -> None:
+        cause = TransportError("dropped")
+        error = outcome_unknown(request_, cause)
+        assert (str(error), error.name, error.candidates) == (message, request_.name, ())
+        assert error.__cause__ is cause
+
+    def test_error_shows_the_result_of_a_search_instead_of_the_advice(self) -> None:
+        error = outcome_unknown(
+            Request("POST", "/x", name="Finance"), TransportError("dropped"), "two groups fit", candidates=("a", "b")
+        )
+        assert str(error) == "whether the group 'Finance' was created is not known: dropped; two groups fit"
+        assert error.candidates == ("a", "b")
