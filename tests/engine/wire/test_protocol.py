@@ -518,3 +518,69 @@ def test_an_unclear_create_names_the_group_and_why() -> None:
 def test_a_reply_gives_every_value_of_a_header_whatever_its_case() -> None:
     answer = Reply(200, [(b"Set-Cookie", b"a"), (b"set-cookie", b"\xe9")], b"")
     assert answer.values(b"set-cookie") == ["a", "é"]
+
+
+def test_rate_limited_methods_are_the_documented_ones() -> None:
+    assert {"POST", "PUT", "PATCH"} == protocol.LIMITED
+
+
+def test_json_without_a_content_type_is_named_so() -> None:
+    with pytest.raises(ResponseError, match="not JSON but no content type"):
+        protocol.json_of(reply(200, b"<html>"))
+
+
+@pytest.mark.parametrize("header", ["x-request-id", "X-Amzn-RequestId", "x-amzn-trace-id", "CF-Ray"])
+def test_request_id_is_read_from_each_known_header(header: str) -> None:
+    error = protocol.error_for(GET, Reply(500, [(header.encode(), b"r-1")], b""), NOW)
+    assert isinstance(error, APIError)
+    assert error.request_id == "r-1"
+
+
+class TestAbsence:
+    @pytest.mark.parametrize(
+        ("status", "body", "is_absent"),
+        [
+            (404, b'{"detail": "Not found."}', True),
+            (404, b'{"detail": 5}', False),
+            (404, b"<html>", False),
+            (404, b"", False),
+            (410, b'{"detail": "Gone."}', False),
+        ],
+    )
+    def test_only_a_404_of_the_api_itself_proves_absence(self, status: int, body: bytes, *, is_absent: bool) -> None:
+        error = protocol.error_for(GET, reply(status, body), NOW)
+        assert protocol.is_absence(error) is is_absent
+        assert getattr(error, "is_missing_route", None) is (None if status != 404 else not is_absent)
+
+
+class TestDeletion:
+    @pytest.mark.parametrize(("status", "body"), [(200, b""), (204, b""), (204, b" \r\n")])
+    def test_empty_response_confirms_a_deletion(self, status: int, body: bytes) -> None:
+        assert protocol.confirm_deletion(reply(status, body)) is True
+
+    @pytest.mark.parametrize(
+        ("status", "body", "kind"),
+        [(202, b"", "no body"), (205, b"", "no body"), (200, b"<html>", "a body"), (204, b"{}", "a body")],
+    )
+    def test_other_response_is_an_error(self, status: int, body: bytes, kind: str) -> None:
+        with pytest.raises(ResponseError, match=f"{status} and {kind} "):
+            protocol.confirm_deletion(reply(status, body))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_cut"),
+    [
+        (200, b"", True),
+        (200, b" ", True),
+        (204, b"", False),
+        (205, b"", False),
+        (206, b"", True),
+        (200, b'{"a": 1', True),
+        (200, b'{"a": "\xc3', True),
+        (200, b'{"a": "\xff"}', False),
+        (200, b"<html>", False),
+        (200, b"{}", False),
+    ],
+)
+def test_body_is_cut_short_if_it_is_empty_or_ends_early(status: int, body: bytes, *, is_cut: bool) -> None:
+    assert protocol.is_cut_short(reply(status, body)) is is_cut
