@@ -143,8 +143,9 @@ _SCHEMAS: Final[Mapping[type, _Schema]] = {
 
 
 def _with_extra(item: T, payload: Mapping[str, Any]) -> T:
-    unknown = payload.keys() - _SCHEMAS[type(item)].names
-    return evolve(item, extra={name: payload[name] for name in unknown}) if unknown else item
+    names = _SCHEMAS[type(item)].names
+    extra = {name: value for name, value in payload.items() if name not in names}  # a set would change the order
+    return evolve(item, extra=extra) if extra else item
 
 
 def _fast_path(payload: object, model: type[Any], schema: _Schema) -> Any:
