@@ -67,7 +67,7 @@ def check_approval(plan: Plan, approve: str | None) -> None:
     if plan.is_empty or approve == plan.digest or (approve is None and not plan.breaches):
         return
     if approve is not None:
-        reason = f"the approval {approve!r} is for another plan, this plan's digest is {plan.digest!r}: review it again"
+        reason = f"the approval {approve!r} is not the digest of this plan, {plan.digest!r}: review the plan again"
     else:
         reason = f"the plan exceeds the safety limits, and nothing was written. To approve it: {plan.digest!r}"
     error = UnsafePlanError("\n".join([reason, *(breach.message for breach in plan.breaches)]))

@@ -107,7 +107,7 @@ async def test_unsafe_plan_is_applied_only_with_its_digest_as_approval(
     with pytest.raises(UnsafePlanError, match="2 of 3 groups would be deleted; the limit is 1") as caught:
         await secoda.apply(plan)
     assert (caught.value.digest, len(caught.value.breaches)) == (plan.digest, 1)
-    with pytest.raises(UnsafePlanError, match="is for another plan"):
+    with pytest.raises(UnsafePlanError, match="is not the digest of this plan"):
         await secoda.apply(plan, approve="0123456789abcdef")
     assert mutations(emulator) == []
     assert (await secoda.apply(plan, approve=plan.digest)).ok
@@ -119,7 +119,7 @@ async def test_empty_plan_is_applied_with_an_old_approval(secoda: SecodaClient) 
 
 
 async def test_approval_of_another_plan_is_refused_for_a_safe_plan(secoda: SecodaClient) -> None:
-    with pytest.raises(UnsafePlanError, match="is for another plan"):
+    with pytest.raises(UnsafePlanError, match="is not the digest of this plan"):
         await secoda.apply(await make_plan(secoda), approve="0")
 
 

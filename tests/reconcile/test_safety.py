@@ -241,7 +241,9 @@ class TestApproval:
     @pytest.mark.requirement("BS-3")
     def test_approval_of_another_plan_is_refused(self, safe: Plan, unsafe: Plan) -> None:
         for plan, other in ((unsafe, safe), (safe, unsafe)):
-            with pytest.raises(UnsafePlanError, match=f"^the approval '{other.digest}' is for another plan") as caught:
+            with pytest.raises(
+                UnsafePlanError, match=f"^the approval '{other.digest}' is not the digest of this plan"
+            ) as caught:
                 check_approval(plan, other.digest)
             assert (caught.value.breaches, caught.value.digest) == (
                 tuple(breach.message for breach in plan.breaches),
