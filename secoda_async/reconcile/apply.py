@@ -275,6 +275,8 @@ class Applier:
     def _record(self, state: ChangeState, outcome: Outcome) -> None:
         if outcome.status == "not_attempted" and state.outcome is not None:
             return  # of the second attempt: the outcome of the first stands
+        if outcome.status == "failed" and state.outcome is not None and state.outcome.status == "unknown":
+            outcome = evolve(outcome, status="unknown")  # the server may have executed the first attempt
         state.outcome = evolve(outcome, index=state.index)
         self.journal.outcome(self.plan, state.outcome)
         if self.on_progress is not None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from secoda_async import DesiredGroup, NotFoundError, Progress, ResponseError, SecodaClient
+from secoda_async import DesiredGroup, NotFoundError, PermissionDeniedError, Progress, ResponseError, SecodaClient
 from secoda_async.emulator import Emulator
 from tests.support.applies import DESIRED, desired_state, make_plan
 
@@ -94,6 +94,18 @@ async def test_second_attempt_sends_a_change_with_a_transient_error(emulator: Em
     assert (emulator.count("PATCH"), len(emulator.groups)) == (7, 4)
     ends = [line["status"] for line in map(json.loads, log.getvalue().splitlines()) if line["event"] == "outcome"]
     assert sorted(ends) == ["applied"] * 3 + ["unknown"]
+
+
+@pytest.mark.requirement("BS-5")
+async def test_refused_second_attempt_keeps_the_unknown_outcome(emulator: Emulator, secoda: SecodaClient) -> None:
+    plan = await make_plan(secoda, desired_state(*DESIRED.groups, DesiredGroup(name="c", icon="x")))
+    emulator.faults.add(status=502, method="PATCH", path="group/a", times=5)
+    emulator.faults.add(status=403, method="PATCH", path="group/a")
+    log = io.StringIO()
+    report = await secoda.apply(plan, log=log)
+    assert report.counts == {"applied": 2, "unknown": 1}
+    assert isinstance(report.outcomes[1].error, PermissionDeniedError)
+    assert json.loads(log.getvalue().splitlines()[-1])["status"] == "unknown"
 
 
 @pytest.mark.requirement("BS-5", "RT-1")
