@@ -1,4 +1,4 @@
-"""When a request may start: it needs a rate-limit permit or the end of a cooldown, and a connection slot.
+"""Decide when a request may start: it needs a rate-limit permit or the end of a cooldown, and a connection slot.
 
 Theory of operation. `admit` is one loop with four steps:
 

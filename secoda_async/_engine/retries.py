@@ -1,4 +1,4 @@
-"""When a failed attempt is repeated: the decision table, the retry budget, and the only use of tenacity.
+"""Decide whether a failed attempt is repeated: the decision table, the retry budget, and the only use of tenacity.
 
 Theory of operation. One question decides: may the server have executed the request?
 
@@ -6,9 +6,9 @@ Theory of operation. One question decides: may the server have executed the requ
 - It may have (a dropped connection, a timeout, most 5xx): the outcome is *unclear*. The same GET, PUT, PATCH or DELETE
   again has the same effect, so it is repeated. The same POST again would create a second object, so it is not.
 
-`decide` gives one `Decision` for each failure. After RETRY the call backs off with full jitter, and takes one from the
-client's retry budget. After THROTTLED the call takes nothing from the budget and does not back off: a 429 is flow
-control, not a failure, and the cooldown in `admission.py` makes every call of the class wait.
+`decide` gives one `Decision` for each failure. After RETRY the call backs off with full jitter. After THROTTLED
+it does not back off, because the cooldown in `admission.py` makes every call of the class wait. Each retry takes one
+from the client's retry budget, except after a 429, which is flow control and not a failure.
 
 Most calls succeed at first, and a tenacity controller costs a fifth of a call. So `retry` is called only after a first
 failure, and replays that failure as its first attempt. Each call has a controller of its own: a shared one would mix
