@@ -204,7 +204,7 @@ class TestCreates:
             (asyncio.CancelledError(), Operation(), False),
             (TransportError("refused", maybe_sent=False), None, False),
         ],
-        ids=repr,
+        ids=lambda value: type(value).__name__,
     )
     def test_a_create_that_may_have_been_executed_is_remembered_as_unclear(
         self, ledger: Ledger, error: BaseException, operation: Operation | None, *, is_unclear: bool
