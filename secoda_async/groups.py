@@ -7,7 +7,7 @@ from typing import Literal
 from attrs import evolve
 
 from secoda_async._engine.call import Call, CallState, Scope
-from secoda_async._engine.creation import AlreadyCreatedError, GroupCreator, KnownIds
+from secoda_async._engine.creation import GroupCreator, GroupExistsError, KnownIds
 from secoda_async._engine.group_names import find_by_name, find_by_similar_name, validate_name
 from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_of, written_group_of
 from secoda_async._engine.group_updates import MembershipChange, change_membership, patch_of, send_update
@@ -73,7 +73,7 @@ class Groups:
         """Create a group that a list does not show, unless another program creates it while this call waits.
 
         Raises:
-            AlreadyCreatedError: When another program created the group.
+            GroupExistsError: When another program created the group.
         """
         ids = frozenset(group.id for group in listed)
 
@@ -83,7 +83,7 @@ class Groups:
         async def read_again(state: CallState) -> None:
             found = find_by_similar_name(await self.snapshot_with_own_writes(), name) if state.waited else None
             if found is not None:
-                raise AlreadyCreatedError(found)
+                raise GroupExistsError(found)
 
         groups = Groups(self._pipeline, self._options, evolve(self._scope, precondition=read_again))
         return await groups._create(fields, reconcile=True, known_ids=known_ids, is_locked=True)
@@ -154,7 +154,7 @@ class Groups:
             if found is None:
                 try:
                     return await groups._create_missing(fields, name, listed)
-                except AlreadyCreatedError as error:
+                except GroupExistsError as error:
                     found = error.group
             if evolve(fields, name=UNSET).matches(found):
                 return found

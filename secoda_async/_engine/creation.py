@@ -45,12 +45,16 @@ _SEARCH_DELAYS: Final = (0.0, 1.0, 3.0, 7.0, 15.0)
 """Seconds from an unclear response to each read of the groups. The last read follows at the end of the settle time."""
 
 
-class AlreadyCreatedError(NotSentError):
-    """The group exists by now, so the create is not sent."""
+class GroupExistsError(NotSentError):
+    """A group of that name exists, so the create is not sent."""
 
     def __init__(self, group: Group) -> None:
         super().__init__()
         self.group = group
+
+
+class _AlreadyCreatedError(GroupExistsError):
+    """The group is the result of an earlier send of the same create."""
 
 
 @frozen(eq=False, repr=False)
@@ -165,14 +169,14 @@ class GroupCreator:
         async def search_again(_: CallState) -> Request | None:
             search = await self._candidates(create)
             if search.adopted is not None:
-                raise AlreadyCreatedError(search.adopted)
+                raise _AlreadyCreatedError(search.adopted)
             if search.candidates:
                 raise SecodaError(str(search))
             return None
 
         try:
             return unknown, await self.pipeline.send(create.call.with_precondition(search_again), create.read)
-        except AlreadyCreatedError as found:
+        except _AlreadyCreatedError as found:
             return unknown, found.group
         except OutcomeUnknownError as error:
             return error, None

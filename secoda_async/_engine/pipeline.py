@@ -287,6 +287,7 @@ class Pipeline:
     @asynccontextmanager
     async def lock(self, key: str, call: Call | None = None) -> AsyncGenerator[None, None]:
         """Hold the lock of a key. Waiting for it ends at the deadline of `call` and when its operation is cancelled."""
+        check_event_loop()
         handle = self._locks.acquire_nowait(key) or await self._wait_for_lock(key, call)
         with handle:
             yield

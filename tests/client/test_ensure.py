@@ -4,10 +4,17 @@ import asyncio
 
 import pytest
 
-from secoda_async import AmbiguousNameError, InvalidArgumentError, OutcomeUnknownError, SecodaClient
+from secoda_async import (
+    AmbiguousNameError,
+    AutojumpClock,
+    InvalidArgumentError,
+    OutcomeUnknownError,
+    RateLimit,
+    SecodaClient,
+)
 from secoda_async.emulator import Emulator
 from tests.support.clients import Connect
-from tests.support.waiting import wait_until
+from tests.support.waiting import advance, wait_until
 
 
 def ids_named(emulator: Emulator, name: str) -> list[str]:
@@ -145,3 +152,18 @@ async def test_ensure_finds_a_group_that_another_program_creates_during_the_wait
     emulator.groups["theirs"] = emulator.groups["group-0"] | {"id": "theirs", "name": "A"}
     assert (await task).id == "theirs"
     assert ids_named(emulator, "A") == ["theirs"]
+
+
+@pytest.mark.requirement("RT-10")
+async def test_ensure_updates_a_group_that_another_program_creates_before_the_second_send(
+    emulator: Emulator, connect: Connect, clock: AutojumpClock
+) -> None:
+    secoda = connect(write_limit=RateLimit(1, per_seconds=300))
+    emulator.faults.add(drop="before", method="POST")
+    task = asyncio.ensure_future(secoda.groups.ensure(name="A", description="ours"))
+    await advance(clock, 60)  # the searches have ended, and the second send waits for a permit
+    theirs = emulator.groups["group-0"] | {"id": "theirs", "name": "A", "description": "theirs"}
+    emulator.groups["theirs"] = theirs
+    group = await task
+    assert (group.id, group.description) == ("theirs", "ours")
+    assert [record.method for record in emulator.writes] == ["POST", "PATCH"]

@@ -201,7 +201,7 @@ class TestBorrowed:
         session = aiohttp.ClientSession()
         secoda = connect(session=session)
         await session.close()
-        for call in (secoda.groups.get("g"), secoda.groups.create(name="A")):
+        for call in (secoda.groups.get("g"), secoda.groups.create(name="A"), secoda.groups.delete("g")):
             with pytest.raises(ClientClosedError, match="session that was passed to the client"):
                 await call
         assert emulator.requests == []

@@ -232,7 +232,8 @@ class Transport:
             body = _Body(request.body, state)
             headers = headers | _JSON
         else:
-            state.maybe_sent = sessions.is_borrowed  # no trace reports the send on a borrowed session, so assume it
+            # No trace reports the send on a borrowed session, so assume it, unless aiohttp refuses its closed session.
+            state.maybe_sent = sessions.is_borrowed and not sessions.keep_alive.closed
             if request.method == "GET":
                 headers = headers | _UNCACHED
         session = sessions.one_shot if request.method == "POST" else sessions.keep_alive
