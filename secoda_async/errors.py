@@ -231,7 +231,7 @@ class DesiredStateError(SecodaError):
     """A file of groups that can't be used."""
 
     problems: tuple[str, ...] = ()
-    """The problems, each as `file:line: problem and advice`."""
+    """The problems, each with its file, its line and advice."""
 
 
 class UnsafePlanError(SecodaError):

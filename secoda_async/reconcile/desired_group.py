@@ -63,7 +63,7 @@ class DesiredGroup:
     members: tuple[str, ...] | Unset = field(default=UNSET, converter=_members)
     """The members, by e-mail address or id."""
     place: str = field(default="", eq=False)
-    """The source location for messages, such as `groups.yaml:12`."""
+    """The source location that messages show, a file and a line."""
 
     def __attrs_post_init__(self) -> None:
         if self.id is not None:
