@@ -92,7 +92,7 @@ class Groups:
         self, fields: GroupFields, *, reconcile: bool, known_ids: KnownIds | None, is_locked: bool = False
     ) -> Group:
         request = request_to("POST", COLLECTION, body=codec.dump(fields.to_dict()), name=fields.name or None)
-        call = self._pipeline.call(request, self._options, self._scope, is_write=True)
+        call = self._write(request)
         read = partial(written_group_of, fields=fields)
         if reconcile:
             group = await self._creator.create(call, fields, read, known_ids=known_ids, is_locked=is_locked)

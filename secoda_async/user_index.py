@@ -52,11 +52,9 @@ class UserIndex:
         if len(exact) == 1:
             return exact[0]
         ids = tuple(sorted(user.id for user in users))
-        error = AmbiguousNameError(
-            f"{address!r} is the address of {len(ids)} users ({', '.join(ids)}): say which by id"
+        raise AmbiguousNameError(
+            f"{address!r} is the address of {len(ids)} users ({', '.join(ids)}): say which by id", candidates=ids
         )
-        error.candidates = ids
-        raise error
 
     def id_of(self, member: str) -> str | None:
         """Return the id of a member given by id or address, or None.

@@ -27,9 +27,7 @@ class IncompleteListError(PaginationError):
 
 def pagination_error(number: int, reason: str) -> PaginationError:
     """Return the error for a page after which the read can't continue."""
-    error = PaginationError(f"the list can't be read beyond page {number}: {reason}")
-    error.page = number
-    return error
+    return PaginationError(f"the list can't be read beyond page {number}: {reason}", page=number)
 
 
 def canonical_id(item_id: str) -> str:
@@ -131,12 +129,11 @@ class PageSequence(Generic[T]):
         if reason_for_more:
             raise pagination_error(self.pages, reason_for_more)
         if self._last_count is not None and self._different < self._last_count:
-            error = IncompleteListError(
+            raise IncompleteListError(
                 f"{self._different} different items came and the server counts {self._last_count}: the list changed "
-                "while it was read, or is incomplete; snapshot() reads it again"
+                "while it was read, or is incomplete; snapshot() reads it again",
+                page=self.pages,
             )
-            error.page = self.pages
-            raise error
 
     def log_surplus(self) -> None:
         """Log that more items came than the server counts, because others changed the list during the read."""

@@ -247,9 +247,7 @@ def failure(what: str, why: str, *, is_permanent: bool) -> SecodaError:
     """Make the error for `what` (such as "the lock of 'acme'") that Redis can't keep."""
     if is_permanent:
         return ConfigurationError(f"Redis refuses to keep {what}: {why}")
-    failed = TransportError(f"{what} can't be reached in Redis: {why}")
-    failed.maybe_sent = False
-    return failed
+    return TransportError(f"{what} can't be reached in Redis: {why}", maybe_sent=False)
 
 
 def _is_not_primary(error: Exception) -> bool:

@@ -274,12 +274,11 @@ class RedisLock:
 
     def _locked(self, holder: str | None) -> LockedError:
         who = holder or "a run that has just ended"
-        error = LockedError(
+        return LockedError(
             f"another run holds {self.name!r}: {who}. Retry when that run has ended; the lock of a killed run ends "
-            f"after {self._lease:g} s at most"
+            f"after {self._lease:g} s at most",
+            holder=who,
         )
-        error.holder = who
-        return error
 
 
 def _holder_of(token: bytes | str | None) -> str | None:

@@ -152,12 +152,11 @@ class Applier:
         drifted = [state for state in self._states if state.check.status is ChangeStatus.DRIFTED]
         if drifted and on_drift == "raise":
             reasons = "; ".join(f"{state.change.name!r} {state.check.reason}" for state in drifted)
-            error = StalePlanError(
+            raise StalePlanError(
                 f"the workspace has changed since the plan was made, and nothing was written: {reasons}. "
-                "Plan again, or apply with on_drift='skip'"
+                "Plan again, or apply with on_drift='skip'",
+                names=tuple(state.change.name for state in drifted),
             )
-            error.names = tuple(state.change.name for state in drifted)
-            raise error
         return True
 
     # --- writes ------------------------------------------------------------------------------------------------

@@ -58,6 +58,4 @@ class ChangeState:
 
     def stale_error(self, reason: str) -> StalePlanError:
         """Return the error for a change whose group has drifted."""
-        error = StalePlanError(f"{self.change.name!r} {reason}: skipped, plan again")
-        error.names = (self.change.name,)
-        return error
+        return StalePlanError(f"{self.change.name!r} {reason}: skipped, plan again", names=(self.change.name,))

@@ -57,9 +57,7 @@ class DesiredState:
         problems += [*state._duplicates(), *state._former_name_conflicts()]
         problems = [escape_control(problem) for problem in problems]
         if problems:
-            error = DesiredStateError("\n".join(problems))
-            error.problems = tuple(problems)
-            raise error
+            raise DesiredStateError("\n".join(problems), problems=tuple(problems))
         return state
 
     def _duplicates(self) -> Iterator[str]:

@@ -178,9 +178,7 @@ def _diff_matched(
 
 def _unknown_members_error(problems: Sequence[str]) -> DesiredStateError:
     advice = "invite them, correct them, or use unknown_members='hold' (--unknown-members hold)"
-    error = DesiredStateError("\n".join([*problems, advice]))
-    error.problems = tuple(problems)
-    return error
+    return DesiredStateError("\n".join([*problems, advice]), problems=tuple(problems))
 
 
 def _resolve_members(wanted: DesiredGroup, index: UserIndex) -> tuple[tuple[str, ...] | None, Mapping[str, str]]:

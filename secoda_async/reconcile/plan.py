@@ -181,6 +181,5 @@ def _checksum(document: Mapping[str, Any]) -> str:
 
 
 def _invalid(name: str, reason: str) -> DesiredStateError:
-    error = DesiredStateError(escape_control(f"{name}: {reason}"))
-    error.problems = (str(error),)
-    return error
+    problem = escape_control(f"{name}: {reason}")
+    return DesiredStateError(problem, problems=(problem,))

@@ -70,9 +70,8 @@ def check_approval(plan: Plan, approve: str | None) -> None:
         reason = f"the approval {approve!r} is not the digest of this plan, {plan.digest!r}: review the plan again"
     else:
         reason = f"the plan exceeds the safety limits, and nothing was written. To approve it: {plan.digest!r}"
-    error = UnsafePlanError("\n".join([reason, *(breach.message for breach in plan.breaches)]))
-    error.breaches, error.digest = tuple(breach.message for breach in plan.breaches), plan.digest
-    raise error
+    breaches = tuple(breach.message for breach in plan.breaches)
+    raise UnsafePlanError("\n".join([reason, *breaches]), breaches=breaches, digest=plan.digest)
 
 
 def find_breaches(

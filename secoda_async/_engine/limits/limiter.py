@@ -323,6 +323,4 @@ class SlidingWindowLimiter:
 
 def wait_too_long_error(wait: float) -> RateLimitError:
     """Make the error for a wait that is longer than allowed."""
-    error = RateLimitError(f"the write limit has no free permit for about {wait:.1f} s")
-    error.retry_after = wait
-    return error
+    return RateLimitError(f"the write limit has no free permit for about {wait:.1f} s", retry_after=wait)

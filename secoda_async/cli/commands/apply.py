@@ -193,17 +193,17 @@ def _load_plan(file: Path) -> Plan | None:
 
 
 def _unsafe_plan_error(plan: Plan) -> UnsafePlanError:
-    error = UnsafePlanError(
+    return UnsafePlanError(
         "\n".join(
             [
                 "the plan exceeds the safety limits, and nothing was written:",
                 *(f"  {breach.message}" for breach in plan.breaches),
                 f"To apply it anyway: --approve {plan.digest}{_limit_options(plan)}",
             ]
-        )
+        ),
+        breaches=tuple(breach.message for breach in plan.breaches),
+        digest=plan.digest,
     )
-    error.breaches, error.digest = tuple(breach.message for breach in plan.breaches), plan.digest
-    return error
 
 
 _LIMIT_OPTIONS: Final = {"deletes": "--max-delete", "removals": "--max-remove"}
