@@ -219,12 +219,15 @@ class SecodaClient:
         groups = partial(Groups, self._pipeline, evolve(self._options, priority="background"))
         return bulk.run(groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop)
 
-    async def plan(
+    async def plan(  # noqa: PLR0913 - each is a rule of the plan
         self,
         desired: "DesiredState",
         *,
         prune: bool = False,
         unknown_members: "UnknownMembers" = "error",
+        only: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        additive: bool = False,
         max_delete: "Limit" = "10%",
         max_remove: "Limit" = "25%",
     ) -> "Plan":
@@ -236,6 +239,9 @@ class SecodaClient:
             desired: The desired state, such as `DesiredState.load("groups.yaml")`.
             prune: Delete the groups that the desired state does not mention.
             unknown_members: "error" raises for members that are not users; "hold" adds members but removes none.
+            only: Patterns such as "Team *": only groups with such a name are planned.
+            ignore: Patterns of names: these groups are never changed or deleted.
+            additive: Add members to all groups, and remove none.
             max_delete: Groups that may be deleted without approval: a number, or a percentage of all (at least one).
             max_remove: Memberships that may be removed without approval from groups that stay (at least ten).
 
@@ -246,7 +252,15 @@ class SecodaClient:
         from secoda_async.reconcile.client_calls import make_plan  # noqa: PLC0415 - as in bulk
         from secoda_async.reconcile.safety import Rules  # noqa: PLC0415
 
-        rules = Rules(prune=prune, unknown_members=unknown_members, max_delete=max_delete, max_remove=max_remove)
+        rules = Rules(
+            prune=prune,
+            unknown_members=unknown_members,
+            only=only,
+            ignore=ignore,
+            additive=additive,
+            max_delete=max_delete,
+            max_remove=max_remove,
+        )
         return await make_plan(self._pipeline, self._options, desired, rules)
 
     async def apply(

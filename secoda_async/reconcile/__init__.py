@@ -2,7 +2,7 @@
 
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
-from secoda_async.reconcile.plan import Breach, Change, Conflict, Plan
+from secoda_async.reconcile.plan import Breach, Change, Conflict, Held, Plan
 from secoda_async.reconcile.report import Progress, Report
 from secoda_async.reconcile.safety import Limit, UnknownMembers
 
@@ -12,6 +12,7 @@ __all__ = [
     "Conflict",
     "DesiredGroup",
     "DesiredState",
+    "Held",
     "Limit",
     "Plan",
     "Progress",

@@ -1,6 +1,7 @@
 """One group of a desired state."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from attrs import field, frozen
 
@@ -62,8 +63,12 @@ class DesiredGroup:
     """The group's purpose."""
     members: tuple[str, ...] | Unset = field(default=UNSET, converter=_members)
     """The members, by e-mail address or id."""
+    membership: Literal["exact", "additive"] = "exact"
+    """`exact`: the members are these and no others; `additive`: these are added, and nobody is removed."""
     place: str = field(default="", eq=False)
     """The source location that messages show, a file and a line."""
+    member_places: Mapping[str, str] = field(factory=dict[str, str], eq=False, repr=False)
+    """The source location of each member; the group's location stands for a member that has none."""
 
     def __attrs_post_init__(self) -> None:
         if self.id is not None:

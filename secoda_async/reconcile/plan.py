@@ -15,10 +15,10 @@ from secoda_async.models import GroupFields
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
 
-__all__ = ["Breach", "Change", "Conflict", "Plan"]
+__all__ = ["Breach", "Change", "Conflict", "Held", "Plan"]
 
-_VERSION: Final = 2
-"""The format of a saved plan; since 2 it has the origin."""
+_VERSION: Final = 3
+"""The format of a saved plan; since 3 it has what it holds back."""
 
 _DIGITS: Final = 32
 """Hexadecimal digits of a digest: 128 bits, so that nobody can craft two plans with one digest."""
@@ -70,12 +70,28 @@ class Conflict:
 class Breach:
     """A violation of a safety limit: the plan is applied only with an approval."""
 
-    kind: Literal["deletes", "removals", "rename", "empty", "similar"]
+    kind: Literal["deletes", "removals", "group", "rename", "empty", "similar"]
     """The limit."""
     message: str = field(converter=escape_control)
     """The numbers, and the option that changes the limit: one line without control characters."""
     names: tuple[str, ...] = ()
     """Names of the groups concerned."""
+
+
+@frozen(kw_only=True)
+class Held:
+    """A desired member who is not a user of the workspace; with `unknown_members="hold"` nobody leaves the group."""
+
+    group: str
+    """The group's name."""
+    member: str
+    """The member as the desired state gives it."""
+    reason: str = field(converter=escape_control)
+    """The predicate of a sentence about the member."""
+    place: str = ""
+    """The source location of the member."""
+    kept: tuple[str, ...] = ()
+    """Ids of the users who stay in the group although the desired state does not list them."""
 
 
 @frozen(kw_only=True)
@@ -88,12 +104,22 @@ class Plan:
     """Groups that could not be planned."""
     breaches: tuple[Breach, ...] = ()
     """Violated safety limits. If there are any, the plan is applied only when approved by its digest."""
+    held: tuple[Held, ...] = ()
+    """Desired members who are not users of the workspace, with `unknown_members="hold"`; sorted by group."""
     seconds: float = 0.0
     """The minimum duration of the writes under the write limit, in seconds."""
     unchanged: int = 0
     """Number of groups that are as desired."""
     unmanaged: int = 0
     """Number of groups that the desired state does not mention, and that stay."""
+    unmanaged_names: tuple[str, ...] = ()
+    """The sorted names of these groups."""
+    ignored_names: tuple[str, ...] = ()
+    """The sorted names of the groups outside the scope (`only`, `ignore`)."""
+    pending: tuple[str, ...] = ()
+    """Ids of the desired members with a pending invitation. The service may not show them as members yet."""
+    disabled: tuple[str, ...] = ()
+    """Ids of the desired members whose account is disabled."""
     origin: str = ""
     """The origin that the plan is bound to. Empty for a plan made by hand: not bound."""
     workspace: str | None = None

@@ -33,6 +33,9 @@ class Rules:
     unknown_members: UnknownMembers = "error"
     max_delete: Limit = "10%"
     max_remove: Limit = "25%"
+    only: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    additive: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.unknown_members not in ("error", "hold"):

@@ -203,7 +203,7 @@ class TestSaving:
         [
             ("changes.0.kind", "delete", "was edited after it was made"),
             ("changes.0.after.name", "x", "was edited after it was made"),
-            ("version", 1, "is of version 1, not 2: plan again"),
+            ("version", 1, "is of version 1, not 3: plan again"),
             ("digest", "0", "was edited after it was made"),
             ("breaches", [], "was edited after it was made"),
             ("checksum", None, "was edited after it was made"),

@@ -29,6 +29,15 @@ class Rules:
         Literal["error", "hold"],
         Parameter(help="What to do with unknown members: fail (error), or only add members to their groups (hold)."),
     ] = "error"
+    only: Annotated[
+        list[str] | None, Parameter(negative=(), help="Pattern of the names to plan, e.g. 'Team *'; may be repeated.")
+    ] = None
+    ignore: Annotated[
+        list[str] | None, Parameter(negative=(), help="Pattern of names that are never changed; may be repeated.")
+    ] = None
+    additive: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Add members to groups, and remove none.")
+    ] = False
     max_delete: Annotated[str, Parameter(help="Maximum groups to delete: count or percentage.")] = "10%"
     max_remove: Annotated[str, Parameter(help="Maximum memberships to remove: count or percentage.")] = "25%"
 
@@ -38,6 +47,9 @@ class Rules:
             desired,
             prune=self.prune,
             unknown_members=self.unknown_members,
+            only=self.only or (),
+            ignore=self.ignore or (),
+            additive=self.additive,
             max_delete=self.max_delete,
             max_remove=self.max_remove,
         )
