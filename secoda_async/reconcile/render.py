@@ -20,6 +20,9 @@ _SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
 _MOST_MEMBERS: Final = 8
 """Members that are named for each change; the others are counted."""
 
+_MOST_GROUPS: Final = 10
+"""Groups that are not managed and named; the others are counted."""
+
 _INDENT: Final = 4
 
 
@@ -29,17 +32,18 @@ class StyledLine:
 
     text: str
     kind: str = ""
-    """`create`, `update`, `delete`, `added`, `removed`, `warning`, `summary`, or empty."""
+    """`create`, `update`, `delete`, `added`, `removed`, `note`, `warning`, `summary`, or empty."""
     indent: int = 0
     """Columns to indent."""
 
 
-def render_text(plan: Plan, *, most: int | None = None) -> Iterable[StyledLine]:
+def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -> Iterable[StyledLine]:
     """Yield the lines of a plan: each change with its fields before and after, and members by address where known.
 
     Args:
         plan: The plan.
         most: The number of changes to show; the others are counted.
+        verbose: Name every group that is not managed or ignored.
     """
     for change in plan.changes[:most]:
         yield StyledLine(f"{_SIGNS[change.kind]} {change.kind} {escape_control(change.name)}", change.kind)
@@ -47,6 +51,7 @@ def render_text(plan: Plan, *, most: int | None = None) -> Iterable[StyledLine]:
     hidden = len(plan.changes[most:]) if most is not None else 0
     if hidden:
         yield StyledLine(f"... and {hidden} more changes")
+    yield from _untouched(plan, verbose=verbose)
     for conflict in plan.conflicts:
         yield StyledLine(f"! skipped: {conflict.message}", "warning")
     for breach in plan.breaches:
@@ -101,15 +106,23 @@ def _details(change: Change, people: Mapping[str, str]) -> Iterable[StyledLine]:
             )
 
 
+def _untouched(plan: Plan, *, verbose: bool) -> Iterable[StyledLine]:
+    """Yield a line for the groups that stay because the desired state, or the scope, does not cover them."""
+    for label, names, most in (("not managed", plan.unmanaged_names, _MOST_GROUPS), ("ignored", plan.ignored_names, 0)):
+        if names and (verbose or most):
+            shown = [escape_control(name) for name in names]
+            yield StyledLine(f"{label} ({len(names)}): {_abbreviate(shown, len(shown) if verbose else most)}", "note")
+
+
 def _quote(value: object) -> str:
     if value is None or value is UNSET or value == "":
         return "(none)"
     return '"' + escape_control(str(value)).replace('"', '\\"') + '"'
 
 
-def _abbreviate(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_MEMBERS
-    return ", ".join(names[:_MOST_MEMBERS]) + (f" and {more} more" if more > 0 else "")
+def _abbreviate(names: Sequence[str], most: int = _MOST_MEMBERS) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _code(text: str) -> str:

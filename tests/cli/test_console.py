@@ -7,10 +7,8 @@ import pytest
 from rich.console import Console as RichConsole
 from rich.progress import TaskID
 
-from secoda_async import Breach, Change, Plan
 from secoda_async.cli.options import Output
-from secoda_async.cli.output.console import Column, Console, at_least, duration, plan_text, print_plan, to_json
-from secoda_async.models import GroupFields
+from secoda_async.cli.output.console import Column, Console, at_least, duration, to_json
 
 
 @pytest.mark.parametrize(
@@ -88,40 +86,6 @@ def test_table_leaves_out_a_shrinkable_column_below_the_minimum(terminal: Callab
         columns = (Column("name"), Column("description", "shrink"), Column("id"))
         console.table("1 group", columns, [("n" * 20, "d" * 90, "i" * 36)])
         assert ("ddd…" in printed(console.out)) is is_shown
-
-
-PLAN = Plan(
-    changes=(
-        Change(kind="create", name="new", after=GroupFields(name="new", users=("u1",))),
-        Change(
-            kind="update",
-            name="old",
-            id="1",
-            before=GroupFields(name="old", users=("u1",)),
-            after=GroupFields(name="old", users=()),
-        ),
-        Change(kind="delete", name="gone", id="2", before=GroupFields(name="gone")),
-    ),
-    breaches=(Breach(kind="deletes", message="too many"),),
-)
-
-
-def test_plan_lines_have_the_color_of_their_kind() -> None:
-    console = RichConsole(file=io.StringIO(), force_terminal=True, color_system="standard", width=100)
-    print_plan(console, PLAN)
-    for line in (
-        "\x1b[32m+ create new", "\x1b[32mmembers +1", "\x1b[33m~ update old", "\x1b[31mmembers -1",
-        "\x1b[31m- delete gone", "\x1b[1;31m! ", "\x1b[1m1 to create",
-    ):  # fmt: skip
-        assert line in printed(console)
-
-
-def test_plan_text_has_the_estimate_and_no_colors() -> None:
-    text = plan_text(PLAN)
-    assert text.startswith("+ create new\n    members +1: u1\n")
-    assert text.endswith(f"digest {PLAN.digest}\n")
-    assert "\x1b" not in text
-    assert "digest" not in plan_text(Plan(changes=()))
 
 
 def test_json_is_indented_and_keeps_unicode() -> None:

@@ -16,8 +16,9 @@ from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules, load_desired
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.files import check_outputs, check_writable, wait_for_reader, write
 from secoda_async.cli.options import Connection
-from secoda_async.cli.output.console import Console, duration, print_plan
+from secoda_async.cli.output.console import Console, duration
 from secoda_async.cli.output.html import in_progress_page, plan_page, report_page
+from secoda_async.cli.output.plans import print_plan
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.cli.signals import StopController, handle_signals, interrupt_on_signal
 from secoda_async.clock import SYSTEM_CLOCK

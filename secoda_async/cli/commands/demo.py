@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from secoda_async import Group, Plan, Report, ScaledClock, SecodaClient
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.options import Output
-from secoda_async.cli.output.console import Column, Console, at_least, duration, print_plan
+from secoda_async.cli.output.console import Column, Console, at_least, duration
+from secoda_async.cli.output.plans import print_plan
 from secoda_async.cli.seed_files import SeedFiles
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup, DesiredState

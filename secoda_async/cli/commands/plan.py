@@ -1,6 +1,5 @@
 """`secoda-async plan`, and the rules of a plan, which `apply` takes too."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,10 +10,9 @@ from secoda_async import DesiredState, Plan, SecodaClient
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.files import check_outputs, write
 from secoda_async.cli.options import Connection
-from secoda_async.cli.output.console import Console, plan_text, print_plan, to_json, write_or_print
-from secoda_async.cli.output.html import plan_page
+from secoda_async.cli.output.console import Console
+from secoda_async.cli.output.plans import PlanOutput
 from secoda_async.cli.signals import interrupt_on_signal
-from secoda_async.reconcile import render
 
 
 @Parameter(name="*", group=Group("Safety", sort_key=7))
@@ -57,6 +55,7 @@ class Rules:
 
 DEFAULT_RULES = Rules()
 _DEFAULT = Connection()
+_TO_STDOUT = PlanOutput()
 
 
 async def plan_command(
@@ -64,13 +63,10 @@ async def plan_command(
     /,
     *,
     out: Annotated[Path | None, Parameter(help="Save the plan to this file, for apply.")] = None,
-    format: Annotated[  # noqa: A002 - the option's name
-        Literal["text", "json", "markdown", "html"], Parameter(help="Output format; html is a web page.")
-    ] = "text",
-    output: Annotated[Path | None, Parameter(help="Write to this file instead of stdout, only on success.")] = None,
     detailed_exitcode: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Exit with 2 if the plan has changes.")
     ] = False,
+    output: PlanOutput = _TO_STDOUT,
     rules: Rules = DEFAULT_RULES,
     options: Connection = _DEFAULT,
 ) -> int:
@@ -79,7 +75,7 @@ async def plan_command(
     The exit code is the one of apply: 3 if a group could not be planned, 4 if the plan exceeds a safety limit.
     """
     console = Console(options)
-    check_outputs({"--out": out, "--output": output}, [file, options.api_key_file])
+    check_outputs({"--out": out, "--output": output.output}, [file, options.api_key_file])
     desired = load_desired(file)
     async with options.client() as secoda:
         with console.progress("reading the workspace", None):
@@ -87,11 +83,7 @@ async def plan_command(
         host = secoda.origin
     if out is not None:
         write(out, plan.to_json())
-    output_format = "json" if options.json else format
-    if output is None and output_format == "text":
-        print_plan(console.out, plan)
-    else:
-        write_or_print(_formatted(plan, output_format, file.name, host), output)
+    output.show(console, plan, source=file.name, host=host)
     return _exit_code(plan, detailed=detailed_exitcode)
 
 
@@ -99,16 +91,6 @@ def load_desired(file: Path) -> DesiredState:
     """Read a groups file; a signal ends the wait for standard input or a FIFO."""
     with interrupt_on_signal():
         return DesiredState.load(file)
-
-
-def _formatted(plan: Plan, output_format: str, source: str, host: str) -> str:
-    if output_format == "json":
-        return to_json(json.loads(plan.to_json()))
-    if output_format == "markdown":
-        return render.markdown(plan)
-    if output_format == "html":
-        return plan_page(plan, source, host)
-    return plan_text(plan)
 
 
 def _exit_code(plan: Plan, *, detailed: bool) -> Exit:

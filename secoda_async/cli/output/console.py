@@ -1,6 +1,5 @@
 """The output of a command: results on stdout, everything else on stderr."""
 
-import io
 import json
 import sys
 import time
@@ -12,7 +11,6 @@ from typing import Any, Final, Literal
 
 from attrs import define, field, frozen
 from rich.console import Console as RichConsole
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -21,10 +19,9 @@ from secoda_async import Plan
 from secoda_async.cli import files
 from secoda_async.cli.options import Output
 from secoda_async.cli.signals import interrupt_on_signal
-from secoda_async.reconcile import render
 from secoda_async.reconcile.escape import escape_control, escape_json
 
-_PIPED_WIDTH: Final = 1000
+PIPED_WIDTH: Final = 1000
 """Columns of a table in a pipe or file, where nothing should be cut."""
 
 _CHUNK: Final = 4096
@@ -52,7 +49,7 @@ class PipeConsole(RichConsole):
 
 def _rich_console(*, stderr: bool) -> RichConsole:
     stream = sys.stderr if stderr else sys.stdout
-    return PipeConsole(stderr=stderr, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False)
+    return PipeConsole(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False)
 
 
 @frozen
@@ -210,36 +207,10 @@ def _widest(overflows: Sequence[str], widths: Sequence[int]) -> int:
     return max((index for index, overflow in enumerate(overflows) if overflow != "keep"), key=widths.__getitem__)
 
 
-_STYLES: Final = {
-    "create": "green",
-    "update": "yellow",
-    "delete": "red",
-    "added": "green",
-    "removed": "red",
-    "warning": "bold red",
-    "summary": "bold",
-}
-
-
-def print_plan(console: RichConsole, plan: Plan, *, most: int | None = None) -> None:
-    """Print the changes of a plan, at most `most` of them, and how long they take."""
-    for line in render.render_text(plan, most=most):
-        console.print(Padding(Text(line.text, style=_STYLES.get(line.kind, "")), (0, 0, 0, line.indent), expand=False))
-    if not plan.is_empty:
-        console.print(Text(f"{estimate(plan)}; digest {plan.digest}", style="dim"))
-
-
-def plan_text(plan: Plan) -> str:
-    """Return a plan as `print_plan` prints it into a pipe."""
-    console = RichConsole(file=io.StringIO(), width=_PIPED_WIDTH, highlight=False)
-    with console.capture() as captured:
-        print_plan(console, plan)
-    return captured.get()
-
-
 def estimate(plan: Plan) -> str:
     """Return how many writes a plan takes, and how long: a new process can't know what others wrote before it."""
-    return f"{plan.writes} writes, {at_least(plan.seconds)} if no other program wrote in the last minute"
+    writes = f"{plan.writes} write{'' if plan.writes == 1 else 's'}"
+    return f"{writes}, {at_least(plan.seconds)} if no other program wrote in the last minute"
 
 
 def write_or_print(text: str, file: Path | None) -> None:

@@ -1,0 +1,89 @@
+"""A plan in each output format, for the commands that show one."""
+
+import io
+import json
+from pathlib import Path
+from typing import Annotated, Final, Literal, assert_never
+
+from attrs import define
+from cyclopts import Group, Parameter
+from rich.console import Console as RichConsole
+from rich.padding import Padding
+from rich.text import Text
+
+from secoda_async import Plan
+from secoda_async.cli.output.console import PIPED_WIDTH, Console, estimate, to_json, write_or_print
+from secoda_async.cli.output.html import plan_page
+from secoda_async.reconcile import render
+
+PlanFormat = Literal["text", "json", "markdown", "html"]
+
+_STYLES: Final = {
+    "create": "green",
+    "update": "yellow",
+    "delete": "red",
+    "added": "green",
+    "removed": "red",
+    "note": "dim",
+    "warning": "bold red",
+    "summary": "bold",
+}
+
+
+@Parameter(name="*", group=Group("Format", sort_key=6))
+@define(kw_only=True)
+class PlanOutput:
+    """The options of a command that shows a plan."""
+
+    format: Annotated[PlanFormat, Parameter(help="Output format; html is a web page.")] = "text"
+    output: Annotated[Path | None, Parameter(help="Write to this file instead of stdout, only on success.")] = None
+    verbose: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Name every group that is only counted otherwise.")
+    ] = False
+
+    def show(self, console: Console, plan: Plan, *, source: str, host: str) -> None:
+        """Print a plan, or write it to a file; only a terminal gets colors.
+
+        Args:
+            console: The console of the command; with its `--json`, the format is JSON.
+            plan: The plan.
+            source: The name of the plan's file, for the title of a page.
+            host: The API's origin, for a page.
+        """
+        output_format = "json" if console.output.json else self.format
+        if self.output is None and output_format == "text":
+            print_plan(console.out, plan, verbose=self.verbose)
+        else:
+            text = format_plan(plan, output_format, source=source, host=host, verbose=self.verbose)
+            write_or_print(text, self.output)
+
+
+def format_plan(plan: Plan, output_format: PlanFormat, *, source: str, host: str, verbose: bool = False) -> str:
+    """Return a plan in an output format; see `PlanOutput.show`."""
+    match output_format:
+        case "json":
+            return to_json(json.loads(plan.to_json()))
+        case "markdown":
+            return render.markdown(plan)
+        case "html":
+            return plan_page(plan, source, host)
+        case "text":
+            return _plan_text(plan, verbose=verbose)
+        case _:
+            assert_never(output_format)
+
+
+def print_plan(console: RichConsole, plan: Plan, *, most: int | None = None, verbose: bool = False) -> None:
+    """Print the changes of a plan, at most `most` of them, and how long they take."""
+    for line in render.render_text(plan, most=most, verbose=verbose):
+        console.print(Padding(Text(line.text, style=_STYLES.get(line.kind, "")), (0, 0, 0, line.indent), expand=False))
+    if not plan.is_empty:
+        console.print(Text(f"{estimate(plan)}; digest {plan.digest}", style="dim"))
+
+
+def _plan_text(plan: Plan, *, verbose: bool) -> str:
+    """Return a plan as `print_plan` prints it into a pipe."""
+    console = RichConsole(file=io.StringIO(), width=PIPED_WIDTH, highlight=False)
+    with console.capture() as captured:
+        print_plan(console, plan, verbose=verbose)
+    return captured.get()
