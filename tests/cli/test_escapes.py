@@ -19,7 +19,7 @@ from secoda_async.models import GroupFields
 from secoda_async.reconcile import render
 from secoda_async.reconcile.diff import diff
 from secoda_async.reconcile.escape import escape_control, escape_json
-from secoda_async.reconcile.files import tables
+from secoda_async.reconcile.files.cells import quote_cell, unquote_cell
 from secoda_async.reconcile.files.writing import dump_groups
 from secoda_async.reconcile.safety import Rules
 from tests.support.shell import Shell
@@ -153,8 +153,8 @@ FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1", "'=1", "'
 
 @pytest.mark.parametrize("cell", FORMULAS)
 def test_csv_cell_round_trips_and_is_no_formula(cell: str) -> None:
-    quoted = tables.quote_cell(cell)
-    assert tables.unquote_cell(quoted) == cell
+    quoted = quote_cell(cell)
+    assert unquote_cell(quoted) == cell
     assert not re.match(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]", quoted)
 
 

@@ -1,100 +1,241 @@
-"""CSV tables, a row for each membership: parse them, and quote cells that a spreadsheet would run as formulas."""
+"""CSV tables, a row for each membership, as spreadsheets and directories write them."""
 
-import csv
-import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import define, field
 
 from secoda_async.models import normalize
+from secoda_async.reconcile.files.cells import damage_of, unquote_cell
+from secoda_async.reconcile.files.column_hints import list_names
+from secoda_async.reconcile.files.columns import Columns, Layout, find_layout
+from secoda_async.reconcile.files.csv_rows import SEPARATORS, CsvError, Row, first_line, read_rows
 from secoda_async.reconcile.files.yaml_nodes import Node, Report
 
-__all__ = ["COLUMNS", "parse_table", "quote_cell", "unquote_cell"]
+__all__ = ["looks_like_table", "parse_table"]
 
-COLUMNS: Final = ("group", "icon", "description", "member", "id")
+_SUFFIXES: Final = frozenset(("csv", "tsv", "tab"))
+_OTHER_SUFFIXES: Final = frozenset(("yaml", "yml", "json"))
 
-_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""The start of a formula in any spreadsheet, full-width signs included, after any number of quoting apostrophes."""
+_YAML_START: Final = re.compile(r"""[\[{\-%!&*?|>#@`]|.*:(?:\s|$)|.*["']\s*:""")
+"""A line that a file of groups in YAML or JSON may start with."""
 
-
-def quote_cell(cell: str) -> str:
-    """Return a cell that spreadsheets treat as text: a leading apostrophe prevents a formula."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+_MAX_LISTED: Final = 5
 
 
-def unquote_cell(cell: str) -> str:
-    """Return the cell that `quote_cell` was given."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+def looks_like_table(text: str, suffix: str) -> bool:
+    """Return whether a text is a table. `suffix` is the file's, such as `.csv`; empty for none and for standard input.
+
+    The content decides for `.txt`, other suffixes and none. A file of groups in YAML or JSON is never a table.
+    """
+    kind = suffix.lower().removeprefix(".")
+    if kind in _SUFFIXES or kind in _OTHER_SUFFIXES:
+        return kind in _SUFFIXES
+    line = first_line(text)
+    if _YAML_START.match(line):
+        return False
+    return any(separator in line for separator in SEPARATORS) or line.strip("\"'").lower() == "group"
 
 
-@frozen
-class _Row:
-    location: str
-    cells: Mapping[str, str]
-
-
-def parse_table(text: str, report: Report) -> Node | None:
+def parse_table(text: str, report: Report, columns: Columns | None = None) -> Node | None:
     """Convert a table to the document that a YAML file with the same groups would have; None after a problem."""
-    table = csv.reader(io.StringIO(text, newline=""), strict=True)
-    no_header: list[str] = []
     try:
-        header = [column.strip().lower() for column in next(table, no_header)]  # an export may say Group
-        rows = [(table.line_num, [unquote_cell(cell.strip()) for cell in row]) for row in table if row]
-    except csv.Error as error:
-        report(f":{table.line_num}", f"is not CSV: {error}")
+        layout, header, rows = _find_layout(text, columns, report)
+        if layout is None:
+            return None
+        table = _Table(layout, report)
+        for row in rows:
+            table.add(row)
+    except CsvError as error:
+        report(f":{error.line}", f"is not CSV: {error}")
         return None
-    if not _is_valid_header(header, report):
-        return None
-    groups: dict[tuple[str, str], list[_Row]] = {}
-    for line, row in rows:
-        if len(row) != len(header):
-            report(f":{line}", f"has {len(row)} cells, not {len(header)}: write every cell, empty ones too")
+    table.finish(header, is_cut=not text.endswith(("\n", "\r")))
+    entries = Node(kind="a list", location=":1", items=[_group_node(group, layout) for group in table.groups()])
+    return Node(kind="a mapping", location=":1", pairs=[_pair(1, "groups", entries)])
+
+
+def _find_layout(text: str, columns: Columns | None, report: Report) -> tuple[Layout | None, Row, Iterator[Row]]:
+    """Return the layout, the header and the rows below it, with the separator that makes the wanted columns.
+
+    A header without these columns is reported, as the separator with the most columns splits it.
+
+    Raises:
+        CsvError: When no separator makes the first row CSV.
+    """
+    failures: list[CsvError] = []
+    candidates: list[tuple[Row, Layout, Sequence[str]]] = []
+    for separator in SEPARATORS:
+        rows = read_rows(text, separator)
+        try:
+            header = next(rows, Row(1, ()))
+        except CsvError as error:
+            failures.append(error)
             continue
-        cells = dict(zip(header, row, strict=True))
-        key = (normalize(cells["group"]), cells.get("id", ""))
-        groups.setdefault(key, []).append(_Row(f":{line}", cells))
-    entries = Node(kind="a list", location=":1", items=[_group_node(rows, report) for rows in groups.values()])
-    return Node(kind="a mapping", location=":1", pairs=[_pair(":1", "groups", entries)])
+        layout, problems = find_layout(header.cells, columns)
+        if not problems:
+            return layout, header, rows
+        candidates.append((header, layout, problems))
+    if not candidates:
+        raise failures[0]
+    header, _, problems = max(candidates, key=lambda found: ("group" in found[1].fields, found[1].width))
+    for problem in problems:
+        report(f":{header.line}", problem)
+    return None, header, iter(())
 
 
-def _is_valid_header(header: Sequence[str], report: Report) -> bool:
-    wrong = [column for column in header if column not in COLUMNS or header.count(column) > 1]
-    for column in wrong:
-        problem = "there is no column" if column not in COLUMNS else "there are two columns"
-        report(":1", f"{problem} {column!r}: use {', '.join(map(repr, COLUMNS))}")
-    if "group" not in header:
-        report(":1", "has no column 'group': the first line names the columns")
-    return not wrong and "group" in header
+@define
+class _Group:
+    """A group, from its rows."""
+
+    line: int
+    name: str
+    id: str
+    texts: dict[str, tuple[int, str]] = field(factory=dict[str, tuple[int, str]])
+    """The icon and the description, each with its line."""
+    members: list[tuple[int, str]] = field(factory=list[tuple[int, str]])
+    """The cells of the column `member`, each with its line."""
 
 
-def _group_node(rows: Sequence[_Row], report: Report) -> Node:
-    """Return the entry of one group; rows that contradict the first are reported."""
-    location, first = rows[0].location, rows[0].cells
-    for row in rows[1:]:
+@define
+class _Table:
+    """Collects the groups of a table from its rows."""
+
+    layout: Layout
+    report: Report
+    _by_name: dict[str, dict[str, _Group]] = field(factory=dict[str, dict[str, _Group]], init=False)
+    """Groups by name and id."""
+    _last: Row | None = field(default=None, init=False)
+    _without_group: list[int] = field(factory=list[int], init=False)
+    """Lines of rows without a group."""
+    _is_any_wanted: bool = field(default=False, init=False)
+    _values: dict[str, dict[str, None]] = field(factory=dict[str, dict[str, None]], init=False)
+    """Some values of the columns with conditions."""
+    _reported: set[tuple[object, str]] = field(factory=set[tuple[object, str]], init=False)
+
+    def add(self, row: Row) -> None:
+        """Add a row to its group, if the row fulfils the conditions."""
+        self._last = row
+        if not self._is_sound(row) or not self._is_wanted(row):
+            return
+        name, group_id = normalize(self._text(row, "group")), self._text(row, "id")
+        if not name and not group_id:
+            self._without_group.append(row.line)
+            return
+        ids = self._by_name.setdefault(name, {})
+        group = ids.setdefault(group_id, _Group(row.line, name, group_id))
         for key in ("icon", "description"):
-            if row.cells.get(key) != first.get(key):
-                report(row.location, f"{key} is {row.cells[key]!r}, but {first[key]!r} at line {location[1:]}")
-    values = {"name": first["group"]} | {key: first[key] for key in ("icon", "description") if key in first}
-    if first.get("id"):
-        values["id"] = first["id"]
-    pairs = [_pair(location, key, _text(location, value)) for key, value in values.items()]
-    if "member" in first:
-        pairs.append(_pair(location, "members", Node(kind="a list", location=location, items=_member_nodes(rows))))
-    return Node(kind="a mapping", location=location, pairs=pairs)
+            if text := self._text(row, key):
+                self._add_text(group, key, row.line, text)
+        if "member" in self.layout.fields:
+            group.members.append((row.line, self._text(row, "member")))
+
+    def finish(self, header: Row, *, is_cut: bool) -> None:
+        """Report the problems that only the whole table shows. `is_cut` is true without a line break at its end."""
+        needed = max(self.layout.fields.values()) + 1
+        if is_cut and self._last is not None and len(self._last.cells) < needed:
+            self.report(
+                f":{self._last.line}",
+                f"the last row has {len(self._last.cells)} cells, not {needed}, and no line break follows: the file "
+                "may be cut off; complete the row",
+            )
+        if self._without_group:
+            lines = list_names(self._without_group)
+            plural = "s" if len(self._without_group) > 1 else ""
+            self.report(
+                f":{self._without_group[0]}",
+                f"the group is empty on line{plural} {lines}: write its name in every row, also where cells were merged",
+            )
+        if self.layout.conditions and not self._is_any_wanted:
+            self.report(f":{header.line}", self._no_row_problem())
+
+    def groups(self) -> Iterator[_Group]:
+        """Yield the groups. Rows without an id belong to the only group of their name that has one."""
+        for name, ids in self._by_name.items():
+            if name and "" in ids and len(ids) == 2:  # noqa: PLR2004 - rows with an id, and rows without
+                rest = ids.pop("")
+                (group,) = ids.values()
+                group.line = min(group.line, rest.line)
+                group.members += rest.members
+                for key, (line, text) in rest.texts.items():
+                    self._add_text(group, key, line, text)
+            for group in ids.values():
+                self._check_damage(group)
+                yield group
+
+    def _text(self, row: Row, key: str) -> str:
+        return unquote_cell(row.cell(self.layout.fields.get(key)))
+
+    def _is_sound(self, row: Row) -> bool:
+        """Report text outside the columns: it would be lost, and the cells before it may be in wrong columns."""
+        if "".join(row.cells[self.layout.width :]).strip():
+            self.report(
+                f":{row.line}",
+                f"has {len(row.cells)} cells, not {self.layout.width}: put cells that contain the separator in quotes",
+            )
+            return False
+        for index in self.layout.unnamed:
+            if text := row.cell(index):
+                self._report_once(index, "", row.line, f"{text!r} is in column {index + 1}, which has no name: name it")
+        return True
+
+    def _is_wanted(self, row: Row) -> bool:
+        """Return whether a row fulfils all conditions."""
+        for condition in self.layout.conditions:
+            values = self._values.setdefault(condition.column, {})
+            if len(values) < _MAX_LISTED:
+                values[row.cell(condition.index)] = None
+        is_wanted = all(condition.accepts(row.cell(condition.index)) for condition in self.layout.conditions)
+        self._is_any_wanted |= is_wanted
+        return is_wanted
+
+    def _no_row_problem(self) -> str:
+        wanted = " and ".join(f"{condition.column} = {condition.value!r}" for condition in self.layout.conditions)
+        found = "; ".join(f"{column!r} has {list_names(values)}" for column, values in self._values.items())
+        return f"no row has {wanted}: {found or 'the table is empty'}"
+
+    def _add_text(self, group: _Group, key: str, line: int, text: str) -> None:
+        """Add an icon or a description: an empty cell means that another row of the group has the text."""
+        first, known = group.texts.setdefault(key, (line, text))
+        if known != text:
+            self._report_once((group.name, group.id), key, line, f"{key} is {text!r}, but {known!r} at line {first}")
+
+    def _check_damage(self, group: _Group) -> None:
+        """Report damaged texts, except of a group with an id: the id says that the group exists with them."""
+        if group.id:
+            return
+        for key, (line, text) in {"name": (group.line, group.name), **group.texts}.items():
+            if damage := damage_of(key, text):
+                self.report(f":{line}", damage)
+
+    def _report_once(self, subject: object, key: str, line: int, problem: str) -> None:
+        if (subject, key) not in self._reported:
+            self._reported.add((subject, key))
+            self.report(f":{line}", problem)
 
 
-def _member_nodes(rows: Sequence[_Row]) -> Sequence[Node]:
-    """Return the members; a single row without one is a group without members."""
-    if len(rows) == 1 and not rows[0].cells["member"]:
-        return []
-    return [_text(row.location, row.cells["member"]) for row in rows]
+def _group_node(group: _Group, layout: Layout) -> Node:
+    """Return the entry of one group."""
+    values = {"name": (group.line, group.name)}
+    values |= {key: group.texts.get(key, (group.line, "")) for key in ("icon", "description") if key in layout.fields}
+    if group.id:
+        values["id"] = (group.line, group.id)
+    pairs = [_pair(group.line, key, _text(line, text)) for key, (line, text) in values.items()]
+    if "member" in layout.fields:
+        members = [_text(line, cell) for line, cell in _member_cells(group)]
+        pairs.append(_pair(group.line, "members", Node(kind="a list", location=f":{group.line}", items=members)))
+    return Node(kind="a mapping", location=f":{group.line}", pairs=pairs)
 
 
-def _pair(location: str, key: str, value: Node) -> tuple[Node, Node]:
-    return _text(location, key), value
+def _member_cells(group: _Group) -> Sequence[tuple[int, str]]:
+    """Return the cells with members; a single row without one is a group without members."""
+    is_empty = len(group.members) == 1 and not group.members[0][1]
+    return [] if is_empty else group.members
 
 
-def _text(location: str, text: str) -> Node:
-    return Node(kind="text", location=location, text=text)
+def _pair(line: int, key: str, value: Node) -> tuple[Node, Node]:
+    return _text(line, key), value
+
+
+def _text(line: int, text: str) -> Node:
+    return Node(kind="text", location=f":{line}", text=text)

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from secoda_async.models import Group, User
 from secoda_async.reconcile.desired_group import has_unsendable_characters, normalize
 from secoda_async.reconcile.files import yaml_nodes
-from secoda_async.reconcile.files.tables import COLUMNS, quote_cell
+from secoda_async.reconcile.files.cells import quote_cell
+from secoda_async.reconcile.files.columns import COLUMNS
 from secoda_async.user_index import UserIndex
 
 __all__ = ["Format", "dump_groups"]

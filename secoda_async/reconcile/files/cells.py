@@ -1,0 +1,50 @@
+"""The cells of a table: formulas, and the damage that spreadsheets do to text."""
+
+import re
+from typing import Final
+
+__all__ = ["damage_of", "quote_cell", "unquote_cell"]
+
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""The start of a formula in any spreadsheet, full-width signs included, after any number of quoting apostrophes."""
+
+_TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
+"""A formula that is only a text, such as `="007"`: a way to keep spreadsheets from reading a number."""
+
+
+def quote_cell(cell: str) -> str:
+    """Return a cell that spreadsheets treat as text: a leading apostrophe prevents a formula."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def unquote_cell(cell: str) -> str:
+    """Return the text of a cell: without the apostrophe of `quote_cell`, and of `="text"` the text."""
+    if found := _TEXT_FORMULA.fullmatch(cell):
+        return found[1].replace('""', '"').strip()
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def damage_of(column: str, text: str) -> str | None:
+    """Return what a program did to a text that it could not read or write, and what to do; None for sound text."""
+    advice = "export it again as UTF-8; in Excel, choose 'CSV UTF-8'"
+    if "\ufffd" in text:
+        return f"{text!r} contains U+FFFD in place of a lost character: {advice}"
+    if column == "icon" and text and not text.strip("?"):
+        return f"the icon is {text!r}, as if an emoji was lost: {advice}; or delete the column"
+    if not text.isascii() and (meant := _decode_again(text)):
+        return f"{text!r} looks like {meant!r} read in a wrong encoding: {advice}"
+    return None
+
+
+def _decode_again(text: str) -> str | None:
+    """Return the text whose UTF-8 bytes were read as Windows-1252, or None."""
+    try:
+        meant = b"".join(map(_byte, text)).decode("utf-8")
+    except UnicodeError:
+        return None
+    return meant if meant.isprintable() else None
+
+
+def _byte(character: str) -> bytes:
+    """Return the byte in Windows-1252, or in Latin-1 for the five bytes that Windows-1252 lacks."""
+    return character.encode("latin-1" if "\x80" <= character <= "\x9f" else "cp1252")

@@ -1,0 +1,141 @@
+"""The columns of a table: names given with `--columns`, and the layout of a header."""
+
+import shlex
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Final
+
+from attrs import frozen
+
+from secoda_async.errors import InvalidArgumentError
+from secoda_async.reconcile.files.column_hints import list_names, unread_columns
+
+__all__ = ["COLUMNS", "Columns", "Condition", "Layout", "find_layout"]
+
+COLUMNS: Final = ("group", "icon", "description", "member", "id")
+
+_WHERE: Final = "where:"
+
+_EXAMPLE: Final = "group='Group name',member=Email,where:Status=ACTIVE"
+
+
+@frozen
+class Columns:
+    """The columns of a table that has names of its own. All other columns are ignored."""
+
+    names: Mapping[str, str]
+    """The name of the column for each of `COLUMNS` that is read."""
+    where: Mapping[str, str]
+    """The value that a row must have in each of these columns, in any letter case; other rows are ignored."""
+
+    @staticmethod
+    def parse(given: "str | Mapping[str, str] | Columns") -> "Columns":
+        """Parse `group='Group name',member=Email,where:Status=ACTIVE`, or a mapping with the same keys.
+
+        Raises:
+            InvalidArgumentError: With the part that is wrong.
+        """
+        if isinstance(given, Columns):
+            return given
+        names: dict[str, str] = {}
+        where: dict[str, str] = {}
+        for key, value in _split(given) if isinstance(given, str) else given.items():
+            is_condition = key.lower().startswith(_WHERE)
+            target, name = (where, key[len(_WHERE) :].strip()) if is_condition else (names, key.strip().lower())
+            _check_pair(name, value, is_condition=is_condition)
+            if name in target:
+                raise InvalidArgumentError(f"columns: {key!r} is given twice: keep one")
+            target[name] = value
+        if "group" not in names:
+            raise InvalidArgumentError(f"columns: name the column of the group, such as {_EXAMPLE}")
+        return Columns(names, where)
+
+
+def _split(text: str) -> Iterable[tuple[str, str]]:
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters, lexer.escape = ",", True, "", ""
+    try:
+        parts = list(lexer)
+    except ValueError:
+        raise InvalidArgumentError(f"columns: a quote in {text!r} is not closed") from None
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InvalidArgumentError(f"columns: {part.strip()!r} has no '=': write it as in {_EXAMPLE}")
+        yield key.strip(), value.strip()
+
+
+def _check_pair(name: str, value: object, *, is_condition: bool) -> None:
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"columns: {name!r} must be a string, not {type(value).__name__}")
+    if is_condition and not name:
+        raise InvalidArgumentError(f"columns: {_WHERE!r} names no column: write it as in {_EXAMPLE}")
+    if not is_condition and name not in COLUMNS:
+        raise InvalidArgumentError(f"columns: unknown key {name!r}: use {list_names(COLUMNS)} or 'where:...'")
+    if not is_condition and not value.strip():
+        raise InvalidArgumentError(f"columns: {name!r} names no column: write it as in {_EXAMPLE}")
+
+
+@frozen
+class Condition:
+    """A value that a row must have to be read."""
+
+    index: int
+    column: str
+    value: str
+
+    def accepts(self, cell: str) -> bool:
+        """Return whether a cell has the value, in any letter case."""
+        return _key(cell) == _key(self.value)
+
+
+@frozen
+class Layout:
+    """The indices of the columns that are read."""
+
+    width: int
+    fields: Mapping[str, int]
+    conditions: Sequence[Condition] = ()
+    unnamed: Sequence[int] = ()
+    """The columns that must be empty, because they have no name."""
+
+
+def find_layout(header: Sequence[str], columns: Columns | None) -> tuple[Layout, list[str]]:
+    """Return the layout of a table, and the problems of its header."""
+    return _standard_layout(header) if columns is None else _mapped_layout(header, columns)
+
+
+def _standard_layout(header: Sequence[str]) -> tuple[Layout, list[str]]:
+    keys = [_key(name) for name in header]
+    problems = [f"there are two columns {name!r}: keep one" for name in COLUMNS if keys.count(name) > 1]
+    if "group" not in keys or any(key and key not in COLUMNS for key in keys):
+        problems.append(unread_columns([name.strip() for name in header], COLUMNS))
+    fields = {name: keys.index(name) for name in COLUMNS if name in keys}
+    return Layout(len(header), fields, unnamed=[index for index, key in enumerate(keys) if not key]), problems
+
+
+def _mapped_layout(header: Sequence[str], columns: Columns) -> tuple[Layout, list[str]]:
+    problems: list[str] = []
+    fields = {field: _index(header, name, problems) for field, name in columns.names.items()}
+    conditions = [Condition(_index(header, name, problems), name, value) for name, value in columns.where.items()]
+    return Layout(len(header), fields, conditions), problems
+
+
+def _index(header: Sequence[str], name: str, problems: list[str]) -> int:
+    """Return the index of a column; the same letter case wins. A missing or ambiguous one is a problem."""
+    exact = [index for index, found in enumerate(header) if found.strip() == name.strip()]
+    indices = exact or [index for index, found in enumerate(header) if _key(found) == _key(name)]
+    if not indices:
+        names = [found.strip() for found in header if found.strip()]
+        likely = [f": is it {found!r}?" for found in get_close_matches(name, names, n=1)] or [""]
+        problems.append(f"there is no column {name!r}{likely[0]} The columns are {list_names(names)}")
+        return -1
+    if len(indices) > 1:
+        problems.append(f"there are two columns {name!r}: rename one")
+    return indices[0]
+
+
+def _key(name: str) -> str:
+    """Return the form in which names of columns and values of conditions are compared."""
+    return unicodedata.normalize("NFC", name.strip()).casefold()
