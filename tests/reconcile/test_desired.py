@@ -230,7 +230,7 @@ class TestTables:
         assert problems_of(tmp_path / "g.csv", text) == [
             ":4: icon is 'j', but 'i' at line 2",
             ":7: has 4 cells, not 3: put cells that contain the separator in quotes",
-            ":6: the group is empty on line 6: write its name in every row, also where cells were merged",
+            ":6: the group is empty on line 6: write its name in every row, also of merged cells",
             ":5: a member must be an e-mail address or id, not empty text",
         ]
 
@@ -242,8 +242,10 @@ class TestTables:
                 "group,members,icon,icon\n",
                 [
                     ":1: there are two columns 'icon': keep one",
-                    ":1: the column 'members' is not read: rename or delete columns, or read these with --columns "
-                    "group=group,member=members",
+                    (
+                        ":1: the column 'members' is not read: rename or delete columns, or read these with --columns "
+                        "group=group,member=members"
+                    ),
                 ],
             ),
             ('group\n"a', [":2: is not CSV: a quote in this row is never closed"]),

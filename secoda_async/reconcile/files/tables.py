@@ -144,7 +144,7 @@ class _Table:
             plural = "s" if len(self._without_group) > 1 else ""
             self.report(
                 f":{self._without_group[0]}",
-                f"the group is empty on line{plural} {lines}: write its name in every row, also where cells were merged",
+                f"the group is empty on line{plural} {lines}: write its name in every row, also of merged cells",
             )
         if self.layout.conditions and not self._is_any_wanted:
             self.report(f":{header.line}", self._no_row_problem())
