@@ -1,37 +1,26 @@
 """The public client: its settings, its calls, and `plan` and `apply`. `_engine/pipeline.py` sends every request."""
 
+import asyncio
 import ssl as ssl_module
-from asyncio import Event as StopEvent
-from asyncio import sleep as asyncio_sleep
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TextIO
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
 
 from attrs import evolve
 
+from secoda_async import config
 from secoda_async._engine.health import read_health
-from secoda_async._engine.limits.limiter import RateLimiter
+from secoda_async._engine.limits.limiter import RateLimiter, time_left
 from secoda_async._engine.limits.registry import shared_limiter
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import protocol
-from secoda_async._engine.wire.credentials import Credentials
 from secoda_async._engine.wire.raw import ParamValue, raw_request
 from secoda_async._engine.wire.transport import Transport
 from secoda_async.clock import SYSTEM_CLOCK, Clock
-from secoda_async.config import (
-    ApiKeyProvider,
-    CallOptions,
-    Priority,
-    RateLimit,
-    Region,
-    RetryPolicy,
-    check_callbacks,
-    check_parts,
-    key_source,
-    origin_of,
-)
+from secoda_async.config import ApiKeyProvider, CallOptions, Priority, RateLimit, Region, RetryPolicy
 from secoda_async.errors import ConfigurationError
 from secoda_async.events import Event
 from secoda_async.groups import Groups
@@ -45,9 +34,6 @@ if TYPE_CHECKING:
     from secoda_async.reconcile import DesiredState, Limit, Plan, Progress, Report, UnknownMembers
 
 __all__ = ["SecodaClient"]
-
-_RETRY: Final = RetryPolicy()
-_WRITE_LIMIT: Final = RateLimit(30, per_seconds=60)
 
 
 class SecodaClient:
@@ -71,8 +57,8 @@ class SecodaClient:
         *,
         base_url: str | None = None,
         region: Region | str | None = None,
-        retry: RetryPolicy = _RETRY,
-        write_limit: RateLimit = _WRITE_LIMIT,
+        retry: RetryPolicy = RetryPolicy(),
+        write_limit: RateLimit = RateLimit(30, per_seconds=60),
         limiter: RateLimiter | None = None,
         timeout: float = 30.0,
         deadline: float | None = None,
@@ -109,20 +95,20 @@ class SecodaClient:
         Raises:
             ConfigurationError: When a setting can't work.
         """
-        source = key_source(api_key)
+        source = config.key_source(api_key)
         del api_key  # a traceback with locals must not show it
         if isinstance(source, ConfigurationError):
             raise source
         options = CallOptions(timeout=timeout, deadline=deadline, max_wait=max_wait, retry=retry)
-        check_parts(write_limit, limiter, max_connections, session, ssl)
-        check_callbacks(on_event, clock)
-        origin = origin_of(base_url, region)
+        config.check_parts(write_limit, limiter, max_connections, session, ssl)
+        config.check_callbacks(on_event, clock)
+        origin = config.origin_of(base_url, region)
         clock = clock or SYSTEM_CLOCK
         self.limiter = shared_limiter(origin, source, write_limit, clock) if limiter is None else limiter
         transport = Transport(origin, max_connections=max_connections, session=session, ssl=ssl, trust_env=trust_env)
         pipeline = Pipeline(
             transport,
-            Credentials(source),
+            source,
             self.limiter,
             clock=clock,
             retry_budget=retry.budget,
@@ -151,7 +137,9 @@ class SecodaClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *exception: object) -> None:
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -163,7 +151,7 @@ class SecodaClient:
         if self._is_copy:
             return
         self._pipeline.scopes.close()
-        await asyncio_sleep(0)  # let the calls in flight end with the right error
+        await asyncio.sleep(0)  # let the calls in flight end with the right error
         await self._pipeline.transport.close()
 
     def with_options(
@@ -198,7 +186,7 @@ class SecodaClient:
         *,
         concurrency: int = 20,
         fail_fast: bool = False,
-        stop: StopEvent | None = None,
+        stop: asyncio.Event | None = None,
     ) -> "Bulk":
         """Run many operations concurrently, and yield one outcome for each in completion order.
 
@@ -271,7 +259,7 @@ class SecodaClient:
         on_drift: Literal["raise", "skip"] = "raise",
         log: str | PathLike[str] | TextIO | None = None,
         on_progress: "Callable[[Progress], object] | None" = None,
-        stop: StopEvent | None = None,
+        stop: asyncio.Event | None = None,
     ) -> "Report":
         """Apply a plan, with background priority. After a crash, run it again: it continues.
 
@@ -293,15 +281,7 @@ class SecodaClient:
         from secoda_async.reconcile.client_calls import apply_plan  # noqa: PLC0415 - as in bulk
 
         return await apply_plan(
-            self._pipeline,
-            self._options,
-            plan,
-            approve=approve,
-            on_drift=on_drift,
-            log=log,
-            time_left=self.time_left,
-            on_progress=on_progress,
-            stop=stop,
+            self._pipeline, self._options, plan, approve, on_drift, log, on_progress=on_progress, stop=stop
         )
 
     def time_left(self, writes: int) -> float:
@@ -309,9 +289,7 @@ class SecodaClient:
 
         Unlike `limiter.time_for`, queued and in-flight writes count as part of the job.
         """
-        limit = self.limiter.state
-        more = writes - limit.queued - limit.in_flight
-        return self.limiter.time_for(max(more, min(writes, limit.queued, 1)))
+        return time_left(self.limiter, writes)
 
     async def health(self) -> str:
         """Return the status of the service, such as "OK" (`GET /healthcheck`)."""

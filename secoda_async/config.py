@@ -8,6 +8,7 @@ import re
 import ssl as ssl_module
 import sys
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, SupportsIndex, cast
 from urllib.parse import SplitResult, urlsplit
@@ -140,7 +141,7 @@ class RateLimit:
     share: float = field(default=1.0, validator=[_number(exclusive=True), _at_most_one], kw_only=True)
     """The fraction of the calls to use, above 0 and up to 1: 0.5 leaves half of them to other programs."""
 
-    @property
+    @cached_property
     def places(self) -> int:
         """The calls that this client may make in a window: at least one."""
         return max(1, math.floor(self.calls * self.share + 1e-9))  # 0.29 * 100 is 28.999...

@@ -34,7 +34,7 @@ from secoda_async._engine.wire.credentials import Credentials
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.transport import SendState, Transport
 from secoda_async.clock import Clock
-from secoda_async.config import CallOptions, Secret
+from secoda_async.config import ApiKeyProvider, CallOptions, Secret
 from secoda_async.errors import (
     ClientClosedError,
     ConfigurationError,
@@ -58,7 +58,7 @@ class Pipeline:
     def __init__(
         self,
         transport: Transport,
-        credentials: Credentials,
+        source: Secret | ApiKeyProvider,
         limiter: RateLimiter,
         *,
         clock: Clock,
@@ -72,7 +72,7 @@ class Pipeline:
         self.scopes: CallScopes = CallScopes(clock)
         self.ledger: Ledger = Ledger(clock)
         """The recent writes of this client."""
-        self._credentials = credentials
+        self._credentials = Credentials(source)
         self._budget = RetryBudget(retry_budget)
         self._locks = KeyedLocks()
         self._slashes: dict[str, bool] = {}

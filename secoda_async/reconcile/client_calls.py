@@ -9,6 +9,7 @@ from typing import Literal, TextIO
 from attrs import evolve
 
 from secoda_async._engine.call import Scope
+from secoda_async._engine.limits.limiter import time_left
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async.config import CallOptions, check_kind
 from secoda_async.groups import Groups
@@ -41,11 +42,10 @@ async def apply_plan(  # noqa: PLR0913 - the arguments of `SecodaClient.apply`
     pipeline: Pipeline,
     options: CallOptions,
     plan: Plan,
-    *,
     approve: str | None,
     on_drift: Literal["raise", "skip"],
     log: str | PathLike[str] | TextIO | None,
-    time_left: Callable[[int], float],
+    *,
     on_progress: Callable[[Progress], object] | None,
     stop: StopEvent | None,
 ) -> Report:
@@ -63,7 +63,7 @@ async def apply_plan(  # noqa: PLR0913 - the arguments of `SecodaClient.apply`
                 workspace_of=partial(learn_workspace, users=Users(pipeline, options)),
                 journal=journal,
                 clock=pipeline.clock,
-                time_left=time_left,
+                time_left=partial(time_left, pipeline.limiter),
                 on_progress=on_progress,
                 stop=stop or StopEvent(),
             )

@@ -1,5 +1,6 @@
 """The front door: settings, copies, health, any other endpoint, and clients in users' own tests."""
 
+import inspect
 import ssl
 import unittest
 from typing import Any
@@ -103,6 +104,18 @@ class TestSettings:
         limiter = SlidingWindowLimiter(RateLimit(3))
         assert SecodaClient(KEY, limiter=limiter).limiter is limiter
         assert SecodaClient(KEY, write_limit=RateLimit(30, share=0.5)).limiter.state.free == 15
+
+
+async def test_a_block_that_raises_closes_the_client_and_raises_on() -> None:
+    secoda, error = SecodaClient(KEY), LookupError("no such team")
+    with pytest.raises(LookupError) as caught:
+        async with secoda:
+            raise error
+    assert caught.value is error
+    with pytest.raises(ClientClosedError):
+        await secoda.groups.get("g")
+    assert len(inspect.signature(secoda.__aexit__).parameters) == 3
+    await secoda.__aexit__(None, None, None)
 
 
 class TestCopies:

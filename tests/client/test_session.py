@@ -19,6 +19,7 @@ from secoda_async import (
     AutojumpClock,
     ClientClosedError,
     ConfigurationError,
+    DesiredState,
     NotFoundError,
     OutcomeUnknownError,
     RateLimit,
@@ -28,6 +29,7 @@ from secoda_async import (
 from secoda_async.emulator import Emulator
 from tests.support.approx import approx
 from tests.support.clients import Connect
+from tests.support.plans import plan_of
 from tests.support.waiting import drain_loop
 
 
@@ -487,6 +489,8 @@ BEGINNINGS: list[Callable[[SecodaClient], Awaitable[object]]] = [
     lambda secoda: secoda.groups.snapshot(),
     lambda secoda: secoda.groups.pages(concurrency=3).__anext__(),
     lambda secoda: secoda.health(),
+    lambda secoda: secoda.plan(DesiredState(())),
+    lambda secoda: secoda.apply(plan_of([], [])),
 ]
 
 

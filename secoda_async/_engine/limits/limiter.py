@@ -7,6 +7,7 @@ however slow the network is. One case is left: a request that was abandoned and 
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from math import inf
@@ -94,9 +95,6 @@ class _Permit:
     is_released: bool = False
 
     async def release(self, *, sent: bool) -> None:
-        self.release_nowait(sent=sent)
-
-    def release_nowait(self, *, sent: bool) -> None:
         if not self.is_released:
             self.is_released = True
             self.on_release(sent=sent)
@@ -119,6 +117,7 @@ class SlidingWindowLimiter:
         self._window = SlidingWindow(limit or RateLimit(), is_known=False)
         self._on_change: Callable[[Usage], object] | None = None
         self._waiters = Waiters()
+        self._process = os.getpid()
         self._timers: WeakKeyDictionary[asyncio.AbstractEventLoop, Timer] = WeakKeyDictionary()
         """One timer per event loop that runs waiters: no loop depends on another, which may close at any time."""
         self._lock = threading.RLock()  # re-entered when garbage collection closes a task that holds a permit
@@ -254,15 +253,18 @@ class SlidingWindowLimiter:
             if waiter.result is None:
                 self._waiters.remove(waiter)
             elif isinstance(waiter.result, _Permit):
-                waiter.result.release_nowait(sent=False)
+                self._release(sent=False)
             self._wake_waiters()
 
     def _discard_closed_loops(self) -> None:
-        """Drop the waiters of closed event loops. After a fork, count the parent's requests as sent."""
-        if self._waiters.discard_after_fork():
+        """Drop the waiters of closed event loops. After a fork, drop all and count the parent's requests as sent."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._waiters = Waiters()
             for _ in range(self._window.in_flight):
                 self._window.release(self._clock.now(), sent=True)
-        self._waiters.discard_closed_loops()
+        if self._waiters.loops:
+            self._waiters.discard_closed_loops()
 
     def _report_usage(self) -> None:
         if self._on_change is not None:
@@ -276,25 +278,20 @@ class SlidingWindowLimiter:
         Garbage collection can close a task that holds a permit while this runs. The release then calls this method
         again on the same thread, which only asks the outer call for another round.
         """
-        if self._waiters.is_unused:
-            return
-        self._must_wake_again = True
-        if self._is_waking:
-            return
-        self._is_waking = True
-        try:
-            while self._must_wake_again:
-                self._must_wake_again = False
-                self._schedule_wakeup(self._grant_available())
-        finally:
-            self._is_waking = False
+        with self._lock:
+            self._must_wake_again = bool(self._waiters.loops)
+            if self._is_waking:
+                return
+            self._is_waking = True
+            try:
+                while self._must_wake_again:
+                    self._must_wake_again = False
+                    self._schedule_wakeup(self._grant_available())
+            finally:
+                self._is_waking = False
 
     def _grant_available(self) -> float | None:
-        """Grant the free permits to the next waiters.
-
-        Returns:
-            The seconds until the next permit is free; None if no call waits.
-        """
+        """Grant the free permits. Return the seconds until the next one is free; None if no call waits."""
         while (waiter := self._waiters.next()) is not None:
             wait = self._window.time_until_available(self._clock.now())
             if wait > 0:
@@ -314,13 +311,16 @@ class SlidingWindowLimiter:
         if (timer := self._timers.pop(loop, None)) is not None:
             timer.cancel()
         if seconds is not None:
-            self._timers[loop] = self._clock.call_later(seconds, self._on_timer)
-
-    def _on_timer(self) -> None:
-        with self._lock:
-            self._wake_waiters()
+            self._timers[loop] = self._clock.call_later(seconds, self._wake_waiters)
 
 
 def wait_too_long_error(wait: float) -> RateLimitError:
     """Make the error for a wait that is longer than allowed."""
     return RateLimitError(f"the write limit has no free permit for about {wait:.1f} s", retry_after=wait)
+
+
+def time_left(limiter: RateLimiter, writes: int) -> float:
+    """Return the seconds until the last of a job's `writes`, which include those queued and in flight, could start."""
+    state = limiter.state
+    more = writes - state.queued - state.in_flight
+    return limiter.time_for(max(more, min(writes, state.queued, 1)))

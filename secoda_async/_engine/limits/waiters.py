@@ -1,11 +1,7 @@
-"""The wait queue of a limiter, for several event loops.
-
-Waiters of closed event loops, and of the parent process after a fork, are dropped.
-"""
+"""The wait queue of a limiter, for several event loops. Waiters of closed event loops are dropped."""
 
 import asyncio
 import contextlib
-import os
 from collections import deque
 from itertools import chain
 from weakref import WeakSet
@@ -38,21 +34,15 @@ class Waiters:
 
     def __init__(self) -> None:
         self._queues: dict[Priority, deque[Waiter]] = {"interactive": deque(), "background": deque()}
-        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-        self._process = os.getpid()
-
-    @property
-    def is_unused(self) -> bool:
-        """Whether no call has waited yet: most limiters never need more than this check."""
-        return not self._loops
+        self.loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        """The open event loops on which calls have waited. Most limiters have none: no call waits there."""
 
     def count_ahead_of(self, priority: Priority) -> int:
         """Return the number of waiters that go before a new one of this priority."""
-        interactive = len(self._queues["interactive"])
-        return interactive if priority == "interactive" else interactive + len(self._queues["background"])
+        return len(self._queues["interactive"]) if priority == "interactive" else len(self)
 
     def __len__(self) -> int:
-        return self.count_ahead_of("background")
+        return len(self._queues["interactive"]) + len(self._queues["background"])
 
     def next(self) -> Waiter | None:
         """Return the next waiter whose event loop runs; a stopped loop could not use the permit."""
@@ -62,7 +52,7 @@ class Waiters:
     def add(self, priority: Priority, max_pause: float) -> Waiter:
         """Queue the current task."""
         waiter = Waiter(priority, max_pause)
-        self._loops.add(waiter.loop)
+        self.loops.add(waiter.loop)
         self._queues[priority].append(waiter)
         return waiter
 
@@ -80,19 +70,8 @@ class Waiters:
 
     def discard_closed_loops(self) -> None:
         """Drop the waiters of closed event loops."""
-        if self.is_unused:
-            return
-        for closed in [loop for loop in self._loops if loop.is_closed()]:
-            self._loops.discard(closed)
+        for closed in [loop for loop in self.loops if loop.is_closed()]:
+            self.loops.discard(closed)
             for queue in self._queues.values():
                 for waiter in [waiter for waiter in queue if waiter.loop is closed]:
                     queue.remove(waiter)
-
-    def discard_after_fork(self) -> bool:
-        """In a forked process, drop the parent's waiters. True if this is the first call there."""
-        if self._process == os.getpid():
-            return False
-        self._process = os.getpid()
-        for queue in self._queues.values():
-            queue.clear()
-        return True

@@ -122,9 +122,7 @@ class SlidingWindow:
 
     def free(self, now: float) -> int:
         """Return the number of unused permits, a cooldown aside."""
-        while self._free_at and self._free_at[0] <= now:
-            self._free_at.popleft()
-        return max(0, self._unused())
+        return max(0, self._unused(now))
 
     def is_empty(self, now: float) -> bool:
         """Return whether no permit is used and no cooldown or pacing is active."""
@@ -213,14 +211,15 @@ class SlidingWindow:
     def _spacing(self) -> float:
         return self.limit.per_seconds / self.limit.places
 
-    def _unused(self) -> int:
+    def _unused(self, now: float) -> int:
         """Return the limit less the used permits: below 0 if the limit was tightened."""
+        while self._free_at and self._free_at[0] <= now:
+            self._free_at.popleft()
         return self.limit.places - self.in_flight - len(self._free_at)
 
     def _time_until_permit(self, number: int, now: float) -> float:
         """Return the seconds until the permit of that number (0 is the next) can be taken for the first time."""
-        self.free(now)
-        used = number - self._unused()
+        used = number - self._unused(now)
         if used < 0:
             return 0.0
         if used < len(self._free_at):
