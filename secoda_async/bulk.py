@@ -21,6 +21,7 @@ from typing import Final, Generic, TypeVar
 
 from secoda_async._engine.call import Scope
 from secoda_async._engine.concurrency.cancellation import cancel_and_wait
+from secoda_async._engine.group_names import NameClaims
 from secoda_async._engine.operation import Operation as SharedState
 from secoda_async._engine.operation import OperationCancelledError
 from secoda_async._engine.page_checks import check_number
@@ -106,10 +107,17 @@ def run(
     """Execute the operations and yield their outcomes in completion order; see `SecodaClient.bulk`."""
     _check(operations, concurrency, stop)
     known_ids = _ReadOnce(groups(None).listed_ids)
+    names = NameClaims(map(_created_name, operations if isinstance(operations, Collection) else ()))
 
     async def execute(operation: Operation, shared: SharedState) -> Result:
         scope = Scope(operation=shared, known_ids=lambda: shared.run_unless_cancelled(known_ids.get()))
-        return await perform(groups(scope), operation)
+        names.claim(_created_name(operation))
+        try:
+            return await perform(groups(scope), operation)
+        except Exception as error:
+            if not (shared.may_have_written or isinstance(error, OutcomeUnknownError)):
+                names.release(_created_name(operation))
+            raise
 
     pool = WorkerPool(execute, lambda operation: operation, fail_fast=fail_fast, stop=stop)
     return Bulk(pool.run(operations, concurrency), pool.rest, partial(pool.mark_not_attempted, operations))
@@ -121,6 +129,11 @@ def _check(operations: object, concurrency: object, stop: object) -> None:
     check_number("concurrency", concurrency)
     if stop is not None and not isinstance(stop, StopEvent):
         raise InvalidArgumentError(f"stop must be an asyncio.Event, not {type(stop).__name__}")
+
+
+def _created_name(operation: Operation) -> object:
+    """Return the name of the group that an operation creates; None if it creates none."""
+    return operation.name if isinstance(operation, CreateGroup) else None
 
 
 class _ReadOnce:

@@ -191,7 +191,7 @@ class SecodaClient:
         """Run many operations concurrently, and yield one outcome for each in completion order.
 
         Interactive writes of the same client go first. A failure does not stop the other operations, but a 401 does,
-        because all would fail in the same way. Creates use `on_unknown="reconcile"`.
+        because all would fail in the same way. Creates use `on_unknown="reconcile"`; those whose names look alike fail.
 
         Args:
             operations: `CreateGroup`, `UpdateGroup` and `DeleteGroup`, from any iterable or async iterable.
