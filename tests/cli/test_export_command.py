@@ -38,9 +38,9 @@ async def test_plan_of_an_export_has_no_changes(
 
 
 def test_export_uses_the_id_of_a_user_with_a_shared_address() -> None:
-    users = [User(id="1", email="a@x"), User(id="2", email="A@x"), User(id="3", email="b@x")]
+    users = [User(id="1", email="a@x.io"), User(id="2", email="A@x.io"), User(id="3", email="b@x.io")]
     text = dump_groups([Group(id="g", name="G", users=("1", "3"))], users, "json", "emails")
-    assert json.loads(text)["groups"][0]["members"] == ["1", "b@x"]
+    assert json.loads(text)["groups"][0]["members"] == ["1", "b@x.io"]
 
 
 @pytest.mark.requirement("BS-4")

@@ -1,7 +1,10 @@
 """`secoda-async export`."""
 
+import os
+import stat
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
@@ -11,6 +14,9 @@ from secoda_async.cli.output.console import Console, write_or_print
 from secoda_async.reconcile.files.writing import dump_groups
 
 _DEFAULT = Connection()
+
+_BYTE_ORDER_MARK: Final = "\ufeff"
+"""Written first to a CSV file, because Excel reads UTF-8 only with it; not to a pipe, whose reader may keep it."""
 
 
 async def export_command(
@@ -27,4 +33,13 @@ async def export_command(
         with console.progress("reading the workspace", None):
             groups = await secoda.groups.snapshot()
             users = await secoda.users.snapshot() if members == "emails" else []
-    write_or_print(dump_groups(groups, users, "json" if options.json else format, members), output)
+    text = dump_groups(groups, users, "json" if options.json else format, members)
+    is_table = format == "csv" and not options.json
+    write_or_print(f"{_BYTE_ORDER_MARK}{text}" if is_table and (output or _is_stdout_a_file()) else text, output)
+
+
+def _is_stdout_a_file() -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # a stream in memory
+        return False

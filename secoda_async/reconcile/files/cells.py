@@ -1,27 +1,38 @@
-"""The cells of a table: formulas, and the damage that spreadsheets do to text."""
+"""The cells of a table: text that spreadsheets convert, and the damage that they do to it."""
 
 import re
 from typing import Final
 
 __all__ = ["damage_of", "quote_cell", "unquote_cell"]
 
-_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""The start of a formula in any spreadsheet, full-width signs included, after any number of quoting apostrophes."""
+_FORMULA: Final = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""The start of a formula in any spreadsheet, full-width signs included."""
+
+_NUMBER: Final = r"[$€£¥(]?\d[\d.,]*(?:e[+-]?\d+)?[%)]?"
+_DATE: Final = r"\d{1,4}(?:[-/.: ]\d{1,4}){1,2}(?: ?[ap]m)?"
+_MONTH: Final = (
+    r"(?:\d{1,4}[- /.]*)?(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?:[- /.,]*\d{1,4}){0,2}"
+)
+
+_CONVERTED: Final = re.compile(rf"'*(?:{_FORMULA}|(?:{_NUMBER}|{_DATE}|(?=.*\d){_MONTH}|true|false)\Z)", re.IGNORECASE)
+"""A text that a spreadsheet runs as a formula or turns into a number, a date or a boolean, such as `007` or `MARCH1`.
+Quoting apostrophes may stand before it."""
 
 _TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 """A formula that is only a text, such as `="007"`: a way to keep spreadsheets from reading a number."""
 
 
 def quote_cell(cell: str) -> str:
-    """Return a cell that spreadsheets treat as text: a leading apostrophe prevents a formula."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    """Return a cell that spreadsheets keep as text: a leading apostrophe prevents a formula, a number or a date."""
+    return f"'{cell}" if _CONVERTED.match(cell) else cell
 
 
 def unquote_cell(cell: str) -> str:
     """Return the text of a cell: without the apostrophe of `quote_cell`, and of `="text"` the text."""
     if found := _TEXT_FORMULA.fullmatch(cell):
         return found[1].replace('""', '"').strip()
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    return cell[1:] if cell.startswith("'") and _CONVERTED.match(cell) else cell
 
 
 def damage_of(column: str, text: str) -> str | None:

@@ -51,11 +51,9 @@ def unread_columns(header: Sequence[str], columns: Sequence[str]) -> str:
     group, member = (_likely(field, header) for field in ("group", "member"))
     if group is None:
         return f"{unread}, and a column 'group' is missing: use {list_names(columns)}"
-    question = "" if has_group else f"; 'group' is missing: is it {group!r}?"
     option = f"group={_quote(group)}" + (f",member={_quote(member)}" if member else "")
-    return f"{unread}{question or ';'} Rename or delete columns, or read these with --columns {option}".replace(
-        "; Rename", ": rename"
-    )
+    advice = f"ename or delete columns, or read these with --columns {option}"
+    return f"{unread}: r{advice}" if has_group else f"{unread}; 'group' is missing: is it {group!r}? R{advice}"
 
 
 def _likely(field: str, header: Sequence[str]) -> str | None:

@@ -128,8 +128,9 @@ def _index(header: Sequence[str], name: str, problems: list[str]) -> int:
     indices = exact or [index for index, found in enumerate(header) if _key(found) == _key(name)]
     if not indices:
         names = [found.strip() for found in header if found.strip()]
-        likely = [f": is it {found!r}?" for found in get_close_matches(name, names, n=1)] or [""]
-        problems.append(f"there is no column {name!r}{likely[0]} The columns are {list_names(names)}")
+        likely = get_close_matches(name, names, n=1, cutoff=0.5)
+        question = f"is it {likely[0]!r}? The" if likely else "the"
+        problems.append(f"there is no column {name!r}: {question} columns are {list_names(names)}")
         return -1
     if len(indices) > 1:
         problems.append(f"there are two columns {name!r}: rename one")

@@ -1,7 +1,7 @@
 """CSV tables, a row for each membership, as spreadsheets and directories write them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from attrs import define, field
@@ -38,10 +38,14 @@ def looks_like_table(text: str, suffix: str) -> bool:
     return any(separator in line for separator in SEPARATORS) or line.strip("\"'").lower() == "group"
 
 
-def parse_table(text: str, report: Report, columns: Columns | None = None) -> Node | None:
-    """Convert a table to the document that a YAML file with the same groups would have; None after a problem."""
+def parse_table(text: str, report: Report, columns: Columns | str | Mapping[str, str] | None = None) -> Node | None:
+    """Convert a table to the document that a YAML file with the same groups would have; None after a problem.
+
+    Raises:
+        InvalidArgumentError: When the columns are not what `Columns.parse` reads.
+    """
     try:
-        layout, header, rows = _find_layout(text, columns, report)
+        layout, header, rows = _find_layout(text, None if columns is None else Columns.parse(columns), report)
         if layout is None:
             return None
         table = _Table(layout, report)

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from secoda_async.models import Group, User
 from secoda_async.reconcile.desired_group import has_unsendable_characters, normalize
 from secoda_async.reconcile.files import yaml_nodes
-from secoda_async.reconcile.files.cells import quote_cell
+from secoda_async.reconcile.files.cells import damage_of, quote_cell
 from secoda_async.reconcile.files.columns import COLUMNS
+from secoda_async.reconcile.files.members import MemberError, parse_member
 from secoda_async.user_index import UserIndex
 
 __all__ = ["Format", "dump_groups"]
@@ -26,7 +27,13 @@ def dump_groups(
     emails: Mapping[str, str] = _unique_emails(groups, users) if members == "emails" else {}
     names = Counter(normalize(group.name) for group in groups)
     entries = [
-        _entry(group, emails, pinned=names[normalize(group.name)] > 1 or not normalize(group.name))
+        _entry(
+            group,
+            emails,
+            is_pinned=names[normalize(group.name)] > 1
+            or not normalize(group.name)
+            or (file_format == "csv" and _is_damaged(group)),
+        )
         for group in sorted(groups, key=lambda group: (normalize(group.name), group.id))
     ]
     if file_format == "csv":
@@ -44,12 +51,25 @@ def _unique_emails(groups: Iterable[Group], users: Iterable[User]) -> Mapping[st
 def _is_unambiguous(email: str, index: UserIndex) -> bool:
     """Return whether an address, when read again, names exactly one user."""
     is_unique = len(index.with_address(email)) == 1 and email not in index.ids
-    return "@" in email and email == email.strip() and is_unique and not has_unsendable_characters(email)
+    return "@" in email and is_unique and not has_unsendable_characters(email) and _is_read_back(email)
 
 
-def _entry(group: Group, emails: Mapping[str, str], *, pinned: bool) -> dict[str, Any]:
+def _is_read_back(email: str) -> bool:
+    try:
+        return parse_member(email) == [email]
+    except MemberError:
+        return False
+
+
+def _is_damaged(group: Group) -> bool:
+    """Return whether a text looks damaged: a table is refused for such a text unless an id says which group it is."""
+    texts = {"name": group.name, "icon": group.icon, "description": group.description}
+    return any(damage_of(key, text) for key, text in texts.items() if text)
+
+
+def _entry(group: Group, emails: Mapping[str, str], *, is_pinned: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": group.name}
-    if pinned:
+    if is_pinned:
         entry["id"] = group.id
     if group.icon:
         entry["icon"] = group.icon

@@ -1,0 +1,1 @@
+"""Tests of `secoda_async.reconcile.files`."""
