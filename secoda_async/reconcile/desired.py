@@ -3,14 +3,15 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Self
+from typing import Literal, Self
 
 from attrs import evolve, frozen
 
-from secoda_async.errors import DesiredStateError
+from secoda_async.errors import DesiredStateError, InvalidArgumentError
 from secoda_async.models import Group
 from secoda_async.reconcile.desired_group import DesiredGroup, normalize
 from secoda_async.reconcile.escape import escape_control
+from secoda_async.reconcile.files.find_files import find_files
 from secoda_async.reconcile.files.reading import load_groups
 
 __all__ = ["DesiredState"]
@@ -23,13 +24,31 @@ class DesiredState:
     groups: tuple[DesiredGroup, ...]
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a file: YAML, or JSON or CSV by the suffix `.json` or `.csv`; `-` is YAML from standard input.
+    def load(
+        cls,
+        *paths: str | os.PathLike[str],
+        columns: str | Mapping[str, str] | None = None,
+        input: Literal["csv", "yaml", "json"] | None = None,  # noqa: A002 - the option's name
+    ) -> Self:
+        """Read files of groups: YAML, JSON or tables (CSV).
+
+        Args:
+            paths: Files, directories, or `-` for standard input. A directory stands for all its files of groups.
+            columns: Columns of tables with other titles, such as `{"group": "Group name", "member": "Email"}`.
+            input: The format of all files; by default the suffix decides, and the content if there is no known suffix.
 
         Raises:
-            DesiredStateError: With every problem of the file. A missing file is a problem too.
+            DesiredStateError: With every problem of all files. A missing file is a problem too.
+            InvalidArgumentError: Without a path.
         """
-        groups, problems = load_groups(os.fspath(path))
+        if not paths:
+            raise InvalidArgumentError("load needs at least one file or directory")
+        files, problems = find_files(os.fspath(path) for path in paths)
+        groups: list[DesiredGroup] = []
+        for file in files:
+            found, more = load_groups(file, columns=columns, file_format=input)
+            groups += found
+            problems += more
         return cls._checked(groups, problems)
 
     @classmethod

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TextIO, cast
@@ -12,9 +12,10 @@ from attrs import field, frozen
 from cyclopts import Parameter
 
 from secoda_async import DesiredState, Plan, RateLimit, Report, SecodaClient, UnsafePlanError
-from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules, load_desired
+from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules
 from secoda_async.cli.exit_codes import CommandError, Exit
-from secoda_async.cli.files import check_outputs, check_writable, wait_for_reader, write
+from secoda_async.cli.files import check_writable, wait_for_reader, write
+from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
 from secoda_async.cli.options import Connection
 from secoda_async.cli.output.console import Console, duration
 from secoda_async.cli.output.html import in_progress_page, plan_page, report_page
@@ -29,7 +30,7 @@ _DEFAULT = Connection()
 
 
 async def apply_command(  # noqa: PLR0913 - each is an option
-    file: Annotated[Path, Parameter(allow_leading_hyphen=True, help="A groups file, or a saved plan.")],
+    files: Annotated[Files, Parameter(help="Files of groups, directories of such files, - for stdin, or a saved plan.")],
     /,
     *,
     yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False,
@@ -42,26 +43,27 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     deadline: Annotated[str | None, Parameter(help="Stop after this duration, e.g. 90s, 12m or 1h.")] = None,
     log: Annotated[Path | None, Parameter(help="Append a JSON line before and after each write.")] = None,
     report: Annotated[Path | None, Parameter(help="Write an HTML report.")] = None,
+    inputs: Inputs = DEFAULT_INPUTS,
     rules: Rules = DEFAULT_RULES,
     options: Connection = _DEFAULT,
 ) -> int:
-    """Make the workspace match a file, or apply a saved plan.
+    """Make the workspace match files of groups, or apply a saved plan.
 
     On Ctrl-C or at the deadline, in-flight writes finish. Run the command again to continue.
     """
     seconds = None if deadline is None else _parse_duration(deadline)
-    check_outputs({"--log": log, "--report": report}, [file, options.api_key_file])
+    inputs.check_outputs({"--log": log, "--report": report}, files, [options.api_key_file])
     if report is not None:
         check_writable(report)
-    target = _load_plan(file) or load_desired(file)
+    target = _load_plan(files) or inputs.load(files)
     is_interactive = not yes and sys.stdin.isatty()
     if isinstance(target, Plan):
-        _check_default(rules)
+        _check_default(rules, inputs)
     elif not yes and not is_interactive:
         raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
     run = _Run(
         console=Console(options),
-        source=file.name,
+        source=source_name(files),
         target=target,
         is_interactive=is_interactive,
         approve=approve,
@@ -76,9 +78,9 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     return _exit_code(result, stops)
 
 
-def _check_default(rules: Rules) -> None:
+def _check_default(rules: Rules, inputs: Inputs) -> None:
     """Refuse rules beside a saved plan, which was made with its own."""
-    if rules != DEFAULT_RULES:
+    if rules != DEFAULT_RULES or inputs != DEFAULT_INPUTS:
         raise CommandError("--prune and limits can't be combined with a saved plan; set them when planning", Exit.USAGE)
 
 
@@ -182,8 +184,11 @@ class _Run:
             write(self.report, page())
 
 
-def _load_plan(file: Path) -> Plan | None:
-    """Return the plan in a file, or None if the file holds something else, such as groups."""
+def _load_plan(files: Sequence[Path]) -> Plan | None:
+    """Return the plan in a single file, or None if the files hold something else, such as groups."""
+    if len(files) > 1:
+        return None
+    (file,) = files
     try:
         with interrupt_on_signal():
             content: Any = json.loads(read_bytes(str(file))) if file.is_file() else None

@@ -8,11 +8,11 @@ from cyclopts import Group, Parameter
 
 from secoda_async import DesiredState, Plan, SecodaClient
 from secoda_async.cli.exit_codes import Exit
-from secoda_async.cli.files import check_outputs, write
+from secoda_async.cli.files import write
+from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
 from secoda_async.cli.options import Connection
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.plans import PlanOutput
-from secoda_async.cli.signals import interrupt_on_signal
 
 
 @Parameter(name="*", group=Group("Safety", sort_key=7))
@@ -21,7 +21,7 @@ class Rules:
     """The changes that a plan may contain."""
 
     prune: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Delete groups that are not in the file.")
+        bool, Parameter(negative=(), show_default=False, help="Delete groups that are not in the files.")
     ] = False
     unknown_members: Annotated[
         Literal["error", "hold"],
@@ -59,38 +59,33 @@ _TO_STDOUT = PlanOutput()
 
 
 async def plan_command(
-    file: Annotated[Path, Parameter(allow_leading_hyphen=True, help="Groups: YAML, JSON or CSV; - is YAML on stdin.")],
+    files: Files,
     /,
     *,
     out: Annotated[Path | None, Parameter(help="Save the plan to this file, for apply.")] = None,
     detailed_exitcode: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Exit with 2 if the plan has changes.")
     ] = False,
+    inputs: Inputs = DEFAULT_INPUTS,
     output: PlanOutput = _TO_STDOUT,
     rules: Rules = DEFAULT_RULES,
     options: Connection = _DEFAULT,
 ) -> int:
-    """Show the changes that make the workspace match a file. Nothing is written.
+    """Show the changes that make the workspace match files of groups. Nothing is written.
 
     The exit code is the one of apply: 3 if a group could not be planned, 4 if the plan exceeds a safety limit.
     """
     console = Console(options)
-    check_outputs({"--out": out, "--output": output.output}, [file, options.api_key_file])
-    desired = load_desired(file)
+    inputs.check_outputs({"--out": out, "--output": output.output}, files, [options.api_key_file])
+    desired = inputs.load(files)
     async with options.client() as secoda:
         with console.progress("reading the workspace", None):
             plan = await rules.plan(secoda, desired)
         host = secoda.origin
     if out is not None:
         write(out, plan.to_json())
-    output.show(console, plan, source=file.name, host=host)
+    output.show(console, plan, source=source_name(files), host=host)
     return _exit_code(plan, detailed=detailed_exitcode)
-
-
-def load_desired(file: Path) -> DesiredState:
-    """Read a groups file; a signal ends the wait for standard input or a FIFO."""
-    with interrupt_on_signal():
-        return DesiredState.load(file)
 
 
 def _exit_code(plan: Plan, *, detailed: bool) -> Exit:

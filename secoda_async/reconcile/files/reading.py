@@ -7,7 +7,7 @@ A file is `groups:` and a list of entries with `name` and, each optional, `icon`
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from attrs import define, field
 
@@ -25,12 +25,15 @@ SCHEMA: Final = Path(__file__).with_name("groups.schema.json")
 _KEYS: Final = ("name", "icon", "description", "members", "id", "previously")
 
 
-def load_groups(name: str) -> tuple[list[DesiredGroup], list[str]]:
+def load_groups(
+    name: str, *, columns: str | Mapping[str, str] | None = None, file_format: Literal["csv", "yaml", "json"] | None
+) -> tuple[list[DesiredGroup], list[str]]:
     """Return the groups of a file, and its problems."""
     validator = _Validator(name)
     text = validator.read_text()
     if text is not None:
-        parse = {"json": _parse_json, "csv": parse_table}.get(name.rpartition(".")[2].lower(), _parse_yaml)
+        kind = file_format or name.rpartition(".")[2].lower()
+        parse = {"json": _parse_json, "csv": parse_table}.get(kind, _parse_yaml)
         document = parse(text, validator.report)
         if document is not None:
             validator.validate(document)
