@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, Self
+from typing import Self
 
 from attrs import evolve, frozen
 
@@ -11,8 +11,9 @@ from secoda_async.errors import DesiredStateError, InvalidArgumentError
 from secoda_async.models import Group
 from secoda_async.reconcile.desired_group import DesiredGroup, normalize
 from secoda_async.reconcile.escape import escape_control
+from secoda_async.reconcile.files.columns import Columns
 from secoda_async.reconcile.files.find_files import find_files
-from secoda_async.reconcile.files.reading import load_groups
+from secoda_async.reconcile.files.reading import FileFormat, load_groups
 
 __all__ = ["DesiredState"]
 
@@ -28,7 +29,7 @@ class DesiredState:
         cls,
         *paths: str | os.PathLike[str],
         columns: str | Mapping[str, str] | None = None,
-        input: Literal["csv", "yaml", "json"] | None = None,  # noqa: A002 - the option's name
+        input: FileFormat | None = None,  # noqa: A002 - the option's name
     ) -> Self:
         """Read files of groups: YAML, JSON or tables (CSV).
 
@@ -43,10 +44,11 @@ class DesiredState:
         """
         if not paths:
             raise InvalidArgumentError("load needs at least one file or directory")
+        wanted = None if columns is None else Columns.parse(columns)
         files, problems = find_files(os.fspath(path) for path in paths)
         groups: list[DesiredGroup] = []
         for file in files:
-            found, more = load_groups(file, columns=columns, file_format=input)
+            found, more = load_groups(file, columns=wanted, file_format=input)
             groups += found
             problems += more
         return cls._checked(groups, problems)

@@ -43,7 +43,7 @@ def problems_of(document: Any, path: Path) -> list[str]:  # noqa: ANN401 - any J
     try:
         DesiredState.load(path)
     except DesiredStateError as error:
-        return [one for one in error.problems if "duplicate" not in one and "former name" not in one]
+        return [one for one in error.problems if "duplicate" not in one and "the former name" not in one]
     return []
 
 

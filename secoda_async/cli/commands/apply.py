@@ -30,7 +30,7 @@ _DEFAULT = Connection()
 
 
 async def apply_command(  # noqa: PLR0913 - each is an option
-    files: Annotated[Files, Parameter(help="Files of groups, directories of such files, - for stdin, or a saved plan.")],
+    files: Annotated[Files, Parameter(help="Files of groups, directories of such files, - is stdin; or a saved plan.")],
     /,
     *,
     yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False,

@@ -6,7 +6,7 @@ A file is `groups:` and a list of entries with `name` and, each optional, `icon`
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final, Literal, cast
 
 from attrs import define, field
@@ -15,8 +15,10 @@ from secoda_async._engine.wire.protocol import validate_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.reconcile.desired_group import DesiredGroup, has_unsendable_characters, normalize
 from secoda_async.reconcile.files import yaml_nodes
+from secoda_async.reconcile.files.columns import Columns
+from secoda_async.reconcile.files.decoding import TextError, decode_text
 from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
-from secoda_async.reconcile.files.tables import parse_table
+from secoda_async.reconcile.files.tables import looks_like_table, parse_table
 from secoda_async.reconcile.files.yaml_nodes import Node, Report
 
 SCHEMA: Final = Path(__file__).with_name("groups.schema.json")
@@ -25,19 +27,36 @@ SCHEMA: Final = Path(__file__).with_name("groups.schema.json")
 _KEYS: Final = ("name", "icon", "description", "members", "id", "previously")
 
 
+FileFormat = Literal["csv", "yaml", "json"]
+"""The format of a file of groups."""
+
+_SUFFIXES: Final[Mapping[str, FileFormat]] = {".csv": "csv", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+
+
 def load_groups(
-    name: str, *, columns: str | Mapping[str, str] | None = None, file_format: Literal["csv", "yaml", "json"] | None
+    name: str, *, columns: Columns | None = None, file_format: FileFormat | None = None
 ) -> tuple[list[DesiredGroup], list[str]]:
-    """Return the groups of a file, and its problems."""
+    """Return the groups of a file, and its problems. The content decides the format if the suffix does not."""
     validator = _Validator(name)
     text = validator.read_text()
     if text is not None:
-        kind = file_format or name.rpartition(".")[2].lower()
-        parse = {"json": _parse_json, "csv": parse_table}.get(kind, _parse_yaml)
-        document = parse(text, validator.report)
+        document = _parse(text, file_format or _format_of(name, text), columns, validator.report)
         if document is not None:
             validator.validate(document)
     return validator.groups, validator.problems
+
+
+def _format_of(name: str, text: str) -> FileFormat:
+    suffix = PurePath(name).suffix.lower()
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    return "csv" if looks_like_table(text, suffix) else "yaml"
+
+
+def _parse(text: str, file_format: FileFormat, columns: Columns | None, report: Report) -> Node | None:
+    if file_format == "csv":
+        return parse_table(text, report, columns)
+    return _parse_json(text, report) if file_format == "json" else _parse_yaml(text, report)
 
 
 @define
@@ -60,11 +79,11 @@ class _Validator:
     def read_text(self) -> str | None:
         """Return the content; None if the file can't be read."""
         try:
-            return read_bytes(self.name).decode("utf-8-sig")
+            return decode_text(read_bytes(self.name))
         except OSError as error:
             self.report("", f"can't be read: {error.strerror or type(error).__name__}")
-        except UnicodeDecodeError as error:
-            self.report("", f"is not UTF-8 text (byte {error.start}): save it as UTF-8")
+        except TextError as error:
+            self.report(error.location, error.problem)
         except FileTooLargeError as error:
             self.report("", str(error))
         except ValueError:  # a NUL in the name
