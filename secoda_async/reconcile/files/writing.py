@@ -85,6 +85,7 @@ def _csv(entries: Iterable[Mapping[str, Any]]) -> str:
     table.writerow(COLUMNS)
     for entry in entries:
         for member in entry["members"] or [""]:
-            row = (entry["name"], entry.get("icon", ""), entry.get("description", ""), member, entry.get("id", ""))
-            (quoting if any("\r" in cell for cell in row) else table).writerow(map(quote_cell, row))
+            texts = (entry["name"], entry.get("icon", ""), entry.get("description", ""), member, entry.get("id", ""))
+            row = [quote_cell(text.strip()) for text in texts]
+            (quoting if any("\r" in cell for cell in row) else table).writerow(row)
     return text.getvalue()
