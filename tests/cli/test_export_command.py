@@ -1,6 +1,9 @@
 """The commands `export` and `schema`."""
 
+import asyncio
+import codecs
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -62,6 +65,31 @@ async def test_export_round_trips_special_characters(
         path.write_bytes(exported.out.encode())
         planned = await shell.run("plan", str(path), "--prune", "--detailed-exitcode")
     assert (planned.code, planned.out) == (0, f"nothing to do; {len(texts)} unchanged\n")
+
+
+class TestByteOrderMark:
+    """Excel needs the mark, programs that read a pipe may keep it."""
+
+    async def test_csv_file_starts_with_it(self, shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
+        assert workspace.groups
+        for file_format in ("csv", "yaml", "json"):
+            result = await shell.run("export", "--format", file_format, "--output", str(tmp_path / file_format))
+            assert (result.code, result.out) == (0, "")
+        assert (tmp_path / "csv").read_bytes().startswith(codecs.BOM_UTF8 + b"group,")
+        assert (tmp_path / "yaml").read_bytes().startswith(b"groups:")
+        assert (tmp_path / "json").read_bytes().startswith(b"{")
+
+    @pytest.mark.usefixtures("workspace")
+    @pytest.mark.parametrize(("output", "has_mark"), [("> groups.csv", True), ("| cat > groups.csv", False)])
+    async def test_csv_on_stdout_starts_with_it_in_a_file_only(
+        self, tmp_path: Path, output: str, *, has_mark: bool
+    ) -> None:
+        command = f"{sys.executable} -m secoda_async export --format csv {output}"
+        process = await asyncio.create_subprocess_shell(command, cwd=tmp_path)
+        assert await process.wait() == 0
+        content = (tmp_path / "groups.csv").read_bytes()
+        assert content.removeprefix(codecs.BOM_UTF8).startswith(b"group,icon,")
+        assert content.startswith(codecs.BOM_UTF8) is has_mark
 
 
 async def test_schema_is_printed(shell: Shell) -> None:
