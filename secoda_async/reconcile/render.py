@@ -1,29 +1,35 @@
-"""Render plans as lines for a terminal or as Markdown for a pull request.
+"""Render plans as lines for a terminal, and the sentences that every output format shares.
 
-Names are untrusted: none can move a cursor, forge a line or mention anybody.
+Names are untrusted: none can move a cursor, forge a line or hide a character.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from secoda_async.models import UNSET
-from secoda_async.reconcile.escape import escape_control
-from secoda_async.reconcile.plan import Change, Plan
+from secoda_async.reconcile.escape import escape_control, escape_invisible
+from secoda_async.reconcile.plan import Change, Held, Plan
 
-__all__ = ["StyledLine", "display_names", "field_changes", "markdown", "render_text"]
+__all__ = [
+    "MemberNames", "StyledLine", "abbreviate", "count", "details", "field_changes", "held_messages", "notes",
+    "render_text",
+]  # fmt: skip
 
 _SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
 
 _MOST_MEMBERS: Final = 8
 """Members that are named for each change; the others are counted."""
 
-_MOST_GROUPS: Final = 10
-"""Groups that are not managed and named; the others are counted."""
+_MOST_NAMES: Final = 10
+"""Names in a note, such as the groups that are not managed; the others are counted."""
 
 _INDENT: Final = 4
+
+_HIDDEN_IN_EMOJI: Final = re.compile("[\u200c\u200d\ufe0f]")
+"""The invisible characters that `escape_control` leaves in emoji and words."""
 
 
 @frozen
@@ -32,26 +38,54 @@ class StyledLine:
 
     text: str
     kind: str = ""
-    """`create`, `update`, `delete`, `added`, `removed`, `note`, `warning`, `summary`, or empty."""
+    """`create`, `update`, `delete`, `added`, `removed`, `note`, `attention`, `warning`, `summary`, or empty."""
     indent: int = 0
     """Columns to indent."""
 
 
+@frozen
+class MemberNames:
+    """The names under which a plan's members are shown: addresses where known, with a mark."""
+
+    plan: Plan
+    _pending: frozenset[str] = field(
+        init=False, default=Factory(lambda self: frozenset(self.plan.pending), takes_self=True)
+    )
+    _disabled: frozenset[str] = field(
+        init=False, default=Factory(lambda self: frozenset(self.plan.disabled), takes_self=True)
+    )
+
+    def __call__(self, members: Iterable[str]) -> Sequence[str]:
+        """Return the sorted names of members, by id; the invited and the disabled are marked."""
+        return sorted(self.address(member) + self._mark(member) for member in members)
+
+    def address(self, member: str) -> str:
+        """Return a member's address, or the id if it is not known."""
+        return escape_control(self.plan.people.get(member, member))
+
+    def _mark(self, member: str) -> str:
+        if member in self._disabled:
+            return " (disabled)"
+        return " (invited)" if member in self._pending else ""
+
+
 def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -> Iterable[StyledLine]:
-    """Yield the lines of a plan: each change with its fields before and after, and members by address where known.
+    """Yield the lines of a plan: changes, notes, the problems that need a person, and the summary.
 
     Args:
         plan: The plan.
         most: The number of changes to show; the others are counted.
-        verbose: Name every group that is not managed or ignored.
+        verbose: Name every group and member that is only counted otherwise.
     """
+    names = MemberNames(plan)
     for change in plan.changes[:most]:
         yield StyledLine(f"{_SIGNS[change.kind]} {change.kind} {escape_control(change.name)}", change.kind)
-        yield from _details(change, plan.people)
+        yield from details(change, names, most=None if verbose else _MOST_MEMBERS)
     hidden = len(plan.changes[most:]) if most is not None else 0
     if hidden:
-        yield StyledLine(f"... and {hidden} more changes")
-    yield from _untouched(plan, verbose=verbose)
+        yield StyledLine(f"... and {count(hidden, 'more change')}")
+    yield from (StyledLine(note, "note") for note in notes(plan, verbose=verbose))
+    yield from (StyledLine(f"! held: {message}", "attention") for message in held_messages(plan, verbose=verbose))
     for conflict in plan.conflicts:
         yield StyledLine(f"! skipped: {conflict.message}", "warning")
     for breach in plan.breaches:
@@ -59,82 +93,100 @@ def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -
     yield StyledLine(plan.summary(), "summary")
 
 
-def markdown(plan: Plan) -> str:
-    """Return the plan as Markdown."""
-    parts = [f"### Secoda groups: {plan.summary()}", ""]
-    for title, messages in (
-        ("Exceeds the safety limits", [breach.message for breach in plan.breaches]),
-        ("Skipped", [conflict.message for conflict in plan.conflicts]),
-    ):
-        if messages:
-            parts += [f"**{title}**", "", *(f"- {_escape_markdown(message)}" for message in messages), ""]
-    if plan.changes:
-        parts += ["| | group | what changes |", "|---|---|---|"]
-        parts += [
-            f"| {change.kind} | {_code(change.name)} | "
-            f"{'<br>'.join(_code(line.text) for line in _details(change, plan.people))} |"
-            for change in plan.changes
-        ]
-        parts += ["", f"{plan.writes} writes. Digest: `{plan.digest}`"]
-    return "\n".join(parts).rstrip() + "\n"
-
-
-def field_changes(change: Change) -> Iterable[tuple[str, object, object]]:
-    """Yield each text field that changes, with its value before and after; not the name of a created group."""
-    for field in ("name", "icon", "description"):
-        before, after = getattr(change.before, field), getattr(change.after, field)
-        is_set = before is not UNSET or after is not UNSET
-        if is_set and not (change.kind == "create" and field == "name"):
-            yield field, before, after
-
-
-def display_names(members: Iterable[str], people: Mapping[str, str]) -> Sequence[str]:
-    """Return the members' sorted addresses; the id where the address is not known."""
-    return sorted(escape_control(people.get(member, member)) for member in members)
-
-
-def _details(change: Change, people: Mapping[str, str]) -> Iterable[StyledLine]:
-    for field, before, after in field_changes(change):
+def details(change: Change, names: MemberNames, *, most: int | None = _MOST_MEMBERS) -> Iterable[StyledLine]:
+    """Yield a line for each field of a change, and for the members that it adds and removes."""
+    for name, before, after in field_changes(change):
         if change.kind == "update":
-            yield StyledLine(f"{field}: {_quote(before)} -> {_quote(after)}", "", _INDENT)
+            yield StyledLine(f"{name}: {_quote(before)} -> {_quote(after)}", "", _INDENT)
         elif change.kind == "create":
-            yield StyledLine(f"{field}: {_quote(after)}", "", _INDENT)
+            yield StyledLine(f"{name}: {_quote(after)}", "", _INDENT)
     for kind, sign, members in (("added", "+", change.added), ("removed", "-", change.removed)):
         if members:
-            yield StyledLine(
-                f"members {sign}{len(members)}: {_abbreviate(display_names(members, people))}", kind, _INDENT
-            )
+            yield StyledLine(f"members {sign}{len(members)}: {abbreviate(names(members), most)}", kind, _INDENT)
 
 
-def _untouched(plan: Plan, *, verbose: bool) -> Iterable[StyledLine]:
-    """Yield a line for the groups that stay because the desired state, or the scope, does not cover them."""
-    for label, names, most in (("not managed", plan.unmanaged_names, _MOST_GROUPS), ("ignored", plan.ignored_names, 0)):
-        if names and (verbose or most):
-            shown = [escape_control(name) for name in names]
-            yield StyledLine(f"{label} ({len(names)}): {_abbreviate(shown, len(shown) if verbose else most)}", "note")
+def notes(plan: Plan, *, verbose: bool = False, quote: Callable[[str], str] = str) -> Iterable[str]:
+    """Yield a sentence for each fact that a reviewer should know although no change shows it.
+
+    Args:
+        plan: The plan.
+        verbose: Name everything.
+        quote: Makes markup of a name.
+    """
+    names = MemberNames(plan)
+    most = None if verbose else _MOST_NAMES
+    for groups, text, is_named in (
+        (plan.ignored_names, "ignored", verbose),
+        (plan.unmanaged_names, "not managed", True),
+    ):
+        if groups:
+            shown = abbreviate([quote(escape_control(name)) for name in groups], most)
+            yield f"{text}: {count(len(groups), 'group')}{f': {shown}' if is_named else ''}"
+    for members, one, several, explanation in (
+        (plan.disabled, "member has a disabled account", "members have disabled accounts", ""),
+        (
+            plan.pending, "member is invited and not a user yet", "members are invited and not users yet",
+            ". The service may not show them in the group until they accept",
+        ),
+    ):  # fmt: skip
+        if members:
+            shown = abbreviate([quote(address) for address in sorted(map(names.address, members))], most)
+            yield f"{len(members)} {one if len(members) == 1 else several}: {shown}{explanation}"
 
 
-def _quote(value: object) -> str:
-    if value is None or value is UNSET or value == "":
-        return "(none)"
-    return '"' + escape_control(str(value)).replace('"', '\\"') + '"'
+def held_messages(plan: Plan, *, verbose: bool = False, quote: Callable[[str], str] = str) -> Iterable[str]:
+    """Yield a sentence for each held member; the first one of a group names the users who stay because of it.
+
+    Args:
+        plan: The plan.
+        verbose: Name every user who stays.
+        quote: Makes markup of a name.
+    """
+    names = MemberNames(plan)
+    shown_groups = set[str]()
+    for held in plan.held:
+        kept = () if held.group in shown_groups else held.kept
+        shown_groups.add(held.group)
+        yield _held_message(held, names(kept), None if verbose else _MOST_MEMBERS, quote)
 
 
-def _abbreviate(names: Sequence[str], most: int = _MOST_MEMBERS) -> str:
-    more = len(names) - most
+def _held_message(held: Held, kept: Sequence[str], most: int | None, quote: Callable[[str], str]) -> str:
+    member, group = (quote(escape_control(text)) for text in (held.member, held.group))
+    place = f" ({quote(escape_control(held.place))})" if held.place else ""
+    stay = f"{group} keeps {abbreviate([quote(name) for name in kept], most)}" if kept else f"not added to {group}"
+    return f"{member}{place} {held.reason}; {stay}"
+
+
+def field_changes(change: Change) -> Iterable[tuple[str, str, str]]:
+    """Yield each text field that changes, with its value before and after; not the name of a created group.
+
+    The values are escaped; an unset or empty one is an empty string. If the two values look the same, invisible
+    characters are shown in both.
+    """
+    for name in ("name", "icon", "description"):
+        before, after = getattr(change.before, name), getattr(change.after, name)
+        is_set = before is not UNSET or after is not UNSET
+        if is_set and not (change.kind == "create" and name == "name"):
+            values = ["" if value is None or value is UNSET else str(value) for value in (before, after)]
+            is_alike = values[0] != values[1] and _visible(values[0]) == _visible(values[1])
+            escape = escape_invisible if is_alike else escape_control
+            yield name, escape(values[0]), escape(values[1])
+
+
+def abbreviate(names: Sequence[str], most: int | None) -> str:
+    """Return the first names, and the number of the others."""
+    more = 0 if most is None else len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def _code(text: str) -> str:
-    """Return text as Markdown code for a table: it contains no markup, link or mention."""
-    text = escape_control(text).replace("|", "\\|")
-    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    pad = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 group`, `2 groups`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _escape_markdown(text: str) -> str:
-    """Return a sentence with its markup, links and mentions escaped."""
-    text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([@#]|:(?=//))", "\\1\u200b", text)
+def _visible(text: str) -> str:
+    return _HIDDEN_IN_EMOJI.sub("", text)
+
+
+def _quote(value: str) -> str:
+    return '"' + value.replace('"', '\\"') + '"' if value else "(none)"

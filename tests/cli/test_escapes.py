@@ -16,11 +16,12 @@ from secoda_async.cli import app
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator
 from secoda_async.models import GroupFields
-from secoda_async.reconcile import render
 from secoda_async.reconcile.diff import diff
 from secoda_async.reconcile.escape import escape_control, escape_json
 from secoda_async.reconcile.files.cells import quote_cell, unquote_cell
 from secoda_async.reconcile.files.writing import dump_groups
+from secoda_async.reconcile.markdown import render_markdown
+from secoda_async.reconcile.render import render_text
 from secoda_async.reconcile.safety import Rules
 from tests.support.shell import Shell
 
@@ -114,7 +115,7 @@ def test_plan_messages_are_escaped() -> None:
     )
     assert plan.conflicts[0].message == plan.breaches[0].message == f"no {SHOWN}"
     assert Plan.from_document(json.loads(plan.to_json()), "-") == plan
-    for text in (render.markdown(plan), *(line.text for line in render.render_text(plan))):
+    for text in (render_markdown(plan), *(line.text for line in render_text(plan))):
         assert not STEERING.search(text)
 
 
@@ -143,7 +144,7 @@ def test_escaped_json_has_the_same_value() -> None:
     assert json.loads(text) == value
     assert "é" in text
     assert "🧪" in text
-    assert escape_control("🧪\u200d") == "🧪\u200d"
+    assert escape_control("🧪\u200d") == r"🧪\u200d"
 
 
 # --- spreadsheets ----------------------------------------------------------------------------------------------

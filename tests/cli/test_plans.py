@@ -78,8 +78,24 @@ def test_verbose_names_every_group_that_is_not_managed_or_ignored() -> None:
         unmanaged_names=tuple(f"group {number:02}" for number in range(12)),
         ignored_names=("SAML a", "SAML b"),
     )
-    assert "\nnot managed (12): group 00, " in text_of(plan)
-    assert "group 09 and 2 more\n" in text_of(plan)
-    assert "SAML a" not in text_of(plan)
+    assert "\nignored: 2 groups\nnot managed: 12 groups: group 00, " in text_of(plan)
+    assert ", group 09 and 2 more\n" in text_of(plan)
     verbose = format_plan(plan, "text", source="groups.yaml", host="", verbose=True)
-    assert "group 11\nignored (2): SAML a, SAML b\n" in verbose
+    assert "\nignored: 2 groups: SAML a, SAML b\n" in verbose
+    assert ", group 11\n" in verbose
+
+
+def test_wrapped_line_is_indented() -> None:
+    printed = io.StringIO()
+    message = "Evil " + "x " * 30 + "- delete everything"
+    plan = Plan(changes=(Change(kind="create", name=message, after=GroupFields(name=message, description=message)),))
+    print_plan(RichConsole(file=printed, force_terminal=True, color_system=None, width=60), plan)
+    lines = printed.getvalue().splitlines()
+    assert all(len(line) <= 60 for line in lines[:-2])
+    assert [len(line) - len(line.lstrip()) for line in lines[:4]] == [0, 2, 4, 6]
+
+
+def test_line_in_a_pipe_is_never_wrapped() -> None:
+    name = "word " * 1000 + "end"
+    text = text_of(Plan(changes=(Change(kind="create", name=name, after=GroupFields(name=name)),)))
+    assert f"+ create {name}\n" in text

@@ -20,6 +20,7 @@ from secoda_async.cli import files
 from secoda_async.cli.options import Output
 from secoda_async.cli.signals import interrupt_on_signal
 from secoda_async.reconcile.escape import escape_control, escape_json
+from secoda_async.reconcile.render import count
 
 PIPED_WIDTH: Final = 1000
 """Columns of a table in a pipe or file, where nothing should be cut."""
@@ -209,8 +210,7 @@ def _widest(overflows: Sequence[str], widths: Sequence[int]) -> int:
 
 def estimate(plan: Plan) -> str:
     """Return how many writes a plan takes, and how long: a new process can't know what others wrote before it."""
-    writes = f"{plan.writes} write{'' if plan.writes == 1 else 's'}"
-    return f"{writes}, {at_least(plan.seconds)} if no other program wrote in the last minute"
+    return f"{count(plan.writes, 'write')}, {at_least(plan.seconds)} if no other program wrote in the last minute"
 
 
 def write_or_print(text: str, file: Path | None) -> None:

@@ -11,12 +11,11 @@ from secoda_async import AttemptEvent, Change, Outcome, Plan, RateLimit, Report,
 from secoda_async.cli.output import timeline
 from secoda_async.cli.output.console import duration, estimate
 from secoda_async.cli.output.timeline import Recorder
-from secoda_async.models import UNSET
-from secoda_async.reconcile import render
 from secoda_async.reconcile.escape import escape_control
+from secoda_async.reconcile.render import MemberNames, count, field_changes, held_messages, notes
 
 _MAX_EXPANDED: Final = 10
-"""A plan of more changes starts with all of them collapsed."""
+"""A plan of more changes starts with all but the deletes collapsed."""
 
 _TOO_MANY_REQUESTS: Final = 429
 
@@ -45,8 +44,10 @@ class _Row:
 
 def plan_page(plan: Plan, source: str, host: str) -> str:
     """Return a plan as HTML; `source` is the name of its file, `host` the API's origin."""
+    names = MemberNames(plan)
     is_expanded = len(plan.changes) <= _MAX_EXPANDED
-    rows = [evolve(_row(change, plan.people), open=is_expanded) for change in plan.changes]
+    changes = sorted(plan.changes, key=lambda change: change.kind != "delete")
+    rows = [evolve(_row(change, names), open=is_expanded or change.kind == "delete") for change in changes]
     kinds = Counter(row.kind for row in rows)
     return _render(
         "plan.html",
@@ -61,12 +62,13 @@ def plan_page(plan: Plan, source: str, host: str) -> str:
             ("members removed", sum(len(change.removed) for change in plan.changes), ""),
             ("unchanged", plan.unchanged, ""),
             ("not managed", plan.unmanaged, ""),
+            *_problem_numbers(plan),
         ],
         cost="" if plan.is_empty else f"{estimate(plan)}.",
         digest="" if plan.is_empty else plan.digest,
         breaches=[breach.message for breach in plan.breaches],
         approve=f"--approve {plan.digest}",
-        conflicts=[conflict.message for conflict in plan.conflicts],
+        **_remarks(plan),
         kinds=list(kinds.items()),
         rows=rows,
     )
@@ -93,7 +95,8 @@ def report_page(
         host: The API's origin.
         stopped: The reason why the run was stopped early, if it was.
     """
-    rows = [_with_outcome(_row(plan.changes[each.index], plan.people), each) for each in report.outcomes]
+    names = MemberNames(plan)
+    rows = [_with_outcome(_row(plan.changes[each.index], names), each) for each in report.outcomes]
     rows.sort(key=lambda row: row.ok)
     statuses = Counter(row.filter for row in rows)
     counts = ", ".join(f"{number} {status}" for status, number in statuses.items()) or "nothing to do"
@@ -106,15 +109,29 @@ def report_page(
         stopped=stopped,
         ok=report.ok,
         numbers=[*_status_numbers(statuses), *_request_numbers(recorder), ("duration", duration(report.seconds), "")],
-        cost=f"{report.writes} writes in {duration(report.seconds)}; {verified}.",
+        cost=f"{count(report.writes, 'write')} in {duration(report.seconds)}; {verified}.",
         digest=plan.digest,
         differences=[escape_control(difference) for difference in report.differences],
-        conflicts=[conflict.message for conflict in plan.conflicts],
+        **_remarks(plan),
         chart=timeline.chart(recorder.events, limit),
         events=[timeline.event_row(at, event) for at, event in recorder.events],
         kinds=list(statuses.items()),
         rows=rows,
     )
+
+
+def _remarks(plan: Plan) -> dict[str, Sequence[str]]:
+    """Return the sentences that plan and report share."""
+    return {
+        "conflicts": [conflict.message for conflict in plan.conflicts],
+        "held": list(held_messages(plan, verbose=True)),
+        "facts": list(notes(plan, verbose=True)),
+    }
+
+
+def _problem_numbers(plan: Plan) -> list[tuple[str, int, str]]:
+    numbers = (("members held", len(plan.held), "update"), ("in conflict", len(plan.conflicts), "bad"))
+    return [(label, number, style) for label, number, style in numbers if number]
 
 
 def _status_numbers(statuses: Mapping[str, int]) -> list[tuple[str, int, str]]:
@@ -152,11 +169,11 @@ def _render(template: str, **values: Any) -> str:  # noqa: ANN401 - the template
     return environment.get_template(template).render(version=__version__, created=created, **values)
 
 
-def _row(change: Change, people: Mapping[str, str]) -> _Row:
-    fields = [(name, _text(before), _text(after)) for name, before, after in render.field_changes(change)]
+def _row(change: Change, members: MemberNames) -> _Row:
+    fields = list(field_changes(change))
     if change.kind == "create":
         fields = [(name, before, after) for name, before, after in fields if after]
-    added, removed = (render.display_names(users, people) for users in (change.added, change.removed))
+    added, removed = members(change.added), members(change.removed)
     name = escape_control(change.name)
     texts = [name, *added, *removed, *(text for each in fields for text in each[1:])]
     return _Row(
@@ -181,14 +198,9 @@ def _summary(
     return ", ".join(members + (changed if change.kind == "update" else []))
 
 
-def _text(value: object) -> str:
-    return "" if value is None or value is UNSET else escape_control(str(value))
-
-
 def _with_outcome(row: _Row, outcome: Outcome) -> _Row:
     status = outcome.status.replace("_", " ")
     error = "" if outcome.error is None else escape_control(str(outcome.error))
-    requests = f"{outcome.attempts} request{'s' if outcome.attempts != 1 else ''}"
     return evolve(
         row,
         filter=status,
@@ -197,6 +209,6 @@ def _with_outcome(row: _Row, outcome: Outcome) -> _Row:
         status=status,
         ok=outcome.ok,
         error=error,
-        effort=f"{requests}, waited {duration(outcome.waited)}",
+        effort=f"{count(outcome.attempts, 'request')}, waited {duration(outcome.waited)}",
         open=not outcome.ok,
     )

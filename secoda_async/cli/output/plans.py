@@ -8,13 +8,13 @@ from typing import Annotated, Final, Literal, assert_never
 from attrs import define
 from cyclopts import Group, Parameter
 from rich.console import Console as RichConsole
-from rich.padding import Padding
 from rich.text import Text
 
 from secoda_async import Plan
 from secoda_async.cli.output.console import PIPED_WIDTH, Console, estimate, to_json, write_or_print
 from secoda_async.cli.output.html import plan_page
-from secoda_async.reconcile import render
+from secoda_async.reconcile.markdown import render_markdown
+from secoda_async.reconcile.render import StyledLine, render_text
 
 PlanFormat = Literal["text", "json", "markdown", "html"]
 
@@ -25,9 +25,17 @@ _STYLES: Final = {
     "added": "green",
     "removed": "red",
     "note": "dim",
+    "attention": "yellow",
     "warning": "bold red",
     "summary": "bold",
 }
+
+
+_HANG: Final = 2
+"""Columns by which the second line of a wrapped text is indented."""
+
+_MINIMUM: Final = 20
+"""Columns of a wrapped text on the narrowest terminal."""
 
 
 @Parameter(name="*", group=Group("Format", sort_key=6))
@@ -38,7 +46,8 @@ class PlanOutput:
     format: Annotated[PlanFormat, Parameter(help="Output format; html is a web page.")] = "text"
     output: Annotated[Path | None, Parameter(help="Write to this file instead of stdout, only on success.")] = None
     verbose: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Name every group that is only counted otherwise.")
+        bool,
+        Parameter(negative=(), show_default=False, help="Name every group and member that is only counted otherwise."),
     ] = False
 
     def show(self, console: Console, plan: Plan, *, source: str, host: str) -> None:
@@ -64,7 +73,7 @@ def format_plan(plan: Plan, output_format: PlanFormat, *, source: str, host: str
         case "json":
             return to_json(json.loads(plan.to_json()))
         case "markdown":
-            return render.markdown(plan)
+            return render_markdown(plan)
         case "html":
             return plan_page(plan, source, host)
         case "text":
@@ -75,10 +84,20 @@ def format_plan(plan: Plan, output_format: PlanFormat, *, source: str, host: str
 
 def print_plan(console: RichConsole, plan: Plan, *, most: int | None = None, verbose: bool = False) -> None:
     """Print the changes of a plan, at most `most` of them, and how long they take."""
-    for line in render.render_text(plan, most=most, verbose=verbose):
-        console.print(Padding(Text(line.text, style=_STYLES.get(line.kind, "")), (0, 0, 0, line.indent), expand=False))
+    for line in render_text(plan, most=most, verbose=verbose):
+        _print_line(console, line)
     if not plan.is_empty:
         console.print(Text(f"{estimate(plan)}; digest {plan.digest}", style="dim"))
+
+
+def _print_line(console: RichConsole, line: StyledLine) -> None:
+    """Print a line; a terminal that is too narrow gets further lines, which are indented more."""
+    text = Text(line.text, style=_STYLES.get(line.kind, ""))
+    rows = [text]
+    if console.is_terminal and line.indent + text.cell_len > console.width:
+        rows = list(text.wrap(console, max(_MINIMUM, console.width - line.indent - _HANG)))
+    for number, row in enumerate(rows):
+        console.print(Text(" " * (line.indent + (_HANG if number else 0))) + row, soft_wrap=True)
 
 
 def _plan_text(plan: Plan, *, verbose: bool) -> str:
