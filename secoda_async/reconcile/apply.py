@@ -112,6 +112,7 @@ class Applier:
             raise InvalidArgumentError(f"on_drift must be 'raise' or 'skip', not {on_drift!r}")
         check_origin(self.plan, self.origin)
         check_approval(self.plan, approve)
+        self.journal.held(self.plan)
         began = self.clock.now()
         differences: tuple[str, ...] = ()
         has_success = self.plan.is_empty
@@ -128,6 +129,7 @@ class Applier:
             verified=has_success and not differences,
             differences=(*differences, *self.journal.problems),
             conflicts=len(self.plan.conflicts),
+            held=self.plan.held,
             seconds=self.clock.now() - began,
         )
 

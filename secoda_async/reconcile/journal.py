@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,6 +80,11 @@ class Journal:
     ) -> None:
         self._context.__exit__(kind, error, traceback)
 
+    def held(self, plan: Plan) -> None:
+        """Log each held member: an apply does not remove anybody from the member's group."""
+        for held in plan.held:
+            self._write("held", plan, codec.to_dict(held))
+
     def intent(self, plan: Plan, index: int) -> None:
         """Log that a change is about to be written, and flush it to the disk.
 
@@ -88,17 +93,18 @@ class Journal:
         """
         change = plan.changes[index]
         fields = {name: codec.to_dict(getattr(change, name)) for name in ("before", "after")}
-        self._write("intent", plan, index, fields)
+        self._write("intent", plan, _subject(plan, index) | fields)
         self._sync()
         if self._write_error:
             raise SecodaError(f"the journal can't be written, so the change was not sent: {self._write_error}")
 
     def outcome(self, plan: Plan, outcome: Outcome) -> None:
         """Log the outcome of a change."""
-        group_id = plan.changes[outcome.index].id or (outcome.group.id if outcome.group else None)
+        subject = _subject(plan, outcome.index)
+        group_id = subject["id"] or (outcome.group.id if outcome.group else None)
         error = None if outcome.error is None else f"{type(outcome.error).__name__}: {outcome.error}"
         fields = {"status": outcome.status, "id": group_id, "attempts": outcome.attempts, "error": error}
-        self._write("outcome", plan, outcome.index, fields)
+        self._write("outcome", plan, subject | fields)
 
     def _sync(self) -> None:
         """Flush to the disk: the machine may crash before the write ends."""
@@ -110,21 +116,19 @@ class Journal:
         """A sentence about lines that could not be written; usually empty."""
         return (f"the journal is incomplete: {self._write_error}",) if self._write_error else ()
 
-    def _write(self, event: str, plan: Plan, index: int, fields: dict[str, Any]) -> None:
+    def _write(self, event: str, plan: Plan, fields: Mapping[str, Any]) -> None:
         if self._stream is None or self._write_error:
             return
-        change = plan.changes[index]
-        line: dict[str, Any] = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "event": event,
-            "plan": plan.digest,
-            "index": index,
-            "kind": change.kind,
-            "name": change.name,
-            "id": change.id,
-        }
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"time": time, "event": event, "plan": plan.digest, **fields}
         try:
-            self._stream.write(json.dumps(line | fields, ensure_ascii=False) + "\n")
+            self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._stream.flush()
         except (OSError, ValueError) as error:  # no space left, or the caller closed the stream
             self._write_error = getattr(error, "strerror", None) or str(error)
+
+
+def _subject(plan: Plan, index: int) -> dict[str, Any]:
+    """Return the fields that every line about a change has."""
+    change = plan.changes[index]
+    return {"index": index, "kind": change.kind, "name": change.name, "id": change.id}

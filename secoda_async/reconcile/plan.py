@@ -150,9 +150,16 @@ class Plan:
             (kind, sum(change.kind == kind for change in self.changes)) for kind in ("create", "update", "delete")
         ]
         parts = [f"{number} to {kind}" for kind, number in counts if number] or ["nothing to do"]
-        others = [(self.unchanged, "unchanged"), (self.unmanaged, "not managed"), (len(self.conflicts), "in conflict")]
+        others = [
+            (self.unchanged, "unchanged"),
+            (self.unmanaged, "not managed"),
+            (len(self.ignored_names), "ignored"),
+            (len(self.conflicts), "in conflict"),
+        ]
         rest = [f"{number} {label}" for number, label in others if number]
-        return "; ".join([", ".join(parts), *([", ".join(rest)] if rest else [])])
+        members = len({held.member for held in self.held})
+        held = f"{members} unknown member{'s' if members > 1 else ''} held" if members else ""
+        return "; ".join(filter(None, [", ".join(parts), ", ".join(rest), held]))
 
     def to_json(self) -> str:
         """Return the plan as JSON that `load` reads."""

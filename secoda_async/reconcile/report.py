@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from secoda_async.bulk import Outcome
+from secoda_async.reconcile.plan import Held
 
 __all__ = ["Progress", "Report"]
 
@@ -36,6 +37,8 @@ class Report:
     """A sentence for each contradiction in the final read, and for a journal that could not be written."""
     conflicts: int = 0
     """Number of groups that could not be planned."""
+    held: tuple[Held, ...] = ()
+    """The plan's members who are not users of the workspace: their groups gain members and lose none."""
     seconds: float = 0.0
     """Seconds from start to end."""
 

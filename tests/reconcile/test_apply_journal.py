@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from secoda_async import InvalidArgumentError, SecodaClient
+from secoda_async import DesiredGroup, InvalidArgumentError, SecodaClient
 from secoda_async.emulator import Emulator
-from tests.support.applies import make_plan, mutations
+from tests.support.applies import desired_state, make_plan, mutations
 from tests.support.waiting import wait_until
 
 
@@ -76,3 +76,26 @@ async def test_journal_has_unknown_outcomes_after_a_cancellation(emulator: Emula
     ends = {line["index"]: line["status"] for line in lines if line["event"] == "outcome"}
     assert ends == {0: "applied", 1: "unknown", 2: "not_attempted"}
     assert (await secoda.apply(await make_plan(secoda))).ok
+
+
+@pytest.mark.requirement("BS-12")
+async def test_journal_and_report_name_the_held_members_of_a_plan_without_changes(secoda: SecodaClient) -> None:
+    desired = desired_state(DesiredGroup(name="b", members=("x@example.com", "u-ana"), place="groups.csv:2"))
+    plan = await secoda.plan(desired, unknown_members="hold")
+    assert plan.is_empty
+    log = io.StringIO()
+    report = await secoda.apply(plan, log=log)
+    assert (report.ok, report.held) == (True, plan.held)
+    (line,) = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert (line["event"], line["plan"], line["group"], line["member"]) == ("held", plan.digest, "b", "x@example.com")
+    reason = "is not a user of this workspace"
+    assert (line["place"], line["reason"], line["kept"]) == ("groups.csv:2", reason, ["u-ben"])
+
+
+@pytest.mark.requirement("BS-12")
+async def test_journal_names_held_members_before_the_first_write(secoda: SecodaClient) -> None:
+    desired = desired_state(DesiredGroup(name="b", icon="i", members=("x@example.com", "u-ana")))
+    log = io.StringIO()
+    report = await secoda.apply(await secoda.plan(desired, unknown_members="hold"), log=log)
+    assert report.held
+    assert [json.loads(line)["event"] for line in log.getvalue().splitlines()] == ["held", "intent", "outcome"]

@@ -16,6 +16,7 @@ from secoda_async import (
     DesiredState,
     DesiredStateError,
     Group,
+    Held,
     Plan,
     User,
 )
@@ -85,7 +86,7 @@ class TestNames:
     def test_previously_is_ignored_once_the_new_name_exists(self) -> None:
         there = [group("new"), group("old")]
         plan = plan_of([wanted("new", previously=("old",))], there)
-        assert (plan.is_empty, plan.unmanaged) == (True, 1)
+        assert (plan.is_empty, plan.unmanaged, plan.unmanaged_names) == (True, 1, ("old",))
 
     def test_rename_to_a_name_that_the_plan_frees(self) -> None:
         there = [group("a", "1"), group("b", "2")]
@@ -175,6 +176,74 @@ class TestMembers:
             ("a", ("u-ben",), ()),
             ("b", ("u-ben",), ("u-ana",)),
         ]
+
+    @pytest.mark.requirement("BS-12")
+    def test_held_members_are_named_with_their_place_and_those_who_stay_for_them(self) -> None:
+        there = [group("a", users=("u-ana", "u-eve")), group("b", users=("u-ana",))]
+        desired = [
+            wanted("b", members=("x@example.com", "u-ana")),
+            wanted("a", members=("u-ana", "y"), member_places={"y": "groups.yaml:9"}),
+            wanted("c", members=("y",)),
+        ]
+        plan = plan_of(desired, there, unknown_members="hold")
+        reason = "is not a user of this workspace"
+        assert plan.held == (
+            Held(group="a", member="y", reason=reason, place="groups.yaml:9", kept=("u-eve",)),
+            Held(group="b", member="x@example.com", reason=reason, place="groups.yaml:b"),
+            Held(group="c", member="y", reason=reason, place="groups.yaml:c"),
+        )
+        assert plan.people == {"u-eve": "eve@example.com"}
+        assert plan.summary() == "1 to create; 2 unchanged; 2 unknown members held"
+
+    @pytest.mark.requirement("BS-12")
+    def test_plan_without_changes_names_the_held_members(self) -> None:
+        plan = plan_of([wanted("a", members=("x",))], [group("a", users=("u-ana",))], unknown_members="hold")
+        assert (plan.is_empty, plan.summary()) == (True, "nothing to do; 1 unchanged; 1 unknown member held")
+        assert plan_of([wanted("a", members=("u-ana",))], [], unknown_members="hold").held == ()
+
+    @pytest.mark.requirement("BS-12")
+    def test_held_member_with_an_ambiguous_address_has_that_reason(self) -> None:
+        twins = [User(id="1", email="x@example.com"), User(id="2", email="X@example.com")]
+        plan = plan_of([wanted("a", members=("x@EXAMPLE.com",))], [], twins, unknown_members="hold")
+        assert [held.reason for held in plan.held] == ["is the address of 2 users (1, 2): say which by id"]
+
+    def test_unknown_member_of_several_groups_is_one_problem(self) -> None:
+        desired = [
+            wanted(name, members=("x", "y"), member_places={"x": f"g.yaml:{index}"})
+            for index, name in enumerate("abcde")
+        ]
+        with pytest.raises(DesiredStateError) as caught:
+            plan_of([*desired[:1], wanted("z", members=("u-ana", "x"))], [])
+        assert caught.value.problems == (
+            "g.yaml:0: 'x', a member of 'a' and 'z' (groups.yaml:z), is not a user of this workspace",
+            "groups.yaml:a: 'y', a member of 'a', is not a user of this workspace",
+        )
+        for number, more in ((4, "1 more group"), (5, "2 more groups")):
+            with pytest.raises(DesiredStateError) as caught:
+                plan_of(desired[:number], [])
+            assert caught.value.problems[0] == (
+                f"g.yaml:0: 'x', a member of 'a', 'b' (g.yaml:1), 'c' (g.yaml:2) and {more}, "
+                "is not a user of this workspace"
+            )
+
+    @pytest.mark.parametrize(
+        ("members", "is_said"),
+        [
+            (("x@other.example", "y@Other.Example"), True),
+            (("x@other.example", "y"), False),
+            (("x", "y"), False),
+            (("x@example.com", "y@example.com"), False),
+            (("x@other.example",), False),
+        ],
+        ids=["one domain", "an id too", "ids", "a domain of users", "one member"],
+    )
+    def test_error_says_that_no_user_has_the_domain_of_all_unknown_members(
+        self, members: tuple[str, ...], *, is_said: bool
+    ) -> None:
+        with pytest.raises(DesiredStateError) as caught:
+            plan_of([wanted("a", members=members)], [])
+        sentence = "all 2 have addresses at 'other.example', and no user of this workspace has"
+        assert (sentence in str(caught.value).splitlines()) is is_said
 
 
 class TestSaving:

@@ -70,7 +70,9 @@ class TestPrune:
     @pytest.mark.requirement("BS-3")
     def test_groups_are_deleted_only_with_prune(self) -> None:
         plan = plan_of([wanted("a")], [group("a"), group("b")])
-        assert (plan.is_empty, plan.unmanaged) == (True, 1)
+        assert (plan.is_empty, plan.unmanaged, plan.unmanaged_names) == (True, 1, ("b",))
+        assert plan_of([wanted("b")], [group("c"), group("b"), group("a")]).unmanaged_names == ("a", "c")
+        assert plan_of([wanted("a")], [group("a"), group("b")], prune=True).unmanaged_names == ()
         change = only(plan_of([wanted("a")], [group("a"), group("b", icon="i", users=("u-ana",))], prune=True))
         assert (change.kind, change.name, change.id) == ("delete", "b", "g-b")
         assert change.before == GroupFields(name="b", icon="i", description=None, users=("u-ana",))

@@ -1,0 +1,94 @@
+"""Find the group of the workspace that each desired group means. Pure, without I/O.
+
+Groups are matched in this order: by `id`; by name; by a former name (`previously`). A group that any desired group
+mentions is never deleted. A match that would give two groups one name is a conflict, and nothing is changed for it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from secoda_async.models import Group, normalize
+from secoda_async.reconcile.desired import DesiredState
+from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.plan import Conflict
+
+__all__ = ["Matching"]
+
+
+class Matching:
+    """The group of the workspace that each desired group means."""
+
+    def __init__(self, desired: DesiredState, groups: Sequence[Group]) -> None:
+        self.pairs: list[tuple[DesiredGroup, Group | None]] = []
+        """Each desired group without a conflict, and its group; None if the group does not exist."""
+        self.conflicts: list[Conflict] = []
+        self._by_id = {group.id: group for group in groups}
+        self._by_name: dict[str, list[Group]] = defaultdict(list)
+        self._managed_ids: set[str] = set()
+        """Ids of the groups that a desired group means, or may mean."""
+        for group in groups:
+            self._by_name[normalize(group.name)].append(group)
+        self._match_pinned([wanted for wanted in desired.groups if wanted.id is not None])
+        self._match_named(
+            sorted((wanted for wanted in desired.groups if wanted.id is None), key=lambda wanted: wanted.name)
+        )
+        self._reject_name_collisions()
+        self.unmanaged = [group for group in groups if group.id not in self._managed_ids]
+        """Groups that no desired group means."""
+
+    def _match_pinned(self, pinned: Iterable[DesiredGroup]) -> None:
+        for wanted in pinned:
+            present = self._by_id.get(wanted.id or "")
+            if present is None:
+                message = f"there is no group with the id {wanted.id}: correct the id, or remove it to create the group"
+                self._add_conflict(wanted, message)
+                for name in (wanted.name, *wanted.previously):  # a group of this name may be meant: never delete it
+                    self._managed_ids |= {group.id for group in self._groups_named(normalize(name))}
+            else:
+                self._managed_ids.add(present.id)
+                self.pairs.append((wanted, present))
+
+    def _match_named(self, named: Iterable[DesiredGroup]) -> None:
+        unmatched = [wanted for wanted in named if not self._match_name(wanted, wanted.name)]
+        for wanted in unmatched:  # after all present names: a former name may be another group's present name
+            if not any(self._match_name(wanted, normalize(former)) for former in wanted.previously):
+                self.pairs.append((wanted, None))
+
+    def _match_name(self, wanted: DesiredGroup, name: str) -> bool:
+        """Match the group of this name, and return whether one exists; several are a conflict."""
+        free = [group for group in self._groups_named(name) if group.id not in self._managed_ids]
+        if len(free) == 1:
+            self.pairs.append((wanted, free[0]))
+        elif free:
+            ids = tuple(sorted(group.id for group in free))
+            message = f"{len(free)} groups have the name {name!r} ({', '.join(ids)}): choose with `id:`, or rename one"
+            self._add_conflict(wanted, message, ids)
+        self._managed_ids |= {group.id for group in free}
+        return bool(free)
+
+    def _reject_name_collisions(self) -> None:
+        """Turn each rename to a name that another group keeps into a conflict.
+
+        A group whose rename is rejected keeps its own name, which may cause the next collision.
+        """
+        while (found := next(self._name_collisions(), None)) is not None:
+            pair, others = found
+            wanted, ids = pair[0], tuple(sorted(group.id for group in others))
+            message = f"another group has the name {wanted.name!r} ({', '.join(ids)}): rename or delete it first"
+            self._add_conflict(wanted, message, ids)
+            self.pairs.remove(pair)
+            self._managed_ids |= set(ids)
+
+    def _name_collisions(self) -> Iterator[tuple[tuple[DesiredGroup, Group | None], list[Group]]]:
+        matched_ids = {present.id for _, present in self.pairs if present is not None}
+        for wanted, present in self.pairs:
+            if present is not None and normalize(present.name) != wanted.name:
+                others = [group for group in self._groups_named(wanted.name) if group.id not in matched_ids]
+                if others:
+                    yield (wanted, present), others
+
+    def _groups_named(self, name: str) -> Sequence[Group]:
+        return self._by_name.get(name, ())
+
+    def _add_conflict(self, wanted: DesiredGroup, message: str, ids: tuple[str, ...] = ()) -> None:
+        self.conflicts.append(Conflict(name=wanted.name, message=f"{wanted.place}: {message}", ids=ids))

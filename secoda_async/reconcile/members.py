@@ -1,0 +1,116 @@
+"""The members that desired groups should have, as ids of users; and the members who are not users of the workspace."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from attrs import define, field
+
+from secoda_async.errors import AmbiguousNameError, DesiredStateError
+from secoda_async.models import UNSET, Group
+from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.escape import escape_control
+from secoda_async.reconcile.plan import Held
+from secoda_async.reconcile.safety import Rules
+from secoda_async.user_index import UserIndex
+
+__all__ = ["MemberResolver"]
+
+_MOST_GROUPS: Final = 3
+"""Groups that are named for each unknown member; the others are counted."""
+
+_ADVICE: Final = "invite them, correct them, or use unknown_members='hold' (--unknown-members hold)"
+
+
+@define
+class MemberResolver:
+    """Finds the users that desired members mean, and collects those who are not users."""
+
+    index: UserIndex
+    rules: Rules
+    desired: set[str] = field(factory=set[str], init=False)
+    """Ids of all desired members."""
+    held: list[Held] = field(factory=list[Held], init=False)
+    """The unknown members, with `unknown_members="hold"`."""
+    _unknown: dict[str, list[DesiredGroup]] = field(factory=dict[str, list[DesiredGroup]], init=False)
+    """The groups of each unknown member, otherwise."""
+    _reasons: dict[str, str] = field(factory=dict[str, str], init=False)
+
+    def resolve(self, wanted: DesiredGroup, present: Group | None) -> tuple[str, ...] | None:
+        """Return the sorted ids of the members that a group should have; None if its members are not managed.
+
+        Nobody leaves an additive group, nor a group with a held member: one who is present may be the unknown one.
+        """
+        if wanted.members is UNSET:
+            return None
+        found, unknown = self._find(wanted.members)
+        self.desired |= found
+        present_ids = frozenset(present.users if present is not None else ())
+        is_additive = self.rules.additive or wanted.membership == "additive"
+        if unknown:
+            self._note(wanted, unknown, kept=() if is_additive else sorted(present_ids - found))
+        return tuple(sorted(found | present_ids if is_additive or unknown else found))
+
+    def _find(self, members: Sequence[str]) -> tuple[set[str], Mapping[str, str]]:
+        """Return the ids of the members, and the reason why each other member is unknown."""
+        if (given := set(members)) <= self.index.ids:  # fast path: all are ids
+            return given, {}
+        found: set[str] = set()
+        unknown: dict[str, str] = {}
+        for member in members:
+            try:
+                user_id = self.index.id_of(member)
+            except AmbiguousNameError as error:
+                unknown[member] = error.message.removeprefix(f"{member!r} ")
+                continue
+            if user_id is None:
+                unknown[member] = "is not a user of this workspace"
+            else:
+                found.add(user_id)
+        return found, unknown
+
+    def _note(self, wanted: DesiredGroup, unknown: Mapping[str, str], kept: Iterable[str]) -> None:
+        if self.rules.unknown_members == "error":
+            self._reasons |= unknown
+            for member in unknown:
+                self._unknown.setdefault(member, []).append(wanted)
+            return
+        self.held += [
+            Held(group=wanted.name, member=member, reason=reason, place=_place(wanted, member), kept=tuple(kept))
+            for member, reason in unknown.items()
+        ]
+
+    def raise_unknown(self) -> None:
+        """Raise an error that names every unknown member, unless these are held.
+
+        Raises:
+            DesiredStateError: With a problem for each unknown member.
+        """
+        if not self._unknown:
+            return
+        problems = [self._problem(member, groups) for member, groups in self._unknown.items()]
+        advice = [*self._domain_advice(), _ADVICE]
+        raise DesiredStateError("\n".join([*problems, *advice]), problems=tuple(problems))
+
+    def _problem(self, member: str, groups: Sequence[DesiredGroup]) -> str:
+        first, *others = groups
+        names = [repr(first.name)]
+        names += [f"{other.name!r} ({_place(other, member)})" for other in others[: _MOST_GROUPS - 1]]
+        more = len(groups) - len(names)
+        names += [f"{more} more group{'s' if more > 1 else ''}"] if more else []
+        listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+        return escape_control(f"{_place(first, member)}: {member!r}, a member of {listed}, {self._reasons[member]}")
+
+    def _domain_advice(self) -> Sequence[str]:
+        """Return a sentence if all unknown members have one domain, and no user has it."""
+        domains = {member.rpartition("@")[2].strip().lower() if "@" in member else "" for member in self._unknown}
+        domain = next(iter(domains))
+        known = {(user.email or "").rpartition("@")[2].lower() for user in self.index.by_id.values()}
+        if len(self._unknown) == 1 or len(domains) > 1 or not domain or domain in known:
+            return ()
+        return [
+            escape_control(f"all {len(self._unknown)} have addresses at {domain!r}, and no user of this workspace has")
+        ]
+
+
+def _place(wanted: DesiredGroup, member: str) -> str:
+    return wanted.member_places.get(member, wanted.place)
