@@ -78,8 +78,9 @@ for _name, _help in (
     groups.command(f"{_COMMANDS}.groups:{_name.replace('-', '_')}_command", name=_name, help=_help)
 app.command(groups)
 
-users: App = App(name="users", help="List users.")
+users: App = App(name="users", help="List and read users.")
 users.command(f"{_COMMANDS}.users:list_command", name="list", help="List every user of the workspace.")
+users.command(f"{_COMMANDS}.users:get_command", name="get", help="Show one user, and the user's groups.")
 app.command(users)
 
 

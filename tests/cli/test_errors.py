@@ -16,6 +16,10 @@ from secoda_async.errors import OutcomeUnknownError, SecodaError, StalePlanError
 from tests.support.shell import Shell
 
 
+ABSENT = "6c1e0b0e-1111-4222-8333-944455556666"
+"""The id of no group."""
+
+
 async def test_api_key_is_read_from_a_file_or_stdin(
     shell: Shell, workspace: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -36,7 +40,7 @@ async def test_api_key_is_read_from_a_file_or_stdin(
         (["groups", "list"], {}, Exit.USAGE, "no API key: pass api_key, or set SECODA_API_KEY"),
         (["groups", "list"], {"SECODA_API_KEY": "can\nary"}, Exit.USAGE, "the API key has a character inside"),
         (["groups", "list", "--base-url", "http://secoda.example"], {"SECODA_API_KEY": "k"}, Exit.USAGE, "clear text"),
-        (["groups", "get", "a/b"], {"SECODA_API_KEY": "k"}, Exit.USAGE, "'a/b' is not a group id"),
+        (["users", "get", "a/b"], {"SECODA_API_KEY": "k"}, Exit.USAGE, "'a/b' is not a user id"),
         (["groups", "get"], {}, Exit.USAGE, "--help"),
         (["nonsense"], {}, Exit.USAGE, "nonsense"),
         (["demo", "--speed", "fast"], {}, Exit.USAGE, "--speed"),
@@ -86,15 +90,15 @@ async def test_json_error_has_the_details_of_the_response(shell: Shell, workspac
     assert document["fields"] == {"name": ["too dull"]}
     workspace.faults.add(drop="after", method="POST")
     workspace.faults.add(status=403, body={"detail": "no"}, method="GET")
-    document = (await shell.run("groups", "create", "--name", "x", "--json")).json["error"]
+    document = (await shell.run("groups", "create", "--name", "x", "--allow-duplicate", "--json")).json["error"]
     created = [group["id"] for group in workspace.groups.values() if group["name"] == "x"]  # the list was refused
     assert (document["type"], document["name"], document["candidates"]) == ("OutcomeUnknownError", "x", created)
-    missing = await shell.run("groups", "get", "absent", "--json")
+    missing = await shell.run("groups", "get", ABSENT, "--json")
     assert (missing.code, missing.json["error"]["status"]) == (Exit.ERROR, 404)
 
 
 async def test_debug_shows_a_traceback_without_the_key(shell: Shell, workspace: Emulator) -> None:
-    result = await shell.run("groups", "get", "absent", "--debug")
+    result = await shell.run("groups", "get", ABSENT, "--debug")
     assert "Traceback" in result.err
     assert "NotFoundError" in result.err
     assert workspace.api_key not in result.err + result.out

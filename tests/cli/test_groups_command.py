@@ -51,12 +51,12 @@ async def test_group_is_created_updated_and_deleted(shell: Shell, workspace: Emu
     assert (changed.json["name"], changed.json["icon"]) == ("Keepers", None)
     assert workspace.requests[-1].json == {"name": "Keepers", "icon": None}
     await shell.run("groups", "update", group_id, "--user", ana["id"])
-    assert workspace.requests[-1].json == {"users": [ana["id"]]}
+    assert workspace.writes[-1].json == {"users": [ana["id"]]}
     await shell.run("groups", "update", group_id, "--clear", "users", "--clear", "description")
-    assert workspace.requests[-1].json == {"users": [], "description": None}
+    assert workspace.writes[-1].json == {"users": [], "description": None}
 
     deleted = await shell.run("groups", "delete", group_id, "--yes")
-    assert (deleted.code, deleted.out.strip()) == (Exit.DONE, f"deleted {group_id}")
+    assert (deleted.code, deleted.out.strip()) == (Exit.DONE, f"deleted Keepers ({group_id})")
     assert group_id not in workspace.groups
 
 

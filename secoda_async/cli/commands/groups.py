@@ -1,16 +1,18 @@
 """`secoda-async groups`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from secoda_async import UNSET, Group, InvalidArgumentError, SecodaClient, Unset, to_dict
+from secoda_async import UNSET, Group, SecodaClient, Unset, User, to_dict
+from secoda_async.cli import lookup
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.options import Connection
-from secoda_async.cli.output.console import Column, Console
+from secoda_async.cli.output.console import Column, Console, format_time
 
+_GroupName = Annotated[str, Parameter(name="group", help="Name or id of the group.")]
 _Name = Annotated[str | None, Parameter(help="Name.")]
 _Icon = Annotated[str | None, Parameter(help="Icon, such as an emoji.")]
 _Description = Annotated[str | None, Parameter(help="Description.")]
@@ -18,10 +20,24 @@ _User = Annotated[
     list[str] | None, Parameter(name="--user", negative=(), help="Id or e-mail address of a member; may be repeated.")
 ]
 _Users = Annotated[list[str], Parameter(help="Ids or e-mail addresses.")]
+_AllowDuplicate = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        show_default=False,
+        help="Use the name although another group has it, or one that looks alike.",
+    ),
+]
 _DEFAULT = Connection()
 
 
-async def list_command(*, options: Connection = _DEFAULT) -> None:
+async def list_command(
+    *,
+    members: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Show the members' e-mail addresses.")
+    ] = False,
+    options: Connection = _DEFAULT,
+) -> None:
     """List every group of the workspace."""
     console = Console(options)
     found: list[Group] = []
@@ -30,10 +46,20 @@ async def list_command(*, options: Connection = _DEFAULT) -> None:
             async for page in secoda.groups.pages():
                 found += page.items
                 bar.describe(f"reading groups: {len(found)} of {page.count if page.count is not None else '?'}")
+        ids = {user for group in found for user in group.users} if members else set[str]()
+        people = await lookup.read_people(secoda, ids, console)
     if options.json:
-        console.print_json([to_dict(group) for group in found])
-        return
-    rows = [(group.icon or "", group.name, str(len(group.users)), group.description or "", group.id) for group in found]
+        console.print_json([to_dict(group) | (_members(group, people) if members else {}) for group in found])
+    elif members:
+        _print_members(console, found, people)
+    else:
+        _print_groups(console, found)
+
+
+def _print_groups(console: Console, groups: list[Group]) -> None:
+    rows = [
+        (group.icon or "", group.name, str(len(group.users)), group.description or "", group.id) for group in groups
+    ]
     columns = (
         Column(""),
         Column("name"),
@@ -41,14 +67,26 @@ async def list_command(*, options: Connection = _DEFAULT) -> None:
         Column("description", "shrink"),
         Column("id", "keep"),
     )
-    console.table(f"{len(found)} groups", columns, rows)
+    console.table(f"{len(groups)} groups", columns, rows)
 
 
-async def get_command(group_id: str, /, *, options: Connection = _DEFAULT) -> None:
+def _print_members(console: Console, groups: list[Group], people: Mapping[str, User]) -> None:
+    rows: list[tuple[str, str, str]] = []
+    for group in groups:
+        first, *others = sorted(lookup.address_of(user, people) for user in group.users) or ["(nobody)"]
+        rows += [(group.icon or "", group.name, first), *(("", "", member) for member in others)]
+    console.table(f"{len(groups)} groups", (Column(""), Column("name"), Column("members")), rows)
+
+
+def _members(group: Group, people: Mapping[str, User]) -> dict[str, object]:
+    emails = [people[user].email if user in people else None for user in group.users]
+    return {"members": [{"id": user, "email": email} for user, email in zip(group.users, emails, strict=True)]}
+
+
+async def get_command(group_name: _GroupName, /, *, options: Connection = _DEFAULT) -> None:
     """Show one group."""
     async with options.client() as secoda:
-        group = await secoda.groups.get(group_id)
-    _show(Console(options), group)
+        await _show(Console(options), secoda, await lookup.find_group(secoda, group_name))
 
 
 async def create_command(
@@ -57,23 +95,26 @@ async def create_command(
     icon: _Icon = None,
     description: _Description = None,
     user: _User = None,
+    allow_duplicate: _AllowDuplicate = False,
     options: Connection = _DEFAULT,
 ) -> None:
-    """Create a group. If the response is lost, the command checks whether the group exists; it never creates two."""
+    """Create a group. If the response is lost, the command checks whether the group exists; it never creates two.
+
+    A name that another group has, or that looks alike, is refused.
+    """
     _check_name(name)
     async with options.client() as secoda:
+        users = UNSET if user is None else await lookup.user_ids(secoda, user)
+        if not allow_duplicate:
+            await lookup.check_name_is_free(secoda, name)
         group = await secoda.groups.create(
-            name=name,
-            icon=_or_unset(icon),
-            description=_or_unset(description),
-            users=UNSET if user is None else await _ids(secoda, user),
-            on_unknown="reconcile",
+            name=name, icon=_or_unset(icon), description=_or_unset(description), users=users, on_unknown="reconcile"
         )
-    _show(Console(options), group)
+        await _show(Console(options), secoda, group)
 
 
-async def update_command(
-    group_id: str,
+async def update_command(  # noqa: PLR0913 - each is an option
+    group_name: _GroupName,
     /,
     *,
     name: _Name = None,
@@ -91,6 +132,7 @@ async def update_command(
         list[Literal["icon", "description", "users"]] | None,
         Parameter(negative=(), help="Field to clear; may be repeated."),
     ] = None,
+    allow_duplicate: _AllowDuplicate = False,
     options: Connection = _DEFAULT,
 ) -> None:
     """Change the given fields and no others. --user replaces all members."""
@@ -104,19 +146,22 @@ async def update_command(
         if field in cleared and value is not None:
             raise CommandError(f"--{option} and --clear {field} are mutually exclusive", Exit.USAGE)
     async with options.client() as secoda:
-        users = [] if "users" in cleared else UNSET if user is None else await _ids(secoda, user)
+        found = await lookup.find_group(secoda, group_name)
+        users = [] if "users" in cleared else UNSET if user is None else await lookup.user_ids(secoda, user)
+        if name is not None and not allow_duplicate:
+            await lookup.check_name_is_free(secoda, name, except_id=found.id)
         group = await secoda.groups.update(
-            group_id,
+            found.id,
             name=_or_unset(name),
             icon=None if "icon" in cleared else _or_unset(icon),
             description=None if "description" in cleared else _or_unset(description),
             users=users,
         )
-    _show(Console(options), group)
+        await _show(Console(options), secoda, group)
 
 
 async def delete_command(
-    group_id: str,
+    group_name: _GroupName,
     /,
     *,
     yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False,
@@ -124,32 +169,33 @@ async def delete_command(
 ) -> None:
     """Delete a group. Without a terminal to ask on, --yes is required."""
     console = Console(options)
+    if not yes and not sys.stdin.isatty():
+        raise CommandError("deleting a group without a terminal needs --yes: nothing was sent", Exit.USAGE)
     async with options.client() as secoda:
-        if not yes:
-            if not sys.stdin.isatty():
-                raise CommandError("deleting a group without a terminal needs --yes: nothing was sent", Exit.USAGE)
-            group = await secoda.groups.get(group_id)
-            if not console.confirm(f"Delete {group.name!r} with {len(group.users)} members?"):
-                raise CommandError("not deleted", Exit.ERROR)
-        await secoda.groups.delete(group_id)
+        group = await lookup.find_group(secoda, group_name)
+        if not yes and not console.confirm(f"Delete {group.name!r} ({group.id}) with {len(group.users)} members?"):
+            raise CommandError("not deleted", Exit.ERROR)
+        await secoda.groups.delete(group.id)
     if options.json:
-        console.print_json({"deleted": group_id})
+        console.print_json({"deleted": group.id})
     else:
-        console.print(f"deleted {group_id}", style="green")
+        console.print(f"deleted {group.name} ({group.id})", style="green")
 
 
-async def add_users_command(group_id: str, users: _Users, /, *, options: Connection = _DEFAULT) -> None:
+async def add_users_command(group_name: _GroupName, users: _Users, /, *, options: Connection = _DEFAULT) -> None:
     """Add members to a group, with at most one write."""
     async with options.client() as secoda:
-        group = await secoda.groups.add_users(group_id, await _ids(secoda, users))
-    _show(Console(options), group)
+        found = await lookup.find_group(secoda, group_name)
+        group = await secoda.groups.add_users(found.id, await lookup.user_ids(secoda, users))
+        await _show(Console(options), secoda, group)
 
 
-async def remove_users_command(group_id: str, users: _Users, /, *, options: Connection = _DEFAULT) -> None:
+async def remove_users_command(group_name: _GroupName, users: _Users, /, *, options: Connection = _DEFAULT) -> None:
     """Remove members from a group, with at most one write."""
     async with options.client() as secoda:
-        group = await secoda.groups.remove_users(group_id, await _ids(secoda, users))
-    _show(Console(options), group)
+        found = await lookup.find_group(secoda, group_name)
+        group = await secoda.groups.remove_users(found.id, await lookup.user_ids(secoda, users))
+        await _show(Console(options), secoda, group)
 
 
 def _check_name(name: str | None) -> None:
@@ -162,36 +208,19 @@ def _or_unset(value: str | None) -> str | Unset:
     return UNSET if value is None else value
 
 
-async def _ids(secoda: SecodaClient, users: Sequence[str]) -> list[str]:
-    """Return the ids of users given by id or e-mail address. The user list is read only for addresses.
-
-    Ids are not checked: a user who is no longer listed can still be a member to remove.
-    """
-    addresses = [user for user in users if "@" in user]
-    if not addresses:
-        return list(users)
-    try:
-        ids = dict(zip(addresses, await secoda.users.resolve(addresses), strict=True))
-    except InvalidArgumentError as error:
-        raise CommandError(f"{error.message}: nothing was written", Exit.BAD_INPUT) from None
-    return [ids.get(user, user) for user in users]
-
-
-def _show(console: Console, group: Group) -> None:
+async def _show(console: Console, secoda: SecodaClient, group: Group) -> None:
+    """Print a group; the users are read for the members' addresses, unless a program reads the output."""
     if console.output.json:
         console.print_json(to_dict(group))
         return
+    people = await lookup.read_people(secoda, group.users, console)
     fields = [
         ("name", f"{group.icon or ''} {group.name}".strip()),
         ("description", group.description or "(none)"),
         ("id", group.id),
-        ("created", _time(group.created_at)),
-        ("updated", _time(group.updated_at)),
+        ("created", format_time(group.created_at)),
+        ("updated", format_time(group.updated_at)),
         ("members", str(len(group.users))),
-        *(("", user) for user in group.users),
+        *(("", member) for member in sorted(lookup.description_of(user, people) for user in group.users)),
     ]
     console.table(group.name, (Column("field"), Column("value", "wrap")), fields)
-
-
-def _time(value: object) -> str:
-    return "(unknown)" if value is None else f"{value:%Y-%m-%d %H:%M:%S} UTC"

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import compress
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -231,6 +232,11 @@ def write_stdout(text: str) -> None:
 def to_json(value: object) -> str:
     """Return a value as indented JSON, with control characters escaped."""
     return escape_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
+
+
+def format_time(time: datetime | None) -> str:
+    """Return a time for people: `2026-01-31 08:05:00 UTC`."""
+    return "(unknown)" if time is None else f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def at_least(seconds: float) -> str:
