@@ -15,7 +15,6 @@ from secoda_async.emulator import Emulator
 from secoda_async.errors import OutcomeUnknownError, SecodaError, StalePlanError, UnsafePlanError
 from tests.support.shell import Shell
 
-
 ABSENT = "6c1e0b0e-1111-4222-8333-944455556666"
 """The id of no group."""
 
