@@ -64,7 +64,7 @@ def _no_extra() -> Mapping[str, Any]:
     return {}
 
 
-@frozen
+@frozen(weakref_slot=False)
 class Group:
     """A user group of the workspace, as the server last showed it."""
 
@@ -94,7 +94,7 @@ class Group:
         return _to_json(self, leave_out=("extra",)) | dict(self.extra)
 
 
-@frozen
+@frozen(weakref_slot=False)
 class User:
     """A user of the workspace. Users are read only: the SDK needs them to resolve e-mail addresses to ids."""
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from secoda_async._engine.call import Scope
 from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.wire import codec, protocol
-from secoda_async._engine.wire.protocol import Reply, request_to, validate_id
+from secoda_async._engine.wire import protocol
+from secoda_async._engine.wire.protocol import request_to, validate_id
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import Page, User
@@ -33,7 +33,9 @@ class Users:
             InvalidArgumentError: When the id is malformed.
         """
         request = request_to("GET", _COLLECTION, validate_id(user_id, "user"))
-        return await self._pipeline.send(self._pipeline.call(request, self._options), _user)
+        return await self._pipeline.send(
+            self._pipeline.call(request, self._options), lambda reply: protocol.model_of(reply, User)
+        )
 
     def pages(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
@@ -84,8 +86,3 @@ def _check_texts(values: Sequence[object], what: str) -> None:
     for value in values:
         if not isinstance(value, str) or not value.strip():
             raise InvalidArgumentError(f"{what} must be text that is not empty, not {value!r}")
-
-
-def _user(reply: Reply) -> User:
-    user: User = codec.structure(protocol.json_of(reply), User)
-    return user

@@ -7,7 +7,7 @@ from attrs import evolve
 from secoda_async._engine.call import Call
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.retries import outcome_unknown
-from secoda_async._engine.wire import codec, protocol
+from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.protocol import Reply, request_to
 from secoda_async.errors import NotFoundError, ResponseError, SecodaError
 from secoda_async.models import UNSET, Group, GroupFields, User
@@ -24,7 +24,10 @@ def group_of(reply: Reply, group_id: str | None = None) -> Group:
     Raises:
         ResponseError: When the response is about another group than the one with `group_id`.
     """
-    group: Group = codec.structure(protocol.json_of(reply), Group)
+    return _checked_id(protocol.model_of(reply, Group), group_id)
+
+
+def _checked_id(group: Group, group_id: str | None) -> Group:
     if group_id is not None and group.id.casefold() != group_id.casefold():
         raise ResponseError(
             f"the response is about the group {group.id!r}, not about {group_id!r}: a cached response?",
@@ -36,8 +39,7 @@ def group_of(reply: Reply, group_id: str | None = None) -> Group:
 
 def group_with_users_of(reply: Reply, group_id: str) -> Group:
     """Return the group of a response that must show the members: a missing membership is not an empty one."""
-    codec.require_keys([protocol.json_of(reply)], ("users",))
-    return group_of(reply, group_id)
+    return _checked_id(protocol.model_of(reply, Group, needed=("users",)), group_id)
 
 
 def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:
@@ -69,9 +71,9 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
     for user_id in missing[:_MAX_MISSING]:
         request = request_to("GET", "user", user_id)
         try:
-            user: User = await pipeline.send(
+            user = await pipeline.send(
                 evolve(call, request=request, precondition=None),
-                lambda reply: codec.structure(protocol.json_of(reply), User),
+                lambda reply: protocol.model_of(reply, User),
             )
         except NotFoundError:
             break

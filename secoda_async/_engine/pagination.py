@@ -24,7 +24,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -45,7 +45,7 @@ from secoda_async._engine.wire import codec, protocol
 from secoda_async._engine.wire.envelope import Envelope
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.config import CallOptions
-from secoda_async.errors import InvalidArgumentError, NotFoundError, PaginationError
+from secoda_async.errors import InvalidArgumentError, NotFoundError, PaginationError, ResponseError
 from secoda_async.models import Group, Page, User
 
 T = TypeVar("T", Group, User)
@@ -77,6 +77,19 @@ class _FetchedPage(Generic[T]):
 
 
 @frozen(eq=False, repr=False)
+class _PageOptions:
+    """The way in which the pages of one read are decoded."""
+
+    on_invalid: OnInvalid
+    began: float | None
+    """The time from which the deadline counts; None: from the start of each page."""
+    needed: tuple[str, ...] = ()
+    """Fields that every item must have."""
+    ids: dict[str, str] | None = None
+    """Ids of members that came before: equal ids share one string, which saves most of a snapshot's memory."""
+
+
+@frozen(eq=False, repr=False)
 class Lister(Generic[T]):
     """One of the API's lists."""
 
@@ -104,7 +117,7 @@ class Lister(Generic[T]):
         """Yield the pages in order; see `Groups.pages`. The deadline applies to each page, or counts from `began`."""
         sequence = PageSequence[T](self.collection, max_pages)
         began = self.scope.began if began is None else began
-        async with aclosing(self._read_pages(sequence, concurrency, on_invalid, began)) as pages:
+        async with aclosing(self._read_pages(sequence, concurrency, _PageOptions(on_invalid, began))) as pages:
             async for page in pages:
                 yield page
         sequence.log_surplus()
@@ -123,12 +136,13 @@ class Lister(Generic[T]):
         """Return every item once, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now."""
         began = self.scope.began if began is None else began
         began = self.pipeline.clock.now() if began is None else began
+        options = _PageOptions("raise", began, self.needed, ids={})
         seen: set[str] = set()
         reason = ""
         for _ in range(_SNAPSHOT_READS):
             sequence = PageSequence[T](self.collection, _SNAPSHOT_PAGES, needs_count=True)
             items: dict[str, T] = {}
-            reason = await self._read_into(items, sequence, concurrency, began)
+            reason = await self._read_into(items, sequence, concurrency, options)
             if not reason and (sequence.pages == 1 or items.keys() <= seen):
                 return list(items.values())
             seen |= items.keys()
@@ -158,10 +172,12 @@ class Lister(Generic[T]):
         async for item in self.items(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES):
             observed[canonical_id(item.id)] = item
 
-    async def _read_into(self, items: dict[str, T], sequence: PageSequence[T], concurrency: int, began: float) -> str:
+    async def _read_into(
+        self, items: dict[str, T], sequence: PageSequence[T], concurrency: int, options: _PageOptions
+    ) -> str:
         """Read the list once, for a snapshot; return why the read is incomplete, or an empty string."""
         try:
-            async with aclosing(self._read_pages(sequence, concurrency, "raise", began, self.needed)) as pages:
+            async with aclosing(self._read_pages(sequence, concurrency, options)) as pages:
                 async for page in pages:
                     items.update((canonical_id(item.id), item) for item in page.items)
         except IncompleteListError as error:
@@ -175,20 +191,17 @@ class Lister(Generic[T]):
         self,
         sequence: PageSequence[T],
         concurrency: int,
-        on_invalid: OnInvalid,
-        began: float | None,
-        needed: tuple[str, ...] = (),
+        options: _PageOptions,
     ) -> AsyncGenerator[Page[T], None]:
         """Yield the pages in order, each before its next link is checked. Numbered pages are fetched ahead.
 
-        The deadline applies to each page, or with `began` to all of them together.
+        The deadline applies to each page, or with `options.began` to all of them together.
         """
         check_number("concurrency", concurrency)
         check_number("max_pages", sequence.max_pages)
-        if on_invalid not in ("raise", "skip"):
-            raise InvalidArgumentError(f"on_invalid must be 'raise' or 'skip', not {on_invalid!r}")
-        fetch = partial(self._fetch, on_invalid=on_invalid, began=began, needed=needed)
-        fetched = await fetch({}, 1)
+        if options.on_invalid not in ("raise", "skip"):
+            raise InvalidArgumentError(f"on_invalid must be 'raise' or 'skip', not {options.on_invalid!r}")
+        fetched = await self._fetch({}, 1, options)
         last = min(fetched.page.total_pages or 0, sequence.max_pages)
         ahead: deque[asyncio.Task[_FetchedPage[T]]] = deque()
         try:
@@ -198,11 +211,11 @@ class Lister(Generic[T]):
                 number = fetched.page.number + 1
                 if "page" in query and concurrency > 1:
                     for later in range(number + len(ahead), min(number + concurrency, max(number, last) + 1)):
-                        ahead.append(asyncio.create_task(fetch({"page": str(later)}, later)))
+                        ahead.append(asyncio.create_task(self._fetch({"page": str(later)}, later, options)))
                     fetched = await ahead[0]
                     ahead.popleft()
                 else:
-                    fetched = await fetch(query, number)
+                    fetched = await self._fetch(query, number, options)
                 yield sequence.advance(fetched.page)
             sequence.check_end(fetched.reason_for_more)
         except PaginationError as error:
@@ -215,19 +228,11 @@ class Lister(Generic[T]):
                 task.cancel()
             await asyncio.gather(*ahead, return_exceptions=True)
 
-    async def _fetch(
-        self,
-        query: dict[str, str],
-        number: int,
-        *,
-        on_invalid: OnInvalid,
-        began: float | None,
-        needed: tuple[str, ...],
-    ) -> _FetchedPage[T]:
+    async def _fetch(self, query: dict[str, str], number: int, options: _PageOptions) -> _FetchedPage[T]:
         """Fetch one page. A later page that is gone is an incomplete list, not a missing object."""
         try:
-            call = self.pipeline.call(self._request(query), self.options, evolve(self.scope, began=began))
-            return await self.pipeline.send(call, lambda reply: self._read(reply, number, on_invalid, needed))
+            call = self.pipeline.call(self._request(query), self.options, evolve(self.scope, began=options.began))
+            return await self.pipeline.send(call, lambda reply: self._read(reply, number, options))
         except NotFoundError as error:
             if number == 1:
                 raise
@@ -239,15 +244,24 @@ class Lister(Generic[T]):
     def _request(self, query: dict[str, str]) -> Request:
         return protocol.request_to("GET", self.collection, query=urlencode(query))
 
-    def _read(self, reply: Reply, number: int, on_invalid: OnInvalid, needed: tuple[str, ...]) -> _FetchedPage[T]:
+    def _decode(self, reply: Reply, options: _PageOptions) -> tuple[Envelope, list[T], list[ResponseError]]:
+        """Return a page, its items, and an error for each item that is left out."""
+        page = codec.read_page(reply.body, self.model, options.ids)
+        if page is not None:
+            return page[0], page[1], []
         envelope: Envelope = codec.structure(protocol.json_of(reply), Envelope)
+        skip_invalid = options.on_invalid == "skip"
+        items, invalid = codec.structure_all(envelope.results, self.model, skip_invalid=skip_invalid)
+        codec.require_keys(envelope.results, options.needed)
+        return envelope, items, invalid
+
+    def _read(self, reply: Reply, number: int, options: _PageOptions) -> _FetchedPage[T]:
+        envelope, items, invalid = self._decode(reply, options)
         meta = envelope.meta
         if meta.page not in (None, number):
             raise pagination_error(number, f"page {number} was asked for and page {meta.page} came")
         if meta.next_page not in (None, number + 1):
             raise pagination_error(number, f"meta.next_page is {meta.next_page}")
-        items, invalid = codec.structure_all(envelope.results, self.model, skip_invalid=on_invalid == "skip")
-        codec.require_keys(envelope.results, needed)
         for error in invalid:
             error.status = reply.status
             _log.warning("%s, page %d: left out an item that can't be read: %s", self.collection, number, error)

@@ -4,10 +4,7 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import patch
 
-import attrs
-import msgspec
 import orjson
 import pytest
 from hypothesis import example, given
@@ -17,6 +14,7 @@ from secoda_async import UNSET, Group, InvalidArgumentError, Page, ResponseError
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.envelope import Envelope
 from secoda_async.models import GroupFields
+from tests.support.json_values import json_values, texts, times
 
 GROUP = {
     "id": "f3bdd4f8-d6ea-4f9b-8384-e179fa8eb3da",
@@ -31,19 +29,6 @@ GROUP = {
 }
 """The reference's own example."""
 
-texts = st.text(st.characters(exclude_categories=["Cs"]))
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=6,
-)
-times = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)).map(  # noqa: DTZ001 - UTC is put on
-    lambda time: time.replace(tzinfo=UTC)
-)
 unknown = st.dictionaries(texts.map(lambda name: f"x_{name}"), json_values, max_size=3)
 groups = st.builds(
     Group,
@@ -79,88 +64,6 @@ def group(**fields: Any) -> Group:  # noqa: ANN401
 def user(**fields: Any) -> User:  # noqa: ANN401
     read: User = codec.structure({"id": "u-1", **fields}, User)
     return read
-
-
-odd_values = (
-    st.sampled_from(["None", "True", "False", "", "u-1", "2023-05-10T14:27:23.797657Z", "2023-05-10", [], ["u-1"], {}])
-    | times.map(datetime.isoformat)
-    | json_values
-)
-"""Values that are valid in one field and invalid, or valid with another meaning, in another field."""
-
-
-def payloads(model: type[Any], **needed: object) -> st.SearchStrategy[object]:
-    """Generate JSON that is close to `model`, valid or not."""
-    names = sorted({field.name for field in attrs.fields(model)} | {"new"})
-    near = st.dictionaries(st.sampled_from(names), odd_values, max_size=3).map(lambda odd: needed | odd)
-    return near | near | near | json_values
-
-
-links = st.fixed_dictionaries({}, optional={"next": odd_values, "previous": odd_values})
-metas = st.fixed_dictionaries({}, optional={"page": odd_values, "next_page": odd_values})
-envelopes = st.fixed_dictionaries(
-    {"results": st.lists(json_values, max_size=2) | odd_values},
-    optional={"links": links | odd_values, "meta": metas | odd_values, "count": odd_values, "total_pages": odd_values},
-)
-
-
-def read(payload: object, model: type[Any]) -> str:
-    """Return the decoded model as text, types and unknown fields included, or the error."""
-    try:
-        return repr(attrs.asdict(codec.structure(payload, model)))
-    except ResponseError as error:
-        return f"{error} ({error.location}, {error.item_id})"
-
-
-def read_with_cattrs(payload: object, model: type[Any]) -> str:
-    """Return the same without msgspec, except for times, which msgspec reads in both decoders."""
-    convert_with_msgspec = msgspec.convert
-
-    def refuse(value: object, wanted: Any) -> object:  # noqa: ANN401 - as in msgspec
-        if wanted is datetime:
-            return convert_with_msgspec(value, datetime)
-        raise msgspec.ValidationError
-
-    with patch("msgspec.convert", refuse):
-        return read(payload, model)
-
-
-@pytest.mark.requirement("MD-1", "MD-2", "MD-4")
-class TestDecodersAgree:
-    """msgspec and cattrs decode every payload to the same result."""
-
-    @given(payloads(Group, id="g-1", name="A"))
-    @example(GROUP)
-    @example(GROUP | {"created_at": "2023-05-10T14:27:23.7976579Z", "updated_at": "2023-05-10t14:27:23z"})
-    @example(GROUP | {"created_at": "2023-05-10T14:27:23"})
-    @example(GROUP | {"updated_at": "2023-05-10 14:27:23+02:00"})
-    @example(GROUP | {"updated_at": "2023-W19-3"})
-    @example(GROUP | {"extra": {"id": 1}, "new": []})
-    def test_decoders_agree_on_groups(self, payload: object) -> None:
-        assert read(payload, Group) == read_with_cattrs(payload, Group)
-
-    @given(payloads(User, id="u-1"))
-    def test_decoders_agree_on_users(self, payload: object) -> None:
-        assert read(payload, User) == read_with_cattrs(payload, User)
-
-    @given(envelopes | json_values)
-    @example({"results": [GROUP], "links": {"next": "x"}, "meta": {"page": 1}, "count": 1, "total_pages": 1})
-    def test_decoders_agree_on_envelopes(self, payload: object) -> None:
-        assert read(payload, Envelope) == read_with_cattrs(payload, Envelope)
-
-    @given(st.lists(payloads(Group, id="g-1", name="A"), max_size=4))
-    @example([GROUP, GROUP | {"updated_at": "2023-05-10 14:27:23+02:00"}])
-    @example([GROUP | {"new": 1}, GROUP | {"id": 1}, GROUP])
-    def test_decoding_one_item_and_a_page_agree(self, payloads: list[object]) -> None:
-        items, faults = codec.structure_all(payloads, Group, skip_invalid=True)
-        told = iter([repr(attrs.asdict(item)) for item in items])
-        wrong = iter(faults)
-        for index, payload in enumerate(payloads):
-            alone = read_with_cattrs(payload, Group)
-            assert (
-                alone == next(told) if alone.startswith("{") else next(wrong).location.startswith(f"results[{index}]")
-            )
-        assert (next(told, None), next(wrong, None)) == (None, None)
 
 
 class TestRoundTrip:

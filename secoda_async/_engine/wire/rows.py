@@ -1,0 +1,228 @@
+"""Read a body into models in one pass, with msgspec. No other module imports msgspec.
+
+Theory of operation
+-------------------
+msgspec decodes JSON into a generated struct, a *row*, which has the fields of a model and refuses all others. The
+values of a row then fill the model. That takes about as long as parsing the JSON alone.
+
+- A field that the model lacks is learned: from then on rows have it too, and its value goes to the model's `extra`.
+- A body that is refused for any other reason is left to `structuring`, which accepts the documented oddities and names
+  each error. Both read every body in the same way, or only `structuring` reads it.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from itertools import starmap
+from types import GenericAlias, ModuleType
+from typing import Any, Final, Generic, Literal, TypeVar, cast
+
+from attrs import NOTHING, Attribute, field, fields, frozen, make_class
+
+from secoda_async._engine.wire.envelope import Envelope, Links, Meta
+from secoda_async.models import Group, User
+
+T = TypeVar("T", Group, User)
+
+_MAX_LEARNED: Final = 16
+"""Maximum fields of a model that are learned: an endless supply of new names must not fill the memory."""
+
+_UNKNOWN_FIELD: Final = re.compile(r"""Object contains unknown field `([^\x00-\x1f"\\]+?)`(?: - at `[^`]*`)?""")
+"""The message of msgspec about a field that can be learned."""
+
+_ALWAYS_SHOWN: Final = frozenset({"users"})
+"""Fields that a row needs although the model has a default: a membership that is not shown is not an empty one."""
+
+_EMPTY_PAGE: Final = Envelope([])
+
+_FIELDS_OF_PAGE: Final = tuple(
+    (name, kind, getattr(_EMPTY_PAGE, name))
+    for name, kind in (
+        ("links", Links),
+        ("meta", Meta),
+        ("count", int | None),
+        ("total_pages", int | None),
+        ("next", str | None),
+    )
+)
+"""The fields around the items, with their defaults."""
+
+_ABSENT: Final = object()
+"""Value of a learned field that a row lacks."""
+
+_UTC_ALONE: Final = frozenset({UTC})
+
+
+@cache
+def _msgspec() -> ModuleType:
+    """Import msgspec with the first response: the import takes a third as long as that of this package."""
+    import msgspec  # noqa: PLC0415
+
+    return msgspec
+
+
+def parse_time(text: str) -> datetime:
+    """Parse an ISO 8601 time.
+
+    Raises:
+        ValueError: When the text is no time.
+    """
+    try:
+        return cast("datetime", _msgspec().convert(text, datetime))
+    except _msgspec().ValidationError:  # msgspec reads RFC 3339, which lacks some forms of ISO 8601
+        return datetime.fromisoformat(text)
+
+
+def to_utc(time: datetime) -> datetime:
+    """Return an aware time in UTC. A time without a zone is UTC, as the server's times are.
+
+    Raises:
+        OverflowError: For the first and last hours of the calendar, in another zone.
+    """
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+@cache
+def reader_of(model: type[Any]) -> "RowReader[Any]":
+    """Return the reader of a model: one for all clients of a process, so that a field is learned once."""
+    return RowReader(model)
+
+
+class RowReader(Generic[T]):
+    """Reads one model, and pages of it."""
+
+    def __init__(self, model: type[T]) -> None:
+        self._model: Any = model
+        self._draft = _draft_of(model)
+        self._rows = _Rows.of(model)
+
+    def read(self, body: bytes) -> T | None:
+        """Return the model in a body; None if the body is unusual."""
+        rows, row = self._decode(body, "row")
+        items = None if row is None else self._to_models(rows, [row])
+        return None if items is None else items[0]
+
+    def read_page(self, body: bytes, ids: dict[str, str] | None) -> tuple[Envelope, list[T]] | None:
+        """Return a page without its results, and its items; None if the body is unusual.
+
+        Args:
+            body: The body.
+            ids: Ids that came before. Equal ids of members are one string in all pages that are read with it.
+        """
+        rows, page = self._decode(body, "page")
+        if page is None:
+            return None
+        if ids is not None:
+            rows.share_ids(page.results, ids)
+        items = self._to_models(rows, page.results)
+        if items is None:
+            return None
+        return Envelope([], page.links, page.meta, page.count, page.total_pages, page.next), items
+
+    def _decode(self, body: bytes, kind: Literal["row", "page"]) -> tuple["_Rows", Any]:
+        """Return the row or page, None if it is unusual, and the kind of its rows. Fields that are new are learned."""
+        rows: _Rows = self._rows  # another thread may learn a field meanwhile
+        while True:
+            try:
+                return rows, (rows.decode_page if kind == "page" else rows.decode)(body)
+            except _msgspec().ValidationError as error:
+                unknown = _UNKNOWN_FIELD.fullmatch(str(error))
+                if unknown is None or unknown[1] in rows.learned or len(rows.learned) == _MAX_LEARNED:
+                    return rows, None
+                self._rows = rows = _Rows.of(self._model, (*rows.learned, unknown[1]))
+            except (_msgspec().DecodeError, UnicodeDecodeError, RecursionError):
+                return rows, None
+
+    def _to_models(self, rows: "_Rows", items: Sequence[Any]) -> list[T] | None:
+        """Return the models; None if a value is unusual."""
+        try:
+            rows.use_utc(items)
+            models: list[Any] = list(starmap(self._draft, rows.values_of(items)))
+        except OverflowError:  # a time beyond the calendar
+            return None
+        for model in models:
+            model.__class__ = self._model
+        return models
+
+
+@frozen(eq=False, repr=False)
+class _Rows:
+    """The rows of a model, and their decoders."""
+
+    decode: Callable[[bytes], Any]
+    """Decodes a row."""
+    decode_page: Callable[[bytes], Any]
+    """Decodes a page of rows."""
+    size: int
+    """Number of fields that the model has."""
+    times: Sequence[str]
+    """Names of the fields with a time."""
+    ids: Sequence[str]
+    """Names of the fields with a list of ids."""
+    learned: Sequence[str]
+    """Names of the fields that the model lacks."""
+
+    @classmethod
+    def of(cls, model: type, learned: Sequence[str] = ()) -> "_Rows":
+        """Generate the rows of a model."""
+        attributes = [attribute for attribute in fields(model) if attribute.name != "extra"]
+        msgspec = _msgspec()
+        names = {f"learned_{index}": name for index, name in enumerate(learned)}
+        row = msgspec.defstruct(
+            model.__name__,
+            [*map(_field_of_row, attributes), *((name, Any, _ABSENT) for name in names)],
+            rename=names,
+            forbid_unknown_fields=True,
+            kw_only=True,
+            gc=False,
+        )
+        page = msgspec.defstruct("Page", [("results", GenericAlias(list, row)), *_FIELDS_OF_PAGE])
+        return cls(
+            msgspec.json.Decoder(row).decode,
+            msgspec.json.Decoder(page).decode,
+            len(attributes),
+            [attribute.name for attribute in attributes if attribute.type == datetime | None],
+            [attribute.name for attribute in attributes if attribute.type == tuple[str, ...]],
+            learned,
+        )
+
+    def share_ids(self, rows: Iterable[Any], ids: dict[str, str]) -> None:
+        """Replace equal ids by one string."""
+        for name in self.ids:
+            for row in rows:
+                values = getattr(row, name)
+                setattr(row, name, tuple(map(ids.setdefault, values, values)))
+
+    def use_utc(self, rows: Sequence[Any]) -> None:
+        """Convert times to UTC."""
+        zones = {time.tzinfo for name in self.times for row in rows if (time := getattr(row, name)) is not None}
+        for row in rows if zones - _UTC_ALONE else ():
+            for name in self.times:
+                if (time := getattr(row, name)) is not None:
+                    setattr(row, name, to_utc(time))
+
+    def values_of(self, rows: Iterable[Any]) -> Iterable[tuple[Any, ...]]:
+        """Return the values of each model, in the order of its fields."""
+        values: Iterable[tuple[Any, ...]] = map(_msgspec().structs.astuple, rows)
+        if not self.learned:
+            return values
+        return [(*row[: self.size], self._extra_of(row)) for row in values]
+
+    def _extra_of(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        learned = zip(self.learned, values[self.size :], strict=False)  # a strict zip takes twice as long
+        return {name: value for name, value in learned if value is not _ABSENT}
+
+
+def _field_of_row(attribute: "Attribute[Any]") -> tuple[Any, ...]:
+    is_required = attribute.default is NOTHING or attribute.name in _ALWAYS_SHOWN
+    return (attribute.name, attribute.type, *(() if is_required else (attribute.default,)))
+
+
+def _draft_of(model: type) -> Callable[..., Any]:
+    """Return a mutable class with the layout of a frozen model.
+
+    A draft is filled three times as fast as the model, and becomes one by its class.
+    """
+    layout = {attribute.name: field(default=attribute.default) for attribute in fields(model)}
+    return make_class(model.__name__, layout, slots=True, weakref_slot=False, eq=False, repr=False)

@@ -1,0 +1,199 @@
+"""Rows: msgspec reads a body as cattrs does, or leaves it to cattrs."""
+
+from datetime import datetime
+from typing import Any
+
+import attrs
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from secoda_async import Group, ResponseError, User
+from secoda_async._engine.wire import codec
+from secoda_async._engine.wire.envelope import Envelope
+from secoda_async._engine.wire.rows import RowReader
+from tests.support.json_values import json_values, times
+
+GROUP: dict[str, Any] = {
+    "id": "g-1",
+    "name": "Data Stewards",
+    "icon": None,
+    "description": "",
+    "users": ["u-1", "u-2"],
+    "created_at": "2023-05-10T14:27:23.797657Z",
+    "updated_at": "2023-05-10T14:27:23Z",
+    "workspace_id": "w-1",
+    "snowflake_role": None,
+}
+USER: dict[str, Any] = {"id": "u-1", "email": "ana@example.com", "pending": False, "last_login": None}
+
+odd_values = (
+    st.sampled_from(["None", "True", "False", "", "u-1", "2023-05-10T14:27:23.797657Z", "2023-05-10", [], ["u-1"], {}])
+    | times.map(datetime.isoformat)
+    | json_values
+)
+"""Values that are valid in one field and invalid, or valid with another meaning, in another field."""
+
+
+def payloads(model: type[Any], usual: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Generate JSON objects that are close to `model`, valid or not."""
+    names = sorted({field.name for field in attrs.fields(model)} | {"new", "newer`, $"})
+    changed = st.dictionaries(st.sampled_from(names), odd_values, max_size=3)
+    removed = st.sets(st.sampled_from(names), max_size=1)
+    return st.builds(
+        lambda odd, less: {name: value for name, value in (usual | odd).items() if name not in less}, changed, removed
+    )
+
+
+ends = st.sampled_from(["None", "", None, 2, "?page=2", [], {}])
+pages = st.fixed_dictionaries(
+    {"results": st.lists(payloads(Group, GROUP), max_size=4) | ends},
+    optional={
+        "links": st.fixed_dictionaries({}, optional={"next": ends, "previous": ends}) | ends,
+        "meta": st.fixed_dictionaries({}, optional={"page": ends, "next_page": ends, "new": json_values}) | ends,
+        "count": ends,
+        "total_pages": ends,
+        "next": ends,
+        "new": json_values,
+    },
+)
+
+
+def shown(model: object) -> str:
+    """Return a model as text, with types and unknown fields."""
+    return repr(attrs.asdict(model))  # type: ignore[arg-type]
+
+
+def structured(body: bytes, model: type[Any]) -> str:
+    """Return the model as cattrs reads it, or "refused"."""
+    try:
+        return shown(codec.structure(codec.parse(body), model))
+    except (ValueError, ResponseError):
+        return "refused"
+
+
+def structured_page(body: bytes) -> str:
+    """Return a page of groups as cattrs reads it, or "refused"."""
+    try:
+        envelope = codec.structure(codec.parse(body), Envelope)
+        items, _ = codec.structure_all(envelope.results, Group, skip_invalid=False)
+    except (ValueError, ResponseError):
+        return "refused"
+    return shown(attrs.evolve(envelope, results=[])) + repr([*map(shown, items)])
+
+
+def assert_agree(body: bytes, model: type[Any]) -> None:
+    """Assert that a row is the model that cattrs reads; a row may be missing."""
+    row = RowReader(model).read(body)
+    assert row is None or (type(row) is model and shown(row) == structured(body, model))
+
+
+def assert_agree_on_page(body: bytes) -> None:
+    """Assert the same for a page of groups."""
+    page = RowReader(Group).read_page(body, {})
+    assert page is None or shown(page[0]) + repr([*map(shown, page[1])]) == structured_page(body)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: st.SearchStrategy[Any]) -> bytes:
+    """Generate a body with a byte replaced, cut off or followed by something."""
+    body = orjson.dumps(draw(whole))
+    position = draw(st.integers(0, len(body)))
+    return body[:position] + draw(st.binary(max_size=2)) + body[position + draw(st.integers(0, 2)) :]
+
+
+@pytest.mark.requirement("MD-1", "MD-2", "MD-4")
+class TestAgreement:
+    """Each body is read as cattrs reads it, or left to cattrs."""
+
+    @given(payloads(Group, GROUP) | json_values)
+    @example(GROUP)
+    @example(GROUP | {"created_at": "2023-05-10T14:27:23.7976579Z", "updated_at": "2023-05-10t14:27:23z"})
+    @example(GROUP | {"created_at": "2023-05-10T14:27:23"})
+    @example(GROUP | {"updated_at": "2023-05-10 14:27:23+02:00"})
+    @example(GROUP | {"updated_at": "0001-01-01T00:00:00+02:00"})
+    @example(GROUP | {"updated_at": "2023-W19-3"})
+    @example(GROUP | {"extra": {"id": 1}, "new": []})
+    def test_rows_agree_on_groups(self, payload: object) -> None:
+        assert_agree(orjson.dumps(payload), Group)
+
+    @given(payloads(User, USER))
+    @example(USER | {"last_login": "None", "pending": "False"})
+    def test_rows_agree_on_users(self, payload: object) -> None:
+        assert_agree(orjson.dumps(payload), User)
+
+    @given(pages | json_values)
+    @example({"results": [GROUP], "links": {"next": "x"}, "meta": {"page": 1}, "count": 1, "total_pages": 1})
+    @example({"results": [GROUP, GROUP | {"updated_at": "2023-05-10 14:27:23+02:00"}]})
+    @example({"results": [GROUP | {"new": 1}, GROUP, GROUP | {"newer": None}]})
+    def test_rows_agree_on_pages(self, payload: object) -> None:
+        assert_agree_on_page(orjson.dumps(payload))
+
+    @given(damaged(payloads(Group, GROUP)))
+    @example(b'{"id":"a","name":"b","users":[],"n\\u0061me":"c"}')
+    @example(b'{"id":"a","name":"b","users":[],"id":"c"}')
+    @example(b'{"id":"a","name":"b","users":[],"new":NaN}')
+    @example(b'{"id":"a","name":"b","users":[],"new":1e400}')
+    @example(b'{"id":"a","name":"\xff","users":[]}')
+    @example(b'{"id":"a","name":"\\ud800","users":[]}')
+    @example(b'{"id":"a","name":"b","users":[],"new":"\xff"}')
+    @example(b"[" * 100_000)
+    def test_rows_agree_on_damaged_groups(self, body: bytes) -> None:
+        assert_agree(body, Group)
+
+
+class TestReading:
+    def test_usual_bodies_are_read_in_one_pass(self) -> None:
+        assert RowReader(Group).read(orjson.dumps(GROUP)) == codec.structure(GROUP, Group)
+        assert RowReader(User).read(orjson.dumps(USER)) == codec.structure(USER, User)
+        page = RowReader(Group).read_page(orjson.dumps({"results": [GROUP], "next": "?page=2"}), None)
+        assert page is not None
+        assert (page[0].next_links, page[1]) == (["?page=2"], [codec.structure(GROUP, Group)])
+
+    def test_models_are_frozen_and_hashable(self) -> None:
+        group = RowReader(Group).read(orjson.dumps(GROUP))
+        assert group is not None
+        assert hash(group) == hash(codec.structure(GROUP, Group))
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            group.name = "B"  # type: ignore[misc]
+
+    def test_group_without_users_is_left_to_the_check_of_needed_fields(self) -> None:
+        payload = {name: value for name, value in GROUP.items() if name != "users"}
+        assert RowReader(Group).read(orjson.dumps(payload)) is None
+
+    def test_equal_ids_of_members_are_one_string(self) -> None:
+        ids: dict[str, str] = {}
+        body = orjson.dumps({"results": [GROUP, GROUP | {"id": "g-2"}]})
+        pages = [RowReader(Group).read_page(body, ids) for _ in range(2)]
+        members = [user for page in pages if page is not None for group in page[1] for user in group.users]
+        assert len(members) == 8
+        assert len(set(map(id, members))) == 2
+
+
+class TestLearning:
+    """A field that the model lacks is learned, and costs no second reader."""
+
+    def test_unknown_fields_go_to_extra_in_the_order_of_the_response(self) -> None:
+        payload = GROUP | {"z": 1, "a": [{}], "weird `name`": None}
+        group = RowReader(Group).read(orjson.dumps(payload))
+        assert group is not None
+        assert list(group.extra.items()) == [("z", 1), ("a", [{}]), ("weird `name`", None)]
+
+    def test_item_without_a_learned_field_has_no_extra(self) -> None:
+        reader = RowReader(Group)
+        page = reader.read_page(orjson.dumps({"results": [GROUP | {"new": 1}, GROUP]}), None)
+        assert page is not None
+        assert [group.extra for group in page[1]] == [{"new": 1}, {}]
+
+    def test_endless_new_names_are_left_to_cattrs(self) -> None:
+        reader = RowReader(Group)
+        read = [reader.read(orjson.dumps(GROUP | {f"new_{number}": 0})) is not None for number in range(18)]
+        assert read == [True] * 16 + [False] * 2
+        assert reader.read(orjson.dumps(GROUP)) is not None
+
+    def test_learned_fields_of_one_model_are_not_those_of_another(self) -> None:
+        assert codec.read(orjson.dumps(GROUP | {"email": "x"}), Group) is not None
+        user = codec.read(orjson.dumps(USER), User)
+        assert user is not None
+        assert user.email == "ana@example.com"
