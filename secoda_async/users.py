@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from secoda_async._engine.call import Scope
 from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.wire import protocol
+from secoda_async._engine.responses import model_of
 from secoda_async._engine.wire.protocol import request_to, validate_id
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError
@@ -34,7 +34,7 @@ class Users:
         """
         request = request_to("GET", _COLLECTION, validate_id(user_id, "user"))
         return await self._pipeline.send(
-            self._pipeline.call(request, self._options), lambda reply: protocol.model_of(reply, User)
+            self._pipeline.call(request, self._options), lambda reply: model_of(reply, User)
         )
 
     def pages(

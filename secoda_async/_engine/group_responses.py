@@ -6,8 +6,8 @@ from attrs import evolve
 
 from secoda_async._engine.call import Call
 from secoda_async._engine.pipeline import Pipeline
+from secoda_async._engine.responses import model_of
 from secoda_async._engine.retries import outcome_unknown
-from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.protocol import Reply, request_to
 from secoda_async.errors import NotFoundError, ResponseError, SecodaError
 from secoda_async.models import UNSET, Group, GroupFields, User
@@ -24,7 +24,7 @@ def group_of(reply: Reply, group_id: str | None = None) -> Group:
     Raises:
         ResponseError: When the response is about another group than the one with `group_id`.
     """
-    return _checked_id(protocol.model_of(reply, Group), group_id)
+    return _checked_id(model_of(reply, Group), group_id)
 
 
 def _checked_id(group: Group, group_id: str | None) -> Group:
@@ -39,7 +39,7 @@ def _checked_id(group: Group, group_id: str | None) -> Group:
 
 def group_with_users_of(reply: Reply, group_id: str) -> Group:
     """Return the group of a response that must show the members: a missing membership is not an empty one."""
-    return _checked_id(protocol.model_of(reply, Group, needed=("users",)), group_id)
+    return _checked_id(model_of(reply, Group, needed=("users",)), group_id)
 
 
 def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:
@@ -73,7 +73,7 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
         try:
             user = await pipeline.send(
                 evolve(call, request=request, precondition=None),
-                lambda reply: protocol.model_of(reply, User),
+                lambda reply: model_of(reply, User),
             )
         except NotFoundError:
             break

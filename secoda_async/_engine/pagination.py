@@ -41,11 +41,11 @@ from secoda_async._engine.page_checks import (
     reason_for_more_pages,
 )
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.wire import codec, protocol
-from secoda_async._engine.wire.envelope import Envelope
+from secoda_async._engine.responses import page_of
+from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.config import CallOptions
-from secoda_async.errors import InvalidArgumentError, NotFoundError, PaginationError, ResponseError
+from secoda_async.errors import InvalidArgumentError, NotFoundError, PaginationError
 from secoda_async.models import Group, Page, User
 
 T = TypeVar("T", Group, User)
@@ -244,19 +244,11 @@ class Lister(Generic[T]):
     def _request(self, query: dict[str, str]) -> Request:
         return protocol.request_to("GET", self.collection, query=urlencode(query))
 
-    def _decode(self, reply: Reply, options: _PageOptions) -> tuple[Envelope, list[T], list[ResponseError]]:
-        """Return a page, its items, and an error for each item that is left out."""
-        page = codec.read_page(reply.body, self.model, options.ids)
-        if page is not None:
-            return page[0], page[1], []
-        envelope: Envelope = codec.structure(protocol.json_of(reply), Envelope)
-        skip_invalid = options.on_invalid == "skip"
-        items, invalid = codec.structure_all(envelope.results, self.model, skip_invalid=skip_invalid)
-        codec.require_keys(envelope.results, options.needed)
-        return envelope, items, invalid
-
     def _read(self, reply: Reply, number: int, options: _PageOptions) -> _FetchedPage[T]:
-        envelope, items, invalid = self._decode(reply, options)
+        skip_invalid = options.on_invalid == "skip"
+        envelope, items, invalid = page_of(
+            reply, self.model, skip_invalid=skip_invalid, needed=options.needed, ids=options.ids
+        )
         meta = envelope.meta
         if meta.page not in (None, number):
             raise pagination_error(number, f"page {number} was asked for and page {meta.page} came")

@@ -1,10 +1,4 @@
-"""Bytes to JSON to models and back. No module outside `wire` needs another way.
-
-Two readers agree on every body:
-
-1. `rows` (msgspec) reads a body that is as the API promises in one pass.
-2. `structuring` (cattrs) reads all others from parsed JSON. It accepts the documented oddities and names every error.
-"""
+"""JSON: parse it, write it, and structure what `rows` does not read in one pass. No other module imports orjson."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -13,8 +7,6 @@ from typing import Any, TypeVar, cast
 
 import orjson
 
-from secoda_async._engine.wire.envelope import Envelope
-from secoda_async._engine.wire.rows import reader_of
 from secoda_async.errors import InvalidArgumentError, ResponseError
 from secoda_async.models import Group, User
 
@@ -59,22 +51,6 @@ def _has_nan(value: object) -> bool:
     if type(value) is dict:
         return any(map(_has_nan, cast("dict[str, object]", value).values()))
     return type(value) in (list, tuple) and any(map(_has_nan, cast("Sequence[object]", value)))
-
-
-def read(body: bytes, model: type[T]) -> T | None:
-    """Return the model in a body; None if the body has to be parsed and structured."""
-    return cast("T | None", reader_of(cast("Any", model)).read(body))
-
-
-def read_page(body: bytes, model: type[T], ids: dict[str, str] | None = None) -> tuple[Envelope, list[T]] | None:
-    """Return a page without its results, and its items; None if the body has to be parsed and structured.
-
-    Args:
-        body: The body.
-        model: The model of the items.
-        ids: Ids that came before. Equal ids of members are one string in all pages that are read with it.
-    """
-    return reader_of(cast("Any", model)).read_page(body, ids)
 
 
 def structure(payload: object, model: type[Any]) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from string import ascii_letters, digits
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from attrs import frozen
@@ -29,9 +29,6 @@ from secoda_async.errors import (
     SecodaError,
     ServerError,
 )
-from secoda_async.models import Group, User
-
-T = TypeVar("T", Group, User)
 
 EXCERPT_LENGTH: Final = 2000
 """Characters of a body that an error shows."""
@@ -199,20 +196,6 @@ def json_of(reply: Reply) -> Any:  # noqa: ANN401 - not checked yet
     if "json" in kind:
         raise ResponseError(f"the response is broken JSON: {reason}")
     raise ResponseError(f"the response is not JSON but {kind}: check that base_url is the API's, not the web page's")
-
-
-def model_of(reply: Reply, model: type[T], needed: Sequence[str] = ()) -> T:
-    """Return the model in a 2xx response.
-
-    Raises:
-        ResponseError: When the response is not what the API promises, or lacks a field that is `needed`.
-    """
-    item = codec.read(reply.body, model)
-    if item is None:
-        payload = json_of(reply)
-        codec.require_keys([payload], needed)
-        item = cast("T", codec.structure(payload, model))
-    return item
 
 
 def is_cut_short(reply: Reply) -> bool:

@@ -83,12 +83,6 @@ def to_utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-@cache
-def reader_of(model: type[Any]) -> "RowReader[Any]":
-    """Return the reader of a model: one for all clients of a process, so that a field is learned once."""
-    return RowReader(model)
-
-
 class RowReader(Generic[T]):
     """Reads one model, and pages of it."""
 
@@ -144,6 +138,17 @@ class RowReader(Generic[T]):
         for model in models:
             model.__class__ = self._model
         return models
+
+
+_READERS: Final[dict[type, RowReader[Any]]] = {}
+
+
+def reader_of(model: type[T]) -> RowReader[T]:
+    """Return the reader of a model: one for all clients of a process, so that a field is learned once."""
+    reader = _READERS.get(model)
+    if reader is None:
+        reader = _READERS[model] = RowReader(model)
+    return reader
 
 
 @frozen(eq=False, repr=False)
