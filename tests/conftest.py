@@ -62,9 +62,10 @@ def clock() -> AutojumpClock:
 async def emulator(clock: AutojumpClock) -> AsyncIterator[Emulator]:
     """A workspace of 120 groups, three pages of them, and 20 users."""
     async with Emulator(users=USERS, clock=clock) as emulator:
+        groups = emulator.groups
         for index in range(120):
             identity: dict[str, Any] = {"id": f"group-{index}", "name": f"Group {index}", "users": []}
-            emulator.groups[f"group-{index}"] = identity | GROUP | TIMES
+            groups[f"group-{index}"] = identity | GROUP | TIMES
         yield emulator
 
 

@@ -34,6 +34,8 @@ class Store:
             lag: Seconds that the list is behind the store.
         """
         groups = self._history.groups_before(self.groups, lag)
+        if not after:
+            return list(groups.values())
         return [group for group_id, group in groups.items() if self._is_visible(group_id, after)]
 
     def visible_group(self, group_id: str, *, after: float, lag: float) -> dict[str, Any] | None:

@@ -69,7 +69,7 @@ class Views:
 
     def list_users(self, request: RequestContext) -> Response:
         """Return a page of the users."""
-        return self._page(self._users(), request)
+        return json_response(200, self._page(self._users(), request))
 
     def get_user(self, request: RequestContext) -> Response:
         """Return one user."""
@@ -80,7 +80,8 @@ class Views:
         """Return a page of the groups."""
         settings = self._settings
         groups = self._store.visible_groups(after=settings.visible_after, lag=settings.lists_lag)
-        return self._page([self._group_object(group) for group in groups], request)
+        page = self._page(groups, request)
+        return json_response(200, page | {"results": [self._group_object(group) for group in page["results"]]})
 
     def get_group(self, request: RequestContext) -> Response:
         """Return one group."""
@@ -132,7 +133,7 @@ class Views:
             group = {**group, "created_at": local.isoformat()}
         return group
 
-    def _page(self, items: "Sequence[object]", request: RequestContext) -> Response:
+    def _page(self, items: "Sequence[object]", request: RequestContext) -> dict[str, Any]:
         """Return the page of a list that the request asks for."""
         style = PageStyle(
             size=self._settings.page_size,
@@ -141,7 +142,7 @@ class Views:
             literals=self._settings.docs_literals,
             next_link=self._settings.next_link,
         )
-        return json_response(200, paginate(items, request.record.query, style))
+        return paginate(items, request.record.query, style)
 
 
 def _found(item: dict[str, Any] | None) -> dict[str, Any]:

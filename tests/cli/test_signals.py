@@ -21,6 +21,7 @@ from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.options import Connection, Output
 from secoda_async.cli.output.console import Console
 from secoda_async.emulator import Emulator
+from tests.support.combinations import combinations
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.requirement("CL-1", "BS-7")
@@ -82,13 +83,15 @@ async def test_signal_ends_the_prompt_immediately(workspace: Emulator, number: s
     assert "Traceback" not in result.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("command", [("apply", "groups.yaml", "--yes"), ("plan", "groups.yaml"), ("groups", "list")])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    combinations(["apply groups.yaml --yes", "plan groups.yaml", "groups list"], [signal.SIGINT, signal.SIGTERM]),
+)
 async def test_signal_during_the_reads_writes_nothing(
-    workspace: Emulator, command: tuple[str, ...], number: signal.Signals
+    workspace: Emulator, command: str, number: signal.Signals
 ) -> None:
     workspace.faults.add(stall="before", times=None)
-    process = await start(*command, "--json")
+    process = await start(*command.split(), "--json")
     await wait_until(lambda: workspace.requests)
     process.send_signal(number)
     result = await ended(process)
@@ -180,10 +183,12 @@ async def opened_by(process: Process, fifo: Path) -> int:
 
 
 @pytest.mark.requirement("CL-2")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
-    "command",
-    ["plan fifo", "apply fifo --yes", "plan groups.yaml --api-key-file fifo", "users list --api-key-file fifo"],
+    ("command", "number"),
+    combinations(
+        ["plan fifo", "apply fifo --yes", "plan groups.yaml --api-key-file fifo", "users list --api-key-file fifo"],
+        [signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
+    ),
 )
 async def test_signal_ends_a_blocking_read(
     workspace: Emulator, tmp_path: Path, command: str, number: signal.Signals
@@ -238,9 +243,10 @@ async def until_true(condition: Callable[[], object]) -> None:
 
 
 @pytest.mark.requirement("CL-2")
-@pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
-@pytest.mark.parametrize("command", ["apply groups.yaml --yes", "groups list"])
-async def test_ignored_signal_stays_ignored(workspace: Emulator, command: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "command"), combinations(["HUP", "INT", "TERM"], ["apply groups.yaml --yes", "groups list"])
+)
+async def test_ignored_signal_stays_ignored(workspace: Emulator, name: str, command: str) -> None:
     workspace.faults.add(delay=0.3, method="GET")
     line = f"trap '' {name}; exec {sys.executable} -m secoda_async {command}"
     process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)

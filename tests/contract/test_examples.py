@@ -84,6 +84,9 @@ async def running(program: str, workspace: Emulator, *options: str) -> AsyncGene
 
 
 SERVICES = pytest.mark.parametrize("program", ["aiohttp_service.py", "fastapi_service.py"])
+SERVICES_UNDER_LOAD = pytest.mark.parametrize(
+    "program", ["aiohttp_service.py", pytest.param("fastapi_service.py", marks=pytest.mark.slow)]
+)
 
 
 async def call(session: aiohttp.ClientSession, base: str, number: int, group_id: str) -> int | None:
@@ -109,7 +112,7 @@ def clean(said: str) -> bool:
     return not any(word in said for word in words)
 
 
-@SERVICES
+@SERVICES_UNDER_LOAD
 @pytest.mark.requirement("SL-2", "SL-3", "RL-3", "RL-6")
 async def test_two_hundred_callers_get_the_designed_answers_and_leave_nothing_behind(program: str) -> None:
     async with (
@@ -138,7 +141,7 @@ async def test_two_hundred_callers_get_the_designed_answers_and_leave_nothing_be
     assert clean(service.said), service.said
 
 
-@SERVICES
+@SERVICES_UNDER_LOAD
 @pytest.mark.requirement("SL-2", "SL-3", "RL-3")
 async def test_reads_pass_queued_writes_and_who_hangs_up_leaves_the_queue(program: str) -> None:
     async with (

@@ -17,6 +17,7 @@ from secoda_async import (
 )
 from secoda_async.emulator import Emulator
 from tests.support.clients import Connect
+from tests.support.combinations import combinations
 from tests.support.waiting import advance
 
 Json = dict[str, Any]
@@ -84,11 +85,9 @@ def made(emulator: Emulator) -> list[Json]:
 
 class TestOneGroup:
     @pytest.mark.requirement("RT-10")
-    @pytest.mark.parametrize("create", WAYS)
-    @pytest.mark.parametrize("lost", LOST, ids=repr)
-    @pytest.mark.parametrize("trouble", TROUBLE, ids=repr)
+    @pytest.mark.parametrize(("trouble", "lost", "create"), combinations(TROUBLE, LOST, WAYS))
     async def test_a_lost_create_makes_one_group(
-        self, emulator: Emulator, connect: Connect, create: Create, lost: Json, trouble: Json
+        self, emulator: Emulator, connect: Connect, trouble: Json, lost: Json, create: Create
     ) -> None:
         set_up(emulator, trouble)
         emulator.faults.add(**lost, method="POST")
@@ -183,11 +182,9 @@ class TestUnknown:
 
 class TestAgain:
     @pytest.mark.requirement("RT-10", "BS-9")
-    @pytest.mark.parametrize("again", [by_apply, by_ensure])
-    @pytest.mark.parametrize("lost", LOST, ids=repr)
-    @pytest.mark.parametrize("lag", [0.0, 3.0, 20.0])
+    @pytest.mark.parametrize(("lost", "lag", "again"), combinations(LOST, [0.0, 3.0, 20.0], [by_apply, by_ensure]))
     async def test_an_unclear_create_is_found_by_the_next_call_for_its_name(
-        self, emulator: Emulator, connect: Connect, again: Create, lost: Json, lag: float
+        self, emulator: Emulator, connect: Connect, lost: Json, lag: float, again: Create
     ) -> None:
         emulator.lists_lag = lag
         secoda = connect(timeout=1)
