@@ -55,6 +55,13 @@ app.command(
     "deadline, in-flight writes finish: run it again to continue.",
 )
 app.command(
+    f"{_COMMANDS}.undo:undo_command",
+    name="undo",
+    help="Plan the undo of an apply, from its journal.\n\n"
+    "The plan restores what the run changed and nobody has changed since. Read-only: save the plan with --out, and "
+    "apply it. A deleted group is created again under a new id.",
+)
+app.command(
     f"{_COMMANDS}.export:export_command",
     name="export",
     help="Print the workspace's groups as a file for plan and apply.\n\nA plan from that file has no changes.",

@@ -55,7 +55,7 @@ async def apply_plan(  # noqa: PLR0913 - the arguments of `SecodaClient.apply`
         check_kind("stop", stop, StopEvent)
     # Serialize the applies of one client: two concurrent applies would both create what is missing.
     async with pipeline.lock("apply"):
-        with Journal(log) as journal:
+        with Journal(log, pipeline.transport.origin) as journal:
             applier = Applier(
                 groups=partial(Groups, pipeline, evolve(options, priority="background")),
                 plan=plan,

@@ -2,19 +2,23 @@
 
 import json
 import os
+import secrets
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Final, Self, TextIO
 
 from secoda_async._engine.wire import codec
 from secoda_async.bulk import Outcome
 from secoda_async.errors import InvalidArgumentError, SecodaError
 from secoda_async.reconcile.plan import Plan
 
-__all__ = ["Journal", "open_journal"]
+__all__ = ["VERSION", "Journal", "open_journal"]
+
+VERSION: Final = 2
+"""The format of a line; since 2 it has the run, the origin and the workspace, which `undo` needs."""
 
 
 @contextmanager
@@ -63,8 +67,10 @@ class Journal:
     After a line could not be written (the disk is full), every intent raises, so that no write goes unlogged.
     """
 
-    def __init__(self, target: str | os.PathLike[str] | TextIO | None) -> None:
+    def __init__(self, target: str | os.PathLike[str] | TextIO | None, origin: str = "") -> None:
         self._target = target
+        self._origin = origin
+        self._run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self._stream: TextIO | None = None
         self._context: AbstractContextManager[TextIO | None] = nullcontext()
         self._write_error: str | None = None
@@ -119,8 +125,16 @@ class Journal:
     def _write(self, event: str, plan: Plan, fields: Mapping[str, Any]) -> None:
         if self._stream is None or self._write_error:
             return
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"time": time, "event": event, "plan": plan.digest, **fields}
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "version": VERSION,
+            "event": event,
+            "run": self._run,
+            "origin": self._origin,
+            "workspace": plan.workspace,
+            "plan": plan.digest,
+            **fields,
+        }
         try:
             self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._stream.flush()

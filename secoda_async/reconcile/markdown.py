@@ -51,7 +51,7 @@ def _sections(plan: Plan) -> Iterable[tuple[str, int, Iterable[str]]]:
     yield "Exceeds the safety limits", len(plan.breaches), (_escape_markdown(each.message) for each in plan.breaches)
     yield "Skipped", len(plan.conflicts), (_escape_markdown(each.message) for each in plan.conflicts)
     yield "Held", len(plan.held), held_messages(plan, quote=_code)
-    remarks = list(notes(plan, quote=_code))
+    remarks = [*map(_escape_markdown, plan.notes), *notes(plan, quote=_code)]
     yield "Notes", len(remarks), remarks
 
 

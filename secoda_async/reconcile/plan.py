@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final, Literal, Self, cast
 
@@ -22,6 +22,10 @@ _VERSION: Final = 3
 
 _DIGITS: Final = 32
 """Hexadecimal digits of a digest: 128 bits, so that nobody can craft two plans with one digest."""
+
+
+def _escape_all(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(escape_control, texts))
 
 
 @frozen(kw_only=True)
@@ -120,6 +124,8 @@ class Plan:
     """Ids of the desired members with a pending invitation. The service may not show them as members yet."""
     disabled: tuple[str, ...] = ()
     """Ids of the desired members whose account is disabled."""
+    notes: tuple[str, ...] = field(default=(), converter=_escape_all)
+    """Sentences that a reviewer must know, such as what an undo can't restore: one line each."""
     origin: str = ""
     """The origin that the plan is bound to. Empty for a plan made by hand: not bound."""
     workspace: str | None = None

@@ -85,6 +85,7 @@ def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -
     if hidden:
         yield StyledLine(f"... and {count(hidden, 'more change')}")
     yield from (StyledLine(note, "note") for note in notes(plan, verbose=verbose))
+    yield from (StyledLine(f"! {note}", "attention") for note in plan.notes)
     yield from (StyledLine(f"! held: {message}", "attention") for message in held_messages(plan, verbose=verbose))
     for conflict in plan.conflicts:
         yield StyledLine(f"! skipped: {conflict.message}", "warning")

@@ -85,10 +85,11 @@ async def plan_command(
     if out is not None:
         write(out, plan.to_json())
     output.show(console, plan, source=source_name(files), host=host)
-    return _exit_code(plan, detailed=detailed_exitcode)
+    return exit_code(plan, detailed=detailed_exitcode)
 
 
-def _exit_code(plan: Plan, *, detailed: bool) -> Exit:
+def exit_code(plan: Plan, *, detailed: bool) -> Exit:
+    """Return the exit code of a command that shows a plan; `detailed` tells a plan with changes from an empty one."""
     if plan.breaches:
         return Exit.UNSAFE
     if plan.conflicts:

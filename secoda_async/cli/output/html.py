@@ -125,7 +125,7 @@ def _remarks(plan: Plan) -> dict[str, Sequence[str]]:
     return {
         "conflicts": [conflict.message for conflict in plan.conflicts],
         "held": list(held_messages(plan, verbose=True)),
-        "facts": list(notes(plan, verbose=True)),
+        "facts": [*plan.notes, *notes(plan, verbose=True)],
     }
 
 

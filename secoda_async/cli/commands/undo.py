@@ -1,0 +1,75 @@
+"""`secoda-async undo`: plan the undo of a run of apply, from its journal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from secoda_async import Plan, SecodaClient
+from secoda_async.cli.commands.plan import exit_code
+from secoda_async.cli.files import check_outputs, write
+from secoda_async.cli.options import Connection
+from secoda_async.cli.output.console import Console
+from secoda_async.cli.output.plans import PlanOutput
+from secoda_async.cli.signals import interrupt_on_signal
+from secoda_async.reconcile.binding import learn_workspace
+from secoda_async.reconcile.journal_runs import JournalRun, load_runs, select_run
+from secoda_async.reconcile.safety import Rules
+from secoda_async.reconcile.undo import plan_undo
+
+_DEFAULT = Connection()
+_TO_STDOUT = PlanOutput()
+_SAFETY = Group("Safety", sort_key=7)
+
+
+async def undo_command(  # noqa: PLR0913 - each is an option
+    journal: Annotated[Path, Parameter(allow_leading_hyphen=True, help="The journal of apply --log; - is stdin.")],
+    /,
+    *,
+    run: Annotated[
+        str | None, Parameter(help="Undo this run, by its id or the digest of its plan (default: the last run).")
+    ] = None,
+    out: Annotated[Path | None, Parameter(help="Save the plan to this file, for apply.")] = None,
+    detailed_exitcode: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Exit with 2 if the plan has changes.")
+    ] = False,
+    max_delete: Annotated[str, Parameter(group=_SAFETY, help="Maximum groups to delete: count or percentage.")] = "10%",
+    max_remove: Annotated[
+        str, Parameter(group=_SAFETY, help="Maximum memberships to remove: count or percentage.")
+    ] = "25%",
+    output: PlanOutput = _TO_STDOUT,
+    options: Connection = _DEFAULT,
+) -> int:
+    """Plan the undo of a run of apply. Nothing is written."""
+    console = Console(options)
+    rules = Rules(max_delete=max_delete, max_remove=max_remove)
+    check_outputs({"--out": out, "--output": output.output}, [journal, options.api_key_file])
+    with interrupt_on_signal():
+        runs = load_runs(journal)
+    chosen = select_run(runs, run)
+    _print_choice(console, runs, chosen)
+    async with options.client() as secoda:
+        with console.progress("reading the workspace", None):
+            plan = await _plan(secoda, chosen, rules)
+        host = secoda.origin
+    if out is not None:
+        write(out, plan.to_json())
+    output.show(console, plan, source=(out or journal).name, host=host)
+    if out is None and not plan.is_empty:
+        console.info("To undo: save this plan with --out FILE, then run `secoda-async apply FILE`.")
+    return exit_code(plan, detailed=detailed_exitcode)
+
+
+def _print_choice(console: Console, runs: Sequence[JournalRun], chosen: JournalRun) -> None:
+    others = [f"{each.id} ({len(each.changes)} changes)" for each in runs if each is not chosen]
+    rest = f"; the journal also has {', '.join(others)}: choose with --run" if others else ""
+    console.info(f"undoing the run {chosen.id} of {chosen.time}, {len(chosen.changes)} changes{rest}")
+
+
+async def _plan(secoda: SecodaClient, run: JournalRun, rules: Rules) -> Plan:
+    groups = await secoda.groups.snapshot()
+    users = await secoda.users.snapshot()
+    workspace = await learn_workspace([*groups, *users], secoda.users)
+    time_for = secoda.limiter.time_for
+    return plan_undo(run, groups, users, rules, time_for, origin=secoda.origin, workspace=workspace)

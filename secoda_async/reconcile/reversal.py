@@ -1,0 +1,218 @@
+"""Reverse one change of a run of apply, as far as nobody has changed the group since. Pure, without I/O."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Self
+
+from attrs import evolve, frozen
+
+from secoda_async.models import UNSET, Group, GroupFields, User, normalize
+from secoda_async.reconcile.journal_runs import LoggedChange
+from secoda_async.reconcile.plan import Change, Conflict, Held
+
+__all__ = ["NOTHING", "PresentState", "Reversal", "conflict_of", "reverse"]
+
+
+@frozen
+class PresentState:
+    """The present groups and users."""
+
+    by_id: Mapping[str, Group]
+    by_name: Mapping[str, Sequence[Group]]
+    users: frozenset[str]
+    """Ids of the users, and of the members of groups."""
+    pending: frozenset[str]
+    """Ids of the users with a pending invitation: responses may not show them as members."""
+    disabled: frozenset[str]
+    addresses: Mapping[str, str | None]
+
+    @classmethod
+    def of(cls, groups: Sequence[Group], users: Iterable[User]) -> Self:
+        """Index the groups and users."""
+        known = list(users)
+        by_name: dict[str, list[Group]] = defaultdict(list)
+        for group in groups:
+            by_name[normalize(group.name)].append(group)
+        return cls(
+            by_id={group.id: group for group in groups},
+            by_name=dict(by_name),
+            users=frozenset(user.id for user in known).union(*(group.users for group in groups)),
+            pending=frozenset(user.id for user in known if user.pending),
+            disabled=frozenset(user.id for user in known if user.disabled),
+            addresses={user.id: user.email for user in known},
+        )
+
+    def shows(self, group: Group, fields: GroupFields) -> bool:
+        """Return whether a group has these fields; members with a pending invitation may be hidden."""
+        hidden = self.pending.intersection(fields.users or ()) - set(group.users)
+        return fields.matches(evolve(group, users=(*group.users, *hidden)) if hidden else group)
+
+
+@frozen(kw_only=True)
+class Reversal:
+    """The result for one change of the run."""
+
+    change: Change | None = None
+    """The change that reverses it, if any."""
+    conflicts: tuple[Conflict, ...] = ()
+    held: tuple[Held, ...] = ()
+
+
+NOTHING: Final = Reversal()
+"""The result when the workspace is as it was before the run."""
+
+
+def reverse(logged: LoggedChange, present: PresentState) -> Reversal:
+    """Return the change that reverses a change of a run, and the conflicts that prevent others."""
+    undo = {"create": _undo_create, "update": _undo_update, "delete": _undo_delete}
+    return undo[logged.change.kind](logged, present)
+
+
+def conflict_of(change: Change, message: str, ids: Iterable[str] = ()) -> Reversal:
+    """Return the result for a change that stays; the message is the predicate of a sentence about the group."""
+    sentence = f"{change.place}: {change.name!r} {message}"
+    return Reversal(conflicts=(Conflict(name=change.name, message=sentence, ids=tuple(ids)),))
+
+
+# --- creates -------------------------------------------------------------------------------------------------------
+
+
+def _undo_create(logged: LoggedChange, present: PresentState) -> Reversal:
+    change = logged.change
+    if logged.id is None:
+        ids = sorted(group.id for group in present.by_name.get(normalize(change.name), ()))
+        advice = "the journal does not have the id of the group that the run may have created: compare, delete by hand"
+        return conflict_of(change, f"exists ({', '.join(ids)}), and {advice}", ids) if ids else NOTHING
+    group = present.by_id.get(logged.id)
+    if group is None:
+        return NOTHING
+    sent = change.after
+    created = GroupFields(
+        name=sent.name, icon=sent.icon or None, description=sent.description or None, users=sent.users or ()
+    )
+    changed = [name for name, fields in _each_field(created) if not present.shows(group, fields)]
+    if changed:
+        fields = ", ".join(map(_label, changed))
+        return conflict_of(
+            change, f"({group.id}) was changed since the run created it ({fields}): not deleted", [group.id]
+        )
+    return Reversal(change=_delete(group, change.place))
+
+
+def _delete(group: Group, place: str) -> Change:
+    before = GroupFields(
+        name=group.name, icon=group.icon, description=group.description, users=tuple(sorted(group.users))
+    )
+    return Change(kind="delete", name=group.name, id=group.id, before=before, place=place)
+
+
+def _each_field(fields: GroupFields) -> Iterator[tuple[str, GroupFields]]:
+    """Yield each field that is set, by name and alone."""
+    for name in ("name", "icon", "description", "users"):
+        value = getattr(fields, name)
+        if value is not UNSET:
+            yield name, GroupFields(**{name: value})
+
+
+def _label(name: str) -> str:
+    return "members" if name == "users" else name
+
+
+# --- updates -------------------------------------------------------------------------------------------------------
+
+
+def _undo_update(logged: LoggedChange, present: PresentState) -> Reversal:
+    change = logged.change
+    group = present.by_id.get(change.id or "")
+    if group is None:
+        return conflict_of(change, f"({change.id}) does not exist any more: not restored")
+    if not logged.is_applied and not present.shows(group, change.after):
+        if present.shows(group, change.before):
+            return NOTHING
+        reason = "is neither as it was before the run nor as the run may have written it: left alone"
+        return conflict_of(change, f"({group.id}) {reason}", [group.id])
+    before: dict[str, object] = {}
+    after: dict[str, object] = {}
+    conflicts: list[Conflict] = []
+    for name, wrote in _each_field(change.after):
+        former = getattr(change.before, name)
+        if name == "users" or former is UNSET or GroupFields(**{name: former}).matches(group):
+            continue
+        if wrote.matches(group):
+            before[name], after[name] = getattr(group, name), former
+        else:
+            conflicts += conflict_of(change, f"({group.id}) has another {name} since: left alone", [group.id]).conflicts
+    members = _undo_members(change, group, present)
+    if members.users is not None:
+        before["users"], after["users"] = tuple(sorted(group.users)), members.users
+    reversal = Change(
+        kind="update",
+        name=str(after.get("name", group.name)),
+        id=group.id,
+        before=GroupFields(**before),  # type: ignore[arg-type]
+        after=GroupFields(**after),  # type: ignore[arg-type]
+        place=change.place,
+    )
+    return Reversal(
+        change=reversal if after else None,
+        conflicts=(*conflicts, *members.conflicts),
+        held=members.held,
+    )
+
+
+@frozen(kw_only=True)
+class _Members:
+    """The members of a group after the undo."""
+
+    users: tuple[str, ...] | None = None
+    """Their sorted ids; None if they stay."""
+    conflicts: tuple[Conflict, ...] = ()
+    held: tuple[Held, ...] = ()
+
+
+def _undo_members(change: Change, group: Group, present: PresentState) -> _Members:
+    """Reverse the members that the run added and removed, and leave all others."""
+    now = set(group.users)
+    back = set(change.removed) - now
+    wanted = (now - set(change.added)) | (back & present.users)
+    held = _held(change, back - present.users, present)
+    if wanted != now:
+        return _Members(users=tuple(sorted(wanted)), held=held)
+    hidden = sorted(present.addresses.get(user) or user for user in present.pending.intersection(change.added) - now)
+    if not hidden:
+        return _Members(held=held)
+    message = f"({group.id}) may have members with a pending invitation that responses do not show: {', '.join(hidden)}"
+    return _Members(conflicts=conflict_of(change, f"{message}. Remove them by hand", [group.id]).conflicts, held=held)
+
+
+def _held(change: Change, missing: Iterable[str], present: PresentState) -> tuple[Held, ...]:
+    reason = "is not a user of this workspace any more"
+    return tuple(
+        Held(group=change.name, member=present.addresses.get(user) or user, reason=reason, place=change.place)
+        for user in sorted(missing)
+    )
+
+
+# --- deletes -------------------------------------------------------------------------------------------------------
+
+
+def _undo_delete(logged: LoggedChange, present: PresentState) -> Reversal:
+    change = logged.change
+    if change.id in present.by_id:
+        return NOTHING
+    if not normalize(change.name):
+        return conflict_of(change, "had no name: create it by hand")
+    members = set(change.before.users or ())
+    restored = GroupFields(
+        name=change.before.name or change.name,
+        icon=change.before.icon or UNSET,
+        description=change.before.description or UNSET,
+        users=tuple(sorted(members & present.users)) or UNSET,
+    )
+    namesakes = present.by_name.get(normalize(change.name), ())
+    if len(namesakes) == 1 and present.shows(namesakes[0], restored):
+        return NOTHING
+    return Reversal(
+        change=Change(kind="create", name=normalize(change.name), after=restored, place=change.place),
+        held=_held(change, members - present.users, present),
+    )

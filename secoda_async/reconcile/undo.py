@@ -1,0 +1,159 @@
+"""Plan the undo of a run of apply: restore what the run changed and nobody has changed since. Pure, without I/O.
+
+An update is reversed field by field, where the group still has the value that the run wrote; of the members, only those
+that the run added or removed. A create is reversed by a delete, if the group is exactly as it was created. A delete is
+reversed by a create, under a new id. Everything else is a conflict, and is left alone.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from attrs import evolve
+
+from secoda_async.errors import StalePlanError
+from secoda_async.models import UNSET, Group, User, normalize
+from secoda_async.reconcile.desired import DesiredState
+from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.journal_runs import JournalRun
+from secoda_async.reconcile.plan import Change, Plan
+from secoda_async.reconcile.reversal import NOTHING, PresentState, Reversal, conflict_of, reverse
+from secoda_async.reconcile.safety import Rules, find_breaches
+
+__all__ = ["plan_undo"]
+
+_ATTACHED: Final = "resources, shares and team memberships"
+"""Objects that belong to a group, and that no call of the API on groups shows."""
+
+
+def plan_undo(
+    run: JournalRun,
+    groups: Sequence[Group],
+    users: Iterable[User],
+    rules: Rules,
+    time_for: Callable[[int], float] = lambda writes: 0.0,  # noqa: ARG005
+    *,
+    origin: str,
+    workspace: str | None,
+) -> Plan:
+    """Return the plan that undoes a run.
+
+    Args:
+        run: The run, from its journal.
+        groups: Every group of the workspace.
+        users: Every user of the workspace.
+        rules: The limits of the plan.
+        time_for: Returns the seconds that a number of rate-limited writes takes.
+        origin: The workspace's origin.
+        workspace: The workspace's id.
+
+    Raises:
+        StalePlanError: When the run wrote to another origin or workspace.
+    """
+    _check_binding(run, origin, workspace)
+    present = PresentState.of(groups, users)
+    undone = _without_collisions([reverse(logged, present) for logged in run.changes], present)
+    changes = _sorted(each.change for each in undone if each.change is not None)
+    added = {user for change in changes for user in change.added}
+    mentioned = added.union(*(change.removed for change in changes))
+    return Plan(
+        changes=changes,
+        conflicts=tuple(
+            sorted(
+                (conflict for each in undone for conflict in each.conflicts),
+                key=lambda conflict: (conflict.name, conflict.message),
+            )
+        ),
+        breaches=tuple(
+            breach
+            for breach in find_breaches(_remaining(groups, changes), groups, changes, rules)
+            if breach.kind != "rename"  # its advice is for a groups file
+        ),
+        held=tuple(held for each in undone for held in each.held),
+        notes=tuple(_notes(changes, run)),
+        seconds=time_for(sum(change.kind != "delete" for change in changes)),
+        unchanged=sum(each == NOTHING for each in undone),
+        pending=tuple(sorted(added & present.pending)),
+        disabled=tuple(sorted(added & present.disabled)),
+        origin=origin,
+        workspace=workspace,
+        people={user: email for user in sorted(mentioned) if (email := present.addresses.get(user))},
+    )
+
+
+def _check_binding(run: JournalRun, origin: str, workspace: str | None) -> None:
+    if run.origin != origin:
+        raise StalePlanError(f"the run {run.id} wrote to {run.origin or 'an unknown origin'}, and this is {origin}")
+    if run.workspace is not None and run.workspace != workspace:
+        this = "the id of this workspace is not known" if workspace is None else f"this is {workspace}"
+        raise StalePlanError(f"the run {run.id} wrote to the workspace {run.workspace}, and {this}")
+
+
+def _without_collisions(undone: Sequence[Reversal], present: PresentState) -> Sequence[Reversal]:
+    """Turn each name that another group would have too into a conflict.
+
+    A group whose rename is rejected keeps its own name, which may cause the next collision.
+    """
+    checked = list(undone)
+    while (found := next(_collisions(checked, present), None)) is not None:
+        index, ids = found
+        checked[index] = _without_name(checked[index], ids)
+    return checked
+
+
+def _collisions(undone: Sequence[Reversal], present: PresentState) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yield the index of each change that gives a name twice, and the ids of the groups that have the name."""
+    changes = [(index, each.change) for index, each in enumerate(undone) if each.change is not None]
+    names = {group.id: normalize(group.name) for group in present.by_id.values()}
+    names |= {change.id: normalize(change.after.name) for _, change in changes if change.id and change.after.name}
+    for _, change in changes:
+        if change.kind == "delete":
+            names.pop(change.id or "")
+    owners: dict[str, list[str]] = defaultdict(list)
+    for group_id, name in names.items():
+        owners[name].append(group_id)
+    creates: dict[str, int] = {}
+    for index, change in changes:
+        if change.after.name is UNSET or change.kind == "delete":
+            continue
+        name = normalize(change.after.name)
+        others = [group_id for group_id in owners[name] if group_id != change.id]
+        is_second_create = change.id is None and creates.setdefault(name, index) != index
+        if others or is_second_create:
+            yield index, sorted(others)
+
+
+def _without_name(undone: Reversal, ids: Sequence[str]) -> Reversal:
+    change = undone.change
+    assert change is not None  # noqa: S101 - a collision has a change
+    who = f"another group has the name ({', '.join(ids)})" if ids else "the run deleted another group of this name"
+    conflict = conflict_of(change, f"can't be restored: {who}", ids).conflicts
+    if change.kind == "create":
+        return Reversal(conflicts=(*undone.conflicts, *conflict))
+    after = evolve(change.after, name=UNSET)
+    left = evolve(change, name=str(change.before.name), before=evolve(change.before, name=UNSET), after=after)
+    return evolve(undone, change=left if after.to_dict() else None, conflicts=(*undone.conflicts, *conflict))
+
+
+def _sorted(changes: Iterable[Change]) -> tuple[Change, ...]:
+    order = ("create", "update", "delete")
+    return tuple(sorted(changes, key=lambda change: (order.index(change.kind), change.name, change.id or "")))
+
+
+def _remaining(groups: Sequence[Group], changes: Sequence[Change]) -> DesiredState:
+    """Return the groups that the workspace has after the undo: the safety limits compare it with the present ones."""
+    gone = {change.id for change in changes if change.kind == "delete"}
+    kept = [DesiredGroup(name=group.name, id=group.id) for group in groups if group.id not in gone]
+    return DesiredState((*kept, *(DesiredGroup(name=change.name) for change in changes if change.kind == "create")))
+
+
+def _notes(changes: Sequence[Change], run: JournalRun) -> Iterator[str]:
+    """Yield a sentence about each kind of loss that the undo can't prevent, or causes."""
+    old_ids = {normalize(logged.change.name): logged.id for logged in run.changes if logged.change.kind == "delete"}
+    created = [f"{change.name!r} (was {old_ids.get(change.name)})" for change in changes if change.kind == "create"]
+    if created:
+        lost = f"their former ids, and the {_ATTACHED} of the deleted groups, are lost for good"
+        yield f"Deleted groups are created again under new ids; {lost}: {', '.join(created)}"
+    deleted = [f"{change.name!r} ({change.id})" for change in changes if change.kind == "delete"]
+    if deleted:
+        yield f"Groups are deleted with all {_ATTACHED} that they have been given since: {', '.join(deleted)}"
