@@ -60,10 +60,6 @@ def confusable_key(name: str | Unset | None) -> str:
     return " ".join(visible.split()).casefold()
 
 
-def _no_extra() -> Mapping[str, Any]:
-    return {}
-
-
 @frozen(weakref_slot=False)
 class Group:
     """A user group of the workspace, as the server last showed it."""
@@ -86,7 +82,7 @@ class Group:
     """Id of the group's workspace."""
     snowflake_role: str | None = None
     """The Snowflake role that is linked to the group."""
-    extra: Mapping[str, Any] = field(factory=_no_extra, eq=False, repr=False, kw_only=True)
+    extra: Mapping[str, Any] = field(factory=dict, eq=False, repr=False, kw_only=True)
     """Fields that this version does not know, as plain JSON."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,7 +118,7 @@ class User:
     """Time of the last sign-in, UTC."""
     disabled: bool | None = None
     """Whether the account is disabled."""
-    extra: Mapping[str, Any] = field(factory=_no_extra, eq=False, repr=False, kw_only=True)
+    extra: Mapping[str, Any] = field(factory=dict, eq=False, repr=False, kw_only=True)
     """Fields that this version does not know, as plain JSON."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,7 +157,8 @@ class GroupFields:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set, as plain JSON types: the body of a write."""
-        return _to_json(self)
+        users = UNSET if self.users is UNSET else list(self.users)
+        return without_unset(name=self.name, icon=self.icon, description=self.description, users=users)
 
     def matches(self, group: Group) -> bool:
         """Return whether a group has every field that is set here, so that nothing has to be written.
@@ -205,9 +202,8 @@ def _casefolded(ids: Iterable[str]) -> frozenset[str]:
 
 
 def _to_json(model: AttrsInstance, leave_out: Collection[str] = ()) -> dict[str, Any]:
-    """Return the fields of a model as plain JSON types, without those that are `UNSET`."""
-    values = {name: getattr(model, name) for name in fields_dict(type(model)) if name not in leave_out}
-    return {name: _json_value(value) for name, value in values.items() if value is not UNSET}
+    """Return the fields of a model as plain JSON types."""
+    return {name: _json_value(getattr(model, name)) for name in fields_dict(type(model)) if name not in leave_out}
 
 
 def _json_value(value: object) -> object:

@@ -2,11 +2,11 @@
 
 import logging
 import re
+import threading
 from typing import Final, Generic, TypeVar
 
 from attrs import evolve
 
-from secoda_async._engine.recent import RecentIds
 from secoda_async._engine.wire.envelope import Envelope
 from secoda_async.errors import InvalidArgumentError, PaginationError
 from secoda_async.models import Group, Page, User
@@ -19,6 +19,10 @@ _UUID: Final = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 _EMPTY_PAGES: Final = 100
 """Consecutive pages without items after which a list is endless."""
+
+
+REMEMBERED_IDS: Final = 10_000
+"""Maximum ids that a read remembers. An item that moves during the read of a list moves by a page or two."""
 
 
 class IncompleteListError(PaginationError):
@@ -54,6 +58,28 @@ def check_number(name: str, number: object) -> None:
     """
     if not isinstance(number, int) or number < 1:
         raise InvalidArgumentError(f"{name} must be a whole number from 1, not {number!r}")
+
+
+class RecentIds:
+    """A set of ids that forgets the oldest."""
+
+    def __init__(self, most: int = REMEMBERED_IDS) -> None:
+        self._most = most
+        self._ids: dict[str, None] = {}
+        self._lock = threading.RLock()
+
+    def add(self, item_id: str) -> bool:
+        """Add an id; return True if the id is new."""
+        with self._lock:  # a client may serve event loops in several threads
+            if item_id in self._ids:
+                return False
+            self._ids[item_id] = None
+            if len(self._ids) > self._most:
+                del self._ids[next(iter(self._ids))]
+            return True
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._ids
 
 
 class PageSequence(Generic[T]):

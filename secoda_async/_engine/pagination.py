@@ -106,28 +106,19 @@ class Lister(Generic[T]):
     def _links(self) -> NextLinks:
         return NextLinks(self.pipeline.transport.origin, self.collection)
 
-    async def pages(
-        self,
-        *,
-        concurrency: int = 1,
-        on_invalid: OnInvalid = "raise",
-        max_pages: int = 10_000,
-        began: float | None = None,
-    ) -> AsyncGenerator[Page[T], None]:
-        """Yield the pages in order; see `Groups.pages`. The deadline applies to each page, or counts from `began`."""
+    async def pages(self, *, concurrency: int, on_invalid: OnInvalid, max_pages: int) -> AsyncGenerator[Page[T], None]:
+        """Yield the pages in order; see `Groups.pages`. Unless the scope has a start, each page has a deadline."""
         sequence = PageSequence[T](self.collection, max_pages)
-        began = self.scope.began if began is None else began
-        async with aclosing(self._read_pages(sequence, concurrency, _PageOptions(on_invalid, began))) as pages:
+        async with aclosing(
+            self._read_pages(sequence, concurrency, _PageOptions(on_invalid, self.scope.began))
+        ) as pages:
             async for page in pages:
                 yield page
         sequence.log_surplus()
 
-    async def items(
-        self, *, concurrency: int, on_invalid: OnInvalid, max_pages: int, began: float | None = None
-    ) -> AsyncGenerator[T, None]:
+    async def items(self, *, concurrency: int, on_invalid: OnInvalid, max_pages: int) -> AsyncGenerator[T, None]:
         """Yield the items of all pages, each once; see `Groups.list`."""
-        pages = self.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages, began=began)
-        async with aclosing(pages):
+        async with aclosing(self.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)) as pages:
             async for page in pages:
                 for item in page.items:
                     yield item

@@ -85,6 +85,5 @@ class Application:
 
 
 def _with_slash(target: str) -> str:
-    """Return the target with a slash after its path."""
     path, mark, query = target.partition("?")
     return f"{path}/{mark}{query}"

@@ -90,7 +90,6 @@ class Dashboard:
         ]
 
     async def _get_page(self, request: web.Request) -> web.Response:
-        """Return the HTML page."""
         _check_origin(request)
         text = files("secoda_async.emulator").joinpath("dashboard.html").read_text("utf-8")
         presets = orjson.dumps([[preset.name, preset.title, preset.description] for preset in PRESETS]).decode()
@@ -152,7 +151,6 @@ class Dashboard:
         return {"name": name, "left": left, "used": sum(fault.used for fault in faults)}
 
     def _request_row(self, record: "RecordedRequest") -> Mapping[str, Any]:
-        """Return a line of the table of requests."""
         ended = record.answered_at
         return {
             "number": record.number,

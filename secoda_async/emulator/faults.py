@@ -65,7 +65,6 @@ Match = Callable[[RecordedRequest], object]
 
 
 def _pairs(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> Pairs:
-    """Return headers as pairs; none for None."""
     if headers is None:
         return ()
     if isinstance(headers, Mapping):

@@ -55,7 +55,6 @@ def paginate(items: Sequence[Any], query: Mapping[str, str], style: PageStyle) -
 
 
 def _page_start(query: Mapping[str, str], total: int, size: int) -> int:
-    """Return the index of the first item of a numbered page."""
     text = query.get("page") or "1"
     if not (_is_number(text) and 1 <= int(text) <= total):
         raise NotFoundError({"detail": "Invalid page."})
@@ -82,7 +81,6 @@ def _is_number(text: str) -> bool:
 
 
 def _links(start: int, query: Mapping[str, str], style: PageStyle, *, has_next: bool) -> dict[str, Any]:
-    """Return the links of the page that begins at `start`."""
     is_shown = has_next and style.next_link != "hidden"
     return {
         "next": _link(start + style.size, query, style) if is_shown else None,
@@ -113,5 +111,4 @@ def _link(start: int, query: Mapping[str, str], style: PageStyle) -> str:
 
 
 def _with_literal_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with the string "None" for null."""
     return {name: "None" if value is None else value for name, value in values.items()}

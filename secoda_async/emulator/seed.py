@@ -164,6 +164,5 @@ def _add(store: dict[str, dict[str, Any]], entry: dict[str, Any], kind: str) -> 
 
 
 def _require_text(value: object, subject: str) -> None:
-    """Require a string."""
     if not isinstance(value, str):
         raise ValueError(f"{subject} must be a string, not {value!r}")  # noqa: TRY004 - documented as ValueError

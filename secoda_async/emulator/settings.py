@@ -11,7 +11,6 @@ from secoda_async.emulator.validators import between, finite, not_negative, one_
 
 
 def _given_or_new_key(key: str | None) -> str:
-    """Return the key, or a new one for None."""
     return f"emulated-{secrets.token_urlsafe(24)}" if key is None else key
 
 

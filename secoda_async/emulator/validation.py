@@ -44,7 +44,6 @@ def clean_group(payload: object, users: Container[str], *, collapse: bool = Fals
 
 
 def _require_object(payload: object) -> dict[str, object]:
-    """Return the payload if it is a JSON object."""
     if payload is None:
         raise ValidationError({"non_field_errors": ["No data provided"]})
     if not isinstance(payload, dict):
@@ -54,7 +53,6 @@ def _require_object(payload: object) -> dict[str, object]:
 
 
 def _field_errors(name: str, value: object, users: Container[str]) -> list[str]:
-    """Return the messages about one field of a group."""
     if name == "users":
         return _member_errors(value, users)
     if value is None:

@@ -118,7 +118,6 @@ class Views:
         return self._store.user_objects(literals=self._settings.docs_literals)
 
     def _group_object(self, group: "Mapping[str, Any]") -> "Mapping[str, Any]":
-        """Return the group as responses show it."""
         settings = self._settings
         if settings.hide_pending:
             users = self._store.users
@@ -134,7 +133,6 @@ class Views:
         return group
 
     def _page(self, items: "Sequence[object]", request: RequestContext) -> dict[str, Any]:
-        """Return the page of a list that the request asks for."""
         style = PageStyle(
             size=self._settings.page_size,
             url=(self._settings.link_origin or request.origin) + request.record.path,

@@ -31,6 +31,7 @@ from secoda_async.ext.redis_connection import (
     REPLY_TIMEOUT,
     NoScriptError,
     Redis,
+    Session,
     check_address,
     check_name,
     check_seconds,
@@ -121,9 +122,8 @@ class RedisRateLimiter:
         self._fallback_local = on_unavailable == "local"
         self._is_server_clock = clock is None
         self._clock = clock or SYSTEM_CLOCK
-        self._wait_queues = PerLoop(
-            partial(WaitQueue.open, client_factory(url_or_client), CallScopes(self._clock)), WaitQueue.close
-        )
+        client, scopes = client_factory(url_or_client), CallScopes(self._clock)
+        self._wait_queues = PerLoop(lambda: WaitQueue(Session(client(), scopes)), WaitQueue.close)
         self._keys = [f"secoda-async:{{{name}}}:{part}" for part in ("places", "gate")]
         self._script = files("secoda_async.ext").joinpath("window.lua").read_text("utf-8")
         self._script_sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()

@@ -195,7 +195,6 @@ class RedisLock:
         self.lost.clear()
 
     def _mark_released(self) -> None:
-        """Note that the lock is no longer held."""
         if self._renew_margin() <= 0:
             self.lost.set()
         self._expires_at = inf
@@ -282,7 +281,6 @@ class RedisLock:
 
 
 def _holder_of(token: bytes | str | None) -> str | None:
-    """Return the run that a token names."""
     text = token.decode(errors="replace") if isinstance(token, bytes) else token
     return None if text is None else text.rpartition("#")[0] or "another program's"
 

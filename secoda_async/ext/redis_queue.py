@@ -3,14 +3,12 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Generator
-from typing import Self
+from collections.abc import Generator
 
 from attrs import define, field
 
-from secoda_async._engine.concurrency.timeouts import CallScopes
 from secoda_async.config import Priority
-from secoda_async.ext.redis_connection import Redis, Session
+from secoda_async.ext.redis_connection import Session
 
 
 @define(eq=False, repr=False)
@@ -24,11 +22,6 @@ class WaitQueue:
     queues: dict[Priority, deque[asyncio.Event]] = field(
         init=False, factory=lambda: {"interactive": deque(), "background": deque()}
     )
-
-    @classmethod
-    def open(cls, client: Callable[[], tuple[Redis, bool]], scopes: CallScopes) -> Self:
-        """Make the queue of the running event loop."""
-        return cls(Session(client(), scopes))
 
     def count_ahead_of(self, priority: Priority) -> int:
         """Return the number of waiters that go before a new one of this priority."""

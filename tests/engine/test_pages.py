@@ -22,7 +22,7 @@ from secoda_async import (
     SecodaClient,
     ServerError,
 )
-from secoda_async._engine.recent import RecentIds
+from secoda_async._engine.page_checks import RecentIds
 from secoda_async.clock import SYSTEM_CLOCK
 from secoda_async.emulator import Emulator, RecordedRequest
 from tests.support.approx import approx

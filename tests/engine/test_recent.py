@@ -7,7 +7,7 @@ import pytest
 
 from secoda_async import SystemClock
 from secoda_async._engine.ledger import Ledger
-from secoda_async._engine.recent import RecentIds
+from secoda_async._engine.page_checks import RecentIds
 
 
 class Name(str):

@@ -152,9 +152,8 @@ def _is_mine(found: os.stat_result) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     """Return the document in a file; an empty one if it holds anything else."""
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    )  # follows no link, and does not wait for a FIFO
+    # Follow no link, and do not wait for a FIFO.
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
             found = os.fstat(file.fileno())

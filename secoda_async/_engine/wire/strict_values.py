@@ -1,7 +1,7 @@
 """Strict hooks for JSON values: each accepts some types, coerces nothing, and says what came instead."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeGuard
+from typing import Final, cast
 
 Hook = Callable[[object, object], object]
 """A structure hook of cattrs: it takes a JSON value and the wanted type, and returns the value of the field."""
@@ -43,15 +43,12 @@ def expect(expected: str, *types: type, literals: Mapping[str, bool | None] = _N
 
 def strings(value: object, _: object) -> tuple[str, ...]:
     """Read a list of strings as a tuple; the error for an item names its index."""
-    if not _is_list(value):
+    if type(value) is not list:
         raise wrong_type("a list of strings", value)
-    if set(map(type, value)) - {str}:
-        index, item = next((index, item) for index, item in enumerate(value) if type(item) is not str)
+    items = cast("list[str]", value)
+    if set(map(type, items)) - {str}:
+        index, item = next((index, item) for index, item in enumerate(items) if type(item) is not str)
         error = wrong_type("a string", item)
         error.suffix = f"[{index}]"
         raise error
-    return tuple(value)
-
-
-def _is_list(value: object) -> TypeGuard[list[Any]]:
-    return type(value) is list
+    return tuple(items)

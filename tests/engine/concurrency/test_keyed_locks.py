@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secoda_async._engine.concurrency.keyed_locks import KeyedLocks
-from secoda_async._engine.recent import RecentIds
+from secoda_async._engine.page_checks import RecentIds
 from tests.support.clocks import settle
 
 
