@@ -57,11 +57,11 @@ class MemberNames:
 
     def __call__(self, members: Iterable[str]) -> Sequence[str]:
         """Return the sorted names of members, by id; the invited and the disabled are marked."""
-        return sorted(self.address(member) + self._mark(member) for member in members)
+        return sorted(escape_control(self.plan.people.get(member, member)) + self._mark(member) for member in members)
 
-    def address(self, member: str) -> str:
-        """Return a member's address, or the id if it is not known."""
-        return escape_control(self.plan.people.get(member, member))
+    def addresses(self, members: Iterable[str]) -> list[str]:
+        """Return the sorted addresses of members, as they are; the id where the address is not known."""
+        return sorted(self.plan.people.get(member, member) for member in members)
 
     def _mark(self, member: str) -> str:
         if member in self._disabled:
@@ -131,7 +131,7 @@ def notes(plan: Plan, *, verbose: bool = False, quote: Callable[[str], str] = st
         ),
     ):  # fmt: skip
         if members:
-            shown = abbreviate([quote(address) for address in sorted(map(names.address, members))], most)
+            shown = abbreviate([quote(escape_control(address)) for address in names.addresses(members)], most)
             yield f"{len(members)} {one if len(members) == 1 else several}: {shown}{explanation}"
 
 

@@ -116,7 +116,7 @@ async def test_apply_on_a_terminal_asks(
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("sys.stdin.readline", lambda: answer)
     result = await shell.run("apply", file)
-    assert (result.code, "Make these 1 changes?" in result.err) == (code, True)
+    assert (result.code, "Make this change?" in result.err) == (code, True)
     assert ("Stewards" in names(workspace)) is (code == 0)
 
 
@@ -203,3 +203,38 @@ async def test_ctrl_c_lets_in_flight_writes_finish(workspace: Emulator, tmp_path
     assert document["counts"]["applied"] == workspace.count("POST")
     assert document["counts"]["not_attempted"] >= 10
     assert sum(document["counts"].values()) == 40
+
+
+@pytest.mark.requirement("BS-12")
+async def test_apply_names_held_members_after_the_writes(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
+    strangers = [f"nobody{number}@example.com" for number in range(12)]
+    groups = [{"name": "Analysts", "members": ["ben@example.com", *strangers]}]
+    (tmp_path / "g.json").write_text(json.dumps({"groups": groups}))
+    options = ("--unknown-members", "hold", "--yes", "--report", str(tmp_path / "report.html"))
+    result = await shell.run("apply", str(tmp_path / "g.json"), *options)
+    assert result.code == 0
+    after = result.out.splitlines()[-12:]
+    assert after[0].startswith("held: nobody0@example.com (")
+    assert after[0].endswith(" is not a user of this workspace; Analysts keeps ana@example.com")
+    assert after[10] == "held: 2 more, see the plan above"
+    assert after[11].startswith("1 applied in ")
+    assert after[11].endswith("; verified by a last read; 12 unknown members held")
+    assert "nobody11@example.com" in (tmp_path / "report.html").read_text("utf-8")
+    document = (await shell.run("apply", str(tmp_path / "g.json"), *options, "--json")).json
+    assert len(document["held"]) == 12
+    assert document["held"][0]["kept"] == ["ana@example.com"]
+    assert document["unmanaged_names"] == ["Others"]
+    assert (document["pending"], document["disabled"], document["ignored_names"]) == ([], [], [])
+    assert len(workspace.writes) == 1
+    (tmp_path / "g.json").write_text(
+        json.dumps({"groups": [groups[0] | {"members": ["ana@example.com", "x@y.example"]}]})
+    )
+    nothing = await shell.run("apply", str(tmp_path / "g.json"), *options)
+    assert nothing.out.splitlines()[-1] == "nothing to do; 1 unknown member held"
+
+
+async def test_apply_ends_with_the_number_of_skipped_groups(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "g.yaml").write_text("groups: [{name: Others, id: none}]")
+    result = await shell.run("apply", str(tmp_path / "g.yaml"), "--yes", "--verbose")
+    assert (result.code, result.out.splitlines()[-1]) == (Exit.SOME_FAILED, "nothing to do; 1 group skipped")
+    assert workspace.requests

@@ -1,5 +1,6 @@
 """The command `plan`: what it prints, and its exit codes."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -51,7 +52,10 @@ async def test_plan_shows_changes_and_writes_nothing(shell: Shell, workspace: Em
 async def test_plan_without_changes_exits_with_0(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
     (tmp_path / "g.yaml").write_text("groups: [{name: Analysts}]")
     result = await shell.run("plan", str(tmp_path / "g.yaml"), "--detailed-exitcode")
-    assert (result.code, result.out) == (0, "nothing to do; 1 unchanged, 1 not managed\n")
+    assert (result.code, result.out) == (
+        0,
+        "not managed: 1 group: Others\nnothing to do; 1 unchanged, 1 not managed\n",
+    )
     assert workspace.requests
 
 
@@ -91,4 +95,46 @@ async def test_plan_out_to_an_unwritable_path_is_one_line(
 ) -> None:
     result = await shell.run("plan", file, "--out", str(tmp_path / "no" / "plan.json"))
     assert (result.code, "can't be written: No such file" in result.err) == (64, True)
+    assert workspace.requests
+
+
+HELD_FILE = """group,member
+Analysts,ben@example.com
+Analysts,nobody@example.com
+Others,eve@example.com
+Others,left@example.com
+"""
+
+
+@pytest.fixture
+def file_with_strangers(tmp_path: Path) -> str:
+    (tmp_path / "hold.csv").write_text(HELD_FILE)
+    return str(tmp_path / "hold.csv")
+
+
+@pytest.mark.requirement("BS-12", "CL-4")
+async def test_held_members_are_named_and_count_as_a_difference(
+    shell: Shell, workspace: Emulator, file_with_strangers: str
+) -> None:
+    hold = (file_with_strangers, "--unknown-members", "hold")
+    result = await shell.run("plan", *hold)
+    assert result.code == Exit.DONE
+    assert re.findall(r"^! held: .*", re.sub(r"\(.*?:\d+\)", "(PLACE)", result.out), re.MULTILINE) == [
+        "! held: nobody@example.com (PLACE) is not a user of this workspace; Analysts keeps ana@example.com",
+        "! held: left@example.com (PLACE) is not a user of this workspace; not added to Others",
+    ]
+    assert (await shell.run("apply", *hold, "--yes")).code == Exit.DONE
+    again = await shell.run("plan", *hold, "--detailed-exitcode")
+    assert (again.code, "nothing to do" in again.out) == (Exit.CHANGES, True)
+    assert len(workspace.writes) == 1
+
+
+@pytest.mark.requirement("BS-12")
+@pytest.mark.parametrize("output", [("--format", "markdown"), ("--format", "html"), ("--json",)], ids=" ".join)
+async def test_held_members_are_named_in_every_format(
+    shell: Shell, workspace: Emulator, file_with_strangers: str, output: tuple[str, ...]
+) -> None:
+    result = await shell.run("plan", file_with_strangers, "--unknown-members", "hold", *output)
+    for text in ("nobody@example.com", "left@example.com", "hold.csv:", "ana@example.com"):
+        assert text in result.out
     assert workspace.requests

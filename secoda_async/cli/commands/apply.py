@@ -17,9 +17,10 @@ from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.files import check_writable, wait_for_reader, write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
 from secoda_async.cli.options import Connection
-from secoda_async.cli.output.console import Console, duration
+from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.html import in_progress_page, plan_page, report_page
-from secoda_async.cli.output.plans import print_plan
+from secoda_async.cli.output.plans import Verbose, print_plan
+from secoda_async.cli.output.reports import count_summary, print_report
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.cli.signals import StopController, handle_signals, interrupt_on_signal
 from secoda_async.clock import SYSTEM_CLOCK
@@ -43,6 +44,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     deadline: Annotated[str | None, Parameter(help="Stop after this duration, e.g. 90s, 12m or 1h.")] = None,
     log: Annotated[Path | None, Parameter(help="Append a JSON line before and after each write.")] = None,
     report: Annotated[Path | None, Parameter(help="Write an HTML report.")] = None,
+    verbose: Verbose = False,
     inputs: Inputs = DEFAULT_INPUTS,
     rules: Rules = DEFAULT_RULES,
     options: Connection = _DEFAULT,
@@ -70,6 +72,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
         on_drift=on_drift,
         log=log,
         report=report,
+        verbose=verbose,
         rules=rules,
         options=options,
     )
@@ -102,6 +105,7 @@ class _Run:
     on_drift: Literal["raise", "skip"]
     log: Path | None
     report: Path | None
+    verbose: bool
     rules: Rules
     options: Connection
     recorder: Recorder = field(factory=lambda: Recorder(SYSTEM_CLOCK), init=False)
@@ -140,10 +144,10 @@ class _Run:
         """Show the plan, and raise if it must not be applied."""
         is_json = self.console.output.json
         if self.is_interactive or not is_json:
-            print_plan(self.console.err if is_json else self.console.out, plan)
+            print_plan(self.console.err if is_json else self.console.out, plan, verbose=self.verbose)
         if plan.breaches and self.approve is None:
             raise _unsafe_plan_error(plan)
-        if self.is_interactive and not plan.is_empty and not self.console.confirm(f"Make these {plan.writes} changes?"):
+        if self.is_interactive and not plan.is_empty and not self.console.confirm(_question(plan)):
             raise CommandError("nothing was written", Exit.ERROR)
 
     async def _open_journal(self, stack: AsyncExitStack) -> TextIO | None:
@@ -166,9 +170,9 @@ class _Run:
     def _finish(self, secoda: SecodaClient, plan: Plan, result: Report, stopped: str | None) -> None:
         """Print the result and write the report. The writes are done, so an error here changes no exit code."""
         try:
-            _print_report(self.console, plan, result)
+            print_report(self.console, plan, result)
         except OSError:
-            self.console.info(f"{_count_summary(result)}; the output can't be written", style="red")
+            self.console.info(f"{count_summary(result)}; the output can't be written", style="red")
         limit = getattr(secoda.limiter, "limit", RateLimit())
         try:
             self._write_report(
@@ -182,6 +186,10 @@ class _Run:
     def _write_report(self, page: Callable[[], str]) -> None:
         if self.report is not None:
             write(self.report, page())
+
+
+def _question(plan: Plan) -> str:
+    return "Make this change?" if plan.writes == 1 else f"Make these {plan.writes} changes?"
 
 
 def _load_plan(files: Sequence[Path]) -> Plan | None:
@@ -221,44 +229,6 @@ def _limit_options(plan: Plan) -> str:
     if not kinds <= set(_LIMIT_OPTIONS):
         return ""
     return f" (or a higher {' and '.join(name for kind, name in _LIMIT_OPTIONS.items() if kind in kinds)})"
-
-
-def _print_report(console: Console, plan: Plan, report: Report) -> None:
-    if console.output.json:
-        console.print_json(_report_document(plan, report))
-        return
-    for outcome in report.outcomes:
-        if outcome.error is not None:
-            console.print(f"{outcome.status}: {plan.changes[outcome.index].name}: {outcome.error}", style="red")
-    for difference in report.differences:
-        console.print(f"not as written: {difference}", style="red")
-    summary = "nothing to do"
-    if report.outcomes:
-        verified = "verified by a last read" if report.verified else "NOT verified"
-        summary = f"{_count_summary(report)} in {duration(report.seconds)}; {verified}"
-    console.print(summary, style="green" if report.ok else "bold red")
-
-
-def _report_document(plan: Plan, report: Report) -> dict[str, object]:
-    return {
-        "ok": report.ok,
-        "verified": report.verified,
-        "digest": plan.digest,
-        "counts": dict(report.counts),
-        "writes": report.writes,
-        "conflicts": [conflict.message for conflict in plan.conflicts],
-        "differences": list(report.differences),
-        "failures": [
-            {"name": plan.changes[outcome.index].name, "status": outcome.status, "error": str(outcome.error)}
-            for outcome in report.outcomes
-            if outcome.error is not None
-        ],
-        "seconds": round(report.seconds, 3),
-    }
-
-
-def _count_summary(report: Report) -> str:
-    return ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in sorted(report.counts.items()))
 
 
 def _parse_duration(text: str) -> float:

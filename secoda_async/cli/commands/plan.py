@@ -64,7 +64,7 @@ async def plan_command(
     *,
     out: Annotated[Path | None, Parameter(help="Save the plan to this file, for apply.")] = None,
     detailed_exitcode: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Exit with 2 if the plan has changes.")
+        bool, Parameter(negative=(), show_default=False, help="Exit with 2 if the plan has changes or held members.")
     ] = False,
     inputs: Inputs = DEFAULT_INPUTS,
     output: PlanOutput = _TO_STDOUT,
@@ -94,4 +94,4 @@ def exit_code(plan: Plan, *, detailed: bool) -> Exit:
         return Exit.UNSAFE
     if plan.conflicts:
         return Exit.SOME_FAILED
-    return Exit.CHANGES if detailed and not plan.is_empty else Exit.DONE
+    return Exit.CHANGES if detailed and (plan.changes or plan.held) else Exit.DONE

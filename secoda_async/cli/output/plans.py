@@ -18,6 +18,11 @@ from secoda_async.reconcile.render import StyledLine, render_text
 
 PlanFormat = Literal["text", "json", "markdown", "html"]
 
+Verbose = Annotated[
+    bool,
+    Parameter(negative=(), show_default=False, help="Name every group and member that is only counted otherwise."),
+]
+
 _STYLES: Final = {
     "create": "green",
     "update": "yellow",
@@ -45,10 +50,7 @@ class PlanOutput:
 
     format: Annotated[PlanFormat, Parameter(help="Output format; html is a web page.")] = "text"
     output: Annotated[Path | None, Parameter(help="Write to this file instead of stdout, only on success.")] = None
-    verbose: Annotated[
-        bool,
-        Parameter(negative=(), show_default=False, help="Name every group and member that is only counted otherwise."),
-    ] = False
+    verbose: Verbose = False
 
     def show(self, console: Console, plan: Plan, *, source: str, host: str) -> None:
         """Print a plan, or write it to a file; only a terminal gets colors.

@@ -1,0 +1,85 @@
+"""The result of `apply`, for a person and as JSON."""
+
+from itertools import islice
+from typing import Final
+
+from secoda_async import Plan, Report
+from secoda_async.cli.output.console import Console, duration
+from secoda_async.reconcile.render import MemberNames, count, held_messages
+
+_MOST_HELD: Final = 10
+"""Held members that are named once more after the writes; all of them are above, in the plan."""
+
+
+def print_report(console: Console, plan: Plan, report: Report) -> None:
+    """Print failures, differences and held members, and the summary as the last line; with `--json`, one document."""
+    if console.output.json:
+        console.print_json(_report_document(plan, report))
+        return
+    for outcome in report.outcomes:
+        if outcome.error is not None:
+            console.print(f"{outcome.status}: {plan.changes[outcome.index].name}: {outcome.error}", style="red")
+    for difference in report.differences:
+        console.print(f"not as written: {difference}", style="red")
+    if report.outcomes:
+        _print_held(console, plan)
+    console.print("; ".join(_summary_parts(plan, report)), style="green" if report.ok else "bold red")
+
+
+def count_summary(report: Report) -> str:
+    """Return the number of changes by status: `1 failed, 2 applied`."""
+    return ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in sorted(report.counts.items()))
+
+
+def _print_held(console: Console, plan: Plan) -> None:
+    for message in islice(held_messages(plan), _MOST_HELD):
+        console.print(f"held: {message}", style="yellow")
+    more = len(plan.held) - _MOST_HELD
+    if more > 0:
+        console.print(f"held: {more} more, see the plan above", style="yellow")
+
+
+def _summary_parts(plan: Plan, report: Report) -> list[str]:
+    if report.outcomes:
+        verified = "verified by a last read" if report.verified else "NOT verified"
+        parts = [f"{count_summary(report)} in {duration(report.seconds)}", verified]
+    else:
+        parts = ["nothing to do"]
+    if plan.conflicts:
+        parts.append(f"{count(len(plan.conflicts), 'group')} skipped")
+    if plan.held:
+        parts.append(f"{count(len({held.member for held in plan.held}), 'unknown member')} held")
+    return parts
+
+
+def _report_document(plan: Plan, report: Report) -> dict[str, object]:
+    names = MemberNames(plan)
+    return {
+        "ok": report.ok,
+        "verified": report.verified,
+        "digest": plan.digest,
+        "counts": dict(report.counts),
+        "writes": report.writes,
+        "conflicts": [conflict.message for conflict in plan.conflicts],
+        "differences": list(report.differences),
+        "failures": [
+            {"name": plan.changes[outcome.index].name, "status": outcome.status, "error": str(outcome.error)}
+            for outcome in report.outcomes
+            if outcome.error is not None
+        ],
+        "held": [
+            {
+                "group": held.group,
+                "member": held.member,
+                "reason": held.reason,
+                "place": held.place,
+                "kept": names.addresses(held.kept),
+            }
+            for held in plan.held
+        ],
+        "pending": names.addresses(plan.pending),
+        "disabled": names.addresses(plan.disabled),
+        "unmanaged_names": list(plan.unmanaged_names),
+        "ignored_names": list(plan.ignored_names),
+        "seconds": round(report.seconds, 3),
+    }
