@@ -138,9 +138,9 @@ OUR_COMMANDS = [block for block in blocks("sh") if block.text.startswith(("secod
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in OUR_COMMANDS}), ids=lambda page: page.name)
-async def test_every_command_line_in_the_docs_runs(page: Path, tmp_path: Path) -> None:
-    """One after the other, in a folder with a file of groups, on a terminal where a person says yes."""
-    (tmp_path / "groups.yaml").write_text("groups:\n- name: Stewards\n- name: Analysts\n", "utf-8")
+async def test_every_command_line_in_the_docs_runs(page: Path, files: Path) -> None:
+    """One after the other, in a folder with files of groups, on a terminal where a person says yes."""
+    (files / "groups.yaml").write_text("groups:\n- name: Stewards\n- name: Analysts\n", "utf-8")
     async with Emulator(groups=20, users=[{"email": "ana@example.com"}]) as workspace:
         environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -156,7 +156,7 @@ async def test_every_command_line_in_the_docs_runs(page: Path, tmp_path: Path) -
                 ours, theirs = pty.openpty()
                 os.write(ours, b"yes\n")
                 process = await asyncio.create_subprocess_exec(
-                    "bash", "-c", line, cwd=tmp_path, env=environment,
+                    "bash", "-c", line, cwd=files, env=environment,
                     stdin=theirs, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
                 )  # fmt: skip
                 said, _ = await process.communicate()

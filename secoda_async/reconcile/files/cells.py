@@ -30,7 +30,7 @@ def quote_cell(cell: str) -> str:
 
 def unquote_cell(cell: str) -> str:
     """Return the text of a cell: without the apostrophe of `quote_cell`, and of `="text"` the text."""
-    if found := _TEXT_FORMULA.fullmatch(cell):
+    if cell.startswith("=") and (found := _TEXT_FORMULA.fullmatch(cell)):
         return found[1].replace('""', '"').strip()
     return cell[1:] if cell.startswith("'") and _CONVERTED.match(cell) else cell
 

@@ -18,7 +18,7 @@ __all__ = ["looks_like_table", "parse_table"]
 _SUFFIXES: Final = frozenset(("csv", "tsv", "tab"))
 _OTHER_SUFFIXES: Final = frozenset(("yaml", "yml", "json"))
 
-_YAML_START: Final = re.compile(r"""[\[{\-%!&*?|>#@`]|.*:(?:\s|$)|.*["']\s*:""")
+_YAML_START: Final = re.compile(r"""[\[{\-%!&*?#@`]|.*:(?:\s|$)|.*["']\s*:""")
 """A line that a file of groups in YAML or JSON may start with."""
 
 _MAX_LISTED: Final = 5
@@ -127,7 +127,9 @@ class _Table:
             self._without_group.append(row.line)
             return
         ids = self._by_name.setdefault(name, {})
-        group = ids.setdefault(group_id, _Group(row.line, name, group_id))
+        group = ids.get(group_id)
+        if group is None:
+            group = ids[group_id] = _Group(row.line, name, group_id)
         for key in ("icon", "description"):
             if text := self._text(row, key):
                 self._add_text(group, key, row.line, text)
@@ -172,7 +174,7 @@ class _Table:
 
     def _is_sound(self, row: Row) -> bool:
         """Report text outside the columns: it would be lost, and the cells before it may be in wrong columns."""
-        if "".join(row.cells[self.layout.width :]).strip():
+        if len(row.cells) > self.layout.width and "".join(row.cells[self.layout.width :]).strip():
             self.report(
                 f":{row.line}",
                 f"has {len(row.cells)} cells, not {self.layout.width}: put cells that contain the separator in quotes",
