@@ -21,7 +21,7 @@ _OTHER_FORMATS: Final[Mapping[bytes, str]] = {
     b"\x1f\x8b": "is compressed with gzip: unpack it first",
     b"%PDF": "is a PDF: export the groups as CSV, YAML or JSON",
 }
-"""What a file is that starts with these bytes, and what to do."""
+"""Problems of files that start with these bytes."""
 
 _MARKUP: Final = re.compile(r"\s*<[!?a-zA-Z]")
 """The start of HTML or XML. A YAML merge key, `<<`, is none."""

@@ -63,8 +63,8 @@ def _is_read_back(email: str) -> bool:
 
 def _is_damaged(group: Group) -> bool:
     """Return whether a text looks damaged: a table is refused for such a text unless an id says which group it is."""
-    texts = {"name": group.name, "icon": group.icon, "description": group.description}
-    return any(damage_of(key, text) for key, text in texts.items() if text)
+    texts = {"name": normalize(group.name), "icon": group.icon, "description": group.description}
+    return any(damage_of(key, text.strip()) for key, text in texts.items() if text)
 
 
 def _entry(group: Group, emails: Mapping[str, str], *, is_pinned: bool) -> dict[str, Any]:

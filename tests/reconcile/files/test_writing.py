@@ -54,7 +54,12 @@ def test_csv_export_survives_excel(tmp_path: Path, separator: str, encoding: str
 
 @pytest.mark.requirement("BS-4")
 def test_damaged_texts_are_read_back_with_an_id(tmp_path: Path) -> None:
-    groups = [Group("g-1", "CafÃ©"), Group("g-2", "a", icon="?"), Group("g-3", "b", description="\ufffd")]
+    groups = [
+        Group("g-1", "CafÃ©"),
+        Group("g-2", "a", icon="?"),
+        Group("g-3", "b", description="Ã\x80\n"),
+        Group("g-4", "A\u0303\x80"),
+    ]
     path = tmp_path / "groups.csv"
     path.write_bytes(bytes_of(groups, []))
     assert differences(path, groups, []) == []
