@@ -13,7 +13,7 @@ from secoda_async.reconcile.desired_group import DesiredGroup, normalize
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.columns import Columns
 from secoda_async.reconcile.files.find_files import find_files
-from secoda_async.reconcile.files.reading import FileFormat, load_groups
+from secoda_async.reconcile.files.reading import FileFormat, load_file
 
 __all__ = ["DesiredState"]
 
@@ -46,12 +46,11 @@ class DesiredState:
             raise InvalidArgumentError("load needs at least one file or directory")
         wanted = None if columns is None else Columns.parse(columns)
         files, problems = find_files(os.fspath(path) for path in paths)
-        groups: list[DesiredGroup] = []
-        for file in files:
-            found, more = load_groups(file, columns=wanted, file_format=input)
-            groups += found
-            problems += more
-        return cls._checked(groups, problems)
+        loaded = [load_file(file, columns=wanted, file_format=input) for file in files]
+        problems += [problem for file in loaded for problem in file.problems]
+        if wanted is not None and not problems and not any(file.is_table for file in loaded):
+            problems.append("columns are given, but no file is a table: leave them out")
+        return cls._checked([group for file in loaded for group in file.groups], problems)
 
     @classmethod
     def from_groups(cls, groups: Iterable[Group | DesiredGroup]) -> Self:

@@ -1,15 +1,18 @@
 """One group of a desired state."""
 
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Literal, Self
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from secoda_async._engine.wire.protocol import validate_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import UNSET, Unset, normalize
 
-__all__ = ["DesiredGroup", "has_unsendable_characters", "normalize"]
+__all__ = ["MEMBERSHIPS", "DesiredGroup", "MemberPlaces", "Membership", "has_unsendable_characters", "normalize"]
+
+Membership = Literal["exact", "additive"]
+MEMBERSHIPS: Final[tuple[Membership, ...]] = ("exact", "additive")
 
 
 def has_unsendable_characters(text: str) -> bool:
@@ -40,7 +43,39 @@ def _previously(values: Iterable[object]) -> tuple[str, ...]:
 
 
 def _members(values: Iterable[object] | Unset) -> tuple[str, ...] | Unset:
-    return values if isinstance(values, Unset) else _strings("members", values)
+    """Return the members trimmed, each once."""
+    if isinstance(values, Unset):
+        return values
+    members = tuple(dict.fromkeys(member.strip() for member in _strings("members", values)))
+    if "" in members:
+        raise InvalidArgumentError("members contains an empty string: use an e-mail address or id")
+    return members
+
+
+@define(eq=False)
+class MemberPlaces(Mapping[str, str]):
+    """The source location of each member, in little memory: a file may have millions of members."""
+
+    _file: str
+    _members: tuple[str, ...]
+    _joined: str
+    _locations: Mapping[str, str] | None = field(default=None, init=False)
+
+    @classmethod
+    def of(cls, file: str, locations: Mapping[str, str]) -> Self:
+        """Return the places of members, from their locations in a file, such as `:3:7`."""
+        return cls(file, tuple(locations), " ".join(locations.values()))
+
+    def __getitem__(self, member: str) -> str:
+        if self._locations is None:  # most groups need no place
+            self._locations = dict(zip(self._members, self._joined.split(" "), strict=False))
+        return f"{self._file}{self._locations[member]}"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
 
 
 @frozen(kw_only=True)
@@ -62,8 +97,8 @@ class DesiredGroup:
     description: str | Unset | None = UNSET
     """The group's purpose."""
     members: tuple[str, ...] | Unset = field(default=UNSET, converter=_members)
-    """The members, by e-mail address or id."""
-    membership: Literal["exact", "additive"] = "exact"
+    """The members, by e-mail address or id: trimmed, each once."""
+    membership: Membership = "exact"
     """`exact`: the members are these and no others; `additive`: these are added, and nobody is removed."""
     place: str = field(default="", eq=False)
     """The source location that messages show, a file and a line."""
@@ -75,6 +110,8 @@ class DesiredGroup:
             validate_id(self.id)
         elif not self.name:
             raise InvalidArgumentError("a group must have a name that is not empty, or an id")
+        if self.membership not in MEMBERSHIPS:
+            raise InvalidArgumentError(f"membership must be 'exact' or 'additive', not {self.membership!r}")
         for field_name, value in (("icon", self.icon), ("description", self.description)):
             if not isinstance(value, Unset | None):
                 _string(field_name, value)

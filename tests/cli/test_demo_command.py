@@ -70,7 +70,7 @@ async def test_demo_with_an_invalid_users_file_is_one_line(
     shell: Shell, tmp_path: Path, users: str | None, problem: str
 ) -> None:
     groups = tmp_path / "groups.yaml"
-    groups.write_text("groups: [{name: a, members: [a@x, b@x, c@x, d@x, e@x, f@x]}]")
+    groups.write_text("groups: [{name: a, members: [a@x.org, b@x.org, c@x.org, d@x.org, e@x.org, f@x.org]}]")
     if users is not None:
         (tmp_path / "users.json").write_text(users)
     result = await shell.run("demo", str(groups), "--users", str(tmp_path / "users.json"))

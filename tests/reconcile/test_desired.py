@@ -37,7 +37,7 @@ groups:
     assert first == DesiredGroup(name="Data Stewards", icon="🧪", description=None, members=())
     assert second == DesiredGroup(name="Caf\u00e9", members=("ana@example.com", "ben@example.com"))
     assert second.icon is UNSET
-    assert second.place.endswith("groups.yaml:7")
+    assert second.place.endswith("groups.yaml:7:3")
 
 
 def test_json_says_the_same_as_yaml(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_standard_input_is_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("groups:\n- name: a\n"))
     assert [group.name for group in DesiredState.load("-").groups] == ["a"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("groups:\n- nam: a\n"))
-    with pytest.raises(DesiredStateError, match=r"standard input:2: a group has an unknown key 'nam'"):
+    with pytest.raises(DesiredStateError, match=r"standard input:2:3: a group has an unknown key 'nam'"):
         DesiredState.load("-")
 
 
@@ -71,70 +71,84 @@ def test_every_problem_of_a_yaml_file_comes_with_its_line(tmp_path: Path) -> Non
 - [1]: x
   name: d
 """
+    known = "use 'name', 'icon', 'description', 'members', 'membership', 'previously', 'id'"
     assert problems_of(tmp_path / "g.yaml", text) == [
-        ":3: a group has an unknown key 'descripton': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
-        ":4: the name must be text, not a boolean: put it in quotes",
-        ":6: members must be a list, not text: each item is an e-mail address or id; [] means none",
-        ":7: a group has no name: add `name: ...`",
-        ":7: description must be text or null, not a number: put it in quotes",
-        ":8: a group must be a mapping (key: value), not text",
-        ":10: duplicate key 'name': keep one",
-        ":11: a member must be an e-mail address or id, not a number",
-        ":11: a member must be an e-mail address or id, not empty text",
-        ":12: the name is empty",
-        ":13: the name must be text, not a date: put it in quotes",
-        ":14: a group has an unknown key 'a list': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
-        f":5: duplicate name 'a', first at {tmp_path}/g.yaml:2",
+        f":3:3: a group has an unknown key 'descripton': {known}",
+        ":4:9: the name must be text, not a boolean: put it in quotes",
+        ":6:12: members must be a list, not text: each item is an e-mail address or id; [] means none",
+        ":7:3: a group has no name: add `name: ...`",
+        ":7:16: description must be text or null, not a number: put it in quotes",
+        ":8:3: a group must be a mapping (key: value), not text",
+        ":10:3: duplicate key 'name': keep one",
+        ":11:16: a member must be an e-mail address or id, not a number",
+        ":11:19: a member must be an e-mail address or id, not empty text",
+        ":12:9: the name is empty",
+        ":13:9: the name must be text, not a date: put it in quotes",
+        f":14:3: a group has an unknown key 'a list': {known}",
+        f":5:3: duplicate name 'a', first at {tmp_path}/g.yaml:2:3",
     ]
 
 
-def test_problems_of_a_json_file_come_with_their_path(tmp_path: Path) -> None:
-    text = '{"groups": [{"name": "a", "icon": 3}, {"name": true, "x": 1}, 4, {"name": "b", "name": "b"}]}'
+def test_problems_of_a_json_file_come_with_their_line_and_column(tmp_path: Path) -> None:
+    text = """{"groups": [
+  {"name": "a", "icon": 3},
+  {"name": true, "x": 1}, 4,
+  {"name": "b", "name": "b"}
+]}"""
+    known = "use 'name', 'icon', 'description', 'members', 'membership', 'previously', 'id'"
     assert problems_of(tmp_path / "g.json", text) == [
-        ": groups[0].icon: icon must be text or null, not a number: put it in quotes",
-        ": groups[1]: a group has an unknown key 'x': use 'name', 'icon', 'description', 'members', 'id', 'previously'",
-        ": groups[1].name: the name must be text, not a boolean: put it in quotes",
-        ": groups[2]: a group must be a mapping (key: value), not a number",
-        ": groups[3]: duplicate key 'name': keep one",
+        ":2:25: icon must be text or null, not a number: put it in quotes",
+        f":3:18: a group has an unknown key 'x': {known}",
+        ":3:12: the name must be text, not a boolean: put it in quotes",
+        ":3:27: a group must be a mapping (key: value), not a number",
+        ":4:17: duplicate key 'name': keep one",
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("g.yaml", "", ":1: the file must be a mapping (key: value), not an empty file"),
-        ("g.yaml", "- a\n", ":1: the file must be a mapping (key: value), not a list"),
-        ("g.yaml", "{}", ":1: has no 'groups:' list: write `groups:` and the groups below it"),
-        ("g.yaml", "groups: x", ":1: 'groups' must be a list, not text: start each entry with a dash"),
-        ("g.yaml", "teams: []\ngroups: []", ":1: the file has an unknown key 'teams': use 'groups'"),
-        ("g.yaml", "groups:\n  - name: a: b\n", ":2: is not YAML: mapping values are not allowed"),
-        ("g.yaml", "groups: [\n", ":2: is not YAML: "),
+        ("g.yaml", "", ":1:1: the file must be a mapping (key: value), not an empty file"),
+        ("g.yaml", "- a\n", ":1:1: is a list, without the key 'groups': write `groups:` above it"),
+        ("g.yaml", "{}", ":1:1: has no 'groups:' list: write `groups:` and the groups below it"),
+        ("g.yaml", "groups: x", ":1:9: 'groups' must be a list, not text: start each entry with a dash"),
+        (
+            "g.yaml",
+            "teams: []\ngroups: []",
+            ":1:1: the file has an unknown key 'teams': use 'groups', 'defaults', ",
+        ),
+        (
+            "g.yaml",
+            "groups:\n  - name: a: b\n",
+            ":2:12: is not YAML: mapping values are not allowed in this context: put a text with ': ' in quotes",
+        ),
+        ("g.yaml", "groups: [\n", ":1:10: is not YAML: did not find expected node content"),
         ("g.yaml", "groups: \x00", ":1:9: contains a NUL character"),
-        ("g.yaml", "groups: &a [*a]", ":1: is not YAML: an alias that contains itself"),
-        ("g.json", '{"groups": [}', ":1: is not JSON: Expecting value"),
-        ("g.json", "[" * 100_000, ": is nested too deeply, or contains a number too long"),
-        ("g.json", '{"groups": [' + "1" * 5000 + "]}", ": is nested too deeply, or contains a number too long"),
-        ("g.yaml", "groups: " + "[" * 30, ":1: is not YAML: nested too deeply"),
-        ("g.yaml", "groups: " + "[" * 50_000, ":1: is not YAML: "),  # PyYAML's own words, from 6.0.4 on
-        ("g.yaml", "groups:\n- !!python/object:os.system {}", ":2: a group has no name"),
+        ("g.yaml", "groups: &a [*a]", ":1:9: is not YAML: an alias that contains itself"),
+        ("g.json", '{"groups": [}', ":1:13: is not JSON: expected a value"),
+        ("g.json", "[" * 100_000, ":1:21: is not JSON: nested too deeply"),
+        ("g.json", '{"groups": [' + "1" * 5000 + "]}", ":1:13: a group must be a mapping (key: value), not a number"),
+        ("g.yaml", "groups: " + "[" * 30, ":1:26: is not YAML: nested too deeply"),
+        ("g.yaml", "groups: " + "[" * 50_000, ":1:"),  # PyYAML's own words, from 6.0.4 on
+        ("g.yaml", "groups:\n- !!python/object:os.system {}", ":2:3: a group has no name"),
         (
             "g.yaml",
             "groups:\n- name: !!binary eA==",
-            ":2: the name must be text, not of the type tag:yaml.org,2002:binary",
+            ":2:9: the name must be text, not of the type tag:yaml.org,2002:binary",
         ),
-        ("g.yaml", "groups:\n- name: !mine eA", ":2: the name must be text, not of the type !mine"),
+        ("g.yaml", "groups:\n- name: !mine eA", ":2:9: the name must be text, not of the type !mine"),
         (
             "g.json",
             '{"groups": [{"name": "a\\u0000"}]}',
-            r": groups[0].name: 'a\x00' contains a character that can't be sent",
+            r":1:22: 'a\x00' contains a character that can't be sent",
         ),
         (
             "g.json",
             '{"groups": [{"name": "a", "members": ["\\ud83c@x"]}]}',
-            r": groups[0].members[0]: '\ud83c@x' contains a character that can't be sent",
+            r":1:39: '\ud83c@x' contains a character that can't be sent",
         ),
-        ("G.JSON", "null", ": the file must be a mapping (key: value), not null"),
-        ("g.json", "null", ": the file must be a mapping (key: value), not null"),
+        ("G.JSON", "null", ":1:1: the file must be a mapping (key: value), not null"),
+        ("g.json", "null", ":1:1: the file must be a mapping (key: value), not null"),
     ],
 )
 def test_what_is_no_file_of_groups_is_said_in_a_line(tmp_path: Path, name: str, text: str, problem: str) -> None:
@@ -272,22 +286,22 @@ class TestIdentity:
 """
         name = f"{tmp_path}/g.yaml"
         problems = problems_of(tmp_path / "g.yaml", text)
-        assert problems[0].startswith(":2: ")
+        assert problems[0].startswith(":2:17: ")
         assert problems[1:] == [
-            ":3: an id must be text, not a number",
-            ":4: previously must be a list, not text: each item is a name; [] means none",
-            ":5: a former name must be a name, not empty text",
-            f":7: duplicate id g, first at {name}:6",
-            f":5: the former name 'b' is the name of the group at {name}:3",
-            f":7: duplicate former name 'x', first at {name}:6",
+            ":3:17: an id must be text, not a number",
+            ":4:25: previously must be a list, not text: each item is a name; [] means none",
+            ":5:29: a former name must be a name, not empty text",
+            f":7:3: duplicate id g, first at {name}:6:3",
+            f":5:3: the former name 'b' is the name of the group at {name}:3:3",
+            f":7:3: duplicate former name 'x', first at {name}:6:3",
         ]
 
     def test_twice_on_one_line_is_twice_too(self, tmp_path: Path) -> None:
         name = f"{tmp_path}/g.yaml"
         text = "groups: [{name: a, id: g, previously: [x]}, {name: b, id: g, previously: [x]}]"
         assert problems_of(tmp_path / "g.yaml", text) == [
-            f":1: duplicate id g, first at {name}:1",
-            f":1: duplicate former name 'x', first at {name}:1",
+            f":1:45: duplicate id g, first at {name}:1:10",
+            f":1:45: duplicate former name 'x', first at {name}:1:10",
         ]
 
     def test_groups_as_they_are_manage_all_their_fields(self) -> None:

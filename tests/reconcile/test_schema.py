@@ -17,23 +17,31 @@ from secoda_async.reconcile.files.reading import SCHEMA
 
 VALIDATOR = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text("utf-8")))
 
-TEXTS = st.sampled_from(["a", "b", "c d", " e ", "", " ", "\u00a0", "x/y", "..", "é"])
+TEXTS = st.sampled_from(["a", "b", "c d", " e ", "", " ", "\u00a0", "x/y", "..", "é", "${TEAM}", "{{ a }}", "exact"])
 ODD: st.SearchStrategy[object] = st.sampled_from([None, True, 5, [], {}])
+MEMBERS = st.recursive(
+    st.lists(st.sampled_from(["a", " b ", "ana@example.com", "Ana <ana@example.com>", "", " "]) | ODD, max_size=3),
+    lambda lists: st.lists(lists, max_size=2),
+    max_leaves=4,
+)
+"""Lists of members; the schema does not describe the form of an address."""
 VALUES = TEXTS | ODD | st.lists(TEXTS | ODD, max_size=3)
+SHARED = {"icon": TEXTS | st.none(), "description": TEXTS | st.none(), "membership": st.just("additive") | TEXTS}
 GROUPS = st.dictionaries(
-    st.sampled_from(["name", "name", "icon", "description", "members", "previously", "id", "color"]), VALUES
+    st.sampled_from(["name", "name", "icon", "description", "previously", "membership", "id", "color"]), VALUES
 ) | st.fixed_dictionaries(
     {"name": TEXTS},
-    optional={
-        "icon": TEXTS | st.none(),
-        "description": TEXTS | st.none(),
-        "members": st.lists(TEXTS),
-        "previously": st.lists(TEXTS, max_size=2),
-        "id": TEXTS,
-    },
+    optional=SHARED | {"members": MEMBERS, "previously": st.lists(TEXTS, max_size=2), "id": TEXTS},
 )
 DOCUMENTS = st.fixed_dictionaries(
-    {"groups": st.lists(GROUPS | ODD, max_size=3)}, optional={"$schema": TEXTS, "more": TEXTS}
+    {"groups": st.lists(GROUPS | ODD, max_size=3)},
+    optional={
+        "$schema": TEXTS,
+        "more": TEXTS,
+        "x-shared": VALUES,
+        "ignore": VALUES,
+        "defaults": st.fixed_dictionaries({}, optional=SHARED | {"members": MEMBERS}) | ODD,
+    },
 )
 
 
@@ -62,8 +70,8 @@ def test_it_is_a_schema_that_can_be_printed(capsys: pytest.CaptureFixture[str]) 
     assert app.main(["schema"]) == 0
     document = json.loads(capsys.readouterr().out)
     jsonschema.Draft7Validator.check_schema(document)
-    properties = document["properties"]["groups"]["items"]["properties"]
-    assert list(properties) == ["name", "icon", "description", "members", "previously", "id"]
+    properties = document["definitions"]["group"]["properties"]
+    assert list(properties) == ["name", "icon", "description", "members", "membership", "previously", "id"]
     assert all(field["description"] for field in properties.values())
 
 

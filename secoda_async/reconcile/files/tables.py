@@ -11,7 +11,7 @@ from secoda_async.reconcile.files.cells import damage_of, unquote_cell
 from secoda_async.reconcile.files.column_hints import list_names
 from secoda_async.reconcile.files.columns import Columns, Layout, find_layout
 from secoda_async.reconcile.files.csv_rows import SEPARATORS, CsvError, Row, first_line, read_rows
-from secoda_async.reconcile.files.yaml_nodes import Node, Report
+from secoda_async.reconcile.files.nodes import Node, Report
 
 __all__ = ["looks_like_table", "parse_table"]
 

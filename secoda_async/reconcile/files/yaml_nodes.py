@@ -1,41 +1,19 @@
-"""Parse YAML into nodes with line numbers, and dump YAML. The only module that imports PyYAML."""
+"""Parse YAML into nodes, and dump YAML. The only module that imports PyYAML."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
-from attrs import frozen
+from attrs import define, field
 
-Report = Callable[[str, str], None]
-"""Called with the location and the text of a problem."""
+from secoda_async.reconcile.files.nodes import MAX_DEPTH, Lines, Node, ParseError
 
+__all__ = ["compose", "dump"]
 
-class YamlError(Exception):
-    """Raised for text that is not valid YAML."""
+_MAX_MERGED: Final = 100
+"""Keys that `<<` may merge into a mapping. A group has seven; without a limit a small file could expand hugely."""
 
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}")
-        self.line = line
-        self.reason = reason
-
-
-@frozen(kw_only=True)
-class Node:
-    """A value and its location."""
-
-    kind: str
-    """The type, for messages: `text`, `null`, `a list`, `a mapping`, or another one."""
-    location: str
-    """`:12` for line 12, or a path into JSON such as `: groups[3].name`."""
-    text: str | None = None
-    """The string, for a text."""
-    items: Sequence["Node"] = ()
-    """The items of a list."""
-    pairs: Sequence[tuple["Node", "Node"]] = ()
-    """The keys and values of a mapping, in order; keys may repeat."""
-
-
-_MAX_DEPTH: Final = 20
-"""Levels of nesting. A file of groups has four, and the stream and the document are a level each."""
+_MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 
 _SCALARS: Final = {
     "tag:yaml.org,2002:str": "text",
@@ -46,57 +24,127 @@ _SCALARS: Final = {
     "tag:yaml.org,2002:timestamp": "a date",
 }
 
+_FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that YAML does not allow."""
+
+_HINTS: Final = (
+    ("mapping values are not allowed", "put a text with ': ' in quotes"),
+    ("found undefined alias", "put a text that starts with '*' in quotes"),
+    ("did not find expected alphabetic or numeric character", "put a text that starts with '*', '&' or '!' in quotes"),
+)
+"""What to do about a problem that PyYAML reports, by the start of its words."""
+
 
 def compose(text: str) -> Node:
     """Parse a document.
 
     Raises:
-        YamlError: When the text is not YAML.
+        ParseError: When the text is not YAML, has several documents, or is nested too deeply.
         ModuleNotFoundError: When PyYAML is not installed.
     """
     import yaml  # noqa: PLC0415 - an extra
 
+    lines = Lines(text)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    if forbidden := _FORBIDDEN.search(text):
+        code = f"U+{ord(forbidden[0]):04X}"
+        raise ParseError(lines.location(forbidden.start()), f"contains the control character {code}: remove it")
     try:
-        _check_depth(yaml.parse(text, loader))
+        _check_events(yaml.parse(text, loader), lines)
         node = yaml.compose(text, loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise YamlError(mark.line + 1 if mark else 1, error.problem or "can't be parsed") from None
+        index = min(getattr(error.problem_mark or error.context_mark, "index", 0), len(text.rstrip()))
+        problem = error.problem or "can't be parsed"
+        raise ParseError(lines.location(index), f"is not YAML: {problem}{_hint(problem, text[index:])}") from None
     except yaml.YAMLError as error:
-        raise YamlError(1, str(error).partition("\n")[0]) from None
-    return Node(kind="an empty file", location=":1") if node is None else _convert(node, {})
+        raise ParseError(":1:1", f"is not YAML: {error}".partition("\n")[0]) from None
+    return Node(kind="an empty file", location=":1:1") if node is None else _Converter(lines).convert(node)
 
 
-def _check_depth(events: Iterable[Any]) -> None:
-    """Refuse deep nesting before a recursive function processes the document."""
-    depth = 0
+def _hint(problem: str, rest: str) -> str:
+    """Return what to do about a problem; `rest` is the text from its location on."""
+    if "cannot start any token" in problem:
+        advice = (
+            "indent with spaces, not tabs"
+            if rest[:1] == "\t"
+            else f"put a text that starts with {rest[:1]!r} in quotes"
+        )
+        return f": {advice}"
+    return next((f": {advice}" for start, advice in _HINTS if problem.startswith(start)), "")
+
+
+def _check_events(events: Iterable[Any], lines: Lines) -> None:
+    """Refuse a second document, and deep nesting before a recursive function processes the document."""
+    depth = documents = 0
     for event in events:
         name = type(event).__name__
         depth += name.endswith("StartEvent") - name.endswith("EndEvent")
-        if depth > _MAX_DEPTH:
-            raise YamlError(event.start_mark.line + 1, "nested too deeply")
+        documents += name == "DocumentStartEvent"
+        if depth > MAX_DEPTH:
+            raise ParseError(lines.location(event.start_mark.index), "is not YAML: nested too deeply")
+        if documents > 1:
+            location = lines.location(event.start_mark.index)
+            raise ParseError(location, "has several documents (---): write one document in a file")
 
 
-def _convert(node: Any, seen: dict[int, Node | None]) -> Node:  # noqa: ANN401 - PyYAML's nodes have no types
-    """Convert a PyYAML node and its children; a node with aliases is converted once."""
-    location = f":{node.start_mark.line + 1}"
-    if id(node) in seen:
-        known = seen[id(node)]
-        if known is None:
-            raise YamlError(node.start_mark.line + 1, "an alias that contains itself")
-        return known
-    seen[id(node)] = None
-    if node.id == "mapping":
-        pairs = [(_convert(key, seen), _convert(value, seen)) for key, value in node.value]
-        found = Node(kind="a mapping", location=location, pairs=pairs)
-    elif node.id == "sequence":
-        found = Node(kind="a list", location=location, items=[_convert(item, seen) for item in node.value])
-    else:
+@define
+class _Converter:
+    """Converts PyYAML's nodes; a node with aliases is converted once."""
+
+    lines: Lines
+    _seen: dict[int, Node | None] = field(factory=dict[int, Node | None])
+
+    def convert(self, node: Any) -> Node:  # noqa: ANN401 - PyYAML's nodes have no types
+        """Convert a node and its children."""
+        location = self.lines.location(node.start_mark.index)
+        if id(node) in self._seen:
+            known = self._seen[id(node)]
+            if known is None:
+                raise ParseError(location, "is not YAML: an alias that contains itself")
+            return known
+        self._seen[id(node)] = None
+        found = self._converted(node, location)
+        self._seen[id(node)] = found
+        return found
+
+    def _converted(self, node: Any, location: str) -> Node:  # noqa: ANN401 - PyYAML's nodes have no types
+        if node.id == "mapping":
+            return Node(kind="a mapping", location=location, pairs=self._pairs(node.value))
+        if node.id == "sequence":
+            return Node(kind="a list", location=location, items=[self.convert(item) for item in node.value])
         kind = _SCALARS.get(node.tag, f"of the type {node.tag}")
-        found = Node(kind=kind, location=location, text=node.value if kind == "text" else None)
-    seen[id(node)] = found
-    return found
+        if kind == "text":
+            return Node(kind=kind, location=location, text=node.value)
+        return Node(kind=kind, location=location, literal=None if kind == "null" else node.value)
+
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]]) -> list[tuple[Node, Node]]:
+        """Convert the pairs of a mapping. Its own keys win over merged ones, and earlier ones over later ones."""
+        own: list[tuple[Node, Node]] = []
+        merged: list[Node] = []
+        for key, value in pairs:
+            if key.tag == _MERGE_TAG:
+                merged += self._merged_mappings(self.convert(value))
+            else:
+                own.append((self.convert(key), self.convert(value)))
+        if max(len(merged), sum(len(mapping.pairs) for mapping in merged)) > _MAX_MERGED:
+            raise ParseError(merged[0].location, f"<< merges more than {_MAX_MERGED} keys: write them out")
+        known = {_identity(key) for key, _ in own}
+        for mapping in merged:
+            own += [(key, value) for key, value in mapping.pairs if _identity(key) not in known]
+            known |= {_identity(key) for key, _ in mapping.pairs}
+        return own
+
+    def _merged_mappings(self, value: Node) -> Sequence[Node]:
+        """Return the mappings that `<<` names: one, or a list."""
+        mappings = value.items[: _MAX_MERGED + 1] if value.kind == "a list" else [value]
+        for mapping in mappings:
+            if mapping.kind != "a mapping":
+                raise ParseError(mapping.location, f"<< merges a mapping, such as `<<: *name`, not {mapping.kind}")
+        return mappings
+
+
+def _identity(key: Node) -> object:
+    return id(key) if key.text is None else key.text
 
 
 def dump(document: object) -> str:
