@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from secoda_async import InvalidArgumentError
-from secoda_async.reconcile.files.tables import looks_like_table, parse_table
 from secoda_async.reconcile.files.nodes import Node
+from secoda_async.reconcile.files.tables import looks_like_table, parse_table
 
 STEWARDS = {"Data Stewards": {"members": ["ana@example.com", "ben@example.com"]}}
 
