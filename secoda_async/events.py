@@ -3,9 +3,10 @@
 `str(event)` is one line of `key=value` that can be searched for: `grep 'wait .*reason=limit'`.
 """
 
+from collections.abc import Mapping
 from typing import Final, Protocol, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 
 __all__ = ["AttemptEvent", "CallHook", "CallStart", "Event", "WaitEvent"]
 
@@ -29,6 +30,8 @@ class AttemptEvent:
     """Seconds that the request was in flight."""
     error: str | None = None
     """The class of the error, if there was no response."""
+    limits: Mapping[str, str] = field(factory=dict[str, str], repr=False)
+    """The response's headers about limits, by lower-case name, such as `retry-after` and `ratelimit-remaining`."""
 
     @property
     def ok(self) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._engine.operation import NotSentError
-from secoda_async._engine.wire.protocol import Request
+from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.clock import Clock
 from secoda_async.config import API_PREFIX
 from secoda_async.errors import SecodaError
@@ -56,25 +56,28 @@ class Hooks:
             if spans:
                 _call_hook(lambda: hook.call_ends(spans[0], failed))
 
-    def attempt_finished(self, request: Request, attempt: int, result: int | SecodaError | str, seconds: float) -> None:
+    def attempt_finished(
+        self, request: Request, attempt: int, result: Reply | SecodaError | str, seconds: float
+    ) -> None:
         """Report an attempt.
 
         Args:
             request: The request as it was sent.
             attempt: The number of the attempt, from 1.
-            result: The status of the response, the error, or the name of an error.
+            result: The response, the error, or the name of an error.
             seconds: The duration of the attempt.
         """
         if self._on_event is None:
             return
-        outcome = type(result).__name__ if isinstance(result, SecodaError) else result
+        reply = result if isinstance(result, Reply) else None
         event = AttemptEvent(
             method=request.method,
             path=request.path,
             attempt=attempt,
-            status=outcome if isinstance(outcome, int) else None,
+            status=None if reply is None else reply.status,
             seconds=seconds,
-            error=outcome if isinstance(outcome, str) else None,
+            error=None if reply is not None else result if isinstance(result, str) else type(result).__name__,
+            limits={} if reply is None else _limit_headers(reply),
         )
         _call_hook(partial(self._on_event, event))
 
@@ -107,6 +110,20 @@ class Hooks:
         if self._on_event is not None and seconds > 0:
             event = WaitEvent(method=request.method, path=request.path, reason=reason, seconds=seconds)
             _call_hook(partial(self._on_event, event))
+
+
+_LIMIT_HEADER: Final = re.compile(rb"retry-after|(?:x-)?ratelimit[a-z0-9-]{0,40}")
+_NUMBER: Final = re.compile(r"\d{1,10}(?:\.\d{1,6})?")
+
+
+def _limit_headers(reply: Reply) -> Mapping[str, str]:
+    """Return the headers about limits. A value that is no number is left out: a server may echo the key anywhere."""
+    found: dict[str, str] = {}
+    for name, value in reply.raw_headers:
+        if _LIMIT_HEADER.fullmatch(name.lower()):
+            text = value.decode("latin-1").strip()
+            found[name.lower().decode("ascii")] = text if _NUMBER.fullmatch(text) else "(no number)"
+    return found
 
 
 _COLLECTION: Final = re.compile(r"[a-z][a-z_-]*")

@@ -275,7 +275,7 @@ class Pipeline:
             raise
         else:
             if self._hooks.is_active:
-                self._hooks.attempt_finished(request, state.attempts, reply.status, self.clock.now() - began)
+                self._hooks.attempt_finished(request, state.attempts, reply, self.clock.now() - began)
             return reply
         self._hooks.attempt_finished(request, state.attempts, failed, self.clock.now() - began)
         if request.method != "GET" and send_state.maybe_sent:

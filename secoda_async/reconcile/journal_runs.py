@@ -101,7 +101,7 @@ class _RunLines:
 
 
 def load_runs(path: str | os.PathLike[str]) -> Sequence[JournalRun]:
-    """Read a journal, and return its runs, the oldest first.
+    """Read a journal, and return its runs, the oldest first. An apply that had nothing to do leaves an empty journal.
 
     A run whose process died may end in an incomplete line, which is ignored. Other damage is an error: a run that is
     known only in part must not be undone.
@@ -128,17 +128,17 @@ def read_runs(content: bytes, name: str) -> Sequence[JournalRun]:
     return _Reader.read(name, content)
 
 
-def select_run(runs: Sequence[JournalRun], wanted: str | None = None) -> JournalRun:
-    """Return the last run; or the one whose id is `wanted`, or the last one that applied the plan with this digest.
+def select_run(runs: Sequence[JournalRun], wanted: str | None = None) -> JournalRun | None:
+    """Return the last run, or None if there is none; the last one with the id or the plan's digest `wanted`, if given.
 
     Raises:
         DesiredStateError: When there is no such run.
     """
     chosen = [run for run in runs if wanted is None or wanted in (run.id, run.digest)]
-    if not chosen:
-        known = ", ".join(run.id for run in runs)
-        _fail([f"the journal has no run {wanted!r}: its runs are {known}"])
-    return chosen[-1]
+    if wanted is not None and not chosen:
+        known = f"its runs are {', '.join(run.id for run in runs)}" if runs else "it is empty"
+        _fail([f"the journal has no run {wanted!r}: {known}"])
+    return chosen[-1] if chosen else None
 
 
 def _is_plan(content: bytes) -> bool:
@@ -182,8 +182,6 @@ class _Reader:
             reader._problems.append(reader._torn)
         if reader._problems:
             _fail(reader._problems)
-        if not reader._runs:
-            _fail([f"{name}: is empty: the run wrote nothing, or this is not its journal"])
         return [lines.result() for lines in reader._runs.values()]
 
     def _read_line(self, place: str, text: bytes) -> None:

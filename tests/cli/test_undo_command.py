@@ -88,3 +88,16 @@ async def test_journal_that_is_damaged_or_of_another_workspace_is_refused(
         damaged = await shell.run("undo", str(log))
         assert (damaged.code, "apply.jsonl:1: is not a line of a journal" in damaged.err) == (Exit.BAD_INPUT, True)
         assert len(workspace.requests) == sent
+
+
+async def test_undo_of_an_apply_that_had_nothing_to_do_is_empty(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log, saved = tmp_path / "apply.jsonl", str(tmp_path / "undo.json")
+    (tmp_path / "groups.yaml").write_text("groups: [{name: Others}]", "utf-8")
+    async with emulated_teams(monkeypatch):
+        assert (await shell.run("apply", str(tmp_path / "groups.yaml"), "--yes", "--log", str(log))).code == Exit.DONE
+        result = await shell.run("undo", str(log), "--out", saved)
+        assert (result.code, result.out) == (Exit.DONE, "nothing to do\n")
+        assert "the journal is empty" in result.err
+        assert (await shell.run("apply", saved, "--yes")).code == Exit.DONE

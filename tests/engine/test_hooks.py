@@ -6,7 +6,7 @@ import pytest
 
 from secoda_async import AttemptEvent, Event, RequestTimeoutError, WaitEvent
 from secoda_async._engine.hooks import Hooks
-from secoda_async._engine.wire.protocol import Request
+from secoda_async._engine.wire.protocol import Reply, Request
 from tests.support.clocks import ManualClock
 
 REQUEST = Request("POST", "/api/v1/auth/group")
@@ -16,7 +16,7 @@ REQUEST = Request("POST", "/api/v1/auth/group")
 def test_the_hook_is_told_of_attempts_and_waits() -> None:
     events: list[Event] = []
     hooks = Hooks(ManualClock(), events.append)
-    hooks.attempt_finished(REQUEST, 1, 429, 0.25)
+    hooks.attempt_finished(REQUEST, 1, Reply(429, (), b""), 0.25)
     hooks.wait_finished(REQUEST, "limit", 10.0)
     hooks.wait_finished(REQUEST, "limit", 0.0)
     hooks.attempt_finished(REQUEST, 2, RequestTimeoutError("no response"), 30.0)
@@ -29,9 +29,23 @@ def test_the_hook_is_told_of_attempts_and_waits() -> None:
     ]
 
 
+def test_an_event_has_the_headers_about_limits_and_no_text_of_them() -> None:
+    events: list[Event] = []
+    headers = [
+        (b"Retry-After", b"60"),
+        (b"X-RateLimit-Remaining", b" 0 "),
+        (b"RateLimit", b"secret"),
+        (b"Date", b"now"),
+    ]
+    Hooks(ManualClock(), events.append).attempt_finished(REQUEST, 1, Reply(429, headers, b""), 0.25)
+    (event,) = events
+    assert isinstance(event, AttemptEvent)
+    assert event.limits == {"retry-after": "60", "x-ratelimit-remaining": "0", "ratelimit": "(no number)"}
+
+
 def test_without_a_hook_nothing_happens() -> None:
     hooks = Hooks(ManualClock(), None)
-    hooks.attempt_finished(REQUEST, 1, 200, 0.25)
+    hooks.attempt_finished(REQUEST, 1, Reply(200, (), b""), 0.25)
     hooks.wait_finished(REQUEST, "limit", 10.0)
 
 
@@ -40,7 +54,7 @@ def test_a_hook_that_fails_is_logged_and_breaks_nothing(caplog: pytest.LogCaptur
     def fail(_: Event) -> None:
         raise LookupError
 
-    Hooks(ManualClock(), fail).attempt_finished(REQUEST, 1, 200, 0.25)
+    Hooks(ManualClock(), fail).attempt_finished(REQUEST, 1, Reply(200, (), b""), 0.25)
     assert caplog.messages == ["the on_event hook failed; the call continues"]
 
 

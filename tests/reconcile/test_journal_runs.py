@@ -62,6 +62,13 @@ async def test_journal_of_two_applies_has_two_runs(emulator: Emulator, secoda: S
         select_run([first, second], "x")
 
 
+def test_empty_journal_has_no_runs() -> None:
+    assert read_runs(b"\n", "log") == []
+    assert select_run([]) is None
+    with pytest.raises(DesiredStateError, match="no run 'x': it is empty"):
+        select_run([], "x")
+
+
 def test_last_outcome_of_a_change_counts() -> None:
     (run,) = read_runs(line() + line("outcome", status="unknown") + line("outcome"), "log")
     assert [each.is_applied for each in run.changes] == [True]
@@ -86,7 +93,6 @@ def test_incomplete_last_line_of_a_run_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "log: is empty"),
         (b"hello", "log:1: is not a line of a journal: it is not JSON"),
         (b"groups:\n- name: a\n", "log:1: is not a line of a journal: it is not JSON"),
         (b"garbage\n" + line(), "log:1: is not a line of a journal"),
@@ -109,7 +115,6 @@ def test_incomplete_last_line_of_a_run_is_ignored() -> None:
         (b"{\n", "log:1: is not a line of a journal"),
     ],
     ids=[
-        "empty",
         "text",
         "groups file",
         "garbage first",

@@ -61,13 +61,18 @@ async def undo_command(  # noqa: PLR0913 - each is an option
     return exit_code(plan, detailed=detailed_exitcode)
 
 
-def _print_choice(console: Console, runs: Sequence[JournalRun], chosen: JournalRun) -> None:
+def _print_choice(console: Console, runs: Sequence[JournalRun], chosen: JournalRun | None) -> None:
+    if chosen is None:
+        console.info("the journal is empty: its runs had nothing to do, or it is not the journal of an apply")
+        return
     others = [f"{each.id} ({len(each.changes)} changes)" for each in runs if each is not chosen]
     rest = f"; the journal also has {', '.join(others)}: choose with --run" if others else ""
     console.info(f"undoing the run {chosen.id} of {chosen.time}, {len(chosen.changes)} changes{rest}")
 
 
-async def _plan(secoda: SecodaClient, run: JournalRun, rules: Rules) -> Plan:
+async def _plan(secoda: SecodaClient, run: JournalRun | None, rules: Rules) -> Plan:
+    if run is None:
+        return Plan(changes=(), origin=secoda.origin)
     groups = await secoda.groups.snapshot()
     users = await secoda.users.snapshot()
     workspace = await learn_workspace([*groups, *users], secoda.users)
