@@ -43,9 +43,19 @@ app.command(
 app.command(f"{_COMMANDS}.emulator:emulator", name="emulator", help="Run an emulated workspace until Ctrl-C.")
 app.command(f"{_COMMANDS}.doctor:doctor", name="doctor", help="Check connectivity, credentials and access.")
 app.command(
+    f"{_COMMANDS}.validate:validate_command",
+    name="validate",
+    help="Check files of groups, and print every problem with its location.\n\nNeeds no key and no network.",
+)
+app.command(
     f"{_COMMANDS}.plan:plan_command",
     name="plan",
     help="Show the changes that make the workspace match a file.\n\nRead-only: sends only GET requests.",
+)
+app.command(
+    f"{_COMMANDS}.show:show_command",
+    name="show",
+    help="Print a saved plan in any format.\n\nNeeds no key and no network. A plan that was edited is refused.",
 )
 app.command(
     f"{_COMMANDS}.apply:apply_command",

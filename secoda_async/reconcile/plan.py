@@ -188,7 +188,9 @@ class Plan:
         except FileTooLargeError as error:
             raise _invalid(name, str(error)) from None
         except (ValueError, RecursionError):
-            raise _invalid(name, "is not JSON") from None
+            raise _invalid(
+                name, "is not a plan, for it is not JSON: make one with `secoda-async plan FILE --out`"
+            ) from None
         return cls.from_document(document, name)
 
     @classmethod
