@@ -283,7 +283,21 @@ def test_command_line_tables_match_commands_and_exit_codes() -> None:
     }
     inner = {f"groups {name}" for name in ("list", "get", "create", "update", "delete", "add-users", "remove-users")}
     assert (
-        named == {"demo", "plan", "apply", "export", "schema", "emulator", "doctor", "users list", "users get"} | inner
+        named
+        == {
+            "demo",
+            "validate",
+            "plan",
+            "show",
+            "apply",
+            "export",
+            "schema",
+            "emulator",
+            "doctor",
+            "users list",
+            "users get",
+        }
+        | inner
     )
     for name in named:
         command, _, _ = app.app.parse_commands(name.split())
