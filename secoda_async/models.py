@@ -5,7 +5,7 @@ Frozen classes that tests can build by hand. `to_dict` returns plain JSON types;
 
 import enum
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar, cast
 
@@ -60,6 +60,10 @@ def confusable_key(name: str | Unset | None) -> str:
     return " ".join(visible.split()).casefold()
 
 
+_new_extra: Final = cast("Callable[[], dict[str, Any]]", dict)
+"""Makes an empty `extra`. It is `dict`, because a function of our own takes twice as long."""
+
+
 @frozen(weakref_slot=False)
 class Group:
     """A user group of the workspace, as the server last showed it."""
@@ -82,7 +86,7 @@ class Group:
     """Id of the group's workspace."""
     snowflake_role: str | None = None
     """The Snowflake role that is linked to the group."""
-    extra: Mapping[str, Any] = field(factory=dict, eq=False, repr=False, kw_only=True)
+    extra: Mapping[str, Any] = field(factory=_new_extra, eq=False, repr=False, kw_only=True)
     """Fields that this version does not know, as plain JSON."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,7 +122,7 @@ class User:
     """Time of the last sign-in, UTC."""
     disabled: bool | None = None
     """Whether the account is disabled."""
-    extra: Mapping[str, Any] = field(factory=dict, eq=False, repr=False, kw_only=True)
+    extra: Mapping[str, Any] = field(factory=_new_extra, eq=False, repr=False, kw_only=True)
     """Fields that this version does not know, as plain JSON."""
 
     def to_dict(self) -> dict[str, Any]:

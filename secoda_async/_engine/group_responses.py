@@ -1,5 +1,6 @@
 """Responses about groups, checked against the request: the requested id and the sent fields."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import evolve
@@ -18,16 +19,14 @@ _MAX_MISSING: Final = 20
 """Maximum missing members that are read, to find out whether their invitations are pending."""
 
 
-def group_of(reply: Reply, group_id: str | None = None) -> Group:
+def group_of(reply: Reply, group_id: str | None = None, needed: Sequence[str] = ()) -> Group:
     """Return the group of a response.
 
     Raises:
-        ResponseError: When the response is about another group than the one with `group_id`.
+        ResponseError: When the response is about another group than the one with `group_id`, or lacks a field that is
+            `needed`: members that are not shown are not an empty membership.
     """
-    return _checked_id(model_of(reply, Group), group_id)
-
-
-def _checked_id(group: Group, group_id: str | None) -> Group:
+    group = model_of(reply, Group, needed)
     if group_id is not None and group.id.casefold() != group_id.casefold():
         raise ResponseError(
             f"the response is about the group {group.id!r}, not about {group_id!r}: a cached response?",
@@ -35,11 +34,6 @@ def _checked_id(group: Group, group_id: str | None) -> Group:
             item_id=group.id,
         )
     return group
-
-
-def group_with_users_of(reply: Reply, group_id: str) -> Group:
-    """Return the group of a response that must show the members: a missing membership is not an empty one."""
-    return _checked_id(model_of(reply, Group, needed=("users",)), group_id)
 
 
 def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:

@@ -13,7 +13,7 @@ from typing import Final, cast
 from attrs import define, evolve
 
 from secoda_async._engine.call import Call, CallState
-from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_with_users_of, written_group_of
+from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_of, written_group_of
 from secoda_async._engine.ledger import Write
 from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pipeline import Pipeline
@@ -142,7 +142,7 @@ async def _read_once(pipeline: Pipeline, read: Call, group_id: str) -> tuple[Gro
     """Read a group; return it, and this client's last write if the server does not show that write yet."""
     last = pipeline.ledger.latest(group_id)
     try:
-        group = await pipeline.send(read, partial(group_with_users_of, group_id=group_id))
+        group = await pipeline.send(read, partial(group_of, group_id=group_id, needed=("users",)))
     except NotFoundError:
         if last is None or not last.is_created:
             raise

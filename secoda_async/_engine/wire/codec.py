@@ -96,9 +96,8 @@ def require_keys(payloads: Sequence[object], names: Sequence[str]) -> None:
     for index, payload in enumerate(payloads) if names else ():
         for name in names:
             if isinstance(payload, Mapping) and name not in payload:
-                error = ResponseError(f"results[{index}].{name}: missing")
-                error.location = f"results[{index}].{name}"
-                raise error
+                location = f"results[{index}].{name}"
+                raise ResponseError(f"{location}: missing", location=location)
 
 
 def to_dict(model: object) -> dict[str, Any]:
