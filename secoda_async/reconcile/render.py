@@ -84,13 +84,18 @@ def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -
     hidden = len(plan.changes[most:]) if most is not None else 0
     if hidden:
         yield StyledLine(f"... and {count(hidden, 'more change')}")
-    yield from (StyledLine(note, "note") for note in notes(plan, verbose=verbose))
-    yield from (StyledLine(f"! {note}", "attention") for note in plan.notes)
-    yield from (StyledLine(f"! held: {message}", "attention") for message in held_messages(plan, verbose=verbose))
-    for conflict in plan.conflicts:
-        yield StyledLine(f"! skipped: {conflict.message}", "warning")
-    for breach in plan.breaches:
-        yield StyledLine(f"! exceeds the safety limits: {breach.message}", "warning")
+    sections = (
+        [StyledLine(note, "note") for note in notes(plan, verbose=verbose)],
+        [StyledLine(f"! held: {message}", "attention") for message in held_messages(plan, verbose=verbose)],
+        [StyledLine(f"! skipped: {conflict.message}", "warning") for conflict in plan.conflicts],
+        [StyledLine(f"! exceeds the safety limits: {breach.message}", "warning") for breach in plan.breaches],
+    )
+    if any(sections) and plan.changes:
+        yield StyledLine("")
+    for section in sections:
+        yield from section
+    if any(sections[1:]):
+        yield StyledLine("")
     yield StyledLine(plan.summary(), "summary")
 
 

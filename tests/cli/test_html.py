@@ -12,6 +12,10 @@ import pytest
 
 from secoda_async import (
     AttemptEvent,
+    Breach,
+    Change,
+    Conflict,
+    Held,
     NotFoundError,
     OutcomeUnknownError,
     Plan,
@@ -22,6 +26,7 @@ from secoda_async import (
 )
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.output.html import report_page
+from secoda_async.cli.output.plans import format_plan
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.emulator import Emulator
 from tests.support.chromium import CONTRAST, Tab, open_browser
@@ -107,6 +112,45 @@ async def test_plan_html_can_be_searched_filtered_and_collapsed(
     await tab.run("document.querySelector('#expand').click()")
     assert await tab.run(OPEN) == 2
     assert not workspace.writes
+
+
+@pytest.mark.requirement("BS-12")
+async def test_plan_html_has_problems_and_deletes_open_on_top(tab: Tab, tmp_path: Path) -> None:
+    deletes = tuple(Change(kind="delete", name=f"old {number:02}", id=f"{number}") for number in range(2))
+    creates = tuple(Change(kind="create", name=f"new {number:02}") for number in range(20))
+    plan = Plan(
+        changes=creates + deletes,
+        breaches=(Breach(kind="deletes", message="2 of 9 groups would be deleted"),),
+        conflicts=(Conflict(name="Sales", message="2 groups have the name 'Sales'"),),
+        held=(
+            Held(
+                group="Finance", member="nobody@example.com", reason="is not a user", place="g.yaml:6", kept=("u-mia",)
+            ),
+            Held(group="Legal", member="nobody@example.com", reason="is not a user"),
+        ),
+        unmanaged_names=tuple(f"Team {number} <b>\u00a0</b>" for number in range(100)),
+        ignored_names=("SAML\u200b",),
+        pending=("u-mia",),
+        people={"u-mia": "mia@example.com"},
+    )
+    page = tmp_path / "plan.html"
+    page.write_text(format_plan(plan, "html", source="g.yaml", host="https://api.secoda.co"), "utf-8")
+    await check_page(tab, page.as_uri())
+    titles = await tab.run("[...document.querySelectorAll('section h2')].map(each => each.textContent.split(':')[0])")
+    assert titles == ["Exceeds the safety limits", "Skipped", "Held"]
+    text = await tab.run("document.querySelector('.held').innerText")
+    assert "nobody@example.com (g.yaml:6) is unknown; Finance keeps mia@example.com (invited)" in text
+    assert "not added to Legal" in text
+    opened = await tab.run(
+        "[...document.querySelectorAll('details[data-text][open] strong')].map(each => each.textContent)"
+    )
+    assert opened == ["old 00", "old 01"]
+    assert await tab.run("document.querySelector('.facts').closest('details').open") is False  # a hundred names
+    facts = await tab.run("document.querySelector('.facts').textContent")
+    for fact in (r"SAML\u200b", r"Team 99 <b>\xa0</b>", "1 member is invited and not a user yet: mia@example.com"):
+        assert fact in facts
+    numbers = await tab.run("[...document.querySelectorAll('.numbers div')].map(each => each.innerText)")
+    assert numbers[-2:] == ["members held\n1", "in conflict\n1"]
 
 
 async def test_plan_html_of_an_empty_and_of_an_unsafe_plan(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
@@ -208,6 +252,20 @@ async def test_report_without_writes_has_no_timeline(shell: Shell, workspace: Em
     assert "Done: nothing to do" in text
     assert "<svg" not in text
     assert not workspace.writes
+
+
+def test_report_headline_counts_what_was_skipped_and_held() -> None:
+    plan = Plan(
+        changes=(),
+        conflicts=(Conflict(name="Sales", message="2 groups have the name 'Sales'"),),
+        held=(Held(group="Finance", member="nobody@example.com", reason="is not a user"),),
+    )
+    report = Report(outcomes=(), verified=True, conflicts=1, held=plan.held)
+    page = report_page(
+        plan, report, Recorder(ManualClock()), RateLimit(2), source="g.yaml", host="https://api.secoda.co", stopped=None
+    )
+    assert '<h1 class="bad">Incomplete: nothing to do, 1 skipped, 1 held</h1>' in page
+    assert "<li>nobody@example.com is not a user; not added to Finance</li>" in page
 
 
 def test_timeline_counts_the_writes_of_the_window_before() -> None:

@@ -34,8 +34,10 @@ def test_text_names_every_field_and_the_first_members() -> None:
         ("", 'name: "old" -> "a|b"'),
         ("", 'description: "x" -> (none)'),
         ("removed", "members -10: u0, u1, u2, u3, u4, u5, u6, u7 and 2 more"),
+        ("", ""),
         ("warning", "! skipped: two of them"),
         ("warning", "! exceeds the safety limits: too many"),
+        ("", ""),
         ("summary", "1 to update; 1 in conflict"),
     ]
 
@@ -92,7 +94,7 @@ def test_held_members_are_named_with_place_group_and_the_users_who_stay() -> Non
         r"a\nb is not a user of this workspace; not added to New\xa0Team",
     ]
     kinds = [line.kind for line in render_text(HELD)]
-    assert kinds == ["note", "note", *["attention"] * 3, "summary"]
+    assert kinds == ["note", "note", *["attention"] * 3, "", "summary"]
 
 
 @pytest.mark.requirement("BS-12")
@@ -127,12 +129,14 @@ def test_invited_and_disabled_members_are_marked_and_noted() -> None:
 def test_problems_stand_between_the_notes_and_the_summary() -> None:
     plan = evolve(PLAN, held=HELD.held[2:], unmanaged=1, unmanaged_names=("Legal",), ignored_names=("S",) * 11)
     lines = [line.text for line in render_text(plan)]
-    assert lines[-6:-1] == [
+    assert lines[-8:-1] == [
+        "",
         "ignored: 11 groups",
         "not managed: 1 group: Legal",
         r"! held: a\nb is not a user of this workspace; not added to New\xa0Team",
         "! skipped: two of them",
         "! exceeds the safety limits: too many",
+        "",
     ]
 
 

@@ -99,11 +99,14 @@ def report_page(
     rows = [_with_outcome(_row(plan.changes[each.index], names), each) for each in report.outcomes]
     rows.sort(key=lambda row: row.ok)
     statuses = Counter(row.filter for row in rows)
-    counts = ", ".join(f"{number} {status}" for status, number in statuses.items()) or "nothing to do"
+    counts = [f"{number} {status}" for status, number in statuses.items()] or ["nothing to do"]
+    counts += [
+        f"{number} {status}" for status, number in (("skipped", len(plan.conflicts)), ("held", _held(plan))) if number
+    ]
     verified = "verified by a last read" if report.verified else "NOT verified by a last read"
     return _render(
         "report.html",
-        headline=f"{'Done' if report.ok else 'Incomplete'}: {counts}",
+        headline=f"{'Done' if report.ok else 'Incomplete'}: {', '.join(counts)}",
         source=escape_control(source),
         host=host,
         stopped=stopped,
@@ -130,8 +133,12 @@ def _remarks(plan: Plan) -> dict[str, Sequence[str]]:
 
 
 def _problem_numbers(plan: Plan) -> list[tuple[str, int, str]]:
-    numbers = (("members held", len(plan.held), "update"), ("in conflict", len(plan.conflicts), "bad"))
+    numbers = (("members held", _held(plan), "update"), ("in conflict", len(plan.conflicts), "bad"))
     return [(label, number, style) for label, number, style in numbers if number]
+
+
+def _held(plan: Plan) -> int:
+    return len({held.member for held in plan.held})
 
 
 def _status_numbers(statuses: Mapping[str, int]) -> list[tuple[str, int, str]]:

@@ -89,7 +89,8 @@ def print_plan(console: RichConsole, plan: Plan, *, most: int | None = None, ver
     for line in render_text(plan, most=most, verbose=verbose):
         _print_line(console, line)
     if not plan.is_empty:
-        console.print(Text(f"{estimate(plan)}; digest {plan.digest}", style="dim"))
+        _print_line(console, StyledLine(estimate(plan), "note"))
+        _print_line(console, StyledLine(f"digest {plan.digest}", "note"))
 
 
 def _print_line(console: RichConsole, line: StyledLine) -> None:
