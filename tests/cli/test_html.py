@@ -139,7 +139,7 @@ async def test_plan_html_has_problems_and_deletes_open_on_top(tab: Tab, tmp_path
     titles = await tab.run("[...document.querySelectorAll('section h2')].map(each => each.textContent.split(':')[0])")
     assert titles == ["Exceeds the safety limits", "Skipped", "Held"]
     text = await tab.run("document.querySelector('.held').innerText")
-    assert "nobody@example.com (g.yaml:6) is unknown; Finance keeps mia@example.com (invited)" in text
+    assert "nobody@example.com (g.yaml:6) is not a user; Finance keeps mia@example.com (invited)" in text
     assert "not added to Legal" in text
     opened = await tab.run(
         "[...document.querySelectorAll('details[data-text][open] strong')].map(each => each.textContent)"
