@@ -59,7 +59,7 @@ class TestOthers:
 
     @pytest.mark.requirement("BS-8")
     @pytest.mark.parametrize("verb", ["add", "remove"])
-    async def test_a_member_added_during_the_wait_for_the_limit_stays(
+    async def test_member_added_by_others_during_the_limit_wait_stays(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str, members: Callable[[], set[str]], verb: str
     ) -> None:
         await asyncio.gather(*(secoda.groups.create(name=f"g{index}") for index in range(30)))
@@ -73,7 +73,7 @@ class TestOthers:
     @pytest.mark.requirement("BS-8")
     @pytest.mark.parametrize("verb", ["add", "remove"])
     @pytest.mark.parametrize("wait", WAITS)
-    async def test_a_member_added_before_the_next_attempt_stays(
+    async def test_member_added_by_others_before_a_retry_stays(
         self,
         emulator: Emulator,
         secoda: SecodaClient,
@@ -93,7 +93,7 @@ class TestOthers:
 
     @pytest.mark.requirement("BS-8")
     @pytest.mark.parametrize("verb", ["add", "remove"])
-    async def test_a_member_added_during_a_cooldown_of_others_stays(
+    async def test_member_added_by_others_during_a_cooldown_stays(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str, members: Callable[[], set[str]], verb: str
     ) -> None:
         emulator.faults.add(status=429, headers={"Retry-After": "50"}, method="POST")
@@ -106,7 +106,7 @@ class TestOthers:
         assert members() == EXPECTED[verb] | {"user-9"}
 
     @pytest.mark.requirement("BS-8")
-    async def test_a_member_added_during_the_wait_for_a_connection_stays(
+    async def test_member_added_by_others_during_the_connection_wait_stays(
         self, emulator: Emulator, connect: Connect, group_id: str, members: Callable[[], set[str]]
     ) -> None:
         secoda = connect(max_connections=1, timeout=100)
@@ -127,7 +127,7 @@ class TestOthers:
         assert [record.method for record in emulator.requests] == ["GET", "GET", "GET", "PATCH"]
 
     @pytest.mark.requirement("BS-8")
-    async def test_a_change_that_another_program_made_meanwhile_is_not_written_again(
+    async def test_change_that_another_program_made_is_not_written_again(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str, members: Callable[[], set[str]]
     ) -> None:
         await asyncio.gather(*(secoda.groups.create(name=f"g{index}") for index in range(30)))
@@ -144,7 +144,7 @@ class TestLaggingReplica:
     @pytest.mark.parametrize("lag", [0.5, 1.0, 3.0, 8.0, 20.0])
     @pytest.mark.parametrize("number", [2, 4])
     @pytest.mark.parametrize("has_times", [True, False])
-    async def test_additions_in_a_row_lose_nobody(
+    async def test_consecutive_additions_keep_all_members_on_a_lagging_replica(
         self,
         emulator: Emulator,
         secoda: SecodaClient,
@@ -168,7 +168,7 @@ class TestLaggingReplica:
     @pytest.mark.requirement("BS-8")
     @pytest.mark.parametrize("lag", [1.0, 8.0])
     @pytest.mark.parametrize("has_times", [True, False])
-    async def test_a_removal_after_an_addition_and_back(
+    async def test_removal_after_an_addition_is_kept_on_a_lagging_replica(
         self,
         emulator: Emulator,
         secoda: SecodaClient,
@@ -190,7 +190,7 @@ class TestLaggingReplica:
         assert members() == {"user-0", "user-1", "user-5"}
 
     @pytest.mark.requirement("BS-8")
-    async def test_members_of_an_update_are_kept_too(
+    async def test_members_set_by_an_update_are_kept_on_a_lagging_replica(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str, members: Callable[[], set[str]]
     ) -> None:
         emulator.reads_lag = 8.0
@@ -199,7 +199,7 @@ class TestLaggingReplica:
         assert members() == {"user-0", "user-5", "user-6"}
 
     @pytest.mark.requirement("BS-8")
-    async def test_members_whom_an_update_removed_do_not_come_back(
+    async def test_members_removed_by_an_update_are_not_added_again(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str, members: Callable[[], set[str]]
     ) -> None:
         emulator.reads_lag = 20.0
@@ -210,7 +210,7 @@ class TestLaggingReplica:
         assert members() == {"user-5"}
 
     @pytest.mark.requirement("BS-8")
-    async def test_a_member_whom_another_program_adds_stays(
+    async def test_member_added_by_another_program_stays_on_a_lagging_replica(
         self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock, group_id: str
     ) -> None:
         emulator.reads_lag = 3.0
@@ -221,7 +221,7 @@ class TestLaggingReplica:
         assert set(emulator.groups[group_id]["users"]) == {"user-5", "user-6", "user-9"}
 
     @pytest.mark.requirement("BS-8")
-    async def test_a_new_group_that_is_not_readable_yet_can_be_changed(
+    async def test_new_group_can_be_changed_before_it_is_readable(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         emulator.visible_after = 8.0
@@ -232,7 +232,7 @@ class TestLaggingReplica:
             await secoda.groups.add_users("missing", ["user-1"])
 
     @pytest.mark.requirement("BS-8")
-    async def test_a_deleted_group_that_is_still_readable_is_not_made_again(
+    async def test_deleted_group_that_is_still_readable_is_not_changed(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str
     ) -> None:
         emulator.reads_lag = 8.0
@@ -255,7 +255,7 @@ class TestUnclearUpdates:
 
     @pytest.mark.requirement("BS-8", "RT-12")
     @pytest.mark.parametrize("first", ["remove", "update"])
-    async def test_an_addition_is_written_although_a_lagging_read_shows_the_member(
+    async def test_addition_is_written_although_a_lagging_read_shows_the_member(
         self, emulator: Emulator, connect: Connect, group_id: str, members: Callable[[], set[str]], first: str
     ) -> None:
         emulator.reads_lag = 8
@@ -275,7 +275,7 @@ class TestUnclearUpdates:
 class TestLists:
     @pytest.mark.requirement("BS-9")
     @pytest.mark.parametrize("lag", [3.0, 8.0, 20.0])
-    async def test_a_group_just_created_is_not_planned(
+    async def test_plan_does_not_create_a_group_just_created(
         self, emulator: Emulator, secoda: SecodaClient, lag: float
     ) -> None:
         emulator.lists_lag = lag
@@ -285,7 +285,7 @@ class TestLists:
         assert (await secoda.apply(plan)).ok
 
     @pytest.mark.requirement("BS-9")
-    async def test_a_group_created_after_the_plan_is_not_created_again(
+    async def test_apply_does_not_create_a_group_created_after_the_plan(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         emulator.lists_lag = 20.0
@@ -297,7 +297,7 @@ class TestLists:
 
     @pytest.mark.requirement("BS-9")
     @pytest.mark.parametrize("lag", [3.0, 20.0])
-    async def test_the_same_plan_applied_again_writes_nothing(
+    async def test_same_plan_applied_again_writes_nothing(
         self, emulator: Emulator, secoda: SecodaClient, lag: float
     ) -> None:
         emulator.lists_lag = lag
@@ -310,7 +310,7 @@ class TestLists:
 
     @pytest.mark.requirement("BS-9")
     @pytest.mark.parametrize("lag", [3.0, 20.0])
-    async def test_an_apply_cut_off_and_run_again_creates_nothing_twice(
+    async def test_apply_interrupted_and_run_again_creates_no_duplicate(
         self, emulator: Emulator, connect: Connect, lag: float
     ) -> None:
         emulator.lists_lag, emulator.latency = lag, 0.1
@@ -329,7 +329,7 @@ class TestLists:
 
     @pytest.mark.requirement("BS-9", "RT-10")
     @pytest.mark.parametrize("lag", [0.0, 3.0, 8.0, 20.0])
-    async def test_an_apply_cut_off_during_a_create_and_run_again_makes_one_group(
+    async def test_apply_interrupted_during_a_create_and_run_again_makes_one_group(
         self, emulator: Emulator, secoda: SecodaClient, lag: float
     ) -> None:
         emulator.lists_lag = lag
@@ -343,7 +343,7 @@ class TestLists:
         assert len(named(emulator, "A")) == emulator.count("POST") == 1
 
     @pytest.mark.requirement("BS-9", "RT-10")
-    async def test_an_apply_after_an_unclear_create_makes_one_group(
+    async def test_apply_after_an_unclear_create_makes_one_group(
         self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
     ) -> None:
         emulator.lists_lag = 20.0
@@ -358,7 +358,7 @@ class TestLists:
         assert clock.now() < 60
 
     @pytest.mark.requirement("BS-9", "BS-7")
-    async def test_a_stop_ends_the_wait_for_an_unclear_create(
+    async def test_stop_ends_the_wait_for_an_unclear_create(
         self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
     ) -> None:
         stop = asyncio.Event()
@@ -379,7 +379,7 @@ class TestLists:
         assert clock.now() - began == approx(10)
 
     @pytest.mark.requirement("BS-9")
-    async def test_own_updates_and_deletes_are_planned_as_made(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_plan_counts_own_updates_and_deletes_as_made(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.lists_lag = 8.0
         await secoda.groups.update("group-0", icon="x")
         await secoda.groups.delete("group-1")
@@ -387,7 +387,7 @@ class TestLists:
         assert [(change.kind, change.name) for change in plan.changes] == [("create", "Group 1")]
 
     @pytest.mark.requirement("BS-9")
-    async def test_after_a_minute_the_list_is_right(
+    async def test_own_writes_older_than_a_minute_do_not_override_the_list(
         self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
     ) -> None:
         group = await secoda.groups.create(name="A", icon="x")
@@ -400,7 +400,7 @@ class TestLists:
 class TestLocks:
     @pytest.mark.requirement("SL-6")
     @pytest.mark.parametrize("group_id", ["apply", "group", "create"])
-    async def test_an_id_like_a_name_of_a_lock_hangs_nothing(
+    async def test_group_id_like_a_lock_name_does_not_deadlock(
         self, emulator: Emulator, connect: Connect, group_id: str
     ) -> None:
         emulator.groups[group_id] = emulator.groups["group-0"] | {"id": group_id, "name": "A"}
@@ -413,7 +413,7 @@ class TestLocks:
         assert set(emulator.groups[group_id]["users"]) == {"user-1", "user-2"}
 
     @pytest.mark.requirement("SL-6")
-    async def test_two_spellings_of_an_id_share_a_lock(self, emulator: Emulator, connect: Connect) -> None:
+    async def test_two_spellings_of_a_group_id_share_a_lock(self, emulator: Emulator, connect: Connect) -> None:
         emulator.groups["GROUP-0"] = emulator.groups["group-0"]  # one group, two spellings
         emulator.latency = 0.5
         secoda = connect(retry=RetryPolicy(attempts=1))
@@ -426,7 +426,7 @@ class TestLocks:
 
 class TestDeadlines:
     @pytest.mark.requirement("SL-6")
-    async def test_a_deadline_counts_once_in_health(
+    async def test_deadline_bounds_the_whole_health_check(
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock
     ) -> None:
         emulator.faults.add(status=404, body={"detail": "Not found."}, path="healthcheck", delay=3)
@@ -436,7 +436,7 @@ class TestDeadlines:
         assert clock.now() == approx(5)
 
     @pytest.mark.requirement("SL-6")
-    async def test_a_deadline_counts_once_in_a_plan(
+    async def test_deadline_bounds_the_whole_plan(
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock
     ) -> None:
         emulator.page_size, emulator.latency = 200, 3

@@ -114,7 +114,7 @@ def clean(said: str) -> bool:
 
 @SERVICES_UNDER_LOAD
 @pytest.mark.requirement("SL-2", "SL-3", "RL-3", "RL-6")
-async def test_two_hundred_callers_get_the_designed_answers_and_leave_nothing_behind(program: str) -> None:
+async def test_service_answers_two_hundred_callers_and_leaks_nothing(program: str) -> None:
     async with (
         Emulator(groups=1, users=1, latency=LATENCY) as workspace,
         running(program, workspace, "--deadline", str(PATIENCE)) as service,
@@ -143,7 +143,7 @@ async def test_two_hundred_callers_get_the_designed_answers_and_leave_nothing_be
 
 @SERVICES_UNDER_LOAD
 @pytest.mark.requirement("SL-2", "SL-3", "RL-3")
-async def test_reads_pass_queued_writes_and_who_hangs_up_leaves_the_queue(program: str) -> None:
+async def test_service_reads_pass_queued_writes_and_a_disconnect_leaves_the_queue(program: str) -> None:
     async with (
         Emulator(groups=1, users=1) as workspace,
         running(program, workspace, "--deadline", str(PATIENCE), "--max-wait", str(PATIENCE)) as service,
@@ -166,7 +166,7 @@ async def test_reads_pass_queued_writes_and_who_hangs_up_leaves_the_queue(progra
 
 @SERVICES
 @pytest.mark.requirement("RL-6")
-async def test_what_goes_wrong_is_answered_with_what_to_do(program: str) -> None:
+async def test_service_answers_errors_with_advice(program: str) -> None:
     async with Emulator(users=1) as workspace, running(program, workspace, "--deadline", "50") as service:
         async with aiohttp.ClientSession() as session:
             async with session.get(f"{service.url}/groups/missing") as answer:
@@ -201,7 +201,7 @@ def program_of(name: str) -> ModuleType:
 
 
 @pytest.mark.requirement("SL-2")
-async def test_the_client_of_a_service_is_open_while_it_runs_and_closed_when_it_ends(
+async def test_service_closes_its_client_at_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with Emulator() as workspace:
@@ -226,7 +226,7 @@ async def test_the_client_of_a_service_is_open_while_it_runs_and_closed_when_it_
 
 
 @SERVICES
-async def test_a_caller_who_has_less_time_says_so(program: str) -> None:
+async def test_service_takes_the_deadline_of_the_caller(program: str) -> None:
     async with Emulator(users=1, latency=1) as workspace, running(program, workspace) as service:
         async with aiohttp.ClientSession() as session:
             url = f"{service.url}/groups/any"

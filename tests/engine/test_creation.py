@@ -51,10 +51,10 @@ async def create(secoda: SecodaClient, name: str = "A", **fields: Any) -> Group:
     return await secoda.groups.create(name=name, on_unknown="reconcile", **fields)
 
 
-class TestFinding:
+class TestAdoption:
     @pytest.mark.requirement("RT-1")
     @pytest.mark.parametrize("fault", LOST, ids=repr)
-    async def test_a_group_whose_answer_was_lost_is_found(
+    async def test_group_of_a_create_with_a_lost_response_is_adopted(
         self, emulator: Emulator, secoda: SecodaClient, fault: Json
     ) -> None:
         emulator.faults.add(**fault, method="POST")
@@ -65,7 +65,7 @@ class TestFinding:
 
     @pytest.mark.requirement("RT-1")
     @pytest.mark.parametrize("fault", NEVER_DONE, ids=repr)
-    async def test_a_group_that_is_not_there_is_created_once_more(
+    async def test_create_is_sent_again_when_the_group_is_absent(
         self, emulator: Emulator, secoda: SecodaClient, fault: Json
     ) -> None:
         emulator.faults.add(**fault, method="POST")
@@ -74,7 +74,9 @@ class TestFinding:
         assert emulator.count("POST") == 2
 
     @pytest.mark.requirement("RT-1")
-    async def test_a_second_lost_answer_is_looked_for_too(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_group_of_a_second_create_with_a_lost_response_is_adopted(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
         emulator.faults.add(status=502, method="POST")
         emulator.faults.add(drop="after", method="POST")
         group = await create(secoda)
@@ -82,7 +84,7 @@ class TestFinding:
         assert emulator.count("POST") == 2
 
     @pytest.mark.requirement("RT-1")
-    async def test_there_is_no_third_create(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_create_is_sent_at_most_twice(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(status=502, method="POST", times=None)
         with pytest.raises(OutcomeUnknownError) as caught:
             await create(secoda)
@@ -92,7 +94,7 @@ class TestFinding:
 
     @pytest.mark.requirement("RT-1")
     @pytest.mark.parametrize("status", [400, 403, 429])
-    async def test_a_clear_no_to_the_second_says_nothing_of_the_first(
+    async def test_rejected_second_create_leaves_the_first_unknown(
         self, emulator: Emulator, secoda: SecodaClient, status: int
     ) -> None:
         emulator.visible_after = 1000
@@ -104,7 +106,7 @@ class TestFinding:
         assert len(emulator.groups) == 121
 
     @pytest.mark.requirement("RT-1")
-    async def test_a_slow_replica_is_given_time(
+    async def test_search_waits_for_a_lagging_replica(
         self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
     ) -> None:
         emulator.visible_after = 3.5
@@ -114,21 +116,21 @@ class TestFinding:
         assert clock.now() == approx(7)
         assert emulator.count("POST") == 1
 
-    async def test_a_group_found_may_lie_on_any_page(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_search_reads_all_pages(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.page_size = 10
         emulator.faults.add(drop="after", method="POST")
         assert (await create(secoda)).id in emulator.groups
         assert emulator.count("POST") == 1
 
-    async def test_a_clear_answer_is_followed_by_no_search(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_clear_response_is_followed_by_no_search(self, emulator: Emulator, secoda: SecodaClient) -> None:
         await create(secoda)
         before = ["GET"] * 6  # three pages, read twice
         assert [record.method for record in emulator.requests] == [*before, "POST"]
 
 
-class TestMistakingNone:
+class TestOtherGroups:
     @pytest.mark.requirement("RT-1")
-    async def test_a_group_that_was_there_before_is_not_it(
+    async def test_group_that_existed_before_the_create_is_not_adopted(
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock
     ) -> None:
         old = await connect().groups.create(name="A")
@@ -138,7 +140,7 @@ class TestMistakingNone:
         assert named(emulator, "A") == [old.id, new.id]
 
     @pytest.mark.requirement("RT-1")
-    async def test_a_group_that_this_client_made_a_moment_ago_is_not_it(
+    async def test_group_just_created_by_this_client_is_not_adopted(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         old = await secoda.groups.create(name="A")
@@ -148,7 +150,7 @@ class TestMistakingNone:
 
     @pytest.mark.requirement("RT-1")
     @pytest.mark.parametrize("other", [{"icon": "x"}, {"description": "e"}, {"users": []}, {"name": "a"}], ids=repr)
-    async def test_a_group_with_another_field_is_not_it(
+    async def test_group_with_a_different_field_is_not_adopted(
         self, emulator: Emulator, connect: Connect, other: Json
     ) -> None:
         fields: Json = {"name": "A", "icon": "i", "description": "d", "users": list(emulator.users)[:1]}
@@ -158,7 +160,9 @@ class TestMistakingNone:
         assert emulator.count("POST") == 3
 
     @pytest.mark.requirement("RT-1")
-    async def test_two_candidates_are_named_and_nothing_is_sent(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_two_candidates_are_named_and_no_create_is_sent_again(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
         def another_program_creates_one(_: object) -> bool:
             emulator.groups["theirs"] = emulator.groups["group-0"] | {"id": "theirs", "name": "A"}
             return True
@@ -173,7 +177,7 @@ class TestMistakingNone:
 
     @pytest.mark.requirement("RT-1", "BS-5")
     @pytest.mark.parametrize("fault", [*LOST[:2], *NEVER_DONE[:2]], ids=repr)
-    async def test_creates_of_one_name_at_once_make_as_many_groups(
+    async def test_concurrent_creates_of_one_name_make_one_group_each(
         self, emulator: Emulator, secoda: SecodaClient, fault: Json
     ) -> None:
         emulator.faults.add(**fault, method="POST")
@@ -183,7 +187,7 @@ class TestMistakingNone:
         assert len({group.id for group in groups}) == 3
 
     @pytest.mark.requirement("RT-1")
-    async def test_a_list_that_never_stands_still_is_no_proof_of_absence(
+    async def test_list_that_keeps_changing_is_no_proof_of_absence(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         emulator.faults.add(drop="after", method="POST")
@@ -196,7 +200,7 @@ class TestMistakingNone:
 
     @pytest.mark.requirement("RT-1")
     @pytest.mark.parametrize("fault", [{"drop": "after"}, {"status": 502}], ids=repr)
-    async def test_a_list_that_moves_for_a_while_is_looked_at_later(
+    async def test_list_that_changes_for_a_while_is_read_again(
         self, emulator: Emulator, secoda: SecodaClient, fault: Json
     ) -> None:
         emulator.faults.add(**fault, method="POST")
@@ -207,7 +211,7 @@ class TestMistakingNone:
         assert named(emulator, "A") == [group.id]
 
     @pytest.mark.requirement("RT-1")
-    async def test_a_page_that_lost_an_item_is_no_proof_of_absence(
+    async def test_page_with_a_missing_item_is_no_proof_of_absence(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         emulator.faults.add(drop="after", method="POST")
@@ -231,7 +235,7 @@ class TestMistakingNone:
         ],
         ids=repr,
     )
-    async def test_reads_that_stay_broken_leave_the_outcome_unknown(
+    async def test_failing_reads_leave_the_outcome_unknown(
         self, emulator: Emulator, secoda: SecodaClient, broken: Json, kind: type[SecodaError]
     ) -> None:
         emulator.faults.add(drop="after", method="POST")
@@ -244,10 +248,10 @@ class TestMistakingNone:
         assert "the server closed the connection without a response" in str(caught.value)
 
 
-class TestLimits:
+class TestDeadline:
     @pytest.mark.requirement("RT-5")
     @pytest.mark.parametrize("latency", [0.7, 1.5, 2.4])
-    async def test_a_deadline_ends_the_looking_too(
+    async def test_deadline_ends_the_search(
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock, latency: float
     ) -> None:
         emulator.page_size, emulator.latency = 200, latency
@@ -259,7 +263,7 @@ class TestLimits:
         assert emulator.count("POST") == 1
 
     @pytest.mark.requirement("RT-5")
-    async def test_a_create_that_lasts_until_the_deadline_leaves_no_time_to_look(
+    async def test_create_that_lasts_until_the_deadline_is_not_searched_for(
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock
     ) -> None:
         emulator.faults.add(stall="after", method="POST")
@@ -270,16 +274,14 @@ class TestLimits:
 
     @pytest.mark.requirement("RT-1")
     @pytest.mark.parametrize("date", ["", "soon", "Fri, 31 Dec 9999 23:59:59 -2359"])
-    async def test_an_unusable_date_header_does_no_harm(
-        self, emulator: Emulator, secoda: SecodaClient, date: str
-    ) -> None:
+    async def test_unusable_date_header_is_ignored(self, emulator: Emulator, secoda: SecodaClient, date: str) -> None:
         emulator.faults.add(drop="after", method="POST")
         emulator.faults.add(headers={"Date": date}, method="GET")
         group = await create(secoda)
         assert named(emulator, "A") == [group.id]
 
     @pytest.mark.requirement("RT-7")
-    async def test_a_cancelled_look_sends_nothing_more(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_cancelled_search_sends_nothing_more(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(drop="after", method="POST")
         stalled = emulator.faults.add(stall="before", method="GET", match=lambda _: emulator.count("POST"))
         task = asyncio.create_task(create(secoda))
@@ -294,11 +296,11 @@ class TestLimits:
         assert (await create(secoda)).name == "A"  # the name is free again
 
 
-class TestTheSecondCreate:
+class TestSecondCreate:
     """An event between the last search and the second create."""
 
     @pytest.mark.requirement("RT-1", "BS-5")
-    async def test_a_group_that_shows_while_it_waits_for_its_place_is_found(
+    async def test_group_that_appears_during_the_limit_wait_is_adopted(
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock
     ) -> None:
         secoda = connect()
@@ -310,7 +312,7 @@ class TestTheSecondCreate:
 
     @pytest.mark.requirement("RT-1", "BS-5")
     @pytest.mark.parametrize("groups", [1, 2])
-    async def test_groups_that_appear_just_before_it_prevent_it(
+    async def test_groups_that_appear_just_before_the_second_create_prevent_it(
         self, emulator: Emulator, secoda: SecodaClient, groups: int
     ) -> None:
         """Changes by another program."""
@@ -344,7 +346,7 @@ class TestTheSecondCreate:
             (SEARCHES + 1, "it was not sent again: the operation was cancelled"),
         ],
     )
-    async def test_stopped_before_it_the_outcome_is_unknown(
+    async def test_stop_before_the_second_create_leaves_the_outcome_unknown(
         self, emulator: Emulator, secoda: SecodaClient, searches: int, note: str
     ) -> None:
         stop = asyncio.Event()
@@ -364,7 +366,7 @@ class TestTheSecondCreate:
 class TestOtherCreates:
     @pytest.mark.requirement("RT-1", "BS-5")
     @pytest.mark.parametrize("other", ["A", " A "])
-    async def test_a_group_that_another_create_is_making_is_not_taken(
+    async def test_group_of_another_create_in_flight_is_not_adopted(
         self, emulator: Emulator, secoda: SecodaClient, other: str
     ) -> None:
         emulator.faults.add(drop="before", method="POST")
@@ -377,7 +379,7 @@ class TestOtherCreates:
         assert emulator.count("POST") == 2 or len(named(emulator, "A")) == 2
 
     @pytest.mark.requirement("RT-1", "RT-10")
-    async def test_a_group_of_a_create_in_flight_is_a_candidate_and_no_more(
+    async def test_group_of_a_create_in_flight_is_only_a_candidate(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         emulator.faults.add(drop="before", method="POST")

@@ -124,7 +124,7 @@ def effects(emulator: Emulator, method: Method, group_id: str) -> int:
     ],
     ids=str,
 )
-async def test_a_failure_is_answered_as_the_table_says(
+async def test_failure_has_the_outcome_of_the_decision_table(
     emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock, group_id: str, failure: Failure, method: Method
 ) -> None:
     emulator.faults.add(**failure.fault)
@@ -152,7 +152,7 @@ async def test_a_failure_is_answered_as_the_table_says(
 
 @pytest.mark.requirement("ER-4", "RT-13")
 @pytest.mark.parametrize("status", [200, 204])
-async def test_a_delete_succeeds_with_an_empty_body(
+async def test_delete_succeeds_with_an_empty_body(
     emulator: Emulator, secoda: SecodaClient, group_id: str, status: int
 ) -> None:
     emulator.faults.add(status=status, carry_out=True)
@@ -175,7 +175,7 @@ NOT_DELETED: list[Json] = [
 
 @pytest.mark.requirement("ER-4", "RT-13")
 @pytest.mark.parametrize("fault", NOT_DELETED, ids=repr)
-async def test_a_delete_with_any_other_success_is_an_error(
+async def test_delete_with_any_other_success_response_raises(
     emulator: Emulator, secoda: SecodaClient, group_id: str, fault: Json
 ) -> None:
     emulator.faults.add(**fault)
@@ -202,7 +202,7 @@ class NoNames(AbstractResolver):
 
 @pytest.mark.requirement("RT-1", "ER-1")
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_name_that_is_not_found_is_looked_up_again(clock: AutojumpClock, method: Method) -> None:
+async def test_host_name_that_is_not_found_is_resolved_again(clock: AutojumpClock, method: Method) -> None:
     resolver = NoNames()
     connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
     async with (
@@ -230,7 +230,7 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.mark.requirement("RT-1", "ER-1", "SL-5")
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_certificate_that_is_not_trusted_is_told_of_and_sees_no_request(
+async def test_untrusted_certificate_raises_before_any_request_is_sent(
     tls: ssl.SSLContext, clock: AutojumpClock, method: Method
 ) -> None:
     async with (
@@ -245,7 +245,7 @@ async def test_a_certificate_that_is_not_trusted_is_told_of_and_sees_no_request(
 
 
 @pytest.mark.requirement("SL-5")
-async def test_an_authority_of_ones_own_can_be_trusted(authority: trustme.CA, tls: ssl.SSLContext) -> None:
+async def test_certificate_authority_of_the_caller_is_trusted(authority: trustme.CA, tls: ssl.SSLContext) -> None:
     trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
     async with (
         serve_with(respond_with_group, tls) as origin,
@@ -265,7 +265,7 @@ async def half_an_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWri
 @pytest.mark.requirement("RT-1", "RT-5", "RT-12")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("stage", ["connecting", "sending", "waiting", "reading"])
-async def test_an_attempt_times_out_at_any_stage(clock: AutojumpClock, method: Method, stage: str) -> None:
+async def test_attempt_times_out_at_any_stage(clock: AutojumpClock, method: Method, stage: str) -> None:
     connections = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -295,7 +295,7 @@ def big(secoda: SecodaClient, method: Method, name: str) -> Awaitable[object]:
 
 
 @pytest.mark.requirement("RT-2", "RT-9")
-async def test_a_server_that_hangs_up_idle_connections_loses_no_create(
+async def test_server_that_closes_idle_connections_loses_no_create(
     emulator: Emulator, connect: Connect, group_id: str
 ) -> None:
     secoda = connect(retry=RetryPolicy(attempts=1))

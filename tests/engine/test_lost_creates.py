@@ -86,7 +86,7 @@ def made(emulator: Emulator) -> list[Json]:
 class TestOneGroup:
     @pytest.mark.requirement("RT-10")
     @pytest.mark.parametrize(("trouble", "lost", "create"), combinations(TROUBLE, LOST, WAYS))
-    async def test_a_lost_create_makes_one_group(
+    async def test_lost_create_makes_one_group(
         self, emulator: Emulator, connect: Connect, trouble: Json, lost: Json, create: Create
     ) -> None:
         set_up(emulator, trouble)
@@ -98,7 +98,7 @@ class TestOneGroup:
     @pytest.mark.requirement("RT-10")
     @pytest.mark.parametrize("create", WAYS[:2])
     @pytest.mark.parametrize("skew", [-3600.0, -5.0, 0.0, 5.0, 3600.0, None])
-    async def test_a_namesake_that_was_there_before_is_not_adopted(
+    async def test_existing_group_of_the_same_name_is_not_adopted(
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock, create: Create, skew: float | None
     ) -> None:
         emulator.date_skew = skew
@@ -111,7 +111,7 @@ class TestOneGroup:
     @pytest.mark.requirement("RT-10")
     @pytest.mark.parametrize("create", WAYS)
     @pytest.mark.parametrize(("sent", "stored"), [(" A ", "A"), ("A  B", "A B"), (" A \t B ", "A B")])
-    async def test_a_name_with_other_blanks_is_the_same(
+    async def test_name_with_other_white_space_is_the_same(
         self, emulator: Emulator, secoda: SecodaClient, create: Create, sent: str, stored: str
     ) -> None:
         emulator.collapse_names = True
@@ -122,7 +122,7 @@ class TestOneGroup:
 
     @pytest.mark.requirement("RT-10")
     @pytest.mark.parametrize("create", WAYS)
-    async def test_a_name_in_other_letters_is_a_candidate(
+    async def test_name_in_another_letter_case_is_a_candidate(
         self, emulator: Emulator, secoda: SecodaClient, create: Create
     ) -> None:
         def lowered(page: Json) -> Json:
@@ -141,7 +141,7 @@ class TestOneGroup:
 class TestUnknown:
     @pytest.mark.requirement("RT-10")
     @pytest.mark.parametrize("create", WAYS[:2])
-    async def test_without_a_listing_before_the_create_nothing_is_adopted(
+    async def test_no_group_is_adopted_without_a_listing_before_the_create(
         self, emulator: Emulator, secoda: SecodaClient, create: Create
     ) -> None:
         emulator.faults.add(status=500, method="GET", match=lambda _: not emulator.count("POST"), times=None)
@@ -153,7 +153,7 @@ class TestUnknown:
 
     @pytest.mark.requirement("RT-10")
     @pytest.mark.parametrize("create", WAYS[:2])
-    async def test_a_refused_key_prevents_the_create(
+    async def test_rejected_api_key_prevents_the_create(
         self, emulator: Emulator, secoda: SecodaClient, create: Create
     ) -> None:
         emulator.faults.add(status=401, method="GET", times=None)
@@ -164,7 +164,7 @@ class TestUnknown:
         assert (emulator.count("POST"), made(emulator)) == (0, [])
 
     @pytest.mark.requirement("RT-10")
-    async def test_an_unclear_create_of_the_name_contests_the_next_one(
+    async def test_unclear_create_of_a_name_contests_the_next_create(
         self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
     ) -> None:
         emulator.lists_lag = 8.0
@@ -180,10 +180,10 @@ class TestUnknown:
         assert (await by_create(secoda, "A")).id not in caught.value.candidates
 
 
-class TestAgain:
+class TestNextCall:
     @pytest.mark.requirement("RT-10", "BS-9")
     @pytest.mark.parametrize(("lost", "lag", "again"), combinations(LOST, [0.0, 3.0, 20.0], [by_apply, by_ensure]))
-    async def test_an_unclear_create_is_found_by_the_next_call_for_its_name(
+    async def test_unclear_create_is_found_by_the_next_call_for_its_name(
         self, emulator: Emulator, connect: Connect, lost: Json, lag: float, again: Create
     ) -> None:
         emulator.lists_lag = lag
@@ -200,7 +200,7 @@ class TestServiceUnavailable:
     @pytest.mark.requirement("RT-11")
     @pytest.mark.parametrize("retry_after", ["0", "5", "500", "soon"])
     @pytest.mark.parametrize("is_executed", [False, True])
-    async def test_a_503_after_a_create_is_unclear(
+    async def test_503_to_a_create_is_unclear(
         self, emulator: Emulator, secoda: SecodaClient, retry_after: str, *, is_executed: bool
     ) -> None:
         emulator.faults.add(
@@ -213,7 +213,7 @@ class TestServiceUnavailable:
     @pytest.mark.requirement("RT-11")
     @pytest.mark.parametrize("create", WAYS)
     @pytest.mark.parametrize("is_executed", [False, True])
-    async def test_a_503_is_followed_by_a_search(
+    async def test_503_to_a_create_is_followed_by_a_search(
         self, emulator: Emulator, secoda: SecodaClient, create: Create, *, is_executed: bool
     ) -> None:
         emulator.faults.add(status=503, headers={"Retry-After": "5"}, carry_out=is_executed, method="POST")

@@ -1,7 +1,8 @@
-"""When a failed attempt is tried again, by plain calls."""
+"""Retries: the decision table, the backoff and the retry budget, without a server."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 
@@ -14,17 +15,24 @@ from secoda_async._engine.retries import (
     Decision,
     RetryBudget,
     decide,
+    is_refusal,
     is_unclear,
     outcome_unknown,
     retry,
+    starts_cooldown,
 )
-from secoda_async._engine.wire.protocol import Request
+from secoda_async._engine.wire.protocol import Reply, Request, error_for
 from secoda_async.config import RetryPolicy
 from secoda_async.errors import (
     APIError,
+    ClientClosedError,
+    ConfigurationError,
     DeadlineExceededError,
     NotFoundError,
+    OutcomeUnknownError,
+    PaginationError,
     RateLimitError,
+    RequestTimeoutError,
     ResponseError,
     SecodaError,
     ServerError,
@@ -83,13 +91,13 @@ def failed(status: int, retry_after: float | None = None) -> APIError:
     return error
 
 
-async def test_a_success_is_returned_without_a_wait() -> None:
+async def test_success_is_returned_without_a_backoff() -> None:
     script = Script()
     assert await script.run() == "done"
     assert (script.attempts, script.slept) == (1, [])
 
 
-async def test_failures_are_tried_again_until_one_succeeds() -> None:
+async def test_failure_is_retried_until_an_attempt_succeeds() -> None:
     script = Script(failed(503), TransportError("dropped"), failed(500))
     assert await script.run() == "done"
     assert script.attempts == 4
@@ -98,7 +106,7 @@ async def test_failures_are_tried_again_until_one_succeeds() -> None:
 
 @pytest.mark.requirement("RT-9", "ER-1")
 @pytest.mark.parametrize("attempts", [1, 2, 5])
-async def test_after_the_last_attempt_its_own_error_is_raised(attempts: int) -> None:
+async def test_error_of_the_last_attempt_is_raised(attempts: int) -> None:
     failures = [failed(503) for _ in range(9)]
     script = Script(*failures)
     with pytest.raises(ServerError) as caught:
@@ -109,7 +117,7 @@ async def test_after_the_last_attempt_its_own_error_is_raised(attempts: int) -> 
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
-async def test_what_would_fail_again_is_raised_at_once() -> None:
+async def test_permanent_error_is_raised_immediately() -> None:
     error = NotFoundError("no")
     error.status = 404
     script = Script(failed(503), error)
@@ -122,7 +130,7 @@ async def test_what_would_fail_again_is_raised_at_once() -> None:
 @pytest.mark.requirement("RT-7")
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), LookupError("a bug")])
 @pytest.mark.parametrize("before", [0, 1])
-async def test_what_is_no_failure_of_the_call_is_never_retried(error: BaseException, before: int) -> None:
+async def test_cancellation_and_foreign_errors_are_never_retried(error: BaseException, before: int) -> None:
     script = Script(*[failed(503)] * before, error)
     with pytest.raises(type(error)) as caught:
         await script.run()
@@ -130,7 +138,7 @@ async def test_what_is_no_failure_of_the_call_is_never_retried(error: BaseExcept
     assert script.attempts == before + 1
 
 
-async def test_a_wait_may_refuse_and_that_is_the_error() -> None:
+async def test_error_of_the_backoff_is_raised() -> None:
     refusal = DeadlineExceededError("no time left")
 
     async def refuse(_: float) -> None:
@@ -153,7 +161,7 @@ def test_backoff_is_random_and_at_most_doubles_up_to_its_maximum(initial: float,
 
 
 @pytest.mark.requirement("RT-4")
-async def test_a_retry_is_never_earlier_than_the_server_asks() -> None:
+async def test_backoff_is_at_least_retry_after() -> None:
     script = Script(failed(500, 45.0), failed(500, 0.0))
     await script.run(RetryPolicy(initial=0.5, maximum=1.0))
     assert script.slept[0] == 45.0
@@ -161,13 +169,13 @@ async def test_a_retry_is_never_earlier_than_the_server_asks() -> None:
 
 
 @pytest.mark.requirement("RT-4")
-async def test_a_429_does_not_back_off_because_the_limit_does_the_waiting() -> None:
+async def test_429_has_no_backoff_because_the_cooldown_waits() -> None:
     script = Script(failed(429, 10.0), failed(429), failed(503, 3.0))
     await script.run()
     assert script.slept == [0.0, 0.0, 0.0]
 
 
-async def test_a_thousand_attempts_do_not_overflow() -> None:
+async def test_backoff_of_a_thousand_attempts_does_not_overflow() -> None:
     script = Script(*[failed(503)] * 2000)
     await script.run(RetryPolicy(attempts=3000))
     assert max(script.slept) <= 30.0
@@ -176,13 +184,13 @@ async def test_a_thousand_attempts_do_not_overflow() -> None:
 
 @pytest.mark.requirement("RT-9")
 class TestBudget:
-    async def test_an_empty_budget_fails_at_once(self) -> None:
+    async def test_empty_budget_raises_immediately(self) -> None:
         script = Script(failed(503))
         with pytest.raises(ServerError):
             await script.run(budget=RetryBudget(0))
         assert script.attempts == 1
 
-    async def test_retries_take_and_successes_give_back(self) -> None:
+    async def test_retry_takes_from_the_budget_and_success_gives_back(self) -> None:
         budget = RetryBudget(3)
         assert await Script(failed(503), failed(503)).run(budget=budget) == "done"
         assert budget.spent == 1
@@ -190,30 +198,30 @@ class TestBudget:
             await Script().run(budget=budget)
         assert budget.spent == 0
 
-    async def test_a_429_is_free(self) -> None:
+    async def test_429_takes_nothing_from_the_budget(self) -> None:
         budget = RetryBudget(0)
         assert await Script(failed(429), failed(429)).run(budget=budget) == "done"
 
-    async def test_an_outage_costs_the_budget_and_no_more(self) -> None:
+    async def test_outage_costs_at_most_the_budget(self) -> None:
         budget = RetryBudget(100)
         scripts = [Script(*[failed(503) for _ in range(9)]) for _ in range(200)]
         outcomes = await asyncio.gather(*(script.run(budget=budget) for script in scripts), return_exceptions=True)
         assert all(isinstance(outcome, ServerError) for outcome in outcomes)
         assert sum(script.attempts for script in scripts) == 300
 
-    async def test_the_last_attempt_takes_nothing(self) -> None:
+    async def test_last_attempt_takes_nothing_from_the_budget(self) -> None:
         budget = RetryBudget(5)
         with pytest.raises(ServerError):
             await Script(*[failed(503)] * 5).run(RetryPolicy(attempts=2), budget)
         assert budget.spent == 1
 
-    async def test_none_lifts_it(self) -> None:
+    async def test_budget_of_none_is_unlimited(self) -> None:
         budget = RetryBudget(None)
         assert all(budget.take() for _ in range(10_000))
 
 
 @pytest.mark.requirement("RT-8")
-async def test_concurrent_calls_share_no_state() -> None:
+async def test_concurrent_retries_share_no_state() -> None:
     attempts: dict[int, int] = dict.fromkeys(range(100), 0)
 
     async def call(number: int) -> None:
@@ -242,6 +250,80 @@ async def test_concurrent_calls_share_no_state() -> None:
     outcomes = await asyncio.gather(*map(call, attempts), return_exceptions=True)
     assert [str(outcome) for outcome in outcomes] == [f"group {number}, attempt 4" for number in attempts]
     assert set(attempts.values()) == {4}
+
+
+@pytest.mark.requirement("RT-1")
+class TestDecision:
+    @pytest.mark.parametrize("method", ["GET", "PATCH", "PUT", "DELETE", "POST"])
+    @pytest.mark.parametrize(
+        ("error", "repeated", "created"),
+        [
+            (TransportError("refused", maybe_sent=False), Decision.RETRY, Decision.RETRY),
+            (TransportError("dropped"), Decision.RETRY, Decision.UNKNOWN),
+            (RequestTimeoutError("late"), Decision.RETRY, Decision.UNKNOWN),
+            *(
+                (failed(status), Decision.RETRY, Decision.UNKNOWN)
+                for status in (500, 502, 503, 504, 520, 524, 528, 530, 561, 599)
+            ),
+            (failed(500, 5), Decision.RETRY, Decision.UNKNOWN),
+            (failed(429), Decision.THROTTLED, Decision.THROTTLED),
+            (failed(429, 0), Decision.THROTTLED, Decision.THROTTLED),
+            (failed(503, 0), Decision.THROTTLED, Decision.UNKNOWN),
+            (failed(503, 9), Decision.THROTTLED, Decision.UNKNOWN),
+            *(
+                (failed(status), Decision.RAISE, Decision.RAISE)
+                for status in (302, 304, 400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 511)
+            ),
+            (failed(408), Decision.RETRY, Decision.RAISE),
+            (ResponseError("not JSON"), Decision.RAISE, Decision.UNKNOWN),
+            (PaginationError("moved"), Decision.RAISE, Decision.UNKNOWN),
+            (RateLimitError("no permit"), Decision.RAISE, Decision.RAISE),
+            (OutcomeUnknownError("?"), Decision.RAISE, Decision.RAISE),
+            (DeadlineExceededError("late"), Decision.RAISE, Decision.RAISE),
+            (ClientClosedError("closed"), Decision.RAISE, Decision.RAISE),
+            (ConfigurationError("key"), Decision.RAISE, Decision.RAISE),
+        ],
+        ids=repr,
+    )
+    def test_failure_has_the_decision_of_the_table(
+        self, method: str, error: SecodaError, repeated: Decision, created: Decision
+    ) -> None:
+        assert decide(method, error) is (created if method == "POST" else repeated)
+
+    @pytest.mark.parametrize(
+        ("error", "expected"),
+        [
+            (failed(429), True),
+            (failed(503, 0.0), True),
+            (failed(503), False),
+            (failed(500, 5.0), False),
+            (TransportError("dropped"), False),
+            (RateLimitError("no permit", retry_after=5.0), False),
+        ],
+        ids=repr,
+    )
+    def test_cooldown_starts_after_a_429_or_a_503_with_retry_after(self, error: SecodaError, *, expected: bool) -> None:
+        assert starts_cooldown(error) is expected
+
+
+@pytest.mark.requirement("RT-13")
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (404, b'{"detail": "Not found."}', True),
+        (404, b"<html>", False),
+        (400, b'{"name": ["too long"]}', True),
+        (400, b"<html>", False),
+        (422, b'{"name": ["too long"]}', True),
+        (403, b'{"detail": "no"}', False),
+        (409, b'{"name": ["taken"]}', False),
+    ],
+)
+def test_refusal_is_an_error_that_the_api_itself_gives_for_the_content(
+    status: int, body: bytes, *, expected: bool
+) -> None:
+    error = error_for(Request("PATCH", "/x"), Reply(status, [], body), datetime(2026, 8, 1, tzinfo=UTC))
+    assert is_refusal(error) is expected
 
 
 @pytest.mark.requirement("RT-1")

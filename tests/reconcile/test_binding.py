@@ -27,9 +27,7 @@ def move(emulator: Emulator, workspace: str | None) -> None:
         item["workspace_id"] = workspace
 
 
-async def test_a_plan_says_its_origin_and_workspace_when_there_are_no_groups(
-    emulator: Emulator, secoda: SecodaClient
-) -> None:
+async def test_plan_names_its_origin_and_workspace_without_groups(emulator: Emulator, secoda: SecodaClient) -> None:
     emulator.groups.clear()
     move(emulator, "ours")
     plan = await secoda.plan(NEW)
@@ -58,7 +56,7 @@ async def nobody(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("change", [groups_of_ours, empty_both, unknown, nobody])
-async def test_a_plan_is_refused_in_another_or_an_unknown_workspace(
+async def test_plan_is_refused_in_another_or_an_unknown_workspace(
     emulator: Emulator, secoda: SecodaClient, change: Callable[[Emulator], Awaitable[None]]
 ) -> None:
     if change is not groups_of_ours:
@@ -71,7 +69,7 @@ async def test_a_plan_is_refused_in_another_or_an_unknown_workspace(
     assert not emulator.writes
 
 
-async def test_stopped_while_it_learns_the_workspace_nothing_is_written(
+async def test_apply_stopped_during_the_workspace_check_writes_nothing(
     emulator: Emulator, secoda: SecodaClient
 ) -> None:
     emulator.groups.clear()
@@ -86,7 +84,7 @@ async def test_stopped_while_it_learns_the_workspace_nothing_is_written(
     assert not emulator.writes
 
 
-async def test_a_plan_is_refused_at_another_origin_before_anything_is_sent(
+async def test_plan_is_refused_at_another_origin_before_any_request(
     emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock, connect: Connect
 ) -> None:
     plan = await secoda.plan(NEW)
@@ -97,14 +95,14 @@ async def test_a_plan_is_refused_at_another_origin_before_anything_is_sent(
         assert other.requests == []
 
 
-async def test_a_plan_made_by_hand_fits_anywhere(emulator: Emulator, secoda: SecodaClient) -> None:
+async def test_plan_without_origin_and_workspace_applies_anywhere(emulator: Emulator, secoda: SecodaClient) -> None:
     plan = evolve(await secoda.plan(NEW), origin="", workspace=None)
     read = emulator.count("GET", "/user")
     assert (await secoda.apply(plan)).ok
     assert emulator.count("GET", "/user") == read
 
 
-async def test_a_saved_plan_of_an_empty_workspace_is_refused_in_another_empty_one(
+async def test_saved_plan_of_an_empty_workspace_is_refused_in_another_empty_workspace(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "g.yaml").write_text("groups: [{name: New}]")
@@ -127,7 +125,7 @@ async def test_a_saved_plan_of_an_empty_workspace_is_refused_in_another_empty_on
         assert not ours.writes
 
 
-def test_a_digest_has_128_bits() -> None:
+def test_plan_hash_has_128_bits() -> None:
     plan = Plan(changes=())
     assert len(plan.digest) == 32
     assert len(json.loads(plan.to_json())["checksum"]) == 32

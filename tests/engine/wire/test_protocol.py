@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secoda_async import errors
-from secoda_async._engine.retries import Decision, decide, outcome_unknown
+from secoda_async._engine.retries import decide
 from secoda_async._engine.wire import protocol, raw
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.config import API_PREFIX, Secret
@@ -22,10 +22,8 @@ from secoda_async.errors import (
     BadRequestError,
     InvalidArgumentError,
     RedirectError,
-    RequestTimeoutError,
     ResponseError,
     SecodaError,
-    TransportError,
 )
 
 NOW = datetime(2026, 8, 1, 12, 0, 0, tzinfo=UTC)
@@ -46,21 +44,21 @@ class TestIds:
     @pytest.mark.parametrize(
         "value", ["", ".", "..", "a/b", "a\\b", "/", " ", "a b", "a\n", "a\x00", "\x7f", "\u200bx"]
     )
-    def test_what_cannot_stand_between_two_slashes_is_refused(self, value: str) -> None:
+    def test_id_that_is_no_path_segment_is_refused(self, value: str) -> None:
         with pytest.raises(InvalidArgumentError, match="is not a group id"):
             protocol.validate_id(value)
 
     @pytest.mark.parametrize("value", ["\ud800", "a\u00a0", "\ufeffa", "a\u2028"])
-    def test_what_comes_along_with_copy_and_paste_is_refused(self, value: str) -> None:
+    def test_id_with_invisible_characters_is_refused(self, value: str) -> None:
         with pytest.raises(InvalidArgumentError, match="invisible"):
             protocol.validate_id(value)
 
     @pytest.mark.parametrize(("value", "kind"), [(None, "NoneType"), (5, "int"), (b"x", "bytes")])
-    def test_what_is_no_string_is_refused(self, value: object, kind: str) -> None:
+    def test_id_that_is_no_string_is_refused(self, value: object, kind: str) -> None:
         with pytest.raises(InvalidArgumentError, match=f"a user id must be a string, not {kind}$"):
             protocol.validate_id(value, "user")
 
-    def test_a_whole_model_is_refused_with_a_hint(self) -> None:
+    def test_model_instead_of_an_id_is_refused_with_a_hint(self) -> None:
         with pytest.raises(InvalidArgumentError, match=re.escape("not SimpleGroup: pass group.id")):
             protocol.validate_id(type("SimpleGroup", (), {"id": "x"})())
 
@@ -69,7 +67,7 @@ class TestIds:
     @example("..%2f..")
     @example("a?b#c;d")
     @example("é")
-    def test_no_id_leads_out_of_its_collection(self, value: str) -> None:
+    def test_id_never_leads_out_of_its_collection(self, value: str) -> None:
         try:
             request = protocol.request_to("GET", "auth/group", protocol.validate_id(value))
         except InvalidArgumentError:
@@ -82,7 +80,7 @@ class TestIds:
         assert unquote(last) == value
         assert request.route == "auth/group/{id}"
 
-    def test_a_collection_has_a_path_of_its_own(self) -> None:
+    def test_request_to_a_collection_has_its_path_and_query(self) -> None:
         request = protocol.request_to("POST", "auth/group", query="page=2", body=b"{}", name="A")
         assert request == Request("POST", "/api/v1/auth/group", "page=2", b"{}", "auth/group", "A")
 
@@ -100,7 +98,7 @@ class TestRawPath:
             ("a.b/...", "/api/v1/a.b/..."),
         ],
     )
-    def test_a_path_is_put_below_the_prefix(self, path: str, sent: str) -> None:
+    def test_raw_path_is_put_below_the_api_prefix(self, path: str, sent: str) -> None:
         assert raw.raw_path(path) == sent
 
     @pytest.mark.parametrize(
@@ -123,13 +121,13 @@ class TestRawPath:
             ("/api/v1/../../admin", "must not contain"),
         ],
     )
-    def test_what_leaves_the_api_is_refused(self, path: str, told: str) -> None:
+    def test_raw_path_that_leaves_the_api_is_refused(self, path: str, told: str) -> None:
         with pytest.raises(InvalidArgumentError, match=told):
             raw.raw_path(path)
 
     @given(st.text() | st.text("./\\%2eEfF5cCa:@?#;&= ", min_size=1))
     @example("%252e%252e/x")
-    def test_no_path_leads_out_of_the_api(self, path: str) -> None:
+    def test_raw_path_never_leads_out_of_the_api(self, path: str) -> None:
         try:
             sent = raw.raw_path(path)
         except InvalidArgumentError:
@@ -141,7 +139,7 @@ class TestRawPath:
             assert f"{normpath(seen)}/".startswith(f"{API_PREFIX}/")
 
 
-class TestFailure:
+class TestStatusErrors:
     @pytest.mark.requirement("ER-1")
     @pytest.mark.parametrize(
         ("status", "kind"),
@@ -164,7 +162,7 @@ class TestFailure:
             (599, "ServerError"),
         ],
     )
-    def test_each_status_has_its_class(self, status: int, kind: str) -> None:
+    def test_each_status_has_its_error_class(self, status: int, kind: str) -> None:
         answer = reply(status, b'{"detail": "so\\nit is"}', Retry_After="5", X_Request_Id="r-1")
         error = protocol.error_for(GET, answer, NOW)
         assert isinstance(error, APIError)
@@ -189,7 +187,7 @@ class TestFailure:
             (b'{"detail": "' + b"x" * 9000 + b'"}', "502 " + "x" * protocol.EXCERPT_LENGTH),
         ],
     )
-    def test_a_body_of_any_kind_gives_the_error_of_the_status(self, body: bytes, told: str) -> None:
+    def test_error_body_of_any_kind_keeps_the_error_of_the_status(self, body: bytes, told: str) -> None:
         error = protocol.error_for(GET, reply(502, body), NOW)
         assert isinstance(error, errors.ServerError)
         assert str(error) == told
@@ -225,14 +223,14 @@ class TestFailure:
             (b'["a"]', {}, '400 ["a"]'),
         ],
     )
-    def test_a_bad_request_names_its_fields(self, body: bytes, fields: dict[str, Any], told: str | None) -> None:
+    def test_bad_request_names_its_fields(self, body: bytes, fields: dict[str, Any], told: str | None) -> None:
         error = protocol.error_for(POST, reply(400, body), NOW)
         assert isinstance(error, BadRequestError)
         assert error.fields == fields
         assert told is None or str(error) == told
 
     @given(st.integers(300, 599), st.binary(max_size=200), st.binary(max_size=20))
-    def test_any_answer_is_named_without_a_crash(self, status: int, body: bytes, header: bytes) -> None:
+    def test_any_error_response_becomes_an_sdk_error(self, status: int, body: bytes, header: bytes) -> None:
         answer = Reply(status, [(b"Retry-After", header), (b"Location", header), (b"Date", header)], body)
         error = protocol.error_for(POST, answer, NOW)
         assert isinstance(error, SecodaError)
@@ -240,7 +238,7 @@ class TestFailure:
         protocol.slash_redirect(POST, answer, ORIGIN)
 
     @pytest.mark.parametrize("depth", [900, 1000, 1020])
-    def test_a_body_nested_beyond_reason_is_named_without_a_crash(self, depth: int) -> None:
+    def test_deeply_nested_error_body_becomes_an_sdk_error(self, depth: int) -> None:
         error = protocol.error_for(POST, reply(400, b'{"x": ' + b"[" * depth + b"]" * depth + b"}"), NOW)
         assert isinstance(error, BadRequestError)
         assert "x" in error.fields
@@ -257,13 +255,13 @@ class TestJson:
             (b"{", "Application/Problem+JSON", "the response is broken JSON: "),
         ],
     )
-    def test_what_is_not_json_is_said_to_be_what_it_is(self, body: bytes, kind: str, told: str) -> None:
+    def test_body_that_is_not_json_names_its_content_type(self, body: bytes, kind: str, told: str) -> None:
         with pytest.raises(ResponseError, match=re.escape(told)) as caught:
             protocol.json_of(reply(200, body, Content_Type=kind))
         assert caught.value.__context__ is None
 
     @pytest.mark.requirement("ER-4")
-    def test_an_empty_body_is_none(self) -> None:
+    def test_empty_body_is_none(self) -> None:
         assert protocol.json_of(reply(204)) is None
         assert protocol.json_of(reply(200, b" \r\n")) is None
         assert protocol.json_of(reply(200, b'{"a": null}')) == {"a": None}
@@ -272,9 +270,9 @@ class TestJson:
 
 
 @pytest.mark.requirement("ER-3")
-class TestScrubbed:
+class TestRedaction:
     @pytest.mark.parametrize("key", ["c4n4ry-5ecret", 'c4n"ry', "c4n/ry+5ecret==", "c4n\\ry"])
-    def test_an_echoed_key_is_starred_however_it_is_written(self, key: str) -> None:
+    def test_echoed_api_key_is_redacted_in_any_notation(self, key: str) -> None:
         in_json = key.replace("\\", "\\\\").replace('"', '\\"')
         bodies = [key, f"Bearer {key}", f'{{"detail": "bad key {in_json}"}}', in_json.replace("/", "\\/")]
         for body in bodies:
@@ -296,17 +294,17 @@ class TestScrubbed:
             (502, "c2Vjb2Rh+5ecret==".encode("utf-16")),
         ],
     )
-    def test_no_error_shows_a_key_that_the_server_escapes(self, status: int, body: bytes) -> None:
+    def test_api_key_that_the_server_escapes_is_redacted(self, status: int, body: bytes) -> None:
         answer = protocol.redact_reply(reply(status, body), Secret("c2Vjb2Rh+5ecret=="))
         shown = str(vars(protocol.error_for(GET, answer, NOW))).replace("\\x00", "")
         assert "c2Vjb2Rh" not in shown
         assert "***" in shown
 
-    def test_a_percent_encoded_key_is_starred(self) -> None:
+    def test_percent_encoded_api_key_is_redacted(self) -> None:
         answer = protocol.redact_reply(reply(302, b"", Location="/login?key=c4n%2Fry%2B"), Secret("c4n/ry+"))
         assert answer.values(b"location") == ["/login?key=***"]
 
-    def test_an_answer_without_the_key_stays_as_it_is(self) -> None:
+    def test_response_without_the_api_key_is_unchanged(self) -> None:
         assert protocol.redact_reply(reply(200, b"{}", Date="today"), Secret("c4n4ry")) == reply(
             200, b"{}", Date="today"
         )
@@ -342,22 +340,22 @@ class TestRetryAfter:
             ("Sat, 01 Aug 2026 14:00:30 +0200", 30.0),
         ],
     )
-    def test_each_form_gives_seconds_or_nothing(self, value: str, seconds: float | None) -> None:
+    def test_retry_after_of_each_form_gives_seconds_or_none(self, value: str, seconds: float | None) -> None:
         assert protocol.retry_after(reply(429, Retry_After=value), NOW) == seconds
 
-    def test_absent_is_none(self) -> None:
+    def test_absent_retry_after_is_none(self) -> None:
         assert protocol.retry_after(reply(429), NOW) is None
 
     @pytest.mark.parametrize("slow", [0, -3600, 3600])
-    def test_a_date_is_held_against_the_servers_own_clock(self, slow: int) -> None:
+    def test_retry_after_date_is_compared_with_the_date_header(self, slow: int) -> None:
         answer = reply(429, Retry_After=http_date(slow + 30), Date=http_date(slow))
         assert protocol.retry_after(answer, NOW) == 30.0
 
-    def test_a_broken_date_header_does_not_count(self) -> None:
+    def test_broken_date_header_is_ignored(self) -> None:
         assert protocol.retry_after(reply(429, Retry_After=http_date(30), Date="soon"), NOW) == 30.0
 
     @pytest.mark.parametrize(("one", "other", "seconds"), [("5", "60", 60.0), ("60", "5", 60.0), ("abc", "5", 5.0)])
-    def test_of_two_the_larger_counts(self, one: str, other: str, seconds: float) -> None:
+    def test_larger_of_two_retry_after_headers_counts(self, one: str, other: str, seconds: float) -> None:
         answer = Reply(429, [(b"Retry-After", one.encode()), (b"RETRY-AFTER", other.encode())], b"")
         assert protocol.retry_after(answer, NOW) == seconds
 
@@ -369,7 +367,7 @@ class TestRetryAfter:
     )
     @example([b"1_000"], b"")
     @example([b"-0"], b"")
-    def test_no_header_makes_it_raise_or_answer_nonsense(self, values: list[bytes], date: bytes) -> None:
+    def test_retry_after_of_any_bytes_is_none_or_finite(self, values: list[bytes], date: bytes) -> None:
         answer = Reply(429, [(b"date", date), *((b"retry-after", value) for value in values)], b"")
         seconds = protocol.retry_after(answer, NOW)
         assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
@@ -390,15 +388,17 @@ class TestRedirects:
             "/api/v1/auth/group/#top",
         ],
     )
-    def test_only_a_slash_more_on_the_same_origin_is_followed(self, method: str, status: int, location: str) -> None:
+    def test_redirect_to_a_trailing_slash_on_the_same_origin_is_followed(
+        self, method: str, status: int, location: str
+    ) -> None:
         request = Request(method, "/api/v1/auth/group")
         assert protocol.slash_redirect(request, reply(status, Location=location), ORIGIN) is True
 
-    def test_a_slash_less_is_followed_too(self) -> None:
+    def test_redirect_without_the_trailing_slash_is_followed(self) -> None:
         request = Request("POST", "/api/v1/auth/group/")
         assert protocol.slash_redirect(request, reply(301, Location="/api/v1/auth/group"), ORIGIN) is False
 
-    def test_a_default_port_of_ours_is_the_same_origin(self) -> None:
+    def test_redirect_without_the_default_port_is_the_same_origin(self) -> None:
         answer = reply(301, Location="http://127.0.0.1/api/v1/auth/group/")
         assert protocol.slash_redirect(POST, answer, "http://127.0.0.1:80") is True
 
@@ -428,7 +428,7 @@ class TestRedirects:
         ],
     )
     @pytest.mark.parametrize("status", [301, 307])
-    def test_anything_else_is_an_error_that_names_the_target(self, status: int, location: str | None) -> None:
+    def test_redirect_elsewhere_raises_an_error_with_the_target(self, status: int, location: str | None) -> None:
         answer = reply(status) if location is None else reply(status, Location=location)
         assert protocol.slash_redirect(POST, answer, ORIGIN) is None
         error = protocol.error_for(POST, answer, NOW)
@@ -439,83 +439,26 @@ class TestRedirects:
         assert "base_url" in str(error)
         assert "trailing slash" in str(error)
 
-    def test_the_query_must_stay(self) -> None:
+    def test_redirect_must_keep_the_query(self) -> None:
         request = Request("GET", "/api/v1/auth/group", "page=2")
         assert protocol.slash_redirect(request, reply(301, Location="group/?page=2"), ORIGIN) is True
         assert protocol.slash_redirect(request, reply(301, Location="group/"), ORIGIN) is None
 
     @pytest.mark.parametrize(("method", "followed"), [("GET", True), ("POST", None), ("PATCH", None), ("DELETE", None)])
-    def test_a_303_is_followed_after_a_read_only(self, method: str, followed: bool | None) -> None:  # noqa: FBT001
+    def test_redirect_303_is_followed_only_after_a_read(self, method: str, followed: bool | None) -> None:  # noqa: FBT001
         answer = reply(303, Location="/api/v1/auth/group/")
         assert protocol.slash_redirect(Request(method, "/api/v1/auth/group"), answer, ORIGIN) is followed
 
     @pytest.mark.parametrize("status", [200, 300, 304, 404])
-    def test_what_is_no_redirect_is_not_followed(self, status: int) -> None:
+    def test_status_that_is_no_redirect_is_not_followed(self, status: int) -> None:
         assert protocol.slash_redirect(GET, reply(status, Location="/api/v1/auth/group/"), ORIGIN) is None
 
-    def test_a_read_is_called_a_read(self) -> None:
+    def test_redirect_error_says_read_or_write(self) -> None:
         assert "a read must keep its method" in str(protocol.error_for(GET, reply(302, Location="/login"), NOW))
         assert "a write must keep its method" in str(protocol.error_for(POST, reply(302, Location="/login"), NOW))
 
 
-def status_error(status: int, retry_after: float | None = None) -> SecodaError:
-    answer = reply(status) if retry_after is None else reply(status, Retry_After=str(retry_after))
-    return protocol.error_for(GET, answer, NOW)
-
-
-def not_sent() -> TransportError:
-    error = TransportError("refused")
-    error.maybe_sent = False
-    return error
-
-
-@pytest.mark.requirement("RT-1")
-class TestNextStep:
-    @pytest.mark.parametrize("method", ["GET", "PATCH", "PUT", "DELETE", "POST"])
-    @pytest.mark.parametrize(
-        ("error", "repeated", "created"),
-        [
-            (not_sent(), Decision.RETRY, Decision.RETRY),
-            (TransportError("dropped"), Decision.RETRY, Decision.UNKNOWN),
-            (RequestTimeoutError("late"), Decision.RETRY, Decision.UNKNOWN),
-            *(
-                (status_error(status), Decision.RETRY, Decision.UNKNOWN)
-                for status in (500, 502, 503, 504, 520, 524, 528, 530, 561, 599)
-            ),
-            (status_error(500, 5), Decision.RETRY, Decision.UNKNOWN),
-            (status_error(429), Decision.THROTTLED, Decision.THROTTLED),
-            (status_error(429, 0), Decision.THROTTLED, Decision.THROTTLED),
-            (status_error(503, 0), Decision.THROTTLED, Decision.UNKNOWN),
-            (status_error(503, 9), Decision.THROTTLED, Decision.UNKNOWN),
-            *(
-                (status_error(status), Decision.RAISE, Decision.RAISE)
-                for status in (304, 400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 511)
-            ),
-            (status_error(302), Decision.RAISE, Decision.RAISE),
-            (status_error(408), Decision.RETRY, Decision.RAISE),
-            (ResponseError("not JSON"), Decision.RAISE, Decision.UNKNOWN),
-            (errors.PaginationError("moved"), Decision.RAISE, Decision.UNKNOWN),
-            (errors.RateLimitError("no place"), Decision.RAISE, Decision.RAISE),
-            (errors.OutcomeUnknownError("?"), Decision.RAISE, Decision.RAISE),
-            (errors.DeadlineExceededError("late"), Decision.RAISE, Decision.RAISE),
-            (errors.ClientClosedError("closed"), Decision.RAISE, Decision.RAISE),
-            (errors.ConfigurationError("key"), Decision.RAISE, Decision.RAISE),
-        ],
-    )
-    def test_the_retry_table(self, method: str, error: SecodaError, repeated: Decision, created: Decision) -> None:
-        assert decide(method, error) is (created if method == "POST" else repeated)
-
-
-@pytest.mark.requirement("RT-1")
-def test_an_unclear_create_names_the_group_and_why() -> None:
-    cause = RequestTimeoutError("no response in time")
-    error = outcome_unknown(POST, cause)
-    assert str(error).startswith("whether the group 'Data Stewards' was created is not known: no response in time; ")
-    assert (error.name, error.__cause__) == ("Data Stewards", cause)
-    assert "whether this POST was executed" in str(outcome_unknown(Request("POST", "/api/v1/tag"), cause))
-
-
-def test_a_reply_gives_every_value_of_a_header_whatever_its_case() -> None:
+def test_reply_returns_all_values_of_a_header_in_any_letter_case() -> None:
     answer = Reply(200, [(b"Set-Cookie", b"a"), (b"set-cookie", b"\xe9")], b"")
     assert answer.values(b"set-cookie") == ["a", "é"]
 
@@ -547,7 +490,7 @@ class TestAbsence:
             (410, b'{"detail": "Gone."}', False),
         ],
     )
-    def test_only_a_404_of_the_api_itself_proves_absence(self, status: int, body: bytes, *, is_absent: bool) -> None:
+    def test_only_a_404_of_the_api_proves_absence(self, status: int, body: bytes, *, is_absent: bool) -> None:
         error = protocol.error_for(GET, reply(status, body), NOW)
         assert protocol.is_absence(error) is is_absent
         assert getattr(error, "is_missing_route", None) is (None if status != 404 else not is_absent)

@@ -125,7 +125,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("fault", "kind", "words"), [case[1:] for case in UNREADABLE], ids=[c[0] for c in UNREADABLE]
     )
-    async def test_an_unusable_answer_is_one_of_our_errors(
+    async def test_unusable_response_raises_an_sdk_error(
         self, emulator: Emulator, connect: Connect, group_id: str, fault: Json, kind: type[SecodaError], words: str
     ) -> None:
         emulator.faults.add(**fault)
@@ -137,7 +137,7 @@ class TestFailures:
 
     @pytest.mark.requirement("RT-1", "ER-1")
     @pytest.mark.parametrize("fault", [case[1] for case in UNREADABLE], ids=[case[0] for case in UNREADABLE])
-    async def test_after_a_create_it_leaves_the_outcome_unknown(
+    async def test_unusable_response_to_a_create_leaves_the_outcome_unknown(
         self, emulator: Emulator, secoda: SecodaClient, fault: Json
     ) -> None:
         emulator.faults.add(**fault)
@@ -149,7 +149,7 @@ class TestFailures:
 
     @pytest.mark.requirement("ER-1", "RT-1")
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    async def test_a_refused_connection_is_tried_again_and_then_told(
+    async def test_refused_connection_is_retried_and_then_raised(
         self, connect: Connect, closed_port: int, method: str
     ) -> None:
         secoda = connect(base_url=f"http://127.0.0.1:{closed_port}", retry=RetryPolicy(attempts=3))
@@ -160,7 +160,7 @@ class TestFailures:
         assert secoda.limiter.state.free == 30
 
     @pytest.mark.requirement("ER-1")
-    async def test_a_server_that_speaks_no_tls_is_told_of(self, connect: Connect) -> None:
+    async def test_server_without_tls_raises_a_transport_error(self, connect: Connect) -> None:
         async with respond_once(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (port, _):
             secoda = connect(base_url=f"https://127.0.0.1:{port}", retry=ONCE)
             with pytest.raises(TransportError, match="no TLS connection to") as caught:
@@ -169,7 +169,7 @@ class TestFailures:
         assert caught.value.maybe_sent is False
 
     @pytest.mark.requirement("ER-1")
-    async def test_a_host_that_cannot_be_a_name_is_a_matter_of_configuration(self, connect: Connect) -> None:
+    async def test_invalid_host_name_raises_a_configuration_error(self, connect: Connect) -> None:
         secoda = connect(base_url=f"https://{'a' * 70}.example")
         with pytest.raises(ConfigurationError, match="base_url") as caught:
             await secoda.groups.get("g")
@@ -177,7 +177,7 @@ class TestFailures:
 
     @pytest.mark.requirement("RT-5")
     @pytest.mark.parametrize("stall", ["unread", "before", "after"])
-    async def test_a_silent_server_is_left_after_the_timeout(
+    async def test_silent_server_raises_a_timeout_error(
         self, emulator: Emulator, connect: Connect, group_id: str, stall: Literal["unread", "before", "after"]
     ) -> None:
         emulator.faults.add(stall=stall)
@@ -186,14 +186,14 @@ class TestFailures:
         assert isinstance(caught.value, TimeoutError)
         assert_only_sdk_errors(caught.value)
 
-    async def test_a_body_larger_than_any_buffer_is_read_whole(
+    async def test_body_larger_than_any_buffer_is_read_completely(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str
     ) -> None:
         description = "ü" * 3_000_000
         emulator.faults.add(transform=lambda group: group | {"description": description})
         assert (await secoda.groups.get(group_id)).description == description
 
-    async def test_compressed_answers_are_read(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_compressed_response_is_read(self, emulator: Emulator, secoda: SecodaClient) -> None:
         body = gzip.compress(b'{"id": "g", "name": "G"}')
         emulator.faults.add(raw=sized(body, b"Content-Encoding: gzip"))
         assert (await secoda.groups.get("g")).name == "G"
@@ -205,7 +205,7 @@ class TestIdleConnection:
     @pytest.mark.requirement("RT-14")
     @pytest.mark.parametrize("method", ["GET", "PATCH", "PUT", "DELETE"])
     @pytest.mark.parametrize("comes", ["before the request", "with the request"])
-    async def test_a_408_on_a_kept_connection_is_retried_on_a_new_one(self, method: str, comes: str) -> None:
+    async def test_408_on_an_idle_connection_is_retried_on_a_new_connection(self, method: str, comes: str) -> None:
         statuses: list[int | None] = []
         async with idle_server() as (port, idle), client_of(port, on_event=note_statuses(statuses)) as secoda:
             await secoda.request("GET", "tag")
@@ -216,7 +216,7 @@ class TestIdleConnection:
         assert statuses == ([200, 200] if comes == "before the request" else [200, 408, 200])
 
     @pytest.mark.requirement("RT-14")
-    async def test_a_delete_after_a_408_reports_a_missing_group(self) -> None:
+    async def test_delete_after_a_408_reports_a_missing_group(self) -> None:
         missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
         async with idle_server(missing) as (port, _), client_of(port) as secoda:
             await secoda.request("GET", "tag")
@@ -225,7 +225,7 @@ class TestIdleConnection:
         assert caught.value.attempts == 2
 
     @pytest.mark.requirement("RT-14")
-    async def test_a_408_to_a_post_is_raised(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_408_to_a_post_is_raised(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(status=408)
         with pytest.raises(APIError, match="408") as caught:
             await secoda.groups.create(name="A")
@@ -248,7 +248,7 @@ class TestBodies:
         ],
         ids=["no length", "empty, no length", "empty", "with length", "checksum", "half of gzip", "deflate"],
     )
-    async def test_a_body_cut_short_is_retried(
+    async def test_body_cut_short_is_retried(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str, method: str, cut: bytes
     ) -> None:
         emulator.faults.add(raw=cut, method=method)
@@ -257,7 +257,7 @@ class TestBodies:
         assert emulator.count(method) == 2
 
     @pytest.mark.requirement("RT-14")
-    async def test_only_encodings_that_can_be_decoded_are_offered_and_caches_are_asked_to_check(
+    async def test_request_headers_accept_decodable_encodings_and_ask_caches_to_revalidate(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str
     ) -> None:
         await secoda.groups.get(group_id)
@@ -269,7 +269,7 @@ class TestBodies:
 
     @pytest.mark.requirement("RT-14")
     @pytest.mark.parametrize("coding", [b"br", b"gzip"])
-    async def test_an_error_status_counts_although_its_body_cannot_be_decoded(
+    async def test_error_status_with_an_undecodable_body_raises_the_status_error(
         self, emulator: Emulator, secoda: SecodaClient, coding: bytes
     ) -> None:
         answer = b"HTTP/1.1 400 Bad\r\nContent-Encoding: %s\r\nContent-Length: 2\r\n\r\nxx"
@@ -278,17 +278,17 @@ class TestBodies:
             await secoda.groups.create(name="A")
         assert (caught.value.status, caught.value.body) == (400, "")
 
-    async def test_a_header_longer_than_usual_is_read(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_long_header_is_read(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(raw=sized(b'{"id": "g", "name": "G"}', b"X-Policy: " + b"a" * 20_000))
         assert (await secoda.groups.get("g")).name == "G"
 
-    async def test_a_byte_order_mark_is_skipped(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_byte_order_mark_is_skipped(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(raw=sized(b'\xef\xbb\xbf{"id": "g", "name": "G"}'))
         assert (await secoda.groups.get("g")).name == "G"
 
     @pytest.mark.requirement("SEC-3")
     @pytest.mark.parametrize("fault", ["announced", "received", "decoded"])
-    async def test_a_body_beyond_the_bound_is_an_error_at_once(
+    async def test_body_above_the_size_limit_raises_immediately(
         self, emulator: Emulator, secoda: SecodaClient, monkeypatch: pytest.MonkeyPatch, fault: str
     ) -> None:
         monkeypatch.setattr(decoding, "MAX_RECEIVED", 2**21)
@@ -305,7 +305,7 @@ class TestBodies:
         assert_only_sdk_errors(caught.value)
 
     @pytest.mark.requirement("SEC-3")
-    async def test_the_event_loop_turns_while_a_large_body_is_decoded(
+    async def test_event_loop_runs_while_a_large_body_is_decoded(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         turns = 0
@@ -350,7 +350,7 @@ class TestTranslation:
         ],
     )
     @pytest.mark.parametrize("sent", [True, False])
-    def test_every_error_has_words_and_says_whether_it_was_sent(
+    def test_every_aiohttp_error_becomes_an_sdk_error_with_its_send_state(
         self,
         error: Exception,
         kind: type[SecodaError],
@@ -365,7 +365,7 @@ class TestTranslation:
         assert getattr(failed, "maybe_sent", sent) is sent
 
     @pytest.mark.requirement("ER-1")
-    def test_aiohttp_has_no_error_that_would_escape(self) -> None:
+    def test_translation_knows_every_error_of_aiohttp(self) -> None:
         errors = {
             error
             for error in vars(aiohttp).values()
@@ -388,7 +388,7 @@ class TestNoHiddenResend:
     @pytest.mark.requirement("RT-3", "RT-9")
     @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH", "PUT", "POST"])
     @pytest.mark.parametrize("drop", ["before", "after"])
-    async def test_a_request_on_a_dropped_reused_connection_is_sent_once(
+    async def test_request_on_a_dropped_keep_alive_connection_is_sent_once(
         self, emulator: Emulator, connect: Connect, group_id: str, method: str, drop: Literal["before", "after"]
     ) -> None:
         secoda = connect(retry=ONCE)
@@ -401,7 +401,7 @@ class TestNoHiddenResend:
 
     @pytest.mark.requirement("RT-3")
     @pytest.mark.parametrize("method", ["GET", "DELETE"])
-    async def test_attempts_are_as_many_as_the_server_saw(
+    async def test_attempts_equal_the_requests_that_the_server_saw(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str, method: str
     ) -> None:
         await secoda.groups.get(group_id)
@@ -413,7 +413,7 @@ class TestNoHiddenResend:
 
 
 @pytest.mark.requirement("SL-5")
-async def test_a_context_of_ones_own_decides_whom_to_trust() -> None:
+async def test_ssl_context_of_the_caller_decides_which_certificates_are_trusted() -> None:
     context = ssl.create_default_context()
     async with SecodaClient("key", ssl=context) as secoda:
         connectors = [
