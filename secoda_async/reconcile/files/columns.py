@@ -13,7 +13,7 @@ from secoda_async.reconcile.files.column_hints import list_names, unread_columns
 
 __all__ = ["COLUMNS", "Columns", "Condition", "Layout", "find_layout"]
 
-COLUMNS: Final = ("group", "icon", "description", "member", "id")
+COLUMNS: Final[tuple[str, ...]] = ("group", "icon", "description", "member", "id")
 
 _WHERE: Final = "where:"
 
@@ -27,7 +27,7 @@ class Columns:
     names: Mapping[str, str]
     """The name of the column for each of `COLUMNS` that is read."""
     where: Mapping[str, str]
-    """The value that a row must have in each of these columns, in any letter case; other rows are ignored."""
+    """The value that a row must have in each of these columns, in any letter case, or several separated by `|`."""
 
     @staticmethod
     def parse(given: "str | Mapping[str, str] | Columns") -> "Columns":
@@ -84,10 +84,12 @@ class Condition:
     index: int
     column: str
     value: str
+    keys: frozenset[str]
+    """The value, and the values that `|` separates, as they are compared."""
 
     def accepts(self, cell: str) -> bool:
-        """Return whether a cell has the value, in any letter case."""
-        return _key(cell) == _key(self.value)
+        """Return whether a cell has one of the values, in any letter case."""
+        return _key(cell) in self.keys
 
 
 @frozen
@@ -118,7 +120,10 @@ def _standard_layout(header: Sequence[str]) -> tuple[Layout, list[str]]:
 def _mapped_layout(header: Sequence[str], columns: Columns) -> tuple[Layout, list[str]]:
     problems: list[str] = []
     fields = {field: _index(header, name, problems) for field, name in columns.names.items()}
-    conditions = [Condition(_index(header, name, problems), name, value) for name, value in columns.where.items()]
+    conditions = [
+        Condition(_index(header, name, problems), name, value, frozenset(map(_key, (value, *value.split("|")))))
+        for name, value in columns.where.items()
+    ]
     return Layout(len(header), fields, conditions), problems
 
 

@@ -61,7 +61,7 @@ def decode_text(content: bytes) -> str:
     if _MARKUP.match(text):
         raise TextError("", "is a web page or XML, perhaps of a sign-in or an error: download the export again")
     if "\0" in text:
-        raise TextError(locate(text, text.index("\0")), "contains a NUL character: is it the right file?")
+        raise TextError(locate(text, text.index("\0")), "contains a NUL character, perhaps of UTF-16: save it as UTF-8")
     return re.sub(r"\x1a\s*\Z", "", text)
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import unquote
 
 __all__ = ["MemberError", "parse_member"]
 
@@ -45,7 +46,7 @@ def _strip(piece: str) -> str:
     found = _NAME_AND_ADDRESS.fullmatch(piece)
     address = (found[2] if found else piece).strip()
     if address[:7].lower() == "mailto:":
-        address = address[7:].partition("?")[0]
+        address = unquote(address[7:].partition("?")[0])
     return address
 
 

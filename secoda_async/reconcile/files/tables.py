@@ -68,7 +68,7 @@ def _find_layout(text: str, columns: Columns | None, report: Report) -> tuple[La
         CsvError: When no separator makes the first row CSV.
     """
     failures: list[CsvError] = []
-    candidates: list[tuple[Row, Layout, Sequence[str]]] = []
+    candidates: list[tuple[Row, Layout, list[str]]] = []
     for separator in SEPARATORS:
         rows = read_rows(text, separator)
         try:

@@ -79,6 +79,14 @@ class TestLayout:
         (condition,) = layout.conditions
         assert (condition.accepts(" USER "), condition.accepts("group")) == (True, False)
 
+    @pytest.mark.parametrize(
+        ("cell", "is_accepted"),
+        [("ACTIVE", True), ("locked_out", True), ("Suspended", False), ("Active|Locked_Out", True)],
+    )
+    def test_condition_may_have_several_values(self, cell: str, *, is_accepted: bool) -> None:
+        layout, _ = find_layout(["g", "s"], Columns.parse("group=g,where:s=Active|Locked_Out"))
+        assert layout.conditions[0].accepts(cell) is is_accepted
+
     def test_missing_columns_are_named_with_the_likely_ones(self) -> None:
         _, problems = find_layout(["Group name", "Email"], Columns.parse("group=Group,member=Mail,where:x=1"))
         assert problems == [

@@ -27,6 +27,7 @@ UUIDS = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000
         ("+1", ["+1"]),
         (f"mailto:{ANA}", [ANA]),
         (f"MAILTO:{ANA}?subject=Hello", [ANA]),
+        ("mailto:ana%2Bx@example.com", ["ana+x@example.com"]),
         (f"Ana Alves <{ANA}>", [ANA]),
         (f"<{ANA}>", [ANA]),
         (f'"Alves, Ana" <{ANA}>; "Bo; Ben" <{BEN}>', [ANA, BEN]),

@@ -20,7 +20,7 @@ def groups_of(text: str, columns: str | Mapping[str, str] | None = None) -> dict
     assert document is not None
     ((_, entries),) = document.pairs
     fields = [{key.text: value_of(value) for key, value in entry.pairs} for entry in entries.items]
-    return {group.pop("name"): group for group in fields}
+    return {str(group.pop("name")): group for group in fields}
 
 
 def value_of(node: Node) -> object:
@@ -97,7 +97,7 @@ class TestShape:
 
     def test_missing_cells_at_the_end_are_empty(self) -> None:
         text = "group,icon,description,member,id\nFinance,💶\nLegal\n"
-        legal = {"icon": "", "description": "", "members": []}
+        legal: dict[str, Any] = {"icon": "", "description": "", "members": []}
         assert groups_of(text) == {"Finance": legal | {"icon": "💶"}, "Legal": legal}
 
     def test_member_is_at_the_first_line_of_its_row(self) -> None:
