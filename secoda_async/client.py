@@ -231,10 +231,13 @@ class SecodaClient:
             ignore: Patterns of names: these groups are never changed or deleted.
             additive: Add members to all groups, and remove none.
             max_delete: Groups that may be deleted without approval: a number, or a percentage of all (at least one).
-            max_remove: Memberships that may be removed without approval from groups that stay (at least ten).
+            max_remove: Memberships that may be removed without approval, members of deleted groups included (at least
+                ten). A group of five members or more that loses more than half of them needs an approval in any case.
 
         Raises:
-            DesiredStateError: When members are unknown; the error names each with its location.
+            DesiredStateError: When members are unknown, or desired groups are ignored; the error names each with its
+                location.
+            InvalidArgumentError: When a pattern or a limit is not valid.
             PaginationError: When the workspace could not be read completely.
         """
         from secoda_async.reconcile.client_calls import make_plan  # noqa: PLC0415 - as in bulk

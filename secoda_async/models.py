@@ -4,6 +4,7 @@ Frozen classes that tests can build by hand. `to_dict` returns plain JSON types;
 """
 
 import enum
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -49,15 +50,30 @@ def collapse_spaces(text: str | Unset | None) -> str:
     return " ".join(unicodedata.normalize("NFC", text or "").split())
 
 
+_BLANK: Final = re.compile("[\u115f\u1160\u2800\u3164\uffa0]")
+"""Blanks that Unicode does not count as white space: Hangul fillers and the empty braille pattern."""
+
+INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Characters that show nothing although Unicode counts them as letters, marks or symbols, such as emoji selectors."""
+
+
 def confusable_key(name: str | Unset | None) -> str:
     """Return a form of a name that all confusable names share, as servers may normalize names and people misread them.
 
     Compatibility characters are replaced, invisible ones removed, white space collapsed, and letter case is ignored.
     """
-    visible = unicodedata.normalize("NFKC", name or "")
-    if not visible.isprintable():
-        visible = "".join(character for character in visible if unicodedata.category(character) != "Cf")
-    return " ".join(visible.split()).casefold()
+    name = name or ""
+    if name.isascii() and name.isprintable():  # fast path: most names
+        return " ".join(name.split()).casefold()
+    visible = unicodedata.normalize("NFKC", _BLANK.sub(" ", name))
+    visible = "".join(character for character in visible if character.isspace() or not _is_invisible(character))
+    return unicodedata.normalize("NFKC", " ".join(visible.split()).casefold())
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in ("Cf", "Cc") or INVISIBLE.match(character) is not None
 
 
 _new_extra: Final = cast("Callable[[], dict[str, Any]]", dict)

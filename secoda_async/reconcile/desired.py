@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from secoda_async.errors import DesiredStateError, InvalidArgumentError
 from secoda_async.models import Group
@@ -14,6 +14,7 @@ from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.columns import Columns
 from secoda_async.reconcile.files.find_files import find_files
 from secoda_async.reconcile.files.reading import FileFormat, load_file
+from secoda_async.reconcile.scope import ignore_patterns
 
 __all__ = ["DesiredState"]
 
@@ -23,6 +24,8 @@ class DesiredState:
     """The groups that a workspace should have."""
 
     groups: tuple[DesiredGroup, ...]
+    ignore: tuple[str, ...] = field(default=(), converter=ignore_patterns)
+    """Patterns of names, such as "SAML *": groups with such a name are never changed or deleted."""
 
     @classmethod
     def load(
@@ -50,7 +53,8 @@ class DesiredState:
         problems += [problem for file in loaded for problem in file.problems]
         if wanted is not None and not problems and not any(file.is_table for file in loaded):
             problems.append("columns are given, but no file is a table: leave them out")
-        return cls._checked([group for file in loaded for group in file.groups], problems)
+        groups = [group for file in loaded for group in file.groups]
+        return cls._checked(groups, problems, [pattern for file in loaded for pattern in file.ignore])
 
     @classmethod
     def from_groups(cls, groups: Iterable[Group | DesiredGroup]) -> Self:
@@ -72,8 +76,8 @@ class DesiredState:
         )
 
     @classmethod
-    def _checked(cls, groups: Iterable[DesiredGroup], problems: list[str]) -> Self:
-        state = cls(tuple(groups))
+    def _checked(cls, groups: Iterable[DesiredGroup], problems: list[str], ignore: Iterable[str] = ()) -> Self:
+        state = cls(tuple(groups), tuple(dict.fromkeys(ignore)))
         problems += [*state._duplicates(), *state._former_name_conflicts()]
         problems = [escape_control(problem) for problem in problems]
         if problems:

@@ -5,6 +5,8 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from attrs import evolve
+
 from secoda_async.models import UNSET, Group, GroupFields, User, normalize
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
@@ -39,13 +41,15 @@ def diff(
         workspace: The workspace's id, to which the plan is bound.
 
     Raises:
-        DesiredStateError: With every member who is not a user of the workspace, unless these are held.
+        DesiredStateError: With every desired group that is ignored, or with every member who is not a user of the
+            workspace, unless these are held.
     """
     index = UserIndex.of(users, (user for group in groups for user in group.users))
-    matching, members = Matching(desired, groups), MemberResolver(index, rules)
+    rules = evolve(rules, ignore=(*rules.ignore, *desired.ignore))
+    matching, members = Matching(desired, groups, rules.scope), MemberResolver(index, rules)
     matched = [_change(wanted, present, members.resolve(wanted, present)) for wanted, present in matching.pairs]
     members.raise_unknown()
-    deletes = [_delete_change(group) for group in matching.unmanaged] if rules.prune else []
+    deletes = [_delete_change(group) for group in matching.deletable] if rules.prune else []
     changes = _sorted([*(change for change in matched if change is not None), *deletes])
     deleted = {change.id for change in deletes}
     unmanaged = [group.name for group in matching.unmanaged if group.id not in deleted]
@@ -55,12 +59,13 @@ def diff(
     return Plan(
         changes=tuple(changes),
         conflicts=tuple(sorted(matching.conflicts, key=lambda conflict: (conflict.name, conflict.message))),
-        breaches=tuple(find_breaches(desired, groups, changes, rules)),
+        breaches=tuple(find_breaches(matching, changes, rules)),
         held=tuple(held),
         seconds=time_for(sum(change.kind != "delete" for change in changes)),
         unchanged=matched.count(None),
         unmanaged=len(unmanaged),
         unmanaged_names=tuple(sorted(unmanaged)),
+        ignored_names=tuple(sorted(group.name for group in matching.ignored)),
         origin=origin,
         workspace=workspace,
         people=_addresses(shown, index),

@@ -7,34 +7,61 @@ mentions is never deleted. A match that would give two groups one name is a conf
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+from secoda_async.errors import DesiredStateError
 from secoda_async.models import Group, normalize
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.escape import escape_control
+from secoda_async.reconcile.name_keys import similarity_key
 from secoda_async.reconcile.plan import Conflict
+from secoda_async.reconcile.scope import Scope
 
-__all__ = ["Matching"]
+__all__ = ["Matching", "Pair"]
+
+Pair = tuple[DesiredGroup, Group | None]
+"""A desired group and its group; None if the group does not exist."""
 
 
 class Matching:
-    """The group of the workspace that each desired group means."""
+    """The group of the workspace that each desired group means.
 
-    def __init__(self, desired: DesiredState, groups: Sequence[Group]) -> None:
-        self.pairs: list[tuple[DesiredGroup, Group | None]] = []
-        """Each desired group without a conflict, and its group; None if the group does not exist."""
+    Raises:
+        DesiredStateError: With every desired group that a pattern of `ignore` covers.
+    """
+
+    def __init__(self, desired: DesiredState, groups: Sequence[Group], scope: Scope) -> None:
+        self.pairs: list[Pair] = []
+        """The desired groups inside the scope that have no conflict."""
         self.conflicts: list[Conflict] = []
+        self._scope = scope
         self._by_id = {group.id: group for group in groups}
         self._by_name: dict[str, list[Group]] = defaultdict(list)
         self._managed_ids: set[str] = set()
         """Ids of the groups that a desired group means, or may mean."""
         for group in groups:
             self._by_name[normalize(group.name)].append(group)
+        self._reject_ignored(desired.groups)
         self._match_pinned([wanted for wanted in desired.groups if wanted.id is not None])
         self._match_named(
             sorted((wanted for wanted in desired.groups if wanted.id is None), key=lambda wanted: wanted.name)
         )
+        meant_keys = self._unmatched_keys(desired.groups)
+        self.wanted = [wanted for wanted in desired.groups if scope.contains(wanted.name)]
+        """The desired groups inside the scope."""
+        self.outside = [wanted for wanted in desired.groups if not scope.contains(wanted.name)]
+        """The desired groups outside the scope: they are left out."""
+        self._leave_out_of_scope()
         self._reject_name_collisions()
-        self.unmanaged = [group for group in groups if group.id not in self._managed_ids]
-        """Groups that no desired group means."""
+        self.ignored = [group for group in groups if not scope.contains(group.name)]
+        """Groups of the workspace outside the scope."""
+        self.inside = [group for group in groups if scope.contains(group.name)]
+        """Groups of the workspace inside the scope."""
+        self.unmanaged = [group for group in self.inside if group.id not in self._managed_ids]
+        """Groups inside the scope that no desired group means."""
+        self.deletable = [group for group in self.unmanaged if similarity_key(group.name) not in meant_keys]
+        """The unmanaged groups whose names no unmatched desired group can be meant to have."""
+
+    # --- matches -----------------------------------------------------------------------------------------------
 
     def _match_pinned(self, pinned: Iterable[DesiredGroup]) -> None:
         for wanted in pinned:
@@ -66,8 +93,55 @@ class Matching:
         self._managed_ids |= {group.id for group in free}
         return bool(free)
 
+    def _groups_named(self, name: str) -> Sequence[Group]:
+        return self._by_name.get(name, ())
+
+    def _unmatched_keys(self, desired: Iterable[DesiredGroup]) -> set[str]:
+        """Return the keys of all names of the desired groups that have no group."""
+        matched = {id(wanted) for wanted, present in self.pairs if present is not None}
+        return {
+            similarity_key(name)
+            for wanted in desired
+            if id(wanted) not in matched
+            for name in (wanted.name, *wanted.previously)
+        }
+
+    # --- scope -------------------------------------------------------------------------------------------------
+
+    def _reject_ignored(self, desired: Iterable[DesiredGroup]) -> None:
+        problems: list[str] = []
+        for wanted in desired:
+            pinned = self._by_id.get(wanted.id or "")
+            names = (wanted.name, *wanted.previously, *([] if pinned is None else [pinned.name]))
+            for name in names:
+                pattern = self._scope.ignore_pattern_of(name)
+                if pattern is not None:
+                    message = (
+                        f"{wanted.place}: the group {name!r} is ignored by the pattern {pattern!r}: remove one of them"
+                    )
+                    problems.append(escape_control(message))
+                    break
+        if problems:
+            raise DesiredStateError("\n".join(problems), problems=tuple(problems))
+
+    def _leave_out_of_scope(self) -> None:
+        """Keep the pairs inside the scope. A rename into or out of the scope is a conflict."""
+        contains = self._scope.contains
+        self.conflicts = [conflict for conflict in self.conflicts if contains(conflict.name)]
+        pairs, self.pairs = self.pairs, []
+        for wanted, present in pairs:
+            is_inside = contains(wanted.name)
+            if present is None or contains(present.name) == is_inside:
+                self.pairs += [(wanted, present)] if is_inside else []
+            else:
+                side = "outside" if is_inside else "inside"
+                message = f"a rename of {present.name!r}, which is {side} the scope (only): plan both names together"
+                self._add_conflict(wanted, message, (present.id,))
+
+    # --- conflicts ---------------------------------------------------------------------------------------------
+
     def _reject_name_collisions(self) -> None:
-        """Turn each rename to a name that another group keeps into a conflict.
+        """Turn each create or rename to a name that another group keeps into a conflict.
 
         A group whose rename is rejected keeps its own name, which may cause the next collision.
         """
@@ -79,16 +153,13 @@ class Matching:
             self.pairs.remove(pair)
             self._managed_ids |= set(ids)
 
-    def _name_collisions(self) -> Iterator[tuple[tuple[DesiredGroup, Group | None], list[Group]]]:
+    def _name_collisions(self) -> Iterator[tuple[Pair, list[Group]]]:
         matched_ids = {present.id for _, present in self.pairs if present is not None}
         for wanted, present in self.pairs:
-            if present is not None and normalize(present.name) != wanted.name:
+            if present is None or normalize(present.name) != wanted.name:
                 others = [group for group in self._groups_named(wanted.name) if group.id not in matched_ids]
                 if others:
                     yield (wanted, present), others
-
-    def _groups_named(self, name: str) -> Sequence[Group]:
-        return self._by_name.get(name, ())
 
     def _add_conflict(self, wanted: DesiredGroup, message: str, ids: tuple[str, ...] = ()) -> None:
         self.conflicts.append(Conflict(name=wanted.name, message=f"{wanted.place}: {message}", ids=ids))

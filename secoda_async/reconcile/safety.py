@@ -1,18 +1,18 @@
 """Safety limits: the rules for a plan, and the breaches that must be approved. Pure functions."""
 
-import json
 import math
 import re
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from secoda_async.errors import InvalidArgumentError, UnsafePlanError
-from secoda_async.models import Group, confusable_key, normalize
-from secoda_async.reconcile.desired import DesiredState
+from secoda_async.models import Group
+from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.plan import Breach, Change, Plan
+from secoda_async.reconcile.scope import Scope, ignore_patterns, only_patterns
+from secoda_async.reconcile.similar_names import deleted_former_names, probable_renames, similar_names
 
 __all__ = ["Limit", "Rules", "UnknownMembers", "check_approval", "find_breaches", "resolve_limit"]
 
@@ -23,6 +23,10 @@ Limit = int | str
 _MINIMUM_DELETES: Final = 1
 _MINIMUM_REMOVALS: Final = 10
 """A percentage of a small total rounds down to nothing: this number is always allowed, except at 0 %."""
+_MINIMUM_GROUP: Final = 5
+"""Members of a group from which on most of them are not removed without an approval."""
+_MOST_GROUPS: Final = 10
+"""Groups that a breach names; the others are counted."""
 
 
 @frozen(kw_only=True)
@@ -33,8 +37,8 @@ class Rules:
     unknown_members: UnknownMembers = "error"
     max_delete: Limit = "10%"
     max_remove: Limit = "25%"
-    only: Sequence[str] = ()
-    ignore: Sequence[str] = ()
+    only: Sequence[str] = field(default=(), converter=only_patterns)
+    ignore: Sequence[str] = field(default=(), converter=ignore_patterns)
     additive: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -42,6 +46,11 @@ class Rules:
             raise InvalidArgumentError(f"unknown_members must be 'error' or 'hold', not {self.unknown_members!r}")
         resolve_limit(self.max_delete, 0, 0, "max_delete")
         resolve_limit(self.max_remove, 0, 0, "max_remove")
+
+    @property
+    def scope(self) -> Scope:
+        """The groups that the plan may touch."""
+        return Scope(self.only, self.ignore)
 
 
 def resolve_limit(limit: Limit, total: int, minimum: int, name: str) -> int:
@@ -77,121 +86,66 @@ def check_approval(plan: Plan, approve: str | None) -> None:
     raise UnsafePlanError("\n".join([reason, *breaches]), breaches=breaches, digest=plan.digest)
 
 
-def find_breaches(
-    desired: DesiredState, groups: Sequence[Group], changes: Sequence[Change], rules: Rules
-) -> Iterator[Breach]:
-    """Yield every reason why the changes need an approval.
+def find_breaches(matching: Matching, changes: Sequence[Change], rules: Rules) -> Iterator[Breach]:
+    """Yield every reason why the changes need an approval. The limits are parts of the groups inside the scope.
 
     Args:
-        desired: The desired state.
-        groups: Every group of the workspace.
+        matching: The groups of the workspace, and what the desired groups mean.
         changes: The changes from one to the other.
         rules: The limits.
     """
     creates, updates, deletes = (
         [change for change in changes if change.kind == kind] for kind in ("create", "update", "delete")
     )
-    if deletes and not desired.groups:
-        message = "the desired state has no groups: every group would be deleted"
+    where = " in the scope" if rules.scope.is_limited else ""
+    if deletes and not matching.wanted:
+        message = f"the desired state has no groups{where}: every group{where} would be deleted"
         yield Breach(kind="empty", message=message, names=_names(deletes))
-    yield from _excess_deletes(groups, deletes, rules)
-    yield from _excess_removals(groups, updates, rules)
-    yield from _probable_renames(creates, deletes)
-    yield from _deleted_former_names(desired, deletes)
-    yield from _confusable_names(creates, desired, groups)
+    yield from _excess_deletes(matching.inside, deletes, rules, where)
+    yield from _excess_removals(matching.inside, updates, deletes, rules, where)
+    yield from _large_removals(updates)
+    yield from probable_renames(creates, deletes)
+    yield from deleted_former_names(matching.wanted, deletes)
+    yield from similar_names(matching)
 
 
-def _excess_deletes(groups: Sequence[Group], deletes: Sequence[Change], rules: Rules) -> Iterator[Breach]:
+def _excess_deletes(groups: Sequence[Group], deletes: Sequence[Change], rules: Rules, where: str) -> Iterator[Breach]:
     most = resolve_limit(rules.max_delete, len(groups), _MINIMUM_DELETES, "max_delete")
     if len(deletes) > most:
         limit = f"the limit is {most} ({rules.max_delete}: max_delete, --max-delete)"
-        message = f"{len(deletes)} of {len(groups)} groups would be deleted; {limit}"
+        message = f"{len(deletes)} of {len(groups)} groups{where} would be deleted; {limit}"
         yield Breach(kind="deletes", message=message, names=_names(deletes))
 
 
-def _excess_removals(groups: Sequence[Group], updates: Sequence[Change], rules: Rules) -> Iterator[Breach]:
+def _excess_removals(
+    groups: Sequence[Group], updates: Sequence[Change], deletes: Sequence[Change], rules: Rules, where: str
+) -> Iterator[Breach]:
+    """Yield a breach if too many members are removed; the members of deleted groups count."""
     memberships = sum(len(group.users) for group in groups)
-    shrinking = [change for change in updates if change.removed]
+    shrinking = [change for change in (*updates, *deletes) if change.removed]
     removals = sum(len(change.removed) for change in shrinking)
     most = resolve_limit(rules.max_remove, memberships, _MINIMUM_REMOVALS, "max_remove")
     if removals > most:
+        deleted = sum(len(change.removed) for change in deletes)
+        parts = f" ({removals - deleted} from groups that stay, {deleted} with deleted groups)" if deleted else ""
         limit = f"the limit is {most} ({rules.max_remove}: max_remove, --max-remove)"
-        message = f"{removals} of {memberships} memberships would be removed; {limit}"
+        message = f"{removals} of {memberships} memberships{where} would be removed{parts}; {limit}"
         yield Breach(kind="removals", message=message, names=_names(shrinking))
 
 
-def _probable_renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterator[Breach]:
-    """Yield a breach for each delete and create that share more than half of their members.
-
-    A rename would take one write and keep the group's id.
-    """
-    for delete, create, shared in _pairs_with_shared_members(creates, deletes):
-        larger = max(len(delete.before.users or ()), len(create.after.users or ()))
-        if shared > 1 and 2 * shared > larger:
-            former = json.dumps(delete.name, ensure_ascii=False)  # quoted as YAML too
-            message = (
-                f"{delete.name!r} would be deleted and {create.name!r} created, with {shared} of {larger} members "
-                f"in common: if this is a rename, add `previously: [{former}]` to {create.name!r}"
-            )
-            yield Breach(kind="rename", message=message, names=(delete.name, create.name))
-
-
-def _pairs_with_shared_members(
-    creates: Sequence[Change], deletes: Sequence[Change]
-) -> Iterator[tuple[Change, Change, int]]:
-    """Yield each delete and create with members in common, and the number of these.
-
-    An index by member avoids a comparison of every delete with every create.
-    """
-    creates_by_user: dict[str, list[int]] = defaultdict(list)
-    for index, create in enumerate(creates):
-        for user in create.after.users or ():
-            creates_by_user[user].append(index)
-    for delete in deletes:
-        shared_counts = Counter(index for user in delete.before.users or () for index in creates_by_user.get(user, ()))
-        for index, shared in sorted(shared_counts.items()):
-            yield delete, creates[index], shared
-
-
-def _deleted_former_names(desired: DesiredState, deletes: Sequence[Change]) -> Iterator[Breach]:
-    """Yield a breach for each delete of a group that a desired group lists in `previously`."""
-    formers = {normalize(former): wanted.name for wanted in desired.groups for former in wanted.previously}
-    for delete in deletes:
-        new = formers.get(normalize(delete.name))
-        if new is not None:
-            message = (
-                f"{delete.name!r} would be deleted, although it is a former name of {new!r}: another group has the "
-                f"name {new!r} already. Merge the two, or remove {delete.name!r} from `previously`"
-            )
-            yield Breach(kind="rename", message=message, names=(delete.name, new))
-
-
-def _confusable_names(creates: Sequence[Change], desired: DesiredState, groups: Sequence[Group]) -> Iterator[Breach]:
-    """Yield a breach for each create whose name people, or a server, can mistake for that of another group."""
-    existing: dict[str, list[Group]] = defaultdict(list)
-    wanted: dict[str, list[str]] = defaultdict(list)
-    for group in groups:
-        existing[confusable_key(group.name)].append(group)
-    for other in desired.groups:
-        wanted[confusable_key(other.name)].append(other.name)
-    for create in creates:
-        key = confusable_key(create.name)
-        for group in existing.get(key, ()):
-            if normalize(group.name) != create.name:  # else the plan renames that group
-                yield _confusable_group(create.name, group)
-        for name in wanted[key]:
-            if name > create.name:  # one breach for each pair
-                message = f"the desired groups {create.name!r} and {name!r} look alike: remove one"
-                yield Breach(kind="similar", message=message, names=(create.name, name))
-
-
-def _confusable_group(name: str, group: Group) -> Breach:
-    former = json.dumps(group.name, ensure_ascii=not group.name.isprintable())
-    message = (
-        f"{name!r} would be created, and {group.name!r} ({group.id}) looks alike: to rename that group, "
-        f"add `previously: [{former}]`"
-    )
-    return Breach(kind="similar", message=message, names=(name, group.name))
+def _large_removals(updates: Sequence[Change]) -> Iterator[Breach]:
+    """Yield a breach if a group of some size loses most of its members."""
+    halved = [
+        change
+        for change in updates
+        if len(change.before.users or ()) >= _MINIMUM_GROUP and 2 * len(change.removed) > len(change.before.users or ())
+    ]
+    if halved:
+        named = [f"{change.name!r} {len(change.removed)} of {len(change.before.users or ())}" for change in halved]
+        more = len(named) - _MOST_GROUPS
+        listed = ", ".join(named[:_MOST_GROUPS]) + (f" and {more} more groups" if more > 0 else "")
+        message = f"groups would lose more than half of their members: {listed}; approve the plan (approve, --approve)"
+        yield Breach(kind="group", message=message, names=_names(halved))
 
 
 def _names(changes: Iterable[Change]) -> tuple[str, ...]:

@@ -124,6 +124,22 @@ def test_confusable_names_have_one_key(name: str) -> None:
     assert confusable_key(name) == "team a"
 
 
+@pytest.mark.parametrize(
+    "hidden", ["\ufe0f", "\u034f", "\u180b", "\U000e0100", "\u00ad", "\ufeff", "\u2060", "\x07", "\u17b4"]
+)
+def test_characters_that_do_not_show_are_not_in_the_key(hidden: str) -> None:
+    assert confusable_key(f"T{hidden}eam A{hidden}") == "team a"
+
+
+@pytest.mark.parametrize("blank", ["\u3164", "\uffa0", "\u2800", "\u115f", "\u3000", "\t", "\x85"])
+def test_every_blank_is_a_space_in_the_key(blank: str) -> None:
+    assert confusable_key(f"{blank}Team{blank} A") == "team a"
+
+
+def test_key_is_normalized_after_invisible_characters_are_removed() -> None:
+    assert confusable_key("Cafe\u200b\u0301") == confusable_key("CAF\u00c9") == "caf\u00e9"
+
+
 def test_names_that_differ_in_a_letter_have_two_keys() -> None:
     assert confusable_key("Team B") != confusable_key("Team A")
     assert confusable_key(None) == confusable_key(UNSET) == collapse_spaces(None) == ""

@@ -24,6 +24,7 @@ from secoda_async.models import GroupFields
 from secoda_async.reconcile.diff import diff
 from secoda_async.reconcile.safety import Rules
 from tests.support.plans import USERS, group, only, plan_of, wanted
+from tests.support.strategies import GROUPS, NAMES, PEOPLE, TEXTS
 
 
 class TestFields:
@@ -303,14 +304,6 @@ class TestSaving:
 
 # --- properties ------------------------------------------------------------------------------------------------
 
-NAMES = st.sampled_from("abcdef")
-PEOPLE = st.lists(st.sampled_from([user.id for user in USERS]), unique=True).map(tuple)
-TEXTS = st.sampled_from([None, "", "x", "y"])
-GROUPS = st.lists(
-    st.builds(Group, id=st.uuids().map(str), name=NAMES, icon=TEXTS, description=TEXTS, users=PEOPLE),
-    unique_by=lambda group: group.id,
-    max_size=6,
-)
 DESIRED = st.lists(
     st.builds(
         DesiredGroup,

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from secoda_async import InvalidArgumentError, Plan, UnsafePlanError
-from secoda_async.models import GroupFields, normalize
+from secoda_async.models import GroupFields
 from secoda_async.reconcile.safety import Rules, check_approval, resolve_limit
 from tests.support.plans import group, only, plan_of, wanted
 
@@ -134,80 +134,43 @@ def test_member_removals_are_limited_by_max_remove(limit: int | str, number: int
         assert breach.names == ("a",)
 
 
-class TestProbableRename:
-    def test_delete_and_create_with_the_same_members_look_like_a_rename(self) -> None:
-        there = [group("old", users=("u-ana", "u-ben")), group("other", users=("u-ana",))]
-        plan = plan_of([wanted("new", members=("u-ana", "u-ben", "u-eve"))], there, prune=True, max_delete=9)
+class TestMembersOfDeletedGroups:
+    @pytest.mark.requirement("BS-3", "BS-13")
+    def test_they_count_as_removals(self) -> None:
+        there = [group("a", users=tuple(f"u{index}" for index in range(40))), group("b", users=("u1", "u2"))]
+        plan = plan_of([wanted("a", members=there[0].users[10:])], there, prune=True, max_remove=11)
         (breach,) = plan.breaches
-        assert (breach.kind, breach.names) == ("rename", ("old", "new"))
-        assert "add `previously: [\"old\"]` to 'new'" in breach.message
-        assert "2 of 3 members" in breach.message
+        assert (breach.kind, breach.names) == ("removals", ("a", "b"))
+        assert breach.message == (
+            "12 of 42 memberships would be removed (10 from groups that stay, 2 with deleted groups); "
+            "the limit is 11 (11: max_remove, --max-remove)"
+        )
+        assert plan_of([wanted("a", members=there[0].users[10:])], there, prune=True, max_remove=12).breaches == ()
 
+
+class TestRemovalsOfOneGroup:
+    @pytest.mark.requirement("BS-3")
     @pytest.mark.parametrize(
-        ("old", "new"),
-        [
-            (("u-ana",), ("u-ana",)),  # one member in common may be chance
-            (("u-ana", "u-ben"), ("u-ana", "u-ben", "u-eve", "u-joe")),  # half of the larger group
-            (("u-ana", "u-ben", "u-eve", "u-joe"), ("u-ana", "u-ben")),
-        ],
+        ("size", "removed", "is_safe"),
+        [(5, 2, True), (5, 3, False), (6, 3, True), (6, 4, False), (8, 8, False), (4, 4, True)],
     )
-    def test_few_members_in_common_are_no_rename(self, old: tuple[str, ...], new: tuple[str, ...]) -> None:
-        there = [group("old", users=old), group("kept", users=("u-joe",))]
-        desired = [wanted("new", members=new), wanted("kept")]
-        assert plan_of(desired, there, prune=True).breaches == ()
+    def test_most_members_of_a_group_of_five_need_an_approval(self, size: int, removed: int, *, is_safe: bool) -> None:
+        there = group("a", users=tuple(f"u{index}" for index in range(size)))
+        plan = plan_of([wanted("a", members=there.users[removed:])], [there], max_remove="100%")
+        assert [breach.kind for breach in plan.breaches] == ([] if is_safe else ["group"])
+        if not is_safe:
+            assert plan.breaches[0].message == (
+                f"groups would lose more than half of their members: 'a' {removed} of {size}; "
+                "approve the plan (approve, --approve)"
+            )
 
-    def test_each_delete_is_compared_with_each_create(self) -> None:
-        pair, other = ("u-ana", "u-ben"), ("u-eve", "u-joe")
-        there = [group("old-1", users=other), group("old-2", users=pair), group("old-3", users=pair)]
-        desired = [wanted("new-1", members=pair), wanted("new-2", members=other), wanted("new-3", members=pair)]
-        users = [*there[0].users, *there[1].users]
-        plan = plan_of(desired, [*there, group("kept", users=tuple(users))], prune=True, max_delete=9)
-        assert [breach.names for breach in plan.breaches if breach.kind == "rename"] == [
-            ("old-1", "new-2"),
-            ("old-2", "new-1"),
-            ("old-2", "new-3"),
-            ("old-3", "new-1"),
-            ("old-3", "new-3"),
-        ]
-
-    def test_former_name_is_advised_in_its_own_letters(self) -> None:
-        pair = ("u-ana", "u-ben")
-        plan = plan_of([wanted("new", members=pair)], [group("é", users=pair)], prune=True)
-        assert 'add `previously: ["é"]`' in plan.breaches[0].message
-
-
-class TestSimilarNames:
-    @pytest.mark.requirement("BS-13")
-    @pytest.mark.parametrize(
-        "name", ["data stewards", "Data  Stewards", "Data\u00a0Stewards", "Data\u200b Stewards", "\uff24ata Stewards"]
-    )
-    @pytest.mark.parametrize("prune", [False, True])
-    def test_create_that_looks_like_a_present_group_is_a_breach(self, name: str, *, prune: bool) -> None:
-        plan = plan_of([wanted(name)], [group("Data Stewards", users=("u-ana", "u-ben"))], prune=prune)
-        (breach,) = (breach for breach in plan.breaches if breach.kind == "similar")
-        assert breach.names == (normalize(name), "Data Stewards")
-        assert 'previously: ["Data Stewards"]' in breach.message
-        assert "(g-Data Stewards) looks alike" in breach.message
-
-    @pytest.mark.requirement("BS-13")
-    def test_desired_groups_that_look_alike_are_a_breach(self) -> None:
-        plan = plan_of([wanted("analysts"), wanted("Analysts"), wanted("Ops")], [])
-        assert [(breach.kind, breach.names) for breach in plan.breaches] == [("similar", ("Analysts", "analysts"))]
-
-    @pytest.mark.requirement("BS-13")
-    def test_groups_that_look_alike_and_exist_are_no_breach(self) -> None:
-        present = [group("analysts"), group("Analysts")]
-        assert plan_of([wanted("analysts"), wanted("Analysts", icon="x")], present).breaches == ()
-
-    @pytest.mark.requirement("BS-13")
-    def test_the_advice_shows_invisible_characters_as_codes(self) -> None:
-        plan = plan_of([wanted("Ops")], [group("Ops\u200b")])
-        assert 'previously: ["Ops\\u200b"]' in plan.breaches[0].message
-        renamed = plan_of([wanted("Ops", previously=("Ops\u200b",))], [group("Ops\u200b")])
-        assert (only(renamed).kind, renamed.breaches) == ("update", ())
-
-    def test_the_advice_shows_visible_characters_as_they_are(self) -> None:
-        assert 'previously: ["CAFÉ"]' in plan_of([wanted("café")], [group("CAFÉ")]).breaches[0].message
+    @pytest.mark.requirement("BS-3")
+    def test_message_names_ten_groups_and_counts_the_others(self) -> None:
+        users = tuple(f"u{index}" for index in range(5))
+        there = [group(f"g{index:02}", users=users) for index in range(12)]
+        (breach,) = plan_of([wanted(one.name, members=()) for one in there], there, max_remove="100%").breaches
+        assert "'g09' 5 of 5 and 2 more groups; approve" in breach.message
+        assert breach.names == tuple(one.name for one in there)
 
 
 class TestApproval:

@@ -1,0 +1,69 @@
+"""The scope of a plan: patterns of the names of the groups that a plan may touch."""
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from attrs import frozen
+
+from secoda_async.errors import InvalidArgumentError
+from secoda_async.models import normalize
+
+__all__ = ["Scope", "ignore_patterns", "only_patterns"]
+
+
+def only_patterns(patterns: Iterable[object]) -> tuple[str, ...]:
+    """Check and return the patterns of `only`."""
+    return _check_patterns("only", patterns)
+
+
+def ignore_patterns(patterns: Iterable[object]) -> tuple[str, ...]:
+    """Check and return the patterns of `ignore`."""
+    return _check_patterns("ignore", patterns)
+
+
+def _check_patterns(field: str, patterns: Iterable[object]) -> tuple[str, ...]:
+    """Return patterns of names; `field` is for the message.
+
+    Raises:
+        InvalidArgumentError: When the patterns are a single string, or one of them is empty or not a string.
+    """
+    if isinstance(patterns, str) or not isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"{field} must be a list of patterns, not {type(patterns).__name__}")
+    checked: list[str] = []
+    for pattern in patterns:
+        if not isinstance(pattern, str) or not pattern.strip():
+            raise InvalidArgumentError(f"{field} must contain patterns such as 'Team *', not {pattern!r}")
+        checked.append(pattern)
+    return tuple(checked)
+
+
+@frozen
+class Scope:
+    """Decides by name which groups a plan may touch.
+
+    In a pattern, `*` stands for any characters and `?` for one; letter case matters. Brackets stand for themselves,
+    because names such as "[SAML] Sales" are usual.
+    """
+
+    only: Sequence[str] = ()
+    """Groups without such a name are outside; empty: all groups are inside."""
+    ignore: Sequence[str] = ()
+    """Groups with such a name are outside."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there are any patterns."""
+        return bool(self.only or self.ignore)
+
+    def contains(self, name: str) -> bool:
+        """Return whether a group with this name is inside."""
+        is_selected = not self.only or any(_matches(name, pattern) for pattern in self.only)
+        return is_selected and self.ignore_pattern_of(name) is None
+
+    def ignore_pattern_of(self, name: str) -> str | None:
+        """Return the first pattern of `ignore` that fits a name, or None."""
+        return next((pattern for pattern in self.ignore if _matches(name, pattern)), None)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(normalize(name), normalize(pattern).replace("[", "[[]"))

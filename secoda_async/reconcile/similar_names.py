@@ -1,0 +1,143 @@
+"""Breaches for groups that may be meant under another name: probable renames, and names that look alike."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import define, field
+
+from secoda_async.models import Group, normalize
+from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.matching import Matching
+from secoda_async.reconcile.name_keys import quote_name, similarity_key, spell_name
+from secoda_async.reconcile.plan import Breach, Change
+
+__all__ = ["deleted_former_names", "probable_renames", "similar_names"]
+
+
+def probable_renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterator[Breach]:
+    """Yield a breach for each delete and create that share more than half of their members.
+
+    A rename would take one write and keep the group's id.
+    """
+    for delete, create, shared in _pairs_with_shared_members(creates, deletes):
+        larger = max(len(delete.before.users or ()), len(create.after.users or ()))
+        if shared > 1 and 2 * shared > larger:
+            message = (
+                f"{delete.name!r} would be deleted and {create.name!r} created, with {shared} of {larger} members "
+                f"in common: if this is a rename, add `previously: [{quote_name(delete.name)}]` to {create.name!r}"
+            )
+            yield Breach(kind="rename", message=message, names=(delete.name, create.name))
+
+
+def _pairs_with_shared_members(
+    creates: Sequence[Change], deletes: Sequence[Change]
+) -> Iterator[tuple[Change, Change, int]]:
+    """Yield each delete and create with members in common, and the number of these.
+
+    An index by member avoids a comparison of every delete with every create.
+    """
+    creates_by_user: dict[str, list[int]] = defaultdict(list)
+    for index, create in enumerate(creates):
+        for user in create.after.users or ():
+            creates_by_user[user].append(index)
+    for delete in deletes:
+        shared_counts = Counter(index for user in delete.before.users or () for index in creates_by_user.get(user, ()))
+        for index, shared in sorted(shared_counts.items()):
+            yield delete, creates[index], shared
+
+
+def deleted_former_names(desired: Sequence[DesiredGroup], deletes: Sequence[Change]) -> Iterator[Breach]:
+    """Yield a breach for each delete of a group that a desired group lists in `previously`."""
+    formers = {normalize(former): wanted.name for wanted in desired for former in wanted.previously}
+    for delete in deletes:
+        new = formers.get(normalize(delete.name))
+        if new is not None:
+            message = (
+                f"{delete.name!r} would be deleted, although it is a former name of {new!r}: another group has the "
+                f"name {new!r} already. Merge the two, or remove {delete.name!r} from `previously`"
+            )
+            yield Breach(kind="rename", message=message, names=(delete.name, new))
+
+
+def similar_names(matching: Matching) -> Iterator[Breach]:
+    """Yield a breach for each create or rename whose new name people, or a server, can mistake for another name."""
+    index = _NameIndex(matching)
+    for wanted, present in sorted(matching.pairs, key=lambda pair: pair[0].name):
+        if _gets_its_name(wanted, present):
+            yield from index.similar_groups(wanted, present)
+            yield from index.similar_desired_groups(wanted)
+        if present is None:
+            yield from index.similar_to_former_names(wanted)
+
+
+def _gets_its_name(wanted: DesiredGroup, present: Group | None) -> bool:
+    """Return whether the plan creates or renames the group."""
+    return present is None or normalize(present.name) != wanted.name
+
+
+@define
+class _NameIndex:
+    """The names that a workspace has after a plan, by their similarity key."""
+
+    matching: Matching
+    _groups: Mapping[str, list[Group]] = field(init=False, factory=lambda: defaultdict[str, list[Group]](list))
+    """The groups that no desired group is matched with. They keep their names."""
+    _desired: Mapping[str, list[tuple[str, bool]]] = field(
+        init=False, factory=lambda: defaultdict[str, list[tuple[str, bool]]](list)
+    )
+    """The names of desired groups, and whether the plan gives the group this name."""
+    _free_ids: frozenset[str] = field(init=False)
+    """Ids of the groups that the desired state may still rename."""
+
+    def __attrs_post_init__(self) -> None:
+        matching = self.matching
+        matched = {present.id for _, present in matching.pairs if present is not None}
+        names: set[str] = set()
+        for group in (*matching.inside, *matching.ignored):
+            names.add(normalize(group.name))
+            if group.id not in matched:
+                self._groups[similarity_key(group.name)].append(group)
+        for wanted, present in matching.pairs:
+            self._desired[similarity_key(wanted.name)].append((wanted.name, _gets_its_name(wanted, present)))
+        for wanted in matching.outside:
+            if wanted.name not in names:
+                self._desired[similarity_key(wanted.name)].append((wanted.name, False))
+        self._free_ids = frozenset(group.id for group in matching.unmanaged)
+
+    def similar_groups(self, wanted: DesiredGroup, present: Group | None) -> Iterator[Breach]:
+        """Yield a breach for each existing group whose name looks like the new name of another."""
+        name = spell_name(wanted.name)
+        for group in self._groups.get(similarity_key(wanted.name), ()):
+            if present is None:
+                subject = f"{name} would be created"
+                advice = f"or rename it with `previously: [{quote_name(group.name)}]` or `id: {group.id}`"
+                advice = f"if this is the same group, write its name in this way, {advice}"
+            else:
+                subject = f"{spell_name(present.name)} would be renamed to {name}"
+                advice = f"if that group is meant, use `id: {group.id}`; otherwise choose another name"
+            if group.id not in self._free_ids:
+                advice = "the plan can't rename that group, so choose another name"
+            message = f"{subject}, and {spell_name(group.name)} ({group.id}) looks alike: {advice}"
+            yield Breach(kind="similar", message=message, names=(wanted.name, group.name))
+
+    def similar_desired_groups(self, wanted: DesiredGroup) -> Iterator[Breach]:
+        """Yield a breach for each other desired group whose name looks alike; one for each pair."""
+        for name, is_new in self._desired[similarity_key(wanted.name)]:
+            if name > wanted.name or (name != wanted.name and not is_new):
+                pair = f"{spell_name(wanted.name)} and {spell_name(name)}"
+                message = f"the desired groups {pair} look alike: remove or rename one"
+                yield Breach(kind="similar", message=message, names=(wanted.name, name))
+
+    def similar_to_former_names(self, wanted: DesiredGroup) -> Iterator[Breach]:
+        """Yield a breach for each group that a former name of a new group may mean."""
+        keys = {similarity_key(former): former for former in wanted.previously}
+        keys.pop(similarity_key(wanted.name), None)
+        for key, former in keys.items():
+            for group in self._groups.get(key, ()):
+                if group.id in self._free_ids:
+                    message = (
+                        f"{spell_name(wanted.name)} would be created, and {spell_name(group.name)} ({group.id}) looks "
+                        f"like its former name {spell_name(former)}: to rename that group, write "
+                        f"`previously: [{quote_name(group.name)}]`"
+                    )
+                    yield Breach(kind="similar", message=message, names=(wanted.name, group.name))
