@@ -1,5 +1,6 @@
 """The scope of a plan: groups outside `only`, or inside `ignore`, are never touched."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -224,3 +225,9 @@ class TestAdditive:
         there = group("a", users=("u-ana",))
         plan = plan_of([wanted("a", members=("x",))], [there], additive=True, unknown_members="hold")
         assert [(held.member, held.kept) for held in plan.held] == [("x", ())]
+
+
+def test_patterns_of_several_files_are_joined(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text('ignore: ["SAML *", "b"]\ngroups: [{name: x}]')
+    (tmp_path / "b.yaml").write_text('ignore: ["b", "c"]\ngroups: []')
+    assert DesiredState.load(tmp_path).ignore == ("SAML *", "b", "c")
