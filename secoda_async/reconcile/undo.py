@@ -16,9 +16,11 @@ from secoda_async.models import UNSET, Group, User, normalize
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.journal_runs import JournalRun
+from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.reversal import NOTHING, PresentState, Reversal, conflict_of, reverse
 from secoda_async.reconcile.safety import Rules, find_breaches
+from secoda_async.reconcile.scope import Scope
 
 __all__ = ["plan_undo"]
 
@@ -66,7 +68,7 @@ def plan_undo(
         ),
         breaches=tuple(
             breach
-            for breach in find_breaches(_remaining(groups, changes), groups, changes, rules)
+            for breach in find_breaches(_matching_after(groups, changes), changes, rules)
             if breach.kind != "rename"  # its advice is for a groups file
         ),
         held=tuple(held for each in undone for held in each.held),
@@ -140,11 +142,15 @@ def _sorted(changes: Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda change: (order.index(change.kind), change.name, change.id or "")))
 
 
-def _remaining(groups: Sequence[Group], changes: Sequence[Change]) -> DesiredState:
-    """Return the groups that the workspace has after the undo: the safety limits compare it with the present ones."""
+def _matching_after(groups: Sequence[Group], changes: Sequence[Change]) -> Matching:
+    """Return the groups that the workspace has after the undo: the safety limits compare them with the present ones."""
     gone = {change.id for change in changes if change.kind == "delete"}
-    kept = [DesiredGroup(name=group.name, id=group.id) for group in groups if group.id not in gone]
-    return DesiredState((*kept, *(DesiredGroup(name=change.name) for change in changes if change.kind == "create")))
+    names = {change.id: change.after.name for change in changes if change.id is not None and change.after.name}
+    kept = [
+        DesiredGroup(name=names.get(group.id) or group.name, id=group.id) for group in groups if group.id not in gone
+    ]
+    created = [DesiredGroup(name=change.name) for change in changes if change.kind == "create"]
+    return Matching(DesiredState((*kept, *created)), groups, Scope())
 
 
 def _notes(changes: Sequence[Change], run: JournalRun) -> Iterator[str]:
