@@ -182,3 +182,25 @@ def test_other_table_is_refused_in_one_line(folder: Path, name: str, start: str,
     (problem,) = problems_of(folder / name)
     assert problem.startswith(start)
     assert problem.endswith(end)
+
+
+@pytest.mark.requirement("BS-12")
+def test_held_members_are_named(folder: Path) -> None:
+    plan = plan_of(folder / "hold.csv", Rules(unknown_members="hold"))
+    assert [(held.group, held.member, held.place, held.kept) for held in plan.held] == [
+        ("Finance", "nobody@example.com", f"{folder / 'hold.csv'}:4", ("joe", "mia")),
+        ("New Team", "nobody@example.com", f"{folder / 'hold.csv'}:3", ()),
+    ]
+
+
+@pytest.mark.requirement("BS-13")
+def test_names_in_another_case_are_refused(folder: Path) -> None:
+    (breach,) = plan_of(folder / "case-groups.csv", Rules()).breaches
+    assert (breach.kind, breach.names) == ("similar", ("finance", "Finance"))
+
+
+def test_unknown_member_is_at_its_own_line(folder: Path) -> None:
+    with pytest.raises(DesiredStateError) as caught:
+        plan_of(folder / "place.csv", Rules())
+    (problem, *_) = caught.value.problems
+    assert problem.startswith(f"{folder / 'place.csv'}:4: 'typo@example.com', a member of 'Finance', is not a user")
