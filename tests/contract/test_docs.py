@@ -15,7 +15,6 @@ from types import FunctionType
 from typing import Any
 
 import pytest
-import yaml
 from attrs import frozen
 
 import secoda_async
@@ -185,13 +184,6 @@ def test_every_command_in_the_docs_parses(place: str, line: str) -> None:
     words = words[: words.index(">")] if ">" in words else words
     command, _, _ = app.app.parse_args(words[1:], exit_on_error=False, print_error=False)  # raises what is wrong
     assert command.__module__.startswith("secoda_async.cli"), place
-
-
-def test_workflow_in_the_docs_has_its_jobs() -> None:
-    (block,) = [block for block in blocks("yaml") if block.text.startswith("name:")]
-    document: Any = yaml.safe_load(block.text)
-    assert list(document["jobs"]) == ["plan", "drift", "apply"]
-    assert document["jobs"]["apply"]["concurrency"]
 
 
 def test_failures_of_apply_have_real_exit_codes() -> None:
