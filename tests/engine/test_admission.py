@@ -11,6 +11,7 @@ from secoda_async import (
     LimitState,
     Permit,
     RateLimit,
+    SecodaClient,
     SlidingWindowLimiter,
     WaitEvent,
 )
@@ -19,14 +20,15 @@ from tests.support.approx import approx
 from tests.support.calls import (
     Call,
     create,
+    delete,
     get,
 )
 from tests.support.clients import Connect
-from tests.support.waiting import wait_until
+from tests.support.waiting import advance, wait_until
 
 
 @pytest.mark.requirement("RL-2")
-@pytest.mark.parametrize("call", [create, get])
+@pytest.mark.parametrize("call", [create, get, delete])
 async def test_call_with_a_late_connection_slot_waits_for_the_cooldown(
     emulator: Emulator, connect: Connect, clock: AutojumpClock, call: Call
 ) -> None:
@@ -57,7 +59,7 @@ async def test_permit_is_renewed_after_a_long_wait_for_a_connection_slot(
     emulator: Emulator, connect: Connect, clock: AutojumpClock, group_id: str
 ) -> None:
     class Lent:
-        """A limiter of somebody else's."""
+        """A limiter of another package."""
 
         def __init__(self) -> None:
             self.own = SlidingWindowLimiter(RateLimit(1), clock=clock)
@@ -94,6 +96,26 @@ async def test_permit_is_renewed_after_a_long_wait_for_a_connection_slot(
         assert emulator.count("POST") == (2 if is_gone else 1)
 
 
+@pytest.mark.requirement("OB-1")
+async def test_wait_event_has_the_seconds_from_the_start_of_the_wait(connect: Connect, clock: AutojumpClock) -> None:
+    events: list[Event] = []
+    secoda = connect(on_event=events.append, write_limit=RateLimit(1, per_seconds=10))
+    await advance(clock, 100)
+    await create(secoda)
+    await create(secoda)
+    (wait,) = [event for event in events if isinstance(event, WaitEvent)]
+    assert (wait.reason, wait.seconds) == ("limit", approx(10))
+
+
+@pytest.mark.requirement("RT-10")
+async def test_request_is_sent_unchanged_if_its_precondition_returns_none(
+    emulator: Emulator, secoda: SecodaClient
+) -> None:
+    emulator.faults.add(status=502, method="POST")
+    await secoda.groups.create(name="A", on_unknown="reconcile")  # searches just before the second create
+    assert [record.json for record in emulator.writes] == [{"name": "A"}] * 2
+
+
 @pytest.mark.requirement("SL-3", "OB-1")
 async def test_hook_that_ends_the_call_returns_the_permit(emulator: Emulator, connect: Connect) -> None:
     class EndError(BaseException):
@@ -105,7 +127,7 @@ async def test_hook_that_ends_the_call_returns_the_permit(emulator: Emulator, co
 
     secoda = connect(on_event=hook, write_limit=RateLimit(1, per_seconds=1))
     await create(secoda)
-    with pytest.raises(EndError):  # with a place
+    with pytest.raises(EndError):  # with a permit
         await create(secoda)
     emulator.latency = 20
     first = asyncio.ensure_future(create(secoda))

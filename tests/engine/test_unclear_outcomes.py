@@ -86,7 +86,7 @@ class TestBulk:
     @pytest.mark.parametrize("lost", LOST, ids=repr)
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("reason", ["stop", "fail_fast", "401", "close"])
-    async def test_the_outcome_is_unknown(
+    async def test_bulk_that_ends_during_a_backoff_reports_the_write_unknown(
         self, emulator: Emulator, connect: Connect, reason: str, method: str, lost: Json
     ) -> None:
         emulator.visible_after = 1000
@@ -126,7 +126,7 @@ class TestBulk:
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("ending", ["cancel", "cancel twice", "anyio cancel", "anyio timeout", "close"])
     @pytest.mark.parametrize("method", METHODS)
-    async def test_a_write_in_flight_is_unknown(
+    async def test_bulk_that_ends_reports_a_write_in_flight_unknown(
         self, emulator: Emulator, connect: Connect, method: str, ending: str
     ) -> None:
         secoda = connect(timeout=1000)
@@ -173,7 +173,7 @@ class TestCalls:
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("lost", [*LOST, {"stall": "after"}], ids=repr)
     @pytest.mark.parametrize("method", METHODS)
-    async def test_a_deadline_leaves_a_sent_write_unknown(
+    async def test_deadline_leaves_a_sent_write_unknown(
         self, emulator: Emulator, connect: Connect, method: str, lost: Json
     ) -> None:
         emulator.faults.add(**lost, match=is_subject, times=None)
@@ -184,7 +184,7 @@ class TestCalls:
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("lost", LOST, ids=repr)
     @pytest.mark.parametrize("method", METHODS)
-    async def test_after_all_attempts_a_write_is_unknown(
+    async def test_write_without_a_clear_response_is_unknown_after_all_attempts(
         self, emulator: Emulator, secoda: SecodaClient, method: str, lost: Json
     ) -> None:
         emulator.faults.add(**lost, match=is_subject, times=None)
@@ -195,7 +195,7 @@ class TestCalls:
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("status", [401, 403, 409, 429])
-    async def test_a_refusal_after_a_lost_answer_leaves_the_write_unknown(
+    async def test_refusal_after_a_lost_response_leaves_the_write_unknown(
         self, emulator: Emulator, secoda: SecodaClient, method: str, status: int
     ) -> None:
         emulator.faults.add(drop="after", match=is_subject)
@@ -207,7 +207,7 @@ class TestCalls:
     @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
     @pytest.mark.parametrize("refusal", [{"status": 404}, {"status": 400}, {"status": 422}], ids=repr)
     @pytest.mark.parametrize("body", ["<html>nginx</html>", ""])
-    async def test_a_refusal_of_a_gateway_proves_nothing_about_the_attempt_before(
+    async def test_refusal_by_a_gateway_proves_nothing_about_earlier_attempts(
         self, emulator: Emulator, secoda: SecodaClient, method: str, refusal: Json, body: str
     ) -> None:
         emulator.faults.add(drop="after", match=is_subject)
@@ -218,7 +218,7 @@ class TestCalls:
 
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize(("status", "body"), [(400, {"name": ["Too long."]}), (404, {"detail": "Not found."})])
-    async def test_a_refusal_of_the_api_is_about_the_attempt_before_too(
+    async def test_refusal_by_the_api_covers_earlier_attempts(
         self, emulator: Emulator, secoda: SecodaClient, status: int, body: Json
     ) -> None:
         emulator.faults.add(drop="before", match=is_subject)
@@ -227,7 +227,7 @@ class TestCalls:
         assert (outcome.status, emulator.count("PATCH")) == ("failed", 2)
 
     @pytest.mark.requirement("RT-12")
-    async def test_a_delete_that_finds_nothing_after_a_lost_answer_has_succeeded(
+    async def test_delete_with_a_404_after_a_lost_response_has_succeeded(
         self, emulator: Emulator, secoda: SecodaClient
     ) -> None:
         emulator.faults.add(drop="after", match=is_subject)
@@ -242,7 +242,7 @@ class TestUnsent:
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("ending", ["stop", "cancel", "close"])
-    async def test_a_write_that_was_told_to_wait(
+    async def test_write_that_waits_for_a_cooldown_is_never_unknown(
         self, emulator: Emulator, connect: Connect, method: str, ending: str
     ) -> None:
         events: list[object] = []
@@ -264,7 +264,9 @@ class TestUnsent:
 
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("method", METHODS)
-    async def test_a_write_that_waits_for_a_connection(self, emulator: Emulator, connect: Connect, method: str) -> None:
+    async def test_write_that_waits_for_a_connection_is_not_attempted(
+        self, emulator: Emulator, connect: Connect, method: str
+    ) -> None:
         stop = asyncio.Event()
         secoda = connect(max_connections=1, timeout=1000)
         emulator.faults.add(stall="before", method="GET", path="group-5")
@@ -279,7 +281,7 @@ class TestUnsent:
 
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("method", ["PATCH", "DELETE", "POST"])
-    async def test_a_write_to_a_server_that_is_not_there_has_failed(self, connect: Connect, method: str) -> None:
+    async def test_write_to_an_unreachable_server_has_failed(self, connect: Connect, method: str) -> None:
         secoda = connect(base_url="http://127.0.0.1:1", retry=RetryPolicy(attempts=2))
         (outcome,) = [outcome async for outcome in secoda.bulk([WRITES[method]])]
         assert (outcome.status, type(outcome.error)) == ("failed", TransportError)
@@ -289,7 +291,7 @@ class TestApply:
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("lost", LOST[:2], ids=repr)
     @pytest.mark.parametrize("method", METHODS)
-    async def test_stopped_after_an_unclear_write_its_outcome_is_unknown(
+    async def test_apply_stopped_after_an_unclear_write_reports_it_unknown(
         self, emulator: Emulator, connect: Connect, method: str, lost: Json
     ) -> None:
         emulator.visible_after = 1000

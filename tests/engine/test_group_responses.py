@@ -1,10 +1,10 @@
-"""An answer is about what was asked: another group, another name or a missing change is never a success."""
+"""Responses to calls on groups: another group, another name or a missing change is never a success."""
 
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -83,7 +83,7 @@ async def server(clock: AutojumpClock) -> AsyncGenerator[Raw, None]:
 class TestReads:
     @pytest.mark.requirement("RT-13")
     @pytest.mark.parametrize("call", ["get", "add_users", "remove_users"])
-    async def test_a_read_answered_with_another_group_is_an_error(self, server: Raw, call: str) -> None:
+    async def test_get_of_another_group_raises(self, server: Raw, call: str) -> None:
         server.answers["GET"] = http(200, OTHER)
         users = () if call == "get" else (["u2"],)
         with pytest.raises(ResponseError, match="about the group 'other', not about 'g'") as caught:
@@ -93,13 +93,13 @@ class TestReads:
 
     @pytest.mark.requirement("RT-14")
     @pytest.mark.parametrize("cut", [b"", b'{"id": "g", "na'])
-    async def test_a_read_whose_answer_ends_early_is_sent_again(self, server: Raw, cut: bytes) -> None:
+    async def test_get_with_a_body_cut_short_is_retried(self, server: Raw, cut: bytes) -> None:
         server.answers["GET"] = lambda _: http(200, cut) if len(server.requests) == 1 else http(200, ME)
         assert (await server.secoda.groups.get("g")).name == "G"
         assert server.requests == ["GET auth/group/g"] * 2
 
     @pytest.mark.requirement("RT-13", "SL-6")
-    async def test_an_id_in_other_letters_is_the_same(self, server: Raw) -> None:
+    async def test_id_in_another_letter_case_is_the_same(self, server: Raw) -> None:
         server.answers["GET"] = http(200, ME | {"id": "G"})
         assert (await server.secoda.groups.get("g")).id == "G"
 
@@ -117,7 +117,7 @@ class TestUpdates:
         ],
         ids=repr,
     )
-    async def test_an_update_answered_otherwise_is_never_applied(self, server: Raw, answer: Json) -> None:
+    async def test_update_with_a_contradicting_response_is_unknown(self, server: Raw, answer: Json) -> None:
         server.answers["PATCH"] = http(200, answer)
         update = UpdateGroup("g", name="New", icon="i", description="d")
         outcome = await server.outcome(update)
@@ -125,14 +125,14 @@ class TestUpdates:
         assert server.requests == ["PATCH auth/group/g"]
 
     @pytest.mark.requirement("RT-13")
-    async def test_an_update_answered_with_the_change_is_applied(self, server: Raw) -> None:
+    async def test_update_with_a_confirming_response_is_applied(self, server: Raw) -> None:
         server.answers["PATCH"] = http(200, ME | {"name": "A B", "icon": "", "users": ["U2", "u1"]})
         outcome = await server.outcome(UpdateGroup("g", name=" A  B ", icon=None, users=["u1", "u2"]))
         assert (outcome.status, server.requests) == ("applied", ["PATCH auth/group/g"])
 
     @pytest.mark.requirement("RT-13")
     @pytest.mark.parametrize("users", [["u1", "u2", "u3"], ["u3"]])
-    async def test_an_update_answered_with_members_that_were_not_sent_is_unknown(
+    async def test_update_with_additional_members_in_the_response_is_unknown(
         self, server: Raw, users: list[str]
     ) -> None:
         server.answers["PATCH"] = http(200, ME | {"users": users})
@@ -150,7 +150,7 @@ class TestUpdates:
             (http(404, {"detail": "Not found."}), "unknown"),
         ],
     )
-    async def test_only_a_pending_member_may_be_missing_in_the_answer(
+    async def test_only_a_pending_member_may_be_missing_in_the_response(
         self, server: Raw, user: bytes, status: str
     ) -> None:
         server.answers |= {"PATCH": http(200, ME), "GET": user}
@@ -162,9 +162,7 @@ class TestUpdates:
 
     @pytest.mark.requirement("RT-12", "RT-13")
     @pytest.mark.parametrize("method", ["POST", "PATCH"])
-    async def test_a_write_is_unknown_when_its_missing_member_cannot_be_looked_up(
-        self, server: Raw, method: str
-    ) -> None:
+    async def test_write_is_unknown_when_its_missing_member_cannot_be_read(self, server: Raw, method: str) -> None:
         server.answers |= {
             method: http(200, ME),
             "GET": lambda path: http(500, {"detail": "no"}) if "user/" in path else http(200, LIST),
@@ -179,7 +177,7 @@ class TestUpdates:
         assert (failed.value.method, failed.value.candidates) == (method, ("g",))
 
     @pytest.mark.requirement("RT-13")
-    async def test_many_missing_members_are_an_error_even_if_the_first_are_pending(self, server: Raw) -> None:
+    async def test_many_missing_members_raise_even_if_the_first_are_pending(self, server: Raw) -> None:
         server.answers |= {
             "PATCH": http(200, ME),
             "GET": lambda path: http(200, {"id": path.rpartition("/")[2], "pending": True}),
@@ -191,7 +189,7 @@ class TestUpdates:
 
     @pytest.mark.requirement("RT-13")
     @pytest.mark.parametrize("call", ["add_users", "remove_users"])
-    async def test_a_change_of_members_answered_otherwise_is_an_error(self, server: Raw, call: str) -> None:
+    async def test_change_of_members_with_a_contradicting_response_raises(self, server: Raw, call: str) -> None:
         change = "u2" if call == "add_users" else "u1"
         server.answers |= {
             "GET": lambda path: http(200, ME if "group" in path else {"id": "u2"}),
@@ -209,7 +207,7 @@ class TestCreates:
     @pytest.mark.parametrize(
         "answer", [ME, ME | {"name": "NEW"}, {"error": "no"}, [], ME | {"name": "New", "users": ["u1", "x"]}], ids=repr
     )
-    async def test_a_create_answered_otherwise_is_unknown(self, server: Raw, answer: object) -> None:
+    async def test_create_with_a_contradicting_response_is_unknown(self, server: Raw, answer: object) -> None:
         server.answers["POST"] = http(201, answer)
         with pytest.raises(OutcomeUnknownError) as caught:
             await server.secoda.groups.create(name="New", users=["u1"])
@@ -218,7 +216,9 @@ class TestCreates:
 
     @pytest.mark.requirement("RT-13")
     @pytest.mark.parametrize("on_unknown", ["raise", "reconcile"])
-    async def test_a_create_answered_without_a_member_names_its_group(self, server: Raw, on_unknown: Any) -> None:  # noqa: ANN401
+    async def test_create_with_a_missing_member_in_the_response_names_its_group(
+        self, server: Raw, on_unknown: Literal["raise", "reconcile"]
+    ) -> None:
         server.answers |= {
             "POST": http(201, ME | {"users": []}),
             "GET": lambda path: http(200, {"id": "u1"} if "user" in path else LIST),
@@ -229,7 +229,7 @@ class TestCreates:
         assert server.requests.count("POST auth/group") == 1
 
     @pytest.mark.requirement("RT-13")
-    async def test_a_bulk_never_applies_a_create_that_was_answered_with_another_name(self, server: Raw) -> None:
+    async def test_bulk_create_with_another_name_in_the_response_is_never_applied(self, server: Raw) -> None:
         server.answers["POST"] = http(201, ME)
         outcome = await server.outcome(CreateGroup(name="New"))
         assert (outcome.status, outcome.group) == ("unknown", None)
@@ -237,7 +237,7 @@ class TestCreates:
 
     @pytest.mark.requirement("RT-13")
     @pytest.mark.parametrize("transform", [lambda group: group | {"id": "other"}, lambda _: {"error": "no"}])
-    async def test_another_answer_of_the_emulator_is_never_applied(
+    async def test_altered_response_of_the_emulator_is_never_applied(
         self, emulator: Emulator, connect: Connect, transform: Callable[[Json], Json]
     ) -> None:
         emulator.faults.add(transform=transform, method="PATCH")
@@ -273,7 +273,7 @@ NO_ABSENCE = [
 class TestDeletes:
     @pytest.mark.requirement("RT-13")
     @pytest.mark.parametrize("answer", DELETED, ids=range(len(DELETED)))
-    async def test_an_empty_200_or_204_is_a_success(self, server: Raw, answer: bytes) -> None:
+    async def test_delete_succeeds_with_an_empty_200_or_204(self, server: Raw, answer: bytes) -> None:
         server.answers["DELETE"] = answer
         assert await server.secoda.groups.delete("g") is True
         assert (await server.outcome(DeleteGroup("g"))).status == "applied"
@@ -281,7 +281,7 @@ class TestDeletes:
 
     @pytest.mark.requirement("RT-13")
     @pytest.mark.parametrize("answer", NOT_DELETED, ids=range(len(NOT_DELETED)))
-    async def test_another_success_is_an_error(self, server: Raw, answer: bytes) -> None:
+    async def test_delete_with_any_other_success_response_raises(self, server: Raw, answer: bytes) -> None:
         server.answers["DELETE"] = answer
         with pytest.raises(ResponseError, match="it may not be deleted"):
             await server.secoda.groups.delete("g", missing_ok=True)
@@ -290,7 +290,7 @@ class TestDeletes:
 
     @pytest.mark.requirement("RT-13", "RT-12")
     @pytest.mark.parametrize("answer", UNCLEAR, ids=range(len(UNCLEAR)))
-    async def test_an_interim_answer_is_none(self, server: Raw, answer: bytes) -> None:
+    async def test_delete_with_only_an_interim_response_is_unknown(self, server: Raw, answer: bytes) -> None:
         server.answers["DELETE"] = answer
         with pytest.raises(OutcomeUnknownError):
             await server.secoda.groups.delete("g", missing_ok=True)
@@ -298,7 +298,7 @@ class TestDeletes:
 
     @pytest.mark.requirement("RT-13")
     @pytest.mark.parametrize("answer", NO_ABSENCE, ids=range(len(NO_ABSENCE)))
-    async def test_a_404_of_something_else_is_no_absence(self, server: Raw, answer: bytes) -> None:
+    async def test_404_of_a_gateway_is_no_absence(self, server: Raw, answer: bytes) -> None:
         server.answers["DELETE"] = answer
         with pytest.raises(NotFoundError) as caught:
             await server.secoda.groups.delete("g", missing_ok=True)
@@ -306,7 +306,7 @@ class TestDeletes:
         assert (await server.outcome(DeleteGroup("g", missing_ok=True))).status == "failed"
 
     @pytest.mark.requirement("RT-13")
-    async def test_a_404_of_the_api_is_an_absence(self, server: Raw) -> None:
+    async def test_404_of_the_api_is_an_absence(self, server: Raw) -> None:
         server.answers["DELETE"] = http(404, {"detail": "Not found."})
         assert await server.secoda.groups.delete("g", missing_ok=True) is False
         assert (await server.outcome(DeleteGroup("g", missing_ok=True))).status == "unchanged"
@@ -317,7 +317,7 @@ class TestDeletes:
 
     @pytest.mark.requirement("RT-13", "RT-12")
     @pytest.mark.parametrize("answer", NO_ABSENCE, ids=range(len(NO_ABSENCE)))
-    async def test_a_404_of_something_else_after_a_lost_answer_is_unknown(self, server: Raw, answer: bytes) -> None:
+    async def test_404_of_a_gateway_after_a_lost_response_is_unknown(self, server: Raw, answer: bytes) -> None:
         server.answers["DELETE"] = lambda _: b"" if len(server.requests) == 1 else answer
         with pytest.raises(SecodaError) as caught:
             await server.secoda.groups.delete("g", missing_ok=True)
