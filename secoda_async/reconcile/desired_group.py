@@ -1,5 +1,6 @@
 """One group of a desired state."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, Self
 
@@ -14,10 +15,12 @@ __all__ = ["MEMBERSHIPS", "DesiredGroup", "MemberPlaces", "Membership", "has_uns
 Membership = Literal["exact", "additive"]
 MEMBERSHIPS: Final[tuple[Membership, ...]] = ("exact", "additive")
 
+_UNSENDABLE: Final = re.compile("[\0\ud800-\udfff]")
+
 
 def has_unsendable_characters(text: str) -> bool:
     """Return whether a string contains a NUL, which databases reject, or half a surrogate pair."""
-    return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+    return _UNSENDABLE.search(text) is not None
 
 
 def _name(value: object) -> str:

@@ -18,6 +18,9 @@ _ADDRESS: Final = re.compile(r"[^@]+@(?:[^@.]+\.)+[^@.]+")
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+|[A-Za-z0-9_-]+")
+"""Most members. A file may have millions, and this expression is much faster than the other ones."""
+
 _ODD: Final = re.compile(r"[\s\"<>()\[\]\\]")
 
 
@@ -33,6 +36,8 @@ def parse_member(text: str) -> list[str]:
     Raises:
         MemberError: When a part is neither an address nor an id.
     """
+    if _PLAIN.fullmatch(text):
+        return [text]
     members = [member for piece in _PIECE.findall(text) for member in _split_blanks(_strip(piece))]
     if not members:
         raise MemberError(f"{text!r} names no member: write an e-mail address or id")
