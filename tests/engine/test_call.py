@@ -11,6 +11,7 @@ from secoda_async._engine.wire.protocol import Request
 from secoda_async.config import CallOptions
 from secoda_async.errors import (
     DeadlineExceededError,
+    NotFoundError,
     RateLimitError,
     RequestTimeoutError,
     SecodaError,
@@ -79,8 +80,44 @@ class TestState:
         state.note_failure(RateLimitError("too many", status=429))
         assert state.is_unclear
 
+    @pytest.mark.requirement("RT-13")
+    @pytest.mark.parametrize(
+        ("method", "is_unclear", "is_absent", "expected"),
+        [
+            ("DELETE", True, True, True),
+            ("DELETE", False, True, False),
+            ("DELETE", True, False, False),
+            ("PATCH", True, True, False),
+        ],
+    )
+    def test_absent_object_may_be_deleted_by_an_earlier_unclear_delete(
+        self, method: str, *, is_unclear: bool, is_absent: bool, expected: bool
+    ) -> None:
+        state = CallState(call_with(), Request(method, "/x"), is_unclear=is_unclear)
+        error = NotFoundError("404", status=404, is_missing_route=not is_absent)
+        assert state.may_have_deleted(error) is expected
+
 
 class TestTimeouts:
+    @pytest.mark.parametrize(
+        ("wait", "last_failure", "message"),
+        [
+            (None, None, "the call can't end within its deadline of 5 s"),
+            (7.25, None, "the call can't end within its deadline of 5 s: it would have to wait 7.2 s more"),
+            (
+                None,
+                TransportError("dropped"),
+                "the call can't end within its deadline of 5 s (the last attempt failed: dropped)",
+            ),
+        ],
+    )
+    def test_deadline_error_names_the_wait_and_the_last_failure(
+        self, wait: float | None, last_failure: SecodaError | None, message: str
+    ) -> None:
+        state = CallState(Call(PATCH, CallOptions(deadline=5.0), 0.0), PATCH, last_failure=last_failure)
+        error = state.deadline_error(wait)
+        assert (str(error), error.retry_after, error.__cause__) == (message, wait, last_failure)
+
     @pytest.mark.parametrize("maybe_sent", [True, False])
     def test_timeout_of_an_attempt_says_whether_it_was_sent(self, *, maybe_sent: bool) -> None:
         error = CallState(call_with(), PATCH).timeout_error(maybe_sent=maybe_sent, is_deadline=False)

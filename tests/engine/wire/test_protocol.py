@@ -80,6 +80,16 @@ class TestIds:
         assert unquote(last) == value
         assert request.route == "auth/group/{id}"
 
+    @pytest.mark.parametrize("value", ["", "a/b", "\ud800", 5])
+    def test_invalid_id_among_many_is_refused(self, value: object) -> None:
+        with pytest.raises(InvalidArgumentError, match="user id"):
+            protocol.validate_ids(["u-1", value], "user")
+
+    def test_many_valid_ids_are_returned_in_order(self) -> None:
+        assert protocol.validate_ids(iter(["u-2", "u-1", "é"]), "user") == ["u-2", "u-1", "é"]
+        assert list(protocol.validate_ids(["u-2", "u-1"], "user")) == ["u-2", "u-1"]
+        assert list(protocol.validate_ids([], "user")) == []
+
     def test_request_to_a_collection_has_its_path_and_query(self) -> None:
         request = protocol.request_to("POST", "auth/group", query="page=2", body=b"{}", name="A")
         assert request == Request("POST", "/api/v1/auth/group", "page=2", b"{}", "auth/group", "A")
