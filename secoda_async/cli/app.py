@@ -41,7 +41,12 @@ app.command(
     "account is needed. At the default speed a minute takes a second.",
 )
 app.command(f"{_COMMANDS}.emulator:emulator", name="emulator", help="Run an emulated workspace until Ctrl-C.")
-app.command(f"{_COMMANDS}.doctor:doctor", name="doctor", help="Check connectivity, credentials and access.")
+app.command(
+    f"{_COMMANDS}.doctor:doctor",
+    name="doctor",
+    help="Check connectivity, credentials and access, and report the form of the responses.\n\n"
+    "Read-only, unless --probe: then it asks, writes to groups that are made for it, deletes them, and prints a sheet.",
+)
 app.command(
     f"{_COMMANDS}.validate:validate_command",
     name="validate",

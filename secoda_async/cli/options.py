@@ -99,6 +99,10 @@ class Connection(Output):
                 share_window(client.limiter, client.origin, key_source(key))
             yield await stack.enter_async_context(client)
 
+    def client_without_key(self) -> SecodaClient:
+        """Return a client that sends a placeholder in place of the API key, for calls that need none."""
+        return SecodaClient("placeholder", base_url=self.base_url, region=self.region, trust_env=self.trust_env)
+
     @asynccontextmanager
     async def exclusive(self, stops: StopController) -> AsyncGenerator[None, None]:
         """Hold the workspace's lock in Redis, if --redis is given; stop if the lock is lost.

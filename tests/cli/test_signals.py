@@ -11,10 +11,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from attrs import frozen
 
 from secoda_async.cli import app, signals
 from secoda_async.cli.exit_codes import Exit
@@ -22,6 +20,7 @@ from secoda_async.cli.options import Connection, Output
 from secoda_async.cli.output.console import Console
 from secoda_async.emulator import Emulator
 from tests.support.combinations import combinations
+from tests.support.processes import ended, start
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.requirement("CL-1", "BS-7")
@@ -38,28 +37,6 @@ async def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIte
         monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
         monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
         yield workspace
-
-
-@frozen
-class Ended:
-    code: int | None
-    out: str
-    err: str
-
-
-async def start(*arguments: str, stdin: Any = asyncio.subprocess.DEVNULL) -> Process:  # noqa: ANN401 - as subprocess has it
-    command = (sys.executable, "-m", "secoda_async", *arguments)
-    return await asyncio.create_subprocess_exec(*command, stdin=stdin, stdout=PIPE, stderr=PIPE)
-
-
-async def ended(process: Process) -> Ended:
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), 120)
-    finally:
-        if process.returncode is None:  # a process that hangs must not disturb the next test
-            process.kill()
-            await process.wait()
-    return Ended(process.returncode, out.decode(), err.decode())
 
 
 def written(workspace: Emulator) -> int:
