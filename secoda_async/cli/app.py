@@ -77,6 +77,11 @@ app.command(
     "apply it. A deleted group is created again under a new id.",
 )
 app.command(
+    f"{_COMMANDS}.explain:explain_command",
+    name="explain",
+    help="Show a person's groups, and the effect of a plan on each.\n\nRead-only: sends only GET requests.",
+)
+app.command(
     f"{_COMMANDS}.export:export_command",
     name="export",
     help="Print the workspace's groups as a file for plan and apply.\n\nA plan from that file has no changes.",

@@ -14,7 +14,7 @@ from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.columns import Columns
 from secoda_async.reconcile.files.find_files import find_files
 from secoda_async.reconcile.files.reading import FileFormat, load_file
-from secoda_async.reconcile.scope import ignore_patterns
+from secoda_async.reconcile.scope import Scope, ignore_patterns
 
 __all__ = ["DesiredState"]
 
@@ -78,7 +78,7 @@ class DesiredState:
     @classmethod
     def _checked(cls, groups: Iterable[DesiredGroup], problems: list[str], ignore: Iterable[str] = ()) -> Self:
         state = cls(tuple(groups), tuple(dict.fromkeys(ignore)))
-        problems += [*state._duplicates(), *state._former_name_conflicts()]
+        problems += [*state._duplicates(), *state._former_name_conflicts(), *state._ignored_groups()]
         problems = [escape_control(problem) for problem in problems]
         if problems:
             raise DesiredStateError("\n".join(problems), problems=tuple(problems))
@@ -108,6 +108,13 @@ class DesiredState:
                     yield f"{group.place}: the former name {former!r} is the name of the group at {names[former].place}"
                 elif formers.setdefault(former, group) is not group:
                     yield f"{group.place}: duplicate former name {former!r}, first at {formers[former].place}"
+
+    def _ignored_groups(self) -> Iterator[str]:
+        """Yield a problem for each group that has an ignored name."""
+        scope = Scope(ignore=self.ignore)
+        for group in self.groups if self.ignore else ():
+            if problem := scope.ignored_problem((group.name, *group.previously)):
+                yield f"{group.place}: {problem}"
 
 
 def _needs_id(group: Group, names: Mapping[str, int]) -> bool:

@@ -113,14 +113,8 @@ class Matching:
         for wanted in desired:
             pinned = self._by_id.get(wanted.id or "")
             names = (wanted.name, *wanted.previously, *([] if pinned is None else [pinned.name]))
-            for name in names:
-                pattern = self._scope.ignore_pattern_of(name)
-                if pattern is not None:
-                    message = (
-                        f"{wanted.place}: the group {name!r} is ignored by the pattern {pattern!r}: remove one of them"
-                    )
-                    problems.append(escape_control(message))
-                    break
+            if problem := self._scope.ignored_problem(names):
+                problems.append(escape_control(f"{wanted.place}: {problem}"))
         if problems:
             raise DesiredStateError("\n".join(problems), problems=tuple(problems))
 

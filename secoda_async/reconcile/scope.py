@@ -64,6 +64,14 @@ class Scope:
         """Return the first pattern of `ignore` that fits a name, or None."""
         return next((pattern for pattern in self.ignore if _matches(name, pattern)), None)
 
+    def ignored_problem(self, names: Iterable[str]) -> str | None:
+        """Return the problem of a desired group that has an ignored name among its names, or None."""
+        for name in names:
+            pattern = self.ignore_pattern_of(name)
+            if pattern is not None:
+                return f"the group {name!r} is ignored by the pattern {pattern!r}: remove one of them"
+        return None
+
 
 def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(normalize(name), normalize(pattern).replace("[", "[[]"))

@@ -51,6 +51,13 @@ async def test_every_problem_is_printed_with_its_location(shell: Shell, tmp_path
     assert all(problem in result.err for problem in problems)
 
 
+async def test_group_that_the_file_ignores_is_a_problem(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "groups.yaml").write_text(GROUPS + "ignore: [F*]\n", "utf-8")
+    result = await shell.run("validate", "groups.yaml")
+    assert result.code == Exit.BAD_INPUT
+    assert "groups.yaml:4:3: the group 'Finance' is ignored by the pattern 'F*': remove one of them" in result.err
+
+
 def run(*arguments: str) -> tuple[int, str]:
     """Run a command and return its exit code and what it prints on stderr."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
@@ -82,6 +89,7 @@ LINES = st.sampled_from(
         "  id: g-1",
         "  icon: 5",
         "ignore: ['SAML *']",
+        "ignore: [F*]",
         "x-shared: &shared {icon: x}",
         "  <<: *shared",
         "---",

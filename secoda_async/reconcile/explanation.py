@@ -1,0 +1,268 @@
+"""Explain one person's groups: the present ones, those of the desired state, and the effect of the plan. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from attrs import evolve, frozen
+
+from secoda_async.errors import AmbiguousNameError, DesiredStateError
+from secoda_async.models import UNSET, Group, User, normalize
+from secoda_async.reconcile.desired import DesiredState
+from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.diff import diff
+from secoda_async.reconcile.matching import Matching
+from secoda_async.reconcile.plan import Change, Held, Plan
+from secoda_async.reconcile.safety import Rules
+from secoda_async.user_index import UserIndex
+
+__all__ = ["Explanation", "Membership", "Reason", "explain"]
+
+Reason = Literal[
+    "present", "listed", "not_listed", "not_managed", "additive", "held", "unmanaged", "ignored", "deleted", "conflict",
+    "invited", "unknown",
+]  # fmt: skip
+
+
+@frozen(kw_only=True)
+class Membership:
+    """One group of a person, or one that the desired state gives to the person."""
+
+    group: str
+    """The group's present name, or the name of a group that does not exist yet."""
+    id: str | None
+    """The group's id; None if it does not exist yet."""
+    is_member: bool
+    """Whether the person is a member now."""
+    will_be_member: bool
+    """Whether the person is a member after the plan."""
+    places: tuple[str, ...] = ()
+    """The source locations of the person in the desired group."""
+    reason: Reason
+    """The reason for the state after the plan."""
+    detail: str = ""
+    """The reason as a sentence."""
+
+    @property
+    def effect(self) -> Literal["added", "removed", "stays", "none"]:
+        """The effect of the plan."""
+        if self.is_member:
+            return "stays" if self.will_be_member else "removed"
+        return "added" if self.will_be_member else "none"
+
+
+@frozen(kw_only=True)
+class Explanation:
+    """The groups of one person."""
+
+    person: str
+    """The person as given, an e-mail address or id."""
+    user: User | None
+    """The user; None if the person is not a user of the workspace."""
+    memberships: tuple[Membership, ...]
+    """The groups, sorted by name."""
+    plan: Plan | None = None
+    """The plan; None without a desired state."""
+    refusals: tuple[str, ...] = ()
+    """The unknown members for which a plan is refused. The memberships are those of a plan that holds them."""
+
+
+def explain(
+    person: str, desired: DesiredState | None, groups: Sequence[Group], users: Iterable[User], rules: Rules
+) -> Explanation:
+    """Explain the groups of a person.
+
+    Args:
+        person: An e-mail address or id.
+        desired: The desired state; None for the present groups only.
+        groups: Every group of the workspace.
+        users: Every user of the workspace.
+        rules: The options of the plan.
+
+    Raises:
+        AmbiguousNameError: When the address fits several users.
+        DesiredStateError: When there can be no plan for another reason than unknown members.
+    """
+    users = list(users)
+    index = UserIndex.of(users, (user for group in groups for user in group.users))
+    user_id = index.id_of(person)
+    user = index.by_id.get(user_id or "")
+    if desired is None:
+        present = [_present(group) for group in groups if user_id in group.users]
+        return Explanation(person=person, user=user, memberships=_sorted(present))
+    refusals: tuple[str, ...] = ()
+    try:
+        plan = diff(desired, groups, users, rules)
+    except DesiredStateError as error:
+        refusals = error.problems
+        plan = diff(desired, groups, users, evolve(rules, unknown_members="hold"))
+    scope = evolve(rules, ignore=(*rules.ignore, *desired.ignore)).scope
+    explainer = _Explainer(person, user, user_id, index, plan, rules)
+    found = explainer.memberships(Matching(desired, groups, scope), desired, groups)
+    return Explanation(person=person, user=user, memberships=_sorted(found), plan=plan, refusals=refusals)
+
+
+def _present(group: Group) -> Membership:
+    return Membership(group=group.name, id=group.id, is_member=True, will_be_member=True, reason="present")
+
+
+def _sorted(memberships: Iterable[Membership]) -> tuple[Membership, ...]:
+    return tuple(sorted(memberships, key=lambda membership: (membership.group, membership.id or "")))
+
+
+@frozen
+class _Explainer:
+    """Explains the groups of one person under one plan."""
+
+    person: str
+    user: User | None
+    user_id: str | None
+    index: UserIndex
+    plan: Plan
+    rules: Rules
+
+    def memberships(self, matching: Matching, desired: DesiredState, groups: Sequence[Group]) -> Iterator[Membership]:
+        """Yield the groups that have the person, or list the person."""
+        changes = {change.id: change for change in self.plan.changes if change.id is not None}
+        creates = {change.name: change for change in self.plan.changes if change.kind == "create"}
+        planned: set[int | str] = set()
+        for wanted, present in matching.pairs:
+            change = creates.get(wanted.name) if present is None else changes.get(present.id)
+            planned |= {id(wanted), "" if present is None else present.id}
+            if self._is_in(present) or self._places(wanted):
+                yield self._planned(wanted, present, change)
+        others = [group for group in groups if group.id not in planned and self._is_in(group)]
+        listed = [wanted for wanted in desired.groups if id(wanted) not in planned and self._places(wanted)]
+        ignored = {group.id for group in matching.ignored}
+        for group in others:
+            meant = next((wanted for wanted in listed if _may_mean(wanted, group)), None)
+            yield self._unplanned(group, meant, changes.get(group.id), is_ignored=group.id in ignored)
+        for wanted in listed:
+            if not any(_may_mean(wanted, group) for group in others):
+                yield self._unplanned_create(wanted)
+
+    def _is_in(self, group: Group | None) -> bool:
+        return group is not None and self.user_id in group.users
+
+    def _places(self, wanted: DesiredGroup) -> tuple[str, ...]:
+        """Return the source locations of the person in a desired group."""
+        members = [] if wanted.members is UNSET else [member for member in wanted.members if self._means_person(member)]
+        return tuple(dict.fromkeys(_place(wanted, member) for member in members))
+
+    def _means_person(self, member: str) -> bool:
+        if member == self.user_id:
+            return True
+        address = (self.user and self.user.email) or self.person
+        if _key(member) != _key(address):
+            return False
+        try:
+            return self.index.id_of(member) == self.user_id
+        except AmbiguousNameError:
+            return False
+
+    def _planned(self, wanted: DesiredGroup, present: Group | None, change: Change | None) -> Membership:
+        """Explain a group that the plan manages."""
+        is_member, places = self._is_in(present), self._places(wanted)
+        will_be_member = is_member
+        if change is not None and change.after.users is not UNSET:
+            will_be_member = self.user_id in change.after.users
+        reason, detail = self._reason(wanted, places, is_member=is_member, will_be_member=will_be_member)
+        return Membership(
+            group=wanted.name if present is None else present.name,
+            id=None if present is None else present.id,
+            is_member=is_member,
+            will_be_member=will_be_member,
+            places=places,
+            reason=reason,
+            detail=detail,
+        )
+
+    def _reason(
+        self, wanted: DesiredGroup, places: Sequence[str], *, is_member: bool, will_be_member: bool
+    ) -> tuple[Reason, str]:
+        if places:
+            return self._reason_of_listed(places, is_member=is_member)
+        if is_member and not will_be_member:
+            return "not_listed", f"not in the members at {wanted.place}"
+        if wanted.members is UNSET:
+            return "not_managed", f"{wanted.place} does not manage the members"
+        if self.rules.additive or wanted.membership == "additive":
+            return "additive", f"{wanted.place} only adds members"
+        held = [held for held in self.plan.held if held.group == wanted.name]
+        return "held", f"kept: {_joined(_who(one) for one in held)}"
+
+    def _reason_of_listed(self, places: Sequence[str], *, is_member: bool) -> tuple[Reason, str]:
+        listed = f"listed at {_joined(places)}"
+        if self.user_id is None:
+            return "unknown", f"{listed}, but is not a user of this workspace"
+        if self.user is not None and self.user.pending and not is_member:
+            return "invited", f"{listed}; the service may not show the membership before the first sign-in"
+        return "listed", listed
+
+    def _unplanned(
+        self, group: Group, meant: DesiredGroup | None, change: Change | None, *, is_ignored: bool
+    ) -> Membership:
+        """Explain a group of the person that the plan deletes, or does not plan."""
+        places = () if meant is None else self._places(meant)
+        name = group.name if meant is None else meant.name
+        conflicts = [
+            conflict.message for conflict in self.plan.conflicts if group.id in conflict.ids or conflict.name == name
+        ]
+        reason, detail = _unplanned_reason(conflicts, places, is_deleted=change is not None, is_ignored=is_ignored)
+        return Membership(
+            group=group.name,
+            id=group.id,
+            is_member=True,
+            will_be_member=change is None,
+            places=places,
+            reason=reason,
+            detail=detail,
+        )
+
+    def _unplanned_create(self, wanted: DesiredGroup) -> Membership:
+        """Explain a desired group that lists the person and is not planned."""
+        conflicts = [conflict.message for conflict in self.plan.conflicts if conflict.name == wanted.name]
+        places = self._places(wanted)
+        reason, detail = _unplanned_reason(conflicts, places, is_deleted=False, is_ignored=True)
+        return Membership(
+            group=wanted.name,
+            id=wanted.id,
+            is_member=False,
+            will_be_member=False,
+            places=places,
+            reason=reason,
+            detail=detail,
+        )
+
+
+def _unplanned_reason(
+    conflicts: Sequence[str], places: Sequence[str], *, is_deleted: bool, is_ignored: bool
+) -> tuple[Reason, str]:
+    if is_deleted:
+        return "deleted", "not in the files: the group is deleted"
+    if conflicts:
+        return "conflict", conflicts[0]
+    if is_ignored:
+        listed = f"listed at {_joined(places)}, but " if places else ""
+        return "ignored", f"{listed}outside the scope of the plan"
+    return "unmanaged", "not in the files"
+
+
+def _may_mean(wanted: DesiredGroup, group: Group) -> bool:
+    """Return whether a desired group that is not planned may mean a group."""
+    return wanted.id == group.id or normalize(group.name) in (wanted.name, *map(normalize, wanted.previously))
+
+
+def _place(wanted: DesiredGroup, member: str) -> str:
+    return wanted.member_places.get(member, wanted.place)
+
+
+def _who(held: Held) -> str:
+    return f"{held.member} ({held.place}) {held.reason}"
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return ", ".join(parts)
+
+
+def _key(member: str) -> str:
+    return normalize(member).lower()
