@@ -50,7 +50,10 @@ def unread_columns(header: Sequence[str], columns: Sequence[str]) -> str:
     unread = f"the {verb.format(list_names(others))} not read"
     group, member = (_likely(field, header) for field in ("group", "member"))
     if group is None:
-        return f"{unread}, and a column 'group' is missing: use {list_names(columns)}"
+        return (
+            f"{unread}, and 'group' is missing: use {list_names(columns)}, or say which columns these are: "
+            "--columns group=...,member=..."
+        )
     option = f"group={_quote(group)}" + (f",member={_quote(member)}" if member else "")
     advice = f"ename or delete columns, or read these with --columns {option}"
     return f"{unread}: r{advice}" if has_group else f"{unread}; 'group' is missing: is it {group!r}? R{advice}"

@@ -88,6 +88,8 @@ def _format_of(name: str, text: str) -> FileFormat:
 
 
 def _parse(text: str, file_format: FileFormat) -> Node:
+    if looks_like_table(text, ""):
+        raise ParseError(":1", "looks like a table: name the file .csv, or pass --input csv")
     if file_format == "json":
         return json_nodes.parse(text)
     try:

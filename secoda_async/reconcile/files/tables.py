@@ -1,7 +1,9 @@
 """CSV tables, a row for each membership, as spreadsheets and directories write them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Final
 
 from attrs import define, field
@@ -22,6 +24,9 @@ _YAML_START: Final = re.compile(r"""[\[{\-%!&*?#@`]|.*:(?:\s|$)|.*["']\s*:""")
 """A line that a file of groups in YAML or JSON may start with."""
 
 _MAX_LISTED: Final = 5
+
+_MAX_TITLES: Final = 10
+"""Rows that are searched for the header, below a title."""
 
 
 def looks_like_table(text: str, suffix: str) -> bool:
@@ -68,7 +73,7 @@ def _find_layout(text: str, columns: Columns | None, report: Report) -> tuple[La
         CsvError: When no separator makes the first row CSV.
     """
     failures: list[CsvError] = []
-    candidates: list[tuple[Row, Layout, list[str]]] = []
+    candidates: list[tuple[Row, Layout, list[str], Iterator[Row]]] = []
     for separator in SEPARATORS:
         rows = read_rows(text, separator)
         try:
@@ -79,13 +84,27 @@ def _find_layout(text: str, columns: Columns | None, report: Report) -> tuple[La
         layout, problems = find_layout(header.cells, columns)
         if not problems:
             return layout, header, rows
-        candidates.append((header, layout, problems))
+        candidates.append((header, layout, problems, rows))
     if not candidates:
         raise failures[0]
-    header, _, problems = max(candidates, key=lambda found: ("group" in found[1].fields, found[1].width))
+    header, _, problems, _ = max(candidates, key=lambda found: ("group" in found[1].fields, found[1].width))
+    if _YAML_START.match(first_line(text)):
+        problems = ["looks like YAML or JSON: name the file .yaml or .json, or pass --input yaml or --input json"]
+    elif columns is None and (line := _line_of_header(rows for *_, rows in candidates)):
+        problems = [f"is not the header, which is on line {line}: delete the lines above it"]
     for problem in problems:
         report(f":{header.line}", problem)
     return None, header, iter(())
+
+
+def _line_of_header(candidates: Iterable[Iterator[Row]]) -> int | None:
+    """Return the line of the header below a title; None if none of the first rows is a header."""
+    for rows in candidates:
+        with suppress(CsvError):
+            for row in islice(rows, _MAX_TITLES):
+                if not find_layout(row.cells, None)[1]:
+                    return row.line
+    return None
 
 
 @define
@@ -142,8 +161,8 @@ class _Table:
         if is_cut and self._last is not None and len(self._last.cells) < needed:
             self.report(
                 f":{self._last.line}",
-                f"the last row has {len(self._last.cells)} cells, not {needed}, and no line break follows: the file "
-                "may be cut off; complete the row",
+                f"the last row has {len(self._last.cells)} of {needed} cells, and no line break follows: the file may "
+                "be cut off; complete the row",
             )
         if self._without_group:
             lines = list_names(self._without_group)

@@ -128,7 +128,7 @@ class TestHints:
                 ["group", "Notes"],
                 "the column 'Notes' is not read: rename or delete columns, or read these with --columns group=group",
             ),
-            (ENTRA, "and a column 'group' is missing: use 'group', 'icon', 'description', 'member', 'id'"),
+            (ENTRA, "or say which columns these are: --columns group=...,member=..."),
             (["member"], "has no column 'group': the first line names the columns"),
             (
                 ["email", "groups"],

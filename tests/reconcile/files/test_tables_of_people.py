@@ -204,3 +204,9 @@ def test_unknown_member_is_at_its_own_line(folder: Path) -> None:
         plan_of(folder / "place.csv", Rules())
     (problem, *_) = caught.value.problems
     assert problem.startswith(f"{folder / 'place.csv'}:4: 'typo@example.com', a member of 'Finance', is not a user")
+
+
+@pytest.mark.parametrize("name", ["groups.yaml", "groups.json"])
+def test_table_with_the_suffix_of_another_format_is_recognized(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(FILES["hold.csv"])
+    assert problems_of(tmp_path / name) == [":1: looks like a table: name the file .csv, or pass --input csv"]
