@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from secoda_async import LimitState, RateLimit, RateLimitError, SlidingWindowLimiter
+from secoda_async._engine.limits.window import Usage
 from secoda_async.config import Priority
 from tests.support.clocks import ManualClock, settle
 from tests.support.limits import make_limiter, start_acquiring
@@ -187,6 +188,33 @@ class TestQueue:
         assert waiting.done()
         assert not newcomer.done()
         newcomer.cancel()
+
+
+@pytest.mark.requirement("RL-4")
+class TestSharing:
+    async def test_usage_is_reported_at_each_start_end_and_pause(self) -> None:
+        limit = make_limiter(ManualClock(), 2, window=60.0)
+        reports: list[Usage] = []
+        limit.share(Usage(), reports.append)
+        permit = await limit.acquire()
+        await permit.release(sent=True)
+        await limit.pause(9.0)
+        assert [(usage.in_flight, len(usage.free_in), usage.paused_for) for usage in reports] == [
+            (1, 0, 0.0),
+            (0, 1, 0.0),
+            (0, 1, 9.0),
+        ]
+
+    async def test_usage_of_other_processes_takes_permits(self) -> None:
+        limit = make_limiter(ManualClock(), 3, window=60.0)
+        limit.share(Usage(free_in=(30.0,), in_flight=1), lambda _: None)
+        assert limit.state.free == 1
+
+    async def test_usage_of_other_processes_is_ignored_after_a_call(self) -> None:
+        limit = make_limiter(ManualClock(), 3, window=60.0)
+        await limit.acquire()
+        limit.share(Usage(free_in=(30.0, 30.0)), lambda _: None)
+        assert (limit.state.free, limit.state.in_flight) == (2, 1)
 
 
 @pytest.mark.requirement("RL-6")
