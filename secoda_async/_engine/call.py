@@ -29,6 +29,8 @@ class Scope:
     """The start of the whole, by the client's clock: all calls share its deadline."""
     known_ids: Callable[[], Awaitable[Collection[str] | None]] | None = None
     """Returns the ids of a complete listing that was read before the creates."""
+    pending: Collection[str] = ()
+    """Ids of users with a pending invitation: responses may lack them as members."""
 
 
 @frozen(eq=False, repr=False)
@@ -43,6 +45,8 @@ class Call:
     """The moment of the deadline, by the client's clock; infinity without one."""
     precondition: Precondition | None = None
     operation: Operation | None = None
+    pending: Collection[str] = ()
+    """Ids of users with a pending invitation: the response may lack them as members."""
 
     def with_precondition(self, precondition: Precondition) -> "Call":
         """Return the same call with one more precondition; the present one is checked first."""

@@ -61,7 +61,7 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
     """
     if _is_exact(group, fields):
         return
-    missing = fields.missing_users(group)
+    missing = [user_id for user_id in fields.missing_users(group) if user_id not in call.pending]
     for user_id in missing[:_MAX_MISSING]:
         request = request_to("GET", "user", user_id)
         try:

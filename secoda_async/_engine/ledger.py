@@ -88,6 +88,8 @@ class Ledger:
         self._in_flight: Counter[str | Unset | None] = Counter()
         """Creates in flight, by the name that was sent."""
         self._unclear: dict[str, float] = {}
+        self.sent: dict[str, frozenset[str]] = {}
+        """The members with a pending invitation that applies of this client have sent, by the id of the group."""
 
     # --- creates ---------------------------------------------------------------------------------------------------
 

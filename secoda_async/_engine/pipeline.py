@@ -92,7 +92,15 @@ class Pipeline:
         check_event_loop()
         began = self.clock.now() if scope.began is None else scope.began
         expires_at = inf if options.deadline is None else began + options.deadline
-        return Call(request, options, began, expires_at, scope.precondition if is_write else None, scope.operation)
+        return Call(
+            request,
+            options,
+            began,
+            expires_at,
+            scope.precondition if is_write else None,
+            scope.operation,
+            scope.pending,
+        )
 
     def send(self, call: Call, read: Callable[[Reply], T], *, already_gone: T | None = None) -> Coroutine[Any, Any, T]:
         """Send the request, again if that is safe and useful, and return what `read` makes of the response.

@@ -213,6 +213,7 @@ class Applier:
             operation=shared,
             precondition=partial(self._check_precondition, state, shared),
             known_ids=self._ids_before_writes,
+            pending=self.plan.pending,
         )
         try:
             return await perform(self.groups(scope), state.operation)
@@ -263,7 +264,7 @@ class Applier:
             if change.kind == "delete":  # a lagging replica may not have the group yet: the DELETE decides
                 return DriftCheck(ChangeStatus.PENDING, None)
             group = None
-        return status_of(change, group)
+        return status_of(change, group, self.plan.pending)
 
     # --- outcomes ----------------------------------------------------------------------------------------------
 

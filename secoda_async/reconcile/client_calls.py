@@ -13,10 +13,12 @@ from secoda_async._engine.limits.limiter import time_left
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async.config import CallOptions, check_kind
 from secoda_async.groups import Groups
+from secoda_async.models import UNSET
 from secoda_async.reconcile.apply import Applier
 from secoda_async.reconcile.binding import learn_workspace
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.diff import diff
+from secoda_async.reconcile.invited import with_invited_members
 from secoda_async.reconcile.journal import Journal
 from secoda_async.reconcile.plan import Plan
 from secoda_async.reconcile.report import Progress, Report
@@ -27,15 +29,25 @@ __all__ = ["apply_plan", "make_plan"]
 
 
 async def make_plan(pipeline: Pipeline, options: CallOptions, desired: DesiredState, rules: Rules) -> Plan:
-    """Read the workspace and compare it with the desired state."""
+    """Read the workspace and compare it with the desired state.
+
+    Users are read for the members of the file, and to show the members of deleted groups by address.
+    """
     check_kind("desired", desired, DesiredState)
     scope = Scope(began=pipeline.clock.now())
     groups = await Groups(pipeline, options, scope).snapshot_with_own_writes()
     user_calls = Users(pipeline, options, scope)
-    users = await user_calls.snapshot() if any(group.members for group in desired.groups) else []
-    workspace = await learn_workspace([*groups, *users], user_calls)
-    time_for, origin = pipeline.limiter.time_for, pipeline.transport.origin
-    return diff(desired, groups, users, rules, time_for, origin=origin, workspace=workspace)
+    is_read = any(group.members is not UNSET for group in desired.groups)
+    users = await user_calls.snapshot() if is_read else []
+
+    def compare(workspace: str | None = None) -> Plan:
+        known = with_invited_members(groups, users, pipeline.ledger.sent)
+        time_for, origin = pipeline.limiter.time_for, pipeline.transport.origin
+        return diff(desired, known, users, rules, time_for, origin=origin, workspace=workspace)
+
+    if not is_read and any(change.kind == "delete" for change in compare().changes):
+        users = await user_calls.snapshot()
+    return compare(await learn_workspace([*groups, *users], user_calls))
 
 
 async def apply_plan(  # noqa: PLR0913 - the arguments of `SecodaClient.apply`
@@ -67,4 +79,14 @@ async def apply_plan(  # noqa: PLR0913 - the arguments of `SecodaClient.apply`
                 on_progress=on_progress,
                 stop=stop or StopEvent(),
             )
-            return await applier.run(approve, on_drift)
+            report = await applier.run(approve, on_drift)
+        _remember_invited(pipeline, plan, report)
+        return report
+
+
+def _remember_invited(pipeline: Pipeline, plan: Plan, report: Report) -> None:
+    """Remember the invited members that were sent: the service may never show them."""
+    for change, outcome in zip(plan.changes, report.outcomes, strict=True):
+        group_id = change.id or (outcome.group.id if outcome.group is not None else None)
+        if outcome.ok and group_id is not None and change.after.users is not UNSET:
+            pipeline.ledger.sent[group_id] = frozenset(change.after.users).intersection(plan.pending)

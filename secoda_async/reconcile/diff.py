@@ -33,7 +33,7 @@ def diff(
 
     Args:
         desired: The desired state.
-        groups: Every group of the workspace.
+        groups: Every group of the workspace, with its invited members.
         users: Every user of the workspace.
         rules: The options and limits of the plan.
         time_for: Returns the seconds that a number of rate-limited writes takes.
@@ -56,6 +56,11 @@ def diff(
     held = sorted(members.held, key=lambda held: (held.group, held.member))
     shown = {user for change in changes for user in (*change.added, *change.removed)}
     shown |= {user for one in held for user in one.kept}
+    concerned = members.desired.union(
+        *((*(change.before.users or ()), *(change.after.users or ())) for change in changes)
+    )
+    pending = {user for user in concerned if user in index.by_id and index.by_id[user].pending}
+    disabled = {user for user in members.desired if user in index.by_id and index.by_id[user].disabled}
     return Plan(
         changes=tuple(changes),
         conflicts=tuple(sorted(matching.conflicts, key=lambda conflict: (conflict.name, conflict.message))),
@@ -66,9 +71,11 @@ def diff(
         unmanaged=len(unmanaged),
         unmanaged_names=tuple(sorted(unmanaged)),
         ignored_names=tuple(sorted(group.name for group in matching.ignored)),
+        pending=tuple(sorted(pending)),
+        disabled=tuple(sorted(disabled)),
         origin=origin,
         workspace=workspace,
-        people=_addresses(shown, index),
+        people=_addresses(shown | pending | disabled, index),
     )
 
 

@@ -2,12 +2,13 @@
 
 import enum
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
 
 from secoda_async.models import Group, normalize
+from secoda_async.reconcile.invited import matches_except_invited
 from secoda_async.reconcile.plan import Change, Plan
 
 __all__ = ["ChangeStatus", "DriftCheck", "WorkspaceSnapshot", "status_of"]
@@ -47,6 +48,8 @@ class WorkspaceSnapshot:
     by_id: Mapping[str, Group]
     by_name: Mapping[str, Sequence[Group]]
     """Without the groups that the plan updates or deletes: the plan may change their names."""
+    pending: Collection[str] = ()
+    """Ids of the members whom the service may not show yet."""
 
     @classmethod
     def of(cls, groups: Iterable[Group], plan: Plan, read_at: float) -> "WorkspaceSnapshot":
@@ -57,13 +60,13 @@ class WorkspaceSnapshot:
         for group in by_id.values():
             if group.id not in planned_ids:
                 by_name[normalize(group.name)].append(group)
-        return cls(read_at, by_id, dict(by_name))
+        return cls(read_at, by_id, dict(by_name), plan.pending)
 
     def status_of(self, change: Change) -> DriftCheck:
         """Return the status of a change; its new name must be free too."""
         if change.id is None:
             return self._status_of_create(change)
-        check = status_of(change, self.by_id.get(change.id))
+        check = status_of(change, self.by_id.get(change.id), self.pending)
         if check.status is ChangeStatus.PENDING and change.after.name and change.after.name in self.by_name:
             return DriftCheck(ChangeStatus.DRIFTED, check.group, _EXISTS_DIFFERENT)
         return check
@@ -72,7 +75,7 @@ class WorkspaceSnapshot:
         namesakes = self.by_name.get(change.name, ())
         if not namesakes:
             return DriftCheck(ChangeStatus.PENDING, None)
-        if len(namesakes) == 1 and change.after.matches(namesakes[0]):
+        if len(namesakes) == 1 and matches_except_invited(change.after, namesakes[0], self.pending):
             return DriftCheck(ChangeStatus.DONE, namesakes[0])
         return DriftCheck(ChangeStatus.DRIFTED, namesakes[0], _EXISTS_DIFFERENT)
 
@@ -89,7 +92,7 @@ class WorkspaceSnapshot:
             return None if group is None else f"{change.name!r} still exists"
         if group is None:
             return f"{change.name!r} does not exist"
-        if not change.after.matches(group):
+        if not matches_except_invited(change.after, group, self.pending):
             return f"{change.name!r} is not as it was written"
         return self._duplicates_of(change) if change.kind == "create" else None
 
@@ -101,14 +104,20 @@ class WorkspaceSnapshot:
         return f"{create.name!r} exists {len(namesakes)} times ({ids}): another writer created it too"
 
 
-def status_of(change: Change, group: Group | None) -> DriftCheck:
-    """Return the status of an update or a delete, given the group that was read; None if it does not exist."""
+def status_of(change: Change, group: Group | None, pending: Collection[str] = ()) -> DriftCheck:
+    """Return the status of an update or a delete, given the group that was read; None if it does not exist.
+
+    A read that hides a member with a pending invitation does not prove that the member was sent: the change is written
+    (again), as an update of the whole membership has the same effect twice.
+    """
     if group is None:
         if change.kind == "delete":
             return DriftCheck(ChangeStatus.DONE, None)
         return DriftCheck(ChangeStatus.DRIFTED, None, "does not exist any more")
+    if matches_except_invited(change.before, group, pending):
+        return DriftCheck(ChangeStatus.PENDING, group)
     if change.kind == "update" and change.after.matches(group):
         return DriftCheck(ChangeStatus.DONE, group)
-    if change.before.matches(group):
+    if change.kind == "update" and matches_except_invited(change.after, group, pending):
         return DriftCheck(ChangeStatus.PENDING, group)
     return DriftCheck(ChangeStatus.DRIFTED, group, "has changed since the plan was made")

@@ -121,7 +121,7 @@ class Plan:
     ignored_names: tuple[str, ...] = ()
     """The sorted names of the groups outside the scope (`only`, `ignore`)."""
     pending: tuple[str, ...] = ()
-    """Ids of the desired members with a pending invitation. The service may not show them as members yet."""
+    """Ids of the desired, added and removed members with a pending invitation. The service may not show them yet."""
     disabled: tuple[str, ...] = ()
     """Ids of the desired members whose account is disabled."""
     notes: tuple[str, ...] = field(default=(), converter=_escape_all)

@@ -1,0 +1,46 @@
+"""Members with a pending invitation. The service may not show them in groups before their first sign-in."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from attrs import evolve
+
+from secoda_async.models import UNSET, Group, GroupFields, User
+
+__all__ = ["matches_except_invited", "with_invited_members"]
+
+
+def with_invited_members(
+    groups: Sequence[Group], users: Iterable[User], sent: Mapping[str, Collection[str]]
+) -> Sequence[Group]:
+    """Return the groups with the invited members that they do not show.
+
+    The users' own lists of groups decide. If these show no group for any invited user, they may be hidden there too:
+    then the members that this client has sent count as members.
+
+    Args:
+        groups: The groups as the service shows them.
+        users: The users of the workspace.
+        sent: The invited members that this client has sent, by the id of the group.
+    """
+    invited = {user.id: user for user in users if user.pending}
+    hidden: dict[str, set[str]] = defaultdict(set)
+    for user in invited.values():
+        for group_id in user.user_groups:
+            hidden[group_id].add(user.id)
+    if not hidden:
+        for group_id, members in sent.items():
+            hidden[group_id] = {member for member in members if member in invited}
+    return [_with_members(group, hidden[group.id]) if group.id in hidden else group for group in groups]
+
+
+def _with_members(group: Group, members: Iterable[str]) -> Group:
+    return evolve(group, users=(*group.users, *sorted(set(members).difference(group.users))))
+
+
+def matches_except_invited(fields: GroupFields, group: Group, invited: Iterable[str]) -> bool:
+    """Return whether a group has every field that is set, although invited members may be hidden."""
+    if fields.matches(group):
+        return True
+    hidden = set(invited).intersection(fields.users or ()) if fields.users is not UNSET else set()
+    return bool(hidden) and fields.matches(_with_members(group, hidden))
