@@ -86,6 +86,7 @@ def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -
         yield StyledLine(f"... and {count(hidden, 'more change')}")
     sections = (
         [StyledLine(note, "note") for note in notes(plan, verbose=verbose)],
+        [StyledLine(f"! {note}", "attention") for note in plan.notes],
         [StyledLine(f"! held: {message}", "attention") for message in held_messages(plan, verbose=verbose)],
         [StyledLine(f"! skipped: {conflict.message}", "warning") for conflict in plan.conflicts],
         [StyledLine(f"! exceeds the safety limits: {breach.message}", "warning") for breach in plan.breaches],
