@@ -54,10 +54,7 @@ def _describe_page(keys: Mapping[str, Node]) -> str | None:
     total = next((int(count) for key in _TOTALS if key in keys and (count := _digits(keys[key]))), None)
     if _has_next(keys) or (total is not None and found is not None and total > found):
         part = "" if total is None or found is None else f" ({found} of {total})"
-        return (
-            f"is a page of a longer list{part}, and a page of a longer list is never a desired state: "
-            f"get all pages, and {_SHAPE}"
-        )
+        return f"is a page of a longer list{part}, which is never a desired state: get all pages, and {_SHAPE}"
     if name is not None and "groups" not in keys:
         return f"has the list {name!r} of another program, and no groups: {_SHAPE}"
     return None

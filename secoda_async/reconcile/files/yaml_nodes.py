@@ -30,9 +30,9 @@ _FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U
 _HINTS: Final = (
     ("mapping values are not allowed", "put a text with ': ' in quotes"),
     ("found undefined alias", "put a text that starts with '*' in quotes"),
-    ("did not find expected alphabetic or numeric character", "put a text that starts with '*', '&' or '!' in quotes"),
+    ("expected alphabetic or numeric character", "put a text that starts with '*', '&' or '!' in quotes"),
 )
-"""What to do about a problem that PyYAML reports, by the start of its words."""
+"""What to do about a problem that PyYAML reports, by words of the problem."""
 
 
 def compose(text: str) -> Node:
@@ -70,7 +70,7 @@ def _hint(problem: str, rest: str) -> str:
             else f"put a text that starts with {rest[:1]!r} in quotes"
         )
         return f": {advice}"
-    return next((f": {advice}" for start, advice in _HINTS if problem.startswith(start)), "")
+    return next((f": {advice}" for words, advice in _HINTS if words in problem), "")
 
 
 def _check_events(events: Iterable[Any], lines: Lines) -> None:
