@@ -80,8 +80,6 @@ def _is_coded(text: str, index: int) -> bool:
 
 
 def _is_odd(character: str) -> bool:
-    if character == " ":
-        return False
     return unicodedata.category(character) in _CODED or _INVISIBLE.match(character) is not None
 
 

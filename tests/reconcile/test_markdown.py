@@ -93,8 +93,12 @@ def test_plan_that_fits_is_not_cut() -> None:
     assert "more" not in text
 
 
+def repeated(text: str, times: int) -> str:
+    return text * times
+
+
 TEXTS = st.builds(
-    lambda text, times: text * times,
+    repeated,
     st.text("ab|`*_[]~@#&<>:/ \n\u00a0\u202e🧪\U000e0001", min_size=1, max_size=12),
     st.sampled_from([1, 1, 1, 30, 300]),
 )

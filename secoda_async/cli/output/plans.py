@@ -3,7 +3,7 @@
 import io
 import json
 from pathlib import Path
-from typing import Annotated, Final, Literal, assert_never
+from typing import Annotated, Final, Literal
 
 from attrs import define
 from cyclopts import Group, Parameter
@@ -71,17 +71,13 @@ class PlanOutput:
 
 def format_plan(plan: Plan, output_format: PlanFormat, *, source: str, host: str, verbose: bool = False) -> str:
     """Return a plan in an output format; see `PlanOutput.show`."""
-    match output_format:
-        case "json":
-            return to_json(json.loads(plan.to_json()))
-        case "markdown":
-            return render_markdown(plan)
-        case "html":
-            return plan_page(plan, source, host)
-        case "text":
-            return _plan_text(plan, verbose=verbose)
-        case _:
-            assert_never(output_format)
+    if output_format == "json":
+        return to_json(json.loads(plan.to_json()))
+    if output_format == "markdown":
+        return render_markdown(plan)
+    if output_format == "html":
+        return plan_page(plan, source, host)
+    return _plan_text(plan, verbose=verbose)
 
 
 def print_plan(console: RichConsole, plan: Plan, *, most: int | None = None, verbose: bool = False) -> None:
