@@ -117,11 +117,13 @@ def test_the_tests_in_the_docs_pass(tmp_path: Path) -> None:
     assert "2 passed" in result.stdout, result.stdout + result.stderr
 
 
-def test_the_file_in_the_docs_can_be_loaded(tmp_path: Path) -> None:
-    (block,) = [block for block in blocks("yaml") if block.text.startswith("groups:")]
+FILES = [block for block in blocks("yaml") if re.search(r"^groups:", block.text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("block", FILES, ids=str)
+def test_every_file_in_the_docs_can_be_loaded(block: Block, tmp_path: Path) -> None:
     (tmp_path / "groups.yaml").write_text(block.text, "utf-8")
-    (group,) = DesiredState.load(tmp_path / "groups.yaml").groups
-    assert group.members == ("ana@example.com", "ben@example.com")
+    assert DesiredState.load(tmp_path / "groups.yaml").groups
 
 
 def commands() -> Iterator[tuple[str, str]]:
