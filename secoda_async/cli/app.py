@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,13 +17,19 @@ from rich.logging import RichHandler
 from rich.traceback import Traceback
 
 from secoda_async import SecodaError, __version__
+from secoda_async._engine.wire.redaction import redact
 from secoda_async.cli.exit_codes import CommandError, Exit, as_document, exit_for, format_error
 from secoda_async.cli.options import Output
-from secoda_async.cli.output.console import Console, PipeConsole
+from secoda_async.cli.output.console import Console, PipeConsole, to_json, write_stdout
 from secoda_async.cli.signals import until_terminated
 from secoda_async.reconcile.escape import escape_control
 
 _COMMANDS: Final = "secoda_async.cli.commands"
+
+_RISKY_PROPOSAL: Final = r" Did you mean \"?--(?:yes|approve|prune|allow-duplicate|max-delete|max-remove)\"?\?"
+
+_SHORTEST_KEY: Final = 17
+"""Characters: a shorter text is not redacted, because it may occur in any message."""
 
 _MAX_HELP_WIDTH: Final = 100
 """Columns of a help text: longer lines are hard to read."""
@@ -126,7 +133,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         failure: Exception = CommandError("interrupted", Exit.INTERRUPTED)
     except CycloptsError as error:
-        failure = CommandError(f"{' '.join(str(error).split())} (see secoda-async --help)", Exit.USAGE)
+        failure = CommandError(f"{_usage_problem(error)} (see secoda-async --help)", Exit.USAGE)
     except (SecodaError, CommandError) as error:
         failure = error
     except BrokenPipeError:
@@ -138,6 +145,12 @@ def main(arguments: Sequence[str]) -> int:
         failure = error
     _report(console, failure)
     return exit_for(failure)
+
+
+def _usage_problem(error: CycloptsError) -> str:
+    """Return the problem of a command line in one line; it never proposes an option that approves or deletes."""
+    text = getattr(error, "exception_message", "") or str(error)
+    return re.sub(_RISKY_PROPOSAL, "", " ".join(text.split()))
 
 
 def _run_and_flush(arguments: Sequence[str], *, is_stdout_closed: bool) -> int:
@@ -178,22 +191,28 @@ def _wants_json(arguments: Sequence[str]) -> bool:
 def _report(console: Console, error: Exception) -> None:
     if console.output.json:
         with suppress(OSError):
-            console.print_json(as_document(error))
+            write_stdout(_without_key(to_json(as_document(error))))
     if console.output.debug:
         traceback = Traceback.from_exception(type(error), error, error.__traceback__, show_locals=False)
         for stack in traceback.trace.stacks:
-            stack.exc_value = escape_control(stack.exc_value)
+            stack.exc_value = escape_control(_without_key(stack.exc_value))
         console.err.print(traceback)
     if isinstance(error, SecodaError | CommandError):
         first, *others = format_error(error)
     else:
         first, *others = [f"{type(error).__name__}: {error} (a bug: run again with --debug and report it)"]
     for line in (f"secoda-async: {first}", *others):
-        console.info(line, style="red")
+        console.info(_without_key(line), style="red")
+
+
+def _without_key(text: str) -> str:
+    """Redact the API key: it may be in an argument by mistake, and a message may repeat the argument."""
+    key = os.environ.get("SECODA_API_KEY", "")
+    return redact(text, key) if len(key) >= _SHORTEST_KEY else text
 
 
 class _Escaping(logging.Formatter):
     """Escapes each record to one line; a traceback follows on separate lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
-        return escape_control(super().formatMessage(record))
+        return escape_control(_without_key(super().formatMessage(record)))

@@ -86,15 +86,25 @@ async def find_user(secoda: SecodaClient, text: str) -> User:
 
     Raises:
         AmbiguousNameError: When the address fits several users.
-        CommandError: When no user has the address.
-        NotFoundError: When no user has the id.
+        CommandError: When no user has the address or id.
+        NotFoundError: When no user has the id, and the text has the form of an id.
     """
     if "@" not in text:
-        return await secoda.users.get(text)
+        return await _user_of(secoda, text)
     user = await secoda.users.find(email=text)
     if user is None:
         raise CommandError(f"no user has the address {text}: `users list` shows all users", Exit.BAD_INPUT)
     return user
+
+
+async def _user_of(secoda: SecodaClient, user_id: str) -> User:
+    try:
+        return await secoda.users.get(user_id)
+    except NotFoundError as error:
+        if error.is_missing_route or _UUID.fullmatch(user_id):
+            raise
+    message = f"no user has the id {user_id!r}: give an e-mail address or an id; `users list` shows all users"
+    raise CommandError(message, Exit.BAD_INPUT)
 
 
 async def user_ids(secoda: SecodaClient, users: Sequence[str]) -> list[str]:

@@ -165,3 +165,33 @@ def test_plan_errors_have_exit_codes_and_json_fields() -> None:
     assert (exit_for(unsafe), exit_for(stale)) == (4, 5)
     assert as_document(unsafe)["error"]["digest"] == "d"
     assert as_document(stale)["error"]["names"] == ["n"]
+
+
+@pytest.mark.requirement("SEC-1")
+@pytest.mark.parametrize("option", [(), ("--json",), ("--debug",)], ids=["text", "json", "debug"])
+@pytest.mark.parametrize(
+    "command", [("groups", "get"), ("users", "get"), ("explain",), ("plan",), ("--prun",)], ids=str
+)
+async def test_key_in_an_argument_by_mistake_is_not_repeated(
+    shell: Shell, workspace: Emulator, command: tuple[str, ...], option: tuple[str, ...]
+) -> None:
+    result = await shell.run(*command, workspace.api_key, *option)
+    assert result.code != Exit.DONE
+    assert workspace.api_key not in result.out + result.err.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "proposal"),
+    [
+        ("groups delete A --ye", None),
+        ("groups create --name A --allow-duplicat", None),
+        ("groups list --jso", "Did you mean --json?"),
+        ("plan --prun", None),
+    ],
+)
+async def test_no_option_that_approves_or_deletes_is_proposed(shell: Shell, line: str, proposal: str | None) -> None:
+    result = await shell.run(*line.split())
+    assert result.code == Exit.USAGE
+    assert len(result.err.splitlines()) == 1
+    assert ("Did you mean" in result.err) is (proposal is not None)
+    assert (proposal or line.rsplit(maxsplit=1)[-1]) in result.err

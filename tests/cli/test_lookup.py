@@ -175,7 +175,9 @@ async def test_user_is_given_by_id_or_address(shell: Shell, given: str) -> None:
 async def test_unknown_or_ambiguous_user_is_an_error(shell: Shell, teams: Emulator) -> None:
     unknown = await shell.run("users", "get", "nobody@example.com")
     assert (unknown.code, "no user has the address nobody@example.com" in unknown.err) == (Exit.BAD_INPUT, True)
-    assert (await shell.run("users", "get", "u-nobody")).code == Exit.ERROR
+    absent = await shell.run("users", "get", "u-nobody")
+    assert (absent.code, "no user has the id 'u-nobody': give an e-mail address" in absent.err) == (65, True)
+    assert (await shell.run("users", "get", UUID)).code == Exit.ERROR
     teams.users["u-eve"]["email"] = "Ana@example.com"
     several = await shell.run("users", "get", "ANA@example.com", "--json")
     assert several.code == Exit.BAD_INPUT

@@ -21,6 +21,9 @@ from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.explanation import Explanation, Membership, explain
 
 _DEFAULT = Connection()
+_FILES: Final = Parameter(
+    show_default=False, help="Files of groups, as for plan. Without files, the present groups are shown."
+)
 _NO_FILES: Final[list[Path]] = []
 _STYLES: Final = {"added": "green", "removed": "red", "none": "yellow", "stays": ""}
 """The style of each effect, in the order in which the groups are shown."""
@@ -28,9 +31,7 @@ _STYLES: Final = {"added": "green", "removed": "red", "none": "yellow", "stays":
 
 async def explain_command(
     person: Annotated[str, Parameter(name="email", help="E-mail address or id of the person.")],
-    files: Annotated[Files, Parameter(help="Files of groups, as for plan (default: show the present groups).")] = (
-        _NO_FILES
-    ),
+    files: Annotated[Files, _FILES] = _NO_FILES,
     /,
     *,
     inputs: Inputs = DEFAULT_INPUTS,
