@@ -22,7 +22,9 @@ class PresentState:
     users: frozenset[str]
     """Ids of the users, and of the members of groups."""
     pending: frozenset[str]
-    """Ids of the users with a pending invitation: responses may not show them as members."""
+    """Ids of the users with a pending invitation."""
+    hideable: frozenset[str]
+    """Those whom responses may not show as members: none if a group shows one of them."""
     disabled: frozenset[str]
     addresses: Mapping[str, str | None]
 
@@ -30,21 +32,24 @@ class PresentState:
     def of(cls, groups: Sequence[Group], users: Iterable[User]) -> Self:
         """Index the groups and users."""
         known = list(users)
+        members = frozenset[str]().union(*(group.users for group in groups))
+        pending = frozenset(user.id for user in known if user.pending)
         by_name: dict[str, list[Group]] = defaultdict(list)
         for group in groups:
             by_name[normalize(group.name)].append(group)
         return cls(
             by_id={group.id: group for group in groups},
             by_name=dict(by_name),
-            users=frozenset(user.id for user in known).union(*(group.users for group in groups)),
-            pending=frozenset(user.id for user in known if user.pending),
+            users=members.union(user.id for user in known),
+            pending=pending,
+            hideable=frozenset() if pending & members else pending,
             disabled=frozenset(user.id for user in known if user.disabled),
             addresses={user.id: user.email for user in known},
         )
 
     def shows(self, group: Group, fields: GroupFields) -> bool:
         """Return whether a group has these fields; members with a pending invitation may be hidden."""
-        hidden = self.pending.intersection(fields.users or ()) - set(group.users)
+        hidden = self.hideable.intersection(fields.users or ()) - set(group.users)
         return fields.matches(evolve(group, users=(*group.users, *hidden)) if hidden else group)
 
 
@@ -178,7 +183,7 @@ def _undo_members(change: Change, group: Group, present: PresentState) -> _Membe
     held = _held(change, back - present.users, present)
     if wanted != now:
         return _Members(users=tuple(sorted(wanted)), held=held)
-    hidden = sorted(present.addresses.get(user) or user for user in present.pending.intersection(change.added) - now)
+    hidden = sorted(present.addresses.get(user) or user for user in present.hideable.intersection(change.added) - now)
     if not hidden:
         return _Members(held=held)
     message = f"({group.id}) may have members with a pending invitation that responses do not show: {', '.join(hidden)}"

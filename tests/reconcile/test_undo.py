@@ -108,6 +108,8 @@ def test_added_member_with_a_pending_invitation_whom_responses_hide_is_a_conflic
     assert plan.is_empty
     assert "that responses do not show: eve@example.com. Remove them by hand" in messages(plan)
     assert undo_of(journal, [evolve(after[0], users=())]).conflicts == ()
+    shown = group("shows pending members", users=("u-eve",))
+    assert undo_of(journal, [evolve(after[0], users=()), shown], PENDING).conflicts == ()
 
 
 def test_restored_members_who_are_pending_or_disabled_are_named() -> None:
