@@ -15,6 +15,7 @@ from secoda_async.errors import StalePlanError
 from secoda_async.models import UNSET, Group, User, normalize
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.invited import with_invited_members
 from secoda_async.reconcile.journal_runs import JournalRun
 from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.plan import Change, Plan
@@ -53,11 +54,13 @@ def plan_undo(
         StalePlanError: When the run wrote to another origin or workspace.
     """
     _check_binding(run, origin, workspace)
+    users = list(users)
+    groups = with_invited_members(groups, users, {})
     present = PresentState.of(groups, users)
     undone = _without_collisions([reverse(logged, present) for logged in run.changes], present)
     changes = _sorted(each.change for each in undone if each.change is not None)
     added = {user for change in changes for user in change.added}
-    mentioned = added.union(*(change.removed for change in changes))
+    concerned = {user for change in changes for user in (*(change.before.users or ()), *(change.after.users or ()))}
     return Plan(
         changes=changes,
         conflicts=tuple(
@@ -75,11 +78,11 @@ def plan_undo(
         notes=tuple(_notes(changes, run)),
         seconds=time_for(sum(change.kind != "delete" for change in changes)),
         unchanged=sum(each == NOTHING for each in undone),
-        pending=tuple(sorted(added & present.pending)),
+        pending=tuple(sorted(concerned & present.pending)),
         disabled=tuple(sorted(added & present.disabled)),
         origin=origin,
         workspace=workspace,
-        people={user: email for user in sorted(mentioned) if (email := present.addresses.get(user))},
+        people={user: email for user in sorted(concerned) if (email := present.addresses.get(user))},
     )
 
 
@@ -147,7 +150,9 @@ def _matching_after(groups: Sequence[Group], changes: Sequence[Change]) -> Match
     gone = {change.id for change in changes if change.kind == "delete"}
     names = {change.id: change.after.name for change in changes if change.id is not None and change.after.name}
     kept = [
-        DesiredGroup(name=names.get(group.id) or group.name, id=group.id) for group in groups if group.id not in gone
+        DesiredGroup(name=names.get(group.id, group.name), id=group.id if group.id in names else None)
+        for group in groups
+        if group.id not in gone and normalize(group.name)
     ]
     created = [DesiredGroup(name=change.name) for change in changes if change.kind == "create"]
     return Matching(DesiredState((*kept, *created)), groups, Scope())

@@ -7,7 +7,7 @@ import pytest
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile.journal_runs import load_runs
-from tests.support.shell import Shell, emulated_teams
+from tests.support.shell import Shell, emulated, emulated_teams
 
 FILE = """groups:
 - name: Analysts
@@ -101,3 +101,23 @@ async def test_undo_of_an_apply_that_had_nothing_to_do_is_empty(
         assert (result.code, result.out) == (Exit.DONE, "nothing to do\n")
         assert "the journal is empty" in result.err
         assert (await shell.run("apply", saved, "--yes")).code == Exit.DONE
+
+
+@pytest.mark.parametrize("hide_pending", [False, True], ids=["shown", "hidden"])
+async def test_undo_restores_members_with_a_pending_invitation(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, hide_pending: bool
+) -> None:
+    users = [{"id": f"u-{name}", "email": f"{name}@example.com", "pending": name == "eve"} for name in ("ana", "eve")]
+    groups = [{"name": "A", "users": ["u-ana"]}, {"name": "B", "users": ["u-ana", "u-eve"]}, {"name": "C"}]
+    text = "groups: [{name: A, members: [u-eve]}, {name: B, members: [u-ana]}, {name: C}, {name: D, members: [u-eve]}]"
+    (tmp_path / "groups.yaml").write_text(text, "utf-8")
+    log, saved = str(tmp_path / "apply.jsonl"), str(tmp_path / "undo.json")
+    async with emulated(monkeypatch, users=users, groups=groups, hide_pending=hide_pending) as workspace:
+        before = content(workspace)
+        applied = await shell.run("apply", str(tmp_path / "groups.yaml"), "--yes", "--log", log)
+        assert (applied.code, content(workspace)["A"][2]) == (Exit.DONE, ["u-eve"])
+        undo = await shell.run("undo", log, "--out", saved)
+        assert undo.code == Exit.DONE, undo.out
+        assert (await shell.run("apply", saved, "--yes")).code == Exit.DONE
+        assert content(workspace) == before
+        assert (await shell.run("undo", log)).out.endswith("nothing to do; 3 unchanged\n")

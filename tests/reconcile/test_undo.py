@@ -119,6 +119,19 @@ def test_restored_members_who_are_pending_or_disabled_are_named() -> None:
     assert (plan.pending, plan.disabled) == (("u-eve",), ("u-ana",))
 
 
+def test_hidden_member_whom_the_users_list_shows_is_removed() -> None:
+    after, journal = changed([wanted("a", members=("u-ana", "u-eve"))], [group("a", users=("u-ana",))])
+    eve = User(id="u-eve", pending=True, user_groups=("g-a",))
+    plan = undo_of(journal, [evolve(after[0], users=("u-ana",))], [*USERS[:2], eve])
+    assert (only(plan).before.users, only(plan).after.users) == (("u-ana", "u-eve"), ("u-ana",))
+    assert plan.pending == ("u-eve",)
+
+
+def test_group_without_a_name_or_with_an_unusual_id_does_not_disturb_the_undo() -> None:
+    after, journal = changed([wanted("a", icon="j")], [group("a")])
+    assert only(undo_of(journal, [*after, group("  ", "g-1"), group("odd", "an id/with all")])).id == "g-a"
+
+
 # --- creates and deletes ------------------------------------------------------------------------------------------
 
 
