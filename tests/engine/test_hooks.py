@@ -1,19 +1,33 @@
-"""Events for the hook, one log line for each long wait, and neither can break a call."""
+"""The `on_event` hook and the log lines of long waits: neither can break a call."""
 
 import logging
 
 import pytest
 
-from secoda_async import AttemptEvent, Event, RequestTimeoutError, WaitEvent
+from secoda_async import (
+    AttemptEvent,
+    AutojumpClock,
+    Event,
+    NotFoundError,
+    RequestTimeoutError,
+    TransportError,
+    WaitEvent,
+)
 from secoda_async._engine.hooks import Hooks
 from secoda_async._engine.wire.protocol import Reply, Request
+from secoda_async.emulator import Emulator
+from secoda_async.events import CallStart
+from tests.support.approx import approx
+from tests.support.calls import ONCE
+from tests.support.clients import Connect
 from tests.support.clocks import ManualClock
+from tests.support.waiting import advance
 
 REQUEST = Request("POST", "/api/v1/auth/group")
 
 
 @pytest.mark.requirement("OB-1")
-def test_the_hook_is_told_of_attempts_and_waits() -> None:
+def test_hook_receives_attempts_and_waits() -> None:
     events: list[Event] = []
     hooks = Hooks(ManualClock(), events.append)
     hooks.attempt_finished(REQUEST, 1, Reply(429, (), b""), 0.25)
@@ -29,7 +43,7 @@ def test_the_hook_is_told_of_attempts_and_waits() -> None:
     ]
 
 
-def test_an_event_has_the_headers_about_limits_and_no_text_of_them() -> None:
+def test_attempt_event_has_only_the_numbers_of_limit_headers() -> None:
     events: list[Event] = []
     headers = [
         (b"Retry-After", b"60"),
@@ -43,14 +57,14 @@ def test_an_event_has_the_headers_about_limits_and_no_text_of_them() -> None:
     assert event.limits == {"retry-after": "60", "x-ratelimit-remaining": "0", "ratelimit": "(no number)"}
 
 
-def test_without_a_hook_nothing_happens() -> None:
+def test_no_hook_is_no_error() -> None:
     hooks = Hooks(ManualClock(), None)
     hooks.attempt_finished(REQUEST, 1, Reply(200, (), b""), 0.25)
     hooks.wait_finished(REQUEST, "limit", 10.0)
 
 
 @pytest.mark.requirement("OB-1")
-def test_a_hook_that_fails_is_logged_and_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_error_of_a_hook_is_logged_and_the_call_continues(caplog: pytest.LogCaptureFixture) -> None:
     def fail(_: Event) -> None:
         raise LookupError
 
@@ -58,7 +72,7 @@ def test_a_hook_that_fails_is_logged_and_breaks_nothing(caplog: pytest.LogCaptur
     assert caplog.messages == ["the on_event hook failed; the call continues"]
 
 
-def test_a_hook_may_interrupt_the_program() -> None:
+def test_keyboard_interrupt_of_a_hook_is_raised() -> None:
     def interrupt(_: Event) -> None:
         raise KeyboardInterrupt
 
@@ -67,7 +81,7 @@ def test_a_hook_may_interrupt_the_program() -> None:
 
 
 @pytest.mark.requirement("OB-1")
-async def test_a_long_wait_is_logged_once_for_all_who_wait(caplog: pytest.LogCaptureFixture) -> None:
+async def test_long_wait_is_logged_once_for_all_waiting_calls(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "secoda_async")
     clock = ManualClock()
     hooks = Hooks(clock, None)
@@ -87,3 +101,55 @@ async def test_a_long_wait_is_logged_once_for_all_who_wait(caplog: pytest.LogCap
         "waiting 1.0 s (the write limit) before POST /api/v1/auth/group",
         "waiting 2.0 s (backing off after a failure) before POST /api/v1/auth/group",
     ]
+
+
+@pytest.mark.requirement("OB-1")
+async def test_call_hook_receives_start_and_end_and_the_call_returns_its_result(
+    emulator: Emulator, connect: Connect
+) -> None:
+    class Spans:
+        """A hook of whole calls."""
+
+        def __init__(self) -> None:
+            self.seen: list[object] = []
+
+        def __call__(self, event: Event, /) -> None:
+            self.seen.append(type(event).__name__)
+
+        def call_begins(self, start: CallStart, /) -> str:
+            self.seen.append((start.method, start.template))
+            return "span"
+
+        def call_ends(self, token: object, error: BaseException | None, /) -> None:
+            self.seen.append((token, type(error).__name__))
+
+    spans = Spans()
+    secoda = connect(on_event=spans)
+    assert (await secoda.groups.get("group-0")).name == emulator.groups["group-0"]["name"]
+    with pytest.raises(NotFoundError):
+        await secoda.groups.get("missing")
+    start = ("GET", "auth/group/{id}")
+    assert spans.seen == [
+        start, "AttemptEvent", ("span", "NoneType"),
+        start, "AttemptEvent", ("span", "NotFoundError"),
+    ]  # fmt: skip
+
+
+@pytest.mark.requirement("OB-1")
+async def test_attempt_event_has_the_seconds_of_the_attempt_and_its_failure(
+    emulator: Emulator, connect: Connect, clock: AutojumpClock
+) -> None:
+    events: list[Event] = []
+    secoda = connect(on_event=events.append, retry=ONCE)
+    await advance(clock, 100)
+    emulator.latency = 0.5
+    await secoda.groups.get("group-0")
+    emulator.faults.add(drop="before")
+    with pytest.raises(TransportError):
+        await secoda.groups.get("group-0")
+    attempts = [event for event in events if isinstance(event, AttemptEvent)]
+    assert [(event.status, event.error, event.ok) for event in attempts] == [
+        (200, None, True),
+        (None, "TransportError", False),
+    ]
+    assert attempts[0].seconds == approx(0.5)

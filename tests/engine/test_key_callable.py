@@ -7,11 +7,17 @@ import pytest
 
 from secoda_async import (
     AuthenticationError,
+    AutojumpClock,
     ConfigurationError,
+    DeadlineExceededError,
+    RequestTimeoutError,
+    SecodaError,
     TransportError,
 )
 from secoda_async.emulator import Emulator
+from tests.support.approx import approx
 from tests.support.calls import (
+    ONCE,
     error_of,
     get,
 )
@@ -78,4 +84,21 @@ async def test_invalid_key_from_the_callable_is_not_sent(emulator: Emulator, con
     assert isinstance(error, TransportError if isinstance(answer, Exception) else ConfigurationError)
     assert "secret" not in str(error)
     assert error.__cause__ is error.__context__ is None
+    assert emulator.requests == []
+
+
+@pytest.mark.requirement("RT-6")
+@pytest.mark.parametrize(
+    ("deadline", "kind"), [(None, RequestTimeoutError), (9.0, RequestTimeoutError), (2.0, DeadlineExceededError)]
+)
+async def test_key_callable_is_awaited_for_the_timeout_and_not_beyond_the_deadline(
+    emulator: Emulator, connect: Connect, clock: AutojumpClock, deadline: float | None, kind: type[SecodaError]
+) -> None:
+    async def provide() -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    secoda = connect(api_key=provide, timeout=3, deadline=deadline, retry=ONCE)
+    assert type(await error_of(get(secoda))) is kind
+    assert clock.now() == approx(2 if deadline == 2 else 3)
     assert emulator.requests == []

@@ -11,6 +11,12 @@ import pytest
 from secoda_async import RateLimit, SlidingWindowLimiter
 from tests.support.clocks import ManualClock, ManualTimer, settle
 
+READS: list[tuple[Callable[[SlidingWindowLimiter], object], object]] = [
+    (lambda limit: limit.state.queued, 0),
+    (lambda limit: limit.time_for(1), 60.0),  # one window for the permit in flight, and none for the waiter
+    (lambda limit: limit.acquire_nowait() is None, True),
+]
+
 
 class TestLoops:
     """A limiter with waiters on several event loops."""
@@ -87,6 +93,21 @@ class TestLoops:
         waiting.close()
         assert (limit.state.free, limit.state.queued) == (1, 0)
         assert limit._timers == {}
+
+    @pytest.mark.parametrize(("read", "expected"), READS, ids=["state", "time_for", "acquire_nowait"])
+    def test_each_read_drops_the_waiters_of_a_closed_loop(
+        self, read: Callable[[SlidingWindowLimiter], object], expected: object
+    ) -> None:
+        limit = SlidingWindowLimiter(RateLimit(1, per_seconds=60), clock=ManualClock())
+        ended = asyncio.new_event_loop()
+        ended.run_until_complete(limit.acquire())
+        waiting = ended.create_task(limit.acquire())
+        ended.run_until_complete(settle())
+        ended.close()
+        assert read(limit) == expected
+        assert not limit._waiters
+        del waiting
+        gc.collect()
 
     def test_waiters_of_a_closed_loop_are_dropped(self) -> None:
         limit = SlidingWindowLimiter(RateLimit(1), clock=ManualClock())

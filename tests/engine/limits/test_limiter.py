@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from secoda_async import LimitState, RateLimit, RateLimitError, SlidingWindowLimiter
+from secoda_async._engine.limits.limiter import time_left
 from secoda_async._engine.limits.window import Usage
 from secoda_async.config import Priority
 from tests.support.clocks import ManualClock, settle
@@ -188,6 +189,37 @@ class TestQueue:
         assert waiting.done()
         assert not newcomer.done()
         newcomer.cancel()
+
+
+class TestState:
+    @pytest.mark.requirement("RL-2")
+    async def test_limiter_is_paused_until_the_cooldown_ends(self) -> None:
+        clock = ManualClock()
+        limit = make_limiter(clock, 1)
+        assert limit.is_paused is False
+        await limit.pause(9.0)
+        assert limit.is_paused is True
+        await clock.advance(9.0)
+        assert limit.is_paused is False
+
+
+class TestTimeLeft:
+    async def test_writes_of_the_job_in_flight_are_not_counted_twice(self) -> None:
+        limit = make_limiter(ManualClock(), 2, window=60.0)
+        assert [time_left(limit, writes) for writes in (0, 2, 3, 5)] == [0.0, 0.0, 60.0, 120.0]
+        await limit.acquire()
+        assert [time_left(limit, writes) for writes in (0, 1, 2, 3)] == [0.0, 0.0, 0.0, 60.0]
+
+    async def test_queued_writes_of_the_job_are_not_counted_twice(self) -> None:
+        limit = make_limiter(ManualClock(), 1, window=60.0)
+        await (await limit.acquire()).release(sent=True)
+        waiting = [await start_acquiring(limit), await start_acquiring(limit)]
+        assert limit.time_for(1) == 180.0
+        assert time_left(limit, 3) == 180.0
+        assert time_left(limit, 4) == 240.0
+        assert time_left(limit, 0) == 0.0
+        for task in waiting:
+            task.cancel()
 
 
 @pytest.mark.requirement("RL-4")
