@@ -33,7 +33,7 @@ from secoda_async._engine.operation import Operation as SharedState
 from secoda_async._engine.wire.protocol import is_absence
 from secoda_async.bulk import Result, WorkerPool, perform
 from secoda_async.clock import Clock, sleep
-from secoda_async.errors import InvalidArgumentError, NotFoundError, SecodaError, StalePlanError
+from secoda_async.errors import NotFoundError, SecodaError, StalePlanError
 from secoda_async.groups import Groups
 from secoda_async.models import Group
 from secoda_async.operations import Outcome
@@ -108,8 +108,6 @@ class Applier:
             StalePlanError: Before anything is written, when the plan is bound to another origin or workspace, or a
                 group has drifted and `on_drift` is "raise".
         """
-        if on_drift not in ("raise", "skip"):
-            raise InvalidArgumentError(f"on_drift must be 'raise' or 'skip', not {on_drift!r}")
         check_origin(self.plan, self.origin)
         check_approval(self.plan, approve)
         self.journal.held(self.plan)

@@ -12,6 +12,7 @@ from secoda_async._engine.call import Scope
 from secoda_async._engine.limits.limiter import time_left
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async.config import CallOptions, check_kind
+from secoda_async.errors import InvalidArgumentError
 from secoda_async.groups import Groups
 from secoda_async.models import UNSET
 from secoda_async.reconcile.apply import Applier
@@ -63,6 +64,8 @@ async def apply_plan(  # noqa: PLR0913 - the arguments of `SecodaClient.apply`
 ) -> Report:
     """Check the arguments, open the journal and apply the plan."""
     check_kind("plan", plan, Plan)
+    if on_drift not in ("raise", "skip"):
+        raise InvalidArgumentError(f"on_drift must be 'raise' or 'skip', not {on_drift!r}")
     if stop is not None:
         check_kind("stop", stop, StopEvent)
     # Serialize the applies of one client: two concurrent applies would both create what is missing.

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import evolve
 
-from secoda_async.models import UNSET, Group, GroupFields, User
+from secoda_async.models import Group, GroupFields, User
 
 __all__ = ["matches_except_invited", "with_invited_members"]
 
@@ -42,5 +42,5 @@ def matches_except_invited(fields: GroupFields, group: Group, invited: Iterable[
     """Return whether a group has every field that is set, although invited members may be hidden."""
     if fields.matches(group):
         return True
-    hidden = set(invited).intersection(fields.users or ()) if fields.users is not UNSET else set()
+    hidden = set(invited).intersection(fields.users or ())
     return bool(hidden) and fields.matches(_with_members(group, hidden))

@@ -135,17 +135,23 @@ def _excess_removals(
 
 def _large_removals(updates: Sequence[Change]) -> Iterator[Breach]:
     """Yield a breach if a group of some size loses most of its members."""
-    halved = [
-        change
-        for change in updates
-        if len(change.before.users or ()) >= _MINIMUM_GROUP and 2 * len(change.removed) > len(change.before.users or ())
-    ]
+    halved = [change for change in updates if _loses_most_members(change)]
     if halved:
         named = [f"{change.name!r} {len(change.removed)} of {len(change.before.users or ())}" for change in halved]
         more = len(named) - _MOST_GROUPS
         listed = ", ".join(named[:_MOST_GROUPS]) + (f" and {more} more groups" if more > 0 else "")
         message = f"groups would lose more than half of their members: {listed}; approve the plan (approve, --approve)"
         yield Breach(kind="group", message=message, names=_names(halved))
+
+
+def _loses_most_members(change: Change) -> bool:
+    """Return whether a group loses more than half of its members; half is rounded up where others join.
+
+    A rotation of 3 of 5 members is usual.
+    """
+    size = len(change.before.users or ())
+    most = math.ceil(size / 2) if change.added else size // 2
+    return size >= _MINIMUM_GROUP and len(change.removed) > most
 
 
 def _names(changes: Iterable[Change]) -> tuple[str, ...]:

@@ -151,12 +151,24 @@ class TestMembersOfDeletedGroups:
 class TestRemovalsOfOneGroup:
     @pytest.mark.requirement("BS-3")
     @pytest.mark.parametrize(
-        ("size", "removed", "is_safe"),
-        [(5, 2, True), (5, 3, False), (6, 3, True), (6, 4, False), (8, 8, False), (4, 4, True)],
+        ("size", "removed", "added", "is_safe"),
+        [
+            (5, 2, 0, True),
+            (5, 3, 0, False),
+            (5, 3, 1, True),  # a rotation
+            (5, 4, 3, False),
+            (6, 3, 0, True),
+            (6, 4, 2, False),
+            (8, 8, 0, False),
+            (4, 4, 0, True),
+        ],
     )
-    def test_most_members_of_a_group_of_five_need_an_approval(self, size: int, removed: int, *, is_safe: bool) -> None:
+    def test_most_members_of_a_group_of_five_need_an_approval(
+        self, size: int, removed: int, added: int, *, is_safe: bool
+    ) -> None:
         there = group("a", users=tuple(f"u{index}" for index in range(size)))
-        plan = plan_of([wanted("a", members=there.users[removed:])], [there], max_remove="100%")
+        members = (*there.users[removed:], *("u-ana", "u-ben", "u-eve")[:added])
+        plan = plan_of([wanted("a", members=members)], [there], max_remove="100%")
         assert [breach.kind for breach in plan.breaches] == ([] if is_safe else ["group"])
         if not is_safe:
             assert plan.breaches[0].message == (
