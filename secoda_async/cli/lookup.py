@@ -12,10 +12,10 @@ from difflib import get_close_matches
 from typing import Final, TypeVar
 
 from secoda_async import AmbiguousNameError, Group, InvalidArgumentError, NotFoundError, SecodaClient, SecodaError, User
-from secoda_async._engine.group_names import find_by_name
+from secoda_async._engine.group_names import find_by_name, validate_name
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.output.console import Console
-from secoda_async.models import confusable_key, normalize
+from secoda_async.models import confusable_key
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """The form of the service's ids: such a text is tried as an id before the list of groups is read."""
@@ -34,8 +34,10 @@ async def find_group(secoda: SecodaClient, text: str) -> Group:
     Raises:
         AmbiguousNameError: When several groups have the name.
         CommandError: When no group has the id or the name; the message proposes names that look alike.
+        InvalidArgumentError: When the text is empty: it never means a group without a name.
         NotFoundError: When no group has the id or the name, and the text has the form of an id.
     """
+    name = validate_name(text)
     missing: NotFoundError | None = None
     if _UUID.fullmatch(text):
         try:
@@ -45,7 +47,7 @@ async def find_group(secoda: SecodaClient, text: str) -> Group:
                 raise
             missing = error
     groups = await secoda.groups.snapshot()
-    found = next((group for group in groups if group.id == text), None) or find_by_name(groups, normalize(text))
+    found = next((group for group in groups if group.id == text), None) or find_by_name(groups, name)
     if found is None:
         raise missing or CommandError(f"no group has the id or name {text!r}{_proposals(groups, text)}", Exit.BAD_INPUT)
     return found

@@ -96,7 +96,8 @@ def explain(
         refusals = error.problems
         plan = diff(desired, groups, users, evolve(rules, unknown_members="hold"))
     scope = evolve(rules, ignore=(*rules.ignore, *desired.ignore)).scope
-    explainer = _Explainer(person, user, user_id, index, plan, rules)
+    address = normalize((user and user.email) or person).lower()
+    explainer = _Explainer(user, user_id, address, index, plan, rules)
     found = explainer.memberships(Matching(desired, groups, scope), desired, groups)
     return Explanation(person=person, user=user, memberships=_sorted(found), plan=plan, refusals=refusals)
 
@@ -113,9 +114,10 @@ def _sorted(memberships: Iterable[Membership]) -> tuple[Membership, ...]:
 class _Explainer:
     """Explains the groups of one person under one plan."""
 
-    person: str
     user: User | None
     user_id: str | None
+    address: str
+    """The person's address in lower case; the id of a person without an address."""
     index: UserIndex
     plan: Plan
     rules: Rules
@@ -151,8 +153,7 @@ class _Explainer:
     def _means_person(self, member: str) -> bool:
         if member == self.user_id:
             return True
-        address = (self.user and self.user.email) or self.person
-        if _key(member) != _key(address):
+        if normalize(member).lower() != self.address:
             return False
         try:
             return self.index.id_of(member) == self.user_id
@@ -262,7 +263,3 @@ def _who(held: Held) -> str:
 
 def _joined(parts: Iterable[str]) -> str:
     return ", ".join(parts)
-
-
-def _key(member: str) -> str:
-    return normalize(member).lower()

@@ -51,6 +51,14 @@ async def test_group_is_given_by_name_or_id(shell: Shell, given: str, group_id: 
     assert (await shell.run("groups", "delete", given, "--yes", "--json")).json == {"deleted": group_id}
 
 
+@pytest.mark.parametrize("text", ["", "  "], ids=["empty", "spaces"])
+async def test_empty_text_is_not_the_group_without_a_name(shell: Shell, teams: Emulator, text: str) -> None:
+    teams.groups["g-3"]["name"] = ""
+    refused = await shell.run("groups", "delete", text, "--yes")
+    assert (refused.code, "name must be a string that is not empty" in refused.err) == (Exit.USAGE, True)
+    assert teams.requests == []
+
+
 async def test_id_in_the_form_of_the_service_reads_one_group(shell: Shell, teams: Emulator) -> None:
     await shell.run("groups", "get", UUID, "--json")
     assert [record.path for record in teams.requests] == [f"/api/v1/auth/group/{UUID}"]
