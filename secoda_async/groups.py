@@ -30,10 +30,10 @@ class Groups:
     `ResponseError` (unexpected response), and `RateLimitError` or `DeadlineExceededError` (a wait would be too long).
     """
 
-    def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope = Scope()) -> None:
         self._pipeline = pipeline
         self._options = options
-        self._scope = scope or Scope()
+        self._scope = scope
         self._lister = Lister(pipeline, options, COLLECTION, Group, needed=("users",), scope=self._scope)
         self._creator = GroupCreator(pipeline, self._lister)
 

@@ -20,10 +20,10 @@ _COLLECTION = "user"
 class Users:
     """The users of a workspace: `SecodaClient.users`. The errors are those of `Groups`."""
 
-    def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope = Scope()) -> None:
         self._pipeline = pipeline
         self._options = options
-        self._lister = Lister(pipeline, options, _COLLECTION, User, scope=scope or Scope())
+        self._lister = Lister(pipeline, options, _COLLECTION, User, scope=scope)
 
     async def get(self, user_id: str) -> User:
         """Read one user (`GET /user/{id}`).

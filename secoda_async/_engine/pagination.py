@@ -99,7 +99,7 @@ class Lister(Generic[T]):
     model: type[T]
     needed: tuple[str, ...] = ()
     """Fields that every item of a snapshot must have: a field that is not shown must not count as empty."""
-    scope: Scope = Scope()  # noqa: RUF009 - immutable
+    scope: Scope = Scope()
     """The operation that the reads belong to, and its start."""
 
     @cached_property

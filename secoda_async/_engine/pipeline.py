@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from attrs import evolve
 
@@ -49,8 +49,6 @@ from secoda_async.events import CallHook, Event
 
 T = TypeVar("T")
 
-_NO_SCOPE: Final = Scope()
-
 
 class Pipeline:
     """Sends the calls of a client and of its copies."""
@@ -80,7 +78,7 @@ class Pipeline:
         self._hooks = Hooks(clock, on_event)
         self._admission = Admission(limiter, clock=clock, scopes=self.scopes, hooks=self._hooks, window=window)
 
-    def call(self, request: Request, options: CallOptions, scope: Scope = _NO_SCOPE, *, is_write: bool = False) -> Call:
+    def call(self, request: Request, options: CallOptions, scope: Scope = Scope(), *, is_write: bool = False) -> Call:
         """Return a call that begins now, or that is part of what began with `scope`.
 
         Args:
