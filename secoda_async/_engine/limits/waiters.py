@@ -35,7 +35,7 @@ class Waiters:
     def __init__(self) -> None:
         self._queues: dict[Priority, deque[Waiter]] = {"interactive": deque(), "background": deque()}
         self.loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-        """The open event loops on which calls have waited. Most limiters have none: no call waits there."""
+        """The event loops on which calls have waited. Most limiters have none, because no call has waited yet."""
 
     def count_ahead_of(self, priority: Priority) -> int:
         """Return the number of waiters that go before a new one of this priority."""
