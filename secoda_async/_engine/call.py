@@ -2,15 +2,25 @@
 
 from collections.abc import Awaitable, Callable, Collection
 from math import inf
+from typing import TypeVar
 
 from attrs import define, evolve, frozen
 
 from secoda_async._engine.limits.limiter import Permit
 from secoda_async._engine.operation import Operation
 from secoda_async._engine.retries import Decision, decide, is_unclear
-from secoda_async._engine.wire.protocol import Request, is_absence
+from secoda_async._engine.wire.protocol import Reply, Request, excerpt, is_absence, is_cut_short
 from secoda_async.config import CallOptions
-from secoda_async.errors import APIError, DeadlineExceededError, RequestTimeoutError, SecodaError
+from secoda_async.errors import (
+    APIError,
+    DeadlineExceededError,
+    RequestTimeoutError,
+    ResponseError,
+    SecodaError,
+    TransportError,
+)
+
+T = TypeVar("T")
 
 Precondition = Callable[["CallState"], Awaitable[Request | None]]
 """Awaited just before each attempt is sent, after every wait. It raises to prevent the send, and may return another
@@ -91,6 +101,21 @@ class CallState:
     def note_failure(self, error: SecodaError) -> None:
         """Record whether the server may have executed the attempt that failed."""
         self.is_unclear |= is_unclear(self.request.method, error)
+
+    def read_redacted(self, reply: Reply, read: Callable[[Reply], T]) -> T:
+        """Read a 2xx response without the key; an error shows the body."""
+        try:
+            return read(reply)
+        except ResponseError as error:
+            # The response to a DELETE has no body, so an empty body is complete.
+            if self.request.method == "DELETE" or not is_cut_short(reply):
+                error.status, error.body = reply.status, excerpt(reply.body)
+                self.note_failure(error)
+                raise
+            reason = error.message
+        cut_short = TransportError(f"the response ended early: {reason}")
+        self.note_failure(cut_short)
+        raise cut_short
 
     def may_have_deleted(self, error: SecodaError) -> bool:
         """Return whether the object may be absent because an earlier attempt of this DELETE was executed."""

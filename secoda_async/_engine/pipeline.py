@@ -190,7 +190,7 @@ class Pipeline:
                     pass  # it is read once more, without the key
             reply = protocol.redact_reply(reply, key)  # no error or traceback may show an echo of the key
             if is_success:
-                return _read_redacted(state, reply, read)
+                return state.read_redacted(reply, read)
             if self._remember_trailing_slash(state, reply) or await self._refresh_credentials(state, reply, key):
                 continue
             failed = protocol.error_for(state.request, reply, datetime.now(UTC))
@@ -318,19 +318,3 @@ class Pipeline:
             OperationCancelledError: When the operation is cancelled meanwhile.
         """
         await self._back_off(CallState(call, call.request), seconds)
-
-
-def _read_redacted(state: CallState, reply: Reply, read: Callable[[Reply], T]) -> T:
-    """Read a 2xx response; an error shows the body."""
-    try:
-        return read(reply)
-    except ResponseError as error:
-        # The response to a DELETE has no body, so an empty body is complete.
-        if state.request.method == "DELETE" or not protocol.is_cut_short(reply):
-            error.status, error.body = reply.status, protocol.excerpt(reply.body)
-            state.note_failure(error)
-            raise
-        reason = error.message
-    cut_short = TransportError(f"the response ended early: {reason}")
-    state.note_failure(cut_short)
-    raise cut_short
