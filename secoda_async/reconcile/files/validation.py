@@ -62,7 +62,7 @@ class Validator:
         top = self._mapping(document, _TOP_KEYS, "the file")
         if top is None:
             return
-        defaults = self._defaults(top["defaults"]) if "defaults" in top else {}
+        defaults = self._defaults(top.get("defaults"))
         if "ignore" in top:
             self.ignore = tuple(self._texts(top["ignore"], "ignore", "a pattern"))
         entries = top.get("groups")
@@ -74,9 +74,9 @@ class Validator:
             for entry in entries.items:
                 self._entry(entry, defaults)
 
-    def _defaults(self, node: Node) -> Mapping[str, Any]:
-        fields = self._mapping(node, _DEFAULT_KEYS, "defaults")
-        return {} if fields is None else self._values(fields)
+    def _defaults(self, node: Node | None) -> Mapping[str, Any]:
+        fields = None if node is None else self._mapping(node, _DEFAULT_KEYS, "defaults")
+        return self._values(fields or {})
 
     def _entry(self, entry: Node, defaults: Mapping[str, Any]) -> None:
         fields = self._mapping(entry, _KEYS, "a group")

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from secoda_async import UNSET, DesiredStateError
 from secoda_async.reconcile import DesiredGroup, DesiredState
 from secoda_async.reconcile.files import validation
+from secoda_async.reconcile.files.yaml_nodes import dump as dump_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +150,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0$\x7f\x85"), 
     lambda text: "{" not in text
 )
 MEMBERS = st.sampled_from(["ana@example.com", "ben@example.com", "u-1", "Eve <eve@example.com>", " joe "])
-CONTENTS = st.lists(
+CONTENTS: st.SearchStrategy[list[Any]] = st.lists(
     st.fixed_dictionaries(
         {"name": TEXTS.map(str.strip).filter(bool)},
         optional={
@@ -171,7 +171,7 @@ def test_yaml_and_json_of_one_content_make_one_state(
 ) -> None:
     directory = tmp_path_factory.getbasetemp()
     (directory / "g.json").write_text(json.dumps({"groups": groups}), "utf-8")
-    (directory / "g.yaml").write_text(yaml.safe_dump({"groups": groups}), "utf-8")
+    (directory / "g.yaml").write_text(dump_yaml({"groups": groups}), "utf-8")
     assert DesiredState.load(directory / "g.yaml") == DesiredState.load(directory / "g.json")
 
 
@@ -183,7 +183,9 @@ def test_content_split_into_files_makes_one_state(
     cuts = sorted(data.draw(st.lists(st.integers(0, len(groups)), max_size=3)))
     parts = [groups[start:end] for start, end in zip([0, *cuts], [*cuts, len(groups)], strict=True)]
     for index, part in enumerate(parts):
-        suffix, dump = data.draw(st.sampled_from([("json", json.dumps), ("yaml", yaml.safe_dump)]))
-        (directory / f"{index}.{suffix}").write_text(dump({"groups": part}), "utf-8")
+        suffix = data.draw(st.sampled_from(["json", "yaml"]))
+        document = {"groups": part}
+        text = json.dumps(document) if suffix == "json" else dump_yaml(document)
+        (directory / f"{index}.{suffix}").write_text(text, "utf-8")
     (directory.parent / "whole.json").write_text(json.dumps({"groups": groups}), "utf-8")
     assert DesiredState.load(directory) == DesiredState.load(directory.parent / "whole.json")
