@@ -9,7 +9,7 @@ from typing import Final
 
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.plan import Change, Plan
-from secoda_async.reconcile.render import MemberNames, count, details, held_messages, notes
+from secoda_async.reconcile.render import MemberNames, count, details, facts, held_messages
 
 __all__ = ["render_markdown"]
 
@@ -51,8 +51,9 @@ def _sections(plan: Plan) -> Iterable[tuple[str, int, Iterable[str]]]:
     yield "Exceeds the safety limits", len(plan.breaches), (_escape_markdown(each.message) for each in plan.breaches)
     yield "Skipped", len(plan.conflicts), (_escape_markdown(each.message) for each in plan.conflicts)
     yield "Held", len(plan.held), held_messages(plan, quote=_code)
-    remarks = [*map(_escape_markdown, plan.notes), *notes(plan, quote=_code)]
-    yield "Notes", len(remarks), remarks
+    yield "Important", len(plan.notes), (_escape_markdown(note) for note in plan.notes)
+    found = list(facts(plan, quote=_code))
+    yield "Notes", len(found), found
 
 
 def _section(title: str, total: int, items: Iterable[str], room: int) -> Sequence[str]:

@@ -14,7 +14,7 @@ from secoda_async.reconcile.escape import escape_control, escape_invisible
 from secoda_async.reconcile.plan import Change, Held, Plan
 
 __all__ = [
-    "MemberNames", "StyledLine", "abbreviate", "count", "details", "field_changes", "held_messages", "notes",
+    "MemberNames", "StyledLine", "abbreviate", "count", "details", "facts", "field_changes", "held_messages",
     "render_text",
 ]  # fmt: skip
 
@@ -85,8 +85,8 @@ def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -
     if hidden:
         yield StyledLine(f"... and {count(hidden, 'more change')}")
     sections = (
-        [StyledLine(note, "note") for note in notes(plan, verbose=verbose)],
-        [StyledLine(f"! {note}", "attention") for note in plan.notes],
+        [StyledLine(fact, "note") for fact in facts(plan, verbose=verbose)],
+        [StyledLine(f"! important: {note}", "attention") for note in plan.notes],
         [StyledLine(f"! held: {message}", "attention") for message in held_messages(plan, verbose=verbose)],
         [StyledLine(f"! skipped: {conflict.message}", "warning") for conflict in plan.conflicts],
         [StyledLine(f"! exceeds the safety limits: {breach.message}", "warning") for breach in plan.breaches],
@@ -112,7 +112,7 @@ def details(change: Change, names: MemberNames, *, most: int | None = _MOST_MEMB
             yield StyledLine(f"members {sign}{len(members)}: {abbreviate(names(members), most)}", kind, _INDENT)
 
 
-def notes(plan: Plan, *, verbose: bool = False, quote: Callable[[str], str] = str) -> Iterable[str]:
+def facts(plan: Plan, *, verbose: bool = False, quote: Callable[[str], str] = str) -> Iterable[str]:
     """Yield a sentence for each fact that a reviewer should know although no change shows it.
 
     Args:

@@ -131,13 +131,14 @@ async def test_plan_html_has_problems_and_deletes_open_on_top(tab: Tab, tmp_path
         unmanaged_names=tuple(f"Team {number} <b>\u00a0</b>" for number in range(100)),
         ignored_names=("SAML\u200b",),
         pending=("u-mia",),
+        notes=("the <b>ids</b> are lost",),
         people={"u-mia": "mia@example.com"},
     )
     page = tmp_path / "plan.html"
     page.write_text(format_plan(plan, "html", source="g.yaml", host="https://api.secoda.co"), "utf-8")
     await check_page(tab, page.as_uri())
     titles = await tab.run("[...document.querySelectorAll('section h2')].map(each => each.textContent.split(':')[0])")
-    assert titles == ["Exceeds the safety limits", "Skipped", "Held"]
+    assert titles == ["Exceeds the safety limits", "Skipped", "Held", "Important"]
     text = await tab.run("document.querySelector('.held').innerText")
     assert "nobody@example.com (g.yaml:6) is not a user; Finance keeps mia@example.com (invited)" in text
     assert "not added to Legal" in text

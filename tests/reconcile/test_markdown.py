@@ -42,15 +42,18 @@ def test_markdown_shows_names_as_code(name: str) -> None:
 
 @pytest.mark.requirement("BS-12")
 def test_markdown_names_held_members_and_notes_before_the_changes() -> None:
-    plan = evolve(PLAN, held=HELD.held, pending=HELD.pending, people=HELD.people, unmanaged_names=("Legal",))
+    plan = evolve(
+        PLAN, held=HELD.held, notes=("*x*",), pending=HELD.pending, people=HELD.people, unmanaged_names=("Legal",)
+    )
     text = render_markdown(plan)
     assert (
         "**Held**\n\n- `nobody@example.com` (`groups.yaml:6`) is not a user of this workspace; "
         "`Finance` keeps `mia@example.com (invited)`, `u-zoe`\n"
     ) in text
     assert r"- `a\nb` is not a user of this workspace; not added to `New\xa0Team`" in text
+    assert "**Important**\n\n- \\*x\\*\n" in text
     assert "**Notes**\n\n- not managed: 1 group: `Legal`\n- 1 member is invited" in text
-    titles = ["Exceeds the safety limits", "Skipped", "Held", "Notes", "| | group |", "Digest: "]
+    titles = ["Exceeds the safety limits", "Skipped", "Held", "Important", "Notes", "| | group |", "Digest: "]
     assert sorted(titles, key=text.index) == titles
 
 
@@ -123,6 +126,7 @@ def plans(draw: st.DrawFn) -> Plan:
         unmanaged_names=(name,) * draw(NUMBERS),
         ignored_names=(name,) * draw(NUMBERS),
         pending=people,
+        notes=(text,) * draw(NUMBERS),
     )
 
 

@@ -11,7 +11,7 @@ from secoda_async import (
 )
 from secoda_async.models import GroupFields
 from secoda_async.reconcile.plan import Held
-from secoda_async.reconcile.render import held_messages, notes, render_text
+from secoda_async.reconcile.render import facts, held_messages, render_text
 
 PLAN = Plan(
     changes=(
@@ -117,7 +117,7 @@ def test_invited_and_disabled_members_are_marked_and_noted() -> None:
     assert "members +3: mia@example.com (invited), u-ben (invited), u-zoe (disabled)" in [
         line.text for line in render_text(plan)
     ]
-    assert list(notes(plan)) == [
+    assert list(facts(plan)) == [
         "1 member has a disabled account: u-zoe",
         (
             "2 members are invited and not users yet: mia@example.com, u-ben. "
@@ -127,12 +127,16 @@ def test_invited_and_disabled_members_are_marked_and_noted() -> None:
 
 
 def test_problems_stand_between_the_notes_and_the_summary() -> None:
-    plan = evolve(PLAN, held=HELD.held[2:], unmanaged=1, unmanaged_names=("Legal",), ignored_names=("S",) * 11)
+    plan = evolve(
+        PLAN, held=HELD.held[2:], notes=("a\n", "b"), unmanaged=1, unmanaged_names=("Legal",), ignored_names=("S",) * 11
+    )
     lines = [line.text for line in render_text(plan)]
-    assert lines[-8:-1] == [
+    assert lines[-10:-1] == [
         "",
         "ignored: 11 groups",
         "not managed: 1 group: Legal",
+        r"! important: a\n",
+        "! important: b",
         r"! held: a\nb is not a user of this workspace; not added to New\xa0Team",
         "! skipped: two of them",
         "! exceeds the safety limits: too many",

@@ -12,7 +12,7 @@ from secoda_async.cli.output import timeline
 from secoda_async.cli.output.console import duration, estimate
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.reconcile.escape import escape_control
-from secoda_async.reconcile.render import MemberNames, count, field_changes, held_messages, notes
+from secoda_async.reconcile.render import MemberNames, count, facts, field_changes, held_messages
 
 _MAX_EXPANDED: Final = 10
 """A plan of more changes starts with all but the deletes collapsed."""
@@ -128,7 +128,8 @@ def _remarks(plan: Plan) -> dict[str, Sequence[str]]:
     return {
         "conflicts": [conflict.message for conflict in plan.conflicts],
         "held": list(held_messages(plan, verbose=True)),
-        "facts": [*plan.notes, *notes(plan, verbose=True)],
+        "important": plan.notes,
+        "facts": list(facts(plan, verbose=True)),
     }
 
 

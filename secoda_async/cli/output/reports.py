@@ -77,6 +77,7 @@ def _report_document(plan: Plan, report: Report) -> dict[str, object]:
             }
             for held in plan.held
         ],
+        "notes": list(plan.notes),
         "pending": names.addresses(plan.pending),
         "disabled": names.addresses(plan.disabled),
         "unmanaged_names": list(plan.unmanaged_names),
