@@ -24,7 +24,7 @@ class PresentState:
     pending: frozenset[str]
     """Ids of the users with a pending invitation."""
     hideable: frozenset[str]
-    """Those whom responses may not show as members: none if a group shows one of them."""
+    """Ids of the pending users whom responses may not show as members: none if a group shows one of them."""
     disabled: frozenset[str]
     addresses: Mapping[str, str | None]
 

@@ -25,6 +25,8 @@ from secoda_async.reconcile.scope import Scope
 
 __all__ = ["plan_undo"]
 
+_DEFAULT_RULES: Final = Rules()
+
 _ATTACHED: Final = "resources, shares and team memberships"
 """Objects that belong to a group, and that no call of the API on groups shows."""
 
@@ -33,11 +35,10 @@ def plan_undo(
     run: JournalRun,
     groups: Sequence[Group],
     users: Iterable[User],
-    rules: Rules,
+    rules: Rules = _DEFAULT_RULES,
     time_for: Callable[[int], float] = lambda writes: 0.0,  # noqa: ARG005
     *,
     origin: str,
-    workspace: str | None,
 ) -> Plan:
     """Return the plan that undoes a run.
 
@@ -47,14 +48,15 @@ def plan_undo(
         users: Every user of the workspace.
         rules: The limits of the plan.
         time_for: Returns the seconds that a number of rate-limited writes takes.
-        origin: The workspace's origin.
-        workspace: The workspace's id.
+        origin: The workspace's origin: `SecodaClient.origin`.
 
     Raises:
         StalePlanError: When the run wrote to another origin or workspace.
     """
-    _check_binding(run, origin, workspace)
     users = list(users)
+    items: Sequence[Group | User] = [*groups, *users]
+    workspace = next((item.workspace_id for item in items if item.workspace_id), None)
+    _check_binding(run, origin, workspace)
     groups = with_invited_members(groups, users, {})
     present = PresentState.of(groups, users)
     undone = _without_collisions([reverse(logged, present) for logged in run.changes], present)

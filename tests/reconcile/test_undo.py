@@ -244,13 +244,13 @@ def test_run_of_another_origin_or_workspace_is_refused() -> None:
     after, journal = changed([wanted("a", icon="j")], [group("a")])
     run = only_run(journal)
     with pytest.raises(StalePlanError, match=r"wrote to https://api\.secoda\.co, and this is https://eapi\.secoda\.co"):
-        plan_undo(run, after, USERS, Rules(), origin="https://eapi.secoda.co", workspace=None)
+        plan_undo(run, after, USERS, origin="https://eapi.secoda.co")
     bound = evolve(run, workspace="w")
     with pytest.raises(StalePlanError, match="wrote to the workspace w, and this is v"):
-        plan_undo(bound, after, USERS, Rules(), origin=ORIGIN, workspace="v")
+        plan_undo(bound, after, [User(id="u", workspace_id="v")], origin=ORIGIN)
     with pytest.raises(StalePlanError, match="and the id of this workspace is not known"):
-        plan_undo(bound, after, USERS, Rules(), origin=ORIGIN, workspace=None)
-    plan = plan_undo(bound, after, USERS, Rules(), float, origin=ORIGIN, workspace="w")
+        plan_undo(bound, after, USERS, origin=ORIGIN)
+    plan = plan_undo(bound, [evolve(after[0], workspace_id="w")], USERS, Rules(), float, origin=ORIGIN)
     assert (plan.origin, plan.workspace, plan.seconds) == (ORIGIN, "w", 1.0)
 
 

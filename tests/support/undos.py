@@ -52,7 +52,7 @@ def undo_of(
 ) -> Plan:
     """Return the plan that undoes the only run of a journal."""
     rules = Rules(max_delete=max_delete, max_remove="100%")
-    return plan_undo(only_run(journal), groups, users, rules, origin=ORIGIN, workspace=None)
+    return plan_undo(only_run(journal), groups, users, rules, origin=ORIGIN)
 
 
 def content_of(groups: Sequence[Group]) -> list[tuple[object, ...]]:

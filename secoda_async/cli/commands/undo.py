@@ -13,7 +13,6 @@ from secoda_async.cli.options import Connection
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.plans import PlanOutput
 from secoda_async.cli.signals import interrupt_on_signal
-from secoda_async.reconcile.binding import learn_workspace
 from secoda_async.reconcile.journal_runs import JournalRun, load_runs, select_run
 from secoda_async.reconcile.safety import Rules
 from secoda_async.reconcile.undo import plan_undo
@@ -75,6 +74,4 @@ async def _plan(secoda: SecodaClient, run: JournalRun | None, rules: Rules) -> P
         return Plan(changes=(), origin=secoda.origin)
     groups = await secoda.groups.snapshot()
     users = await secoda.users.snapshot()
-    workspace = await learn_workspace([*groups, *users], secoda.users)
-    time_for = secoda.limiter.time_for
-    return plan_undo(run, groups, users, rules, time_for, origin=secoda.origin, workspace=workspace)
+    return plan_undo(run, groups, users, rules, secoda.limiter.time_for, origin=secoda.origin)
