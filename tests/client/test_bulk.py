@@ -26,8 +26,11 @@ from secoda_async import (
     OutcomeUnknownError,
     RetryPolicy,
     SecodaClient,
+    SecodaError,
+    ServerError,
     UpdateGroup,
 )
+from secoda_async.bulk import Result, SharedState, WorkerPool
 from secoda_async.emulator import Emulator, RecordedRequest
 from tests.support.approx import approx
 from tests.support.clients import Connect
@@ -63,9 +66,7 @@ async def stream(operations: Iterable[Operation]) -> AsyncGenerator[Operation, N
 
 class TestOutcomes:
     @pytest.mark.requirement("BS-1")
-    async def test_each_operation_has_one_outcome_that_says_how_it_ended(
-        self, emulator: Emulator, secoda: SecodaClient
-    ) -> None:
+    async def test_each_operation_has_one_outcome(self, emulator: Emulator, secoda: SecodaClient) -> None:
         first, second, third = list(emulator.groups)[:3]
         users = list(emulator.users)[:2]
         operations: list[Operation] = [
@@ -112,14 +113,14 @@ class TestOutcomes:
         again = [outcome.operation for outcome in outcomes if outcome.status == "failed"]
         assert statuses(await outcomes_of(secoda, again)) == ["applied"] * 4
 
-    async def test_a_lost_answer_is_looked_for(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_create_with_a_lost_response_is_searched_for(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(drop="after", method="POST", times=3)
         outcomes = await outcomes_of(secoda, creates(6))
         assert statuses(outcomes) == ["applied"] * 6
         assert emulator.count("POST") == 6
         assert len(emulator.groups) == 126
 
-    async def test_an_outcome_counts_its_own_attempts_and_waits(
+    async def test_outcome_counts_its_own_attempts_and_waits(
         self, emulator: Emulator, connect: Connect, clock: AutojumpClock
     ) -> None:
         group_id = next(iter(emulator.groups))
@@ -379,7 +380,7 @@ async def test_a_large_load_takes_no_longer_than_the_limit_asks(
     assert (clock.now(), emulator.busiest_window(), emulator.refused) == (approx(120), 30, 0)
 
 
-async def test_the_first_refusal_is_the_one_that_is_told(emulator: Emulator, secoda: SecodaClient) -> None:
+async def test_error_of_the_first_401_is_reported(emulator: Emulator, secoda: SecodaClient) -> None:
     emulator.faults.add(status=401)
     (outcome,) = await outcomes_of(secoda, [DeleteGroup(next(iter(emulator.groups)))])
     assert isinstance(outcome.error, AuthenticationError)
@@ -387,7 +388,7 @@ async def test_the_first_refusal_is_the_one_that_is_told(emulator: Emulator, sec
 
 class TestCuttingOff:
     @pytest.mark.requirement("BS-7")
-    async def test_what_waits_for_the_limit_is_not_attempted(
+    async def test_stop_leaves_writes_that_wait_for_the_limit_not_attempted(
         self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
     ) -> None:
         stop = asyncio.Event()
@@ -400,7 +401,7 @@ class TestCuttingOff:
         assert (clock.now() < 60, emulator.count("POST")) == (True, 30)
 
     @pytest.mark.requirement("BS-1", "BS-7")
-    async def test_given_up_it_accounts_for_all(self, emulator: Emulator, secoda: SecodaClient) -> None:
+    async def test_closed_bulk_accounts_for_all_operations(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(stall="after", method="POST", match=creates_of("g1"))
         run = secoda.bulk(creates(40), concurrency=3)
         seen = [await anext(run) for _ in range(5)]
@@ -411,7 +412,7 @@ class TestCuttingOff:
         assert Counter(statuses(every))["not_attempted"] >= 30
 
     @pytest.mark.requirement("BS-1")
-    async def test_a_source_that_is_cancelled_ends_it(self, secoda: SecodaClient) -> None:
+    async def test_cancelled_source_ends_the_bulk(self, secoda: SecodaClient) -> None:
         async def source() -> AsyncGenerator[Operation, None]:
             yield CreateGroup(name="a")
             raise asyncio.CancelledError
@@ -420,10 +421,26 @@ class TestCuttingOff:
             await outcomes_of(secoda, source(), concurrency=2)
 
     @pytest.mark.requirement("BS-1")
-    async def test_a_key_that_is_refused_at_the_second_create_stops_it_too(
-        self, emulator: Emulator, secoda: SecodaClient
-    ) -> None:
+    async def test_401_to_a_second_create_stops_the_bulk(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(status=502, method="POST")
         emulator.faults.add(status=401, method="POST", times=None)
         outcomes = await outcomes_of(secoda, creates(5), concurrency=1)
         assert statuses(outcomes) == ["unknown", *["not_attempted"] * 4]
+
+
+class TestPool:
+    @pytest.mark.requirement("BS-1")
+    async def test_pool_stops_after_max_consecutive_failures(self) -> None:
+        down, refused = ServerError("503", status=503), BadRequestError("400", status=400)  # refused: the service is up
+        script: list[SecodaError | None] = [down, down, None, down, down, refused, down, down, down, None]
+
+        async def execute(job: int, _: SharedState) -> Result:
+            await asyncio.sleep(0)
+            if (error := script[job]) is not None:
+                raise error
+            return "applied", None
+
+        pool = WorkerPool(execute, lambda job: DeleteGroup(str(job)), max_consecutive_failures=3)
+        outcomes = [*[outcome async for outcome in pool.run(range(len(script)), 1)], *pool.rest]
+        assert [outcome.error for outcome in outcomes] == script
+        assert (outcomes[2].status, outcomes[-1].status) == ("applied", "not_attempted")
