@@ -15,9 +15,8 @@ _MONTH: Final = (
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?:[- /.,]*\d{1,4}){0,2}"
 )
 
-_CONVERTED: Final = re.compile(rf"'*(?:{_FORMULA}|(?:{_NUMBER}|{_DATE}|(?=.*\d){_MONTH}|true|false)\Z)", re.IGNORECASE)
-"""A text that a spreadsheet runs as a formula or turns into a number, a date or a boolean, such as `007` or `MARCH1`.
-Quoting apostrophes may stand before it."""
+_CONVERTED: Final = re.compile(rf"{_FORMULA}|(?:{_NUMBER}|{_DATE}|(?=.*\d){_MONTH}|true|false)\Z", re.IGNORECASE)
+"""A text that a spreadsheet runs as a formula or turns into a number, a date or a boolean: `007`, `MARCH1`."""
 
 _TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 """A formula that is only a text, such as `="007"`: a way to keep spreadsheets from reading a number."""
@@ -25,14 +24,19 @@ _TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 
 def quote_cell(cell: str) -> str:
     """Return a cell that spreadsheets keep as text: a leading apostrophe prevents a formula, a number or a date."""
-    return f"'{cell}" if _CONVERTED.match(cell) else cell
+    return f"'{cell}" if _is_converted(cell) else cell
 
 
 def unquote_cell(cell: str) -> str:
     """Return the text of a cell: without the apostrophe of `quote_cell`, and of `="text"` the text."""
     if cell.startswith("=") and (found := _TEXT_FORMULA.fullmatch(cell)):
         return found[1].replace('""', '"').strip()
-    return cell[1:] if cell.startswith("'") and _CONVERTED.match(cell) else cell
+    return cell[1:] if cell.startswith("'") and _is_converted(cell) else cell
+
+
+def _is_converted(cell: str) -> bool:
+    """Return whether a spreadsheet converts a text, or the text after any number of quoting apostrophes."""
+    return _CONVERTED.match(cell.lstrip("'")) is not None
 
 
 def damage_of(column: str, text: str) -> str | None:

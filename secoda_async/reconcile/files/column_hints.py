@@ -63,7 +63,7 @@ def _likely(field: str, header: Sequence[str]) -> str | None:
     """Return the column that is the likeliest for a field."""
     for pattern in _LIKELY[field]:
         for name in header:
-            if re.fullmatch(pattern, name, re.IGNORECASE):
+            if re.fullmatch(pattern, name, re.IGNORECASE | re.DOTALL):
                 return name
     return None
 

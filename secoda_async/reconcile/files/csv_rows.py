@@ -15,7 +15,7 @@ SEPARATORS: Final = ",;\t|"
 _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 
 _DIRECTIVES: Final = re.compile(
-    r'(?:[\s,;|]*"?(?:sep=[^\r\n]"?[,;\t|]*|#TYPE [^\r\n]*)[ \t]*(?:\r\n|\r|\n|\Z))*', re.IGNORECASE
+    r'(?:[\s,;|]*"?(?:sep=[^\r\n]"?[,;\t| ]*|#TYPE [^\r\n]*)(?:\r\n|\r|\n|\Z))*', re.IGNORECASE
 )
 """First lines that Excel (`sep=;`) and PowerShell (`#TYPE ...`) write."""
 

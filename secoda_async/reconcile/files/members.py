@@ -21,7 +21,10 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGN
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+|[A-Za-z0-9_-]+")
 """Most members. A file may have millions, and this expression is much faster than the other ones."""
 
-_ODD: Final = re.compile(r"[\s\"<>()\[\]\\]")
+_ODD: Final = re.compile(r"[\s\";,<>()\[\]\\]")
+
+_MAX_SHOWN: Final = 100
+"""Characters of a text in a message."""
 
 
 class MemberError(ValueError):
@@ -40,9 +43,11 @@ def parse_member(text: str) -> list[str]:
         return [text]
     members = [member for piece in _PIECE.findall(text) for member in _split_blanks(_strip(piece))]
     if not members:
-        raise MemberError(f"{text!r} names no member: write an e-mail address or id")
+        raise MemberError(f"{_show(text)} names no member: write an e-mail address or id")
     if len(members) > 1 and (cut := _part_of_name(text, members)):
-        raise MemberError(f"{cut!r} may be part of a name: put the name in double quotes, or leave only the address")
+        raise MemberError(
+            f"{_show(cut)} may be part of a name: put the name in double quotes, or leave only the address"
+        )
     return [_check(member) for member in members]
 
 
@@ -73,11 +78,15 @@ def _part_of_name(text: str, members: list[str]) -> str | None:
 def _check(member: str) -> str:
     """Return a member that can be one address or one id."""
     if member.startswith("#"):
-        raise MemberError(f"{member!r} is an error value of a spreadsheet: write an e-mail address or id")
+        raise MemberError(f"{_show(member)} is an error value of a spreadsheet: write an e-mail address or id")
     if "@" in member and not _ADDRESS.fullmatch(member):
-        raise MemberError(f"{member!r} is not an e-mail address, perhaps cut off: complete it")
+        raise MemberError(f"{_show(member)} is not an e-mail address, perhaps cut off: complete it")
     if _ODD.search(member):
-        raise MemberError(f"{member!r} is neither an e-mail address nor an id: write one of them")
+        raise MemberError(f"{_show(member)} is neither an e-mail address nor an id: write one of them")
     if not member.isprintable():
-        raise MemberError(f"{member!r} contains an invisible character: type it again")
+        raise MemberError(f"{_show(member)} contains an invisible character: type it again")
     return member
+
+
+def _show(text: str) -> str:
+    return repr(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}...")

@@ -95,3 +95,9 @@ def test_any_text_read_in_a_wrong_encoding_is_damage(text: str) -> None:
     garbled = text.encode().decode("latin-1")
     if "\ufffd" not in text and text.isprintable():
         assert damage_of("name", garbled)
+
+
+@pytest.mark.parametrize("part", ["'", "'1", "1", ".", "'=\"", "jan", "12 "])
+def test_long_cell_is_read_in_linear_time(part: str) -> None:
+    cell = part * 20_000
+    assert unquote_cell(quote_cell(cell)) == cell

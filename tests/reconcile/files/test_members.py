@@ -61,8 +61,10 @@ def test_addresses_and_ids_are_read(text: str, members: list[str]) -> None:
         (f"{ANA}\u200b", f"'{ANA}\\u200b' contains an invisible character: type it again"),
         (f"Alves, Ana <{ANA}>", "'Alves' may be part of a name: put the name in double quotes, or leave only the addr"),
         (f"{ANA};mia@exa", "'mia@exa' is not an e-mail address"),
+        ("mailto:ana%2Cben@example.com", "'ana,ben@example.com' is neither"),
+        ("a b" * 100_000, f"'{('a b' * 34)[:100]}...' is neither"),
     ],
-    ids=str,
+    ids=lambda text: text[:40],
 )
 def test_odd_text_is_refused(text: str, problem: str) -> None:
     with pytest.raises(MemberError) as caught:
