@@ -74,7 +74,7 @@ def plan_undo(
         breaches=tuple(
             breach
             for breach in find_breaches(_matching_after(groups, changes), changes, rules)
-            if breach.kind != "rename"  # its advice is for a groups file
+            if breach.kind not in ("rename", "empty")  # about groups files
         ),
         held=tuple(held for each in undone for held in each.held),
         notes=tuple(_notes(changes, run)),

@@ -259,6 +259,8 @@ def test_undo_that_exceeds_the_safety_limits_needs_an_approval() -> None:
     plan = undo_of(journal, after, max_delete="10%")
     assert [breach.kind for breach in plan.breaches] == ["deletes"]
     assert undo_of(journal, after, max_delete=4).breaches == ()
+    after, journal = changed([wanted("a")], [])
+    assert undo_of(journal, after, max_delete="10%").breaches == ()
 
 
 # --- properties ---------------------------------------------------------------------------------------------------
