@@ -15,7 +15,7 @@ from secoda_async import AmbiguousNameError, Group, InvalidArgumentError, NotFou
 from secoda_async._engine.group_names import find_by_name, validate_name
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.output.console import Console
-from secoda_async.models import confusable_key
+from secoda_async.reconcile.name_keys import similarity_key, spell_name
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """The form of the service's ids: such a text is tried as an id before the list of groups is read."""
@@ -49,7 +49,9 @@ async def find_group(secoda: SecodaClient, text: str) -> Group:
     groups = await secoda.groups.snapshot()
     found = next((group for group in groups if group.id == text), None) or find_by_name(groups, name)
     if found is None:
-        raise missing or CommandError(f"no group has the id or name {text!r}{_proposals(groups, text)}", Exit.BAD_INPUT)
+        raise missing or CommandError(
+            f"no group has the id or name {spell_name(text)}{_proposals(groups, text)}", Exit.BAD_INPUT
+        )
     return found
 
 
@@ -57,10 +59,10 @@ def _proposals(groups: Iterable[Group], text: str) -> str:
     """Return the end of an error message: the groups whose names are close to a text."""
     by_key: dict[str, list[Group]] = {}
     for group in groups:
-        by_key.setdefault(confusable_key(group.name), []).append(group)
-    key = confusable_key(text)
+        by_key.setdefault(similarity_key(group.name), []).append(group)
+    key = similarity_key(text)
     keys = [key] if key in by_key else get_close_matches(key, by_key, _MOST_PROPOSALS, 0.75)
-    close = [f"{group.name!r} ({group.id})" for key in keys for group in by_key[key]]
+    close = [f"{spell_name(group.name)} ({group.id})" for key in keys for group in by_key[key]]
     return f". Did you mean {' or '.join(close[:_MOST_PROPOSALS])}?" if close else ": `groups list` shows all groups"
 
 
@@ -70,15 +72,15 @@ async def check_name_is_free(secoda: SecodaClient, name: str, *, except_id: str 
     Raises:
         AmbiguousNameError: When the name is taken; `candidates` holds the ids of the groups.
     """
-    key = confusable_key(name)
+    key = similarity_key(name)
     similar = [
-        group for group in await secoda.groups.snapshot() if confusable_key(group.name) == key and group.id != except_id
+        group for group in await secoda.groups.snapshot() if similarity_key(group.name) == key and group.id != except_id
     ]
     if similar:
-        names = ", ".join(f"{group.name!r} ({group.id})" for group in similar)
+        names = ", ".join(f"{spell_name(group.name)} ({group.id})" for group in similar)
         raise AmbiguousNameError(
-            f"the name {name!r} is taken, or looks like the name of another group: {names}. Nothing was written. "
-            "Change that group with `groups update`, or choose another name",
+            f"the name {spell_name(name)} is taken, or looks like the name of another group: {names}. Nothing was "
+            "written. Change that group with `groups update`, or choose another name",
             candidates=tuple(group.id for group in similar),
         )
 

@@ -93,6 +93,8 @@ async def test_name_of_several_groups_is_refused_with_their_ids(shell: Shell, te
         pytest.param("finance", f"Did you mean 'Finance' ({UUID})?", id="case"),
         pytest.param("Data\xa0\xa0Stewards", "no group has the id or name 'Data\\xa0\\xa0Stewards'", id="spaces"),
         pytest.param("Data\u200bStewards", "Did you mean 'Data Stewards' (g-stewards)?", id="invisible character"),
+        pytest.param("F\u0456nance", f"Did you mean 'Finance' ({UUID})?", id="letter of another script"),
+        pytest.param("Fin\ufe0fance", "no group has the id or name 'Fin\\ufe0fance'", id="invisible mark"),
         pytest.param("Data Steward", "Did you mean 'Data Stewards' (g-stewards)?", id="misspelled"),
         pytest.param("twin", "Did you mean 'Twin' (g-1) or 'Twin' (g-2)?", id="several"),
         pytest.param("Nothing like it", "'Nothing like it': `groups list` shows all groups", id="nothing close"),
@@ -109,7 +111,9 @@ async def test_name_that_looks_alike_is_proposed_and_never_used(
 
 
 @pytest.mark.requirement("BS-13", "BS-5")
-@pytest.mark.parametrize("name", ["Finance", "finance", " Fin\u200bance"], ids=["equal", "case", "invisible"])
+@pytest.mark.parametrize(
+    "name", ["Finance", "finance", " Fin\u200bance", "F\u0456nance"], ids=["equal", "case", "invisible", "script"]
+)
 async def test_name_that_is_taken_is_refused(shell: Shell, teams: Emulator, name: str) -> None:
     for command in (["create"], ["update", "g-1"]):
         refused = await shell.run("groups", *command, "--name", name, "--json")
