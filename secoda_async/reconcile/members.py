@@ -101,7 +101,7 @@ class MemberResolver:
         return escape_control(f"{_place(first, member)}: {member!r}, a member of {listed}, {self._reasons[member]}")
 
     def _domain_advice(self) -> Sequence[str]:
-        """Return a sentence if all unknown members have one domain, and no user has it."""
+        """Return a sentence if all unknown members have one domain, and every user has another."""
         domains = {member.rpartition("@")[2].strip().lower() if "@" in member else "" for member in self._unknown}
         domain = next(iter(domains))
         known = {(user.email or "").rpartition("@")[2].lower() for user in self.index.by_id.values()}
