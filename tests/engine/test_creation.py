@@ -116,6 +116,27 @@ class TestAdoption:
         assert clock.now() == approx(7)
         assert emulator.count("POST") == 1
 
+    @pytest.mark.requirement("RT-10")
+    async def test_searches_follow_after_growing_delays_until_the_settle_time(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        emulator.faults.add(drop="before", method="POST")
+        await create(secoda)
+        methods = [record.method for record in emulator.requests]
+        first = methods.index("POST")
+        began = emulator.requests[first].at
+        times = [round(record.at - began) for record in emulator.requests[first + 1 :]]
+        assert sorted({*times}) == [0, 1, 3, 7, 15, 30]
+        assert methods[-1] == "POST"
+
+    @pytest.mark.requirement("BS-5")
+    async def test_creates_of_different_names_are_concurrent(
+        self, emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+    ) -> None:
+        emulator.faults.add(delay=5, method="POST", times=None)
+        await asyncio.gather(create(secoda, "A"), create(secoda, "B"))
+        assert clock.now() == approx(5)
+
     async def test_search_reads_all_pages(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.page_size = 10
         emulator.faults.add(drop="after", method="POST")
