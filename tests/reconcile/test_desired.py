@@ -219,27 +219,11 @@ def test_without_pyyaml_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
 class TestTables:
     """CSV: a row for each membership."""
 
-    def test_rows_of_one_name_are_one_group(self, tmp_path: Path) -> None:
-        text = "group,icon,description,member\n a ,i,d,x@example.com\nb,,,\na,i,d,y\n\na,i,d,x@example.com\n"
-        a, b = DesiredState.load(written(tmp_path / "g.csv", text)).groups
-        assert (a.name, a.icon, a.description, a.members) == ("a", "i", "d", ("x@example.com", "y"))
-        assert (b.icon, b.description, b.members) == ("", "", ())
-
-    @pytest.mark.parametrize("header", ["Group,Member", " GROUP , member "])
-    def test_columns_may_be_in_capitals(self, tmp_path: Path, header: str) -> None:
-        (a,) = DesiredState.load(written(tmp_path / "g.csv", f"{header}\na,x\n")).groups
-        assert (a.name, a.members) == ("a", ("x",))
-
-    def test_a_column_that_is_not_there_is_not_managed(self, tmp_path: Path) -> None:
+    def test_missing_column_is_not_managed(self, tmp_path: Path) -> None:
         (a,) = DesiredState.load(written(tmp_path / "g.csv", "group\na\n")).groups
         assert (a.icon, a.description, a.members, a.id) == (UNSET, UNSET, UNSET, None)
 
-    def test_ids_tell_groups_of_one_name_apart(self, tmp_path: Path) -> None:
-        text = "group,id,member\na,1,x\na,2,\na,1,y\n"
-        groups = DesiredState.load(written(tmp_path / "g.csv", text)).groups
-        assert [(group.id, group.members) for group in groups] == [("1", ("x", "y")), ("2", ())]
-
-    def test_every_problem_comes_with_its_line(self, tmp_path: Path) -> None:
+    def test_every_problem_has_its_line(self, tmp_path: Path) -> None:
         text = "group,icon,member\na,i,x\nb,i\na,j,y\na,i,\n,i,x\nc,i,x,z\n"
         assert problems_of(tmp_path / "g.csv", text) == [
             ":4: icon is 'j', but 'i' at line 2",
@@ -247,26 +231,6 @@ class TestTables:
             ":6: the group is empty on line 6: write its name in every row, also of merged cells",
             ":5: a member must be an e-mail address or id, not empty text",
         ]
-
-    @pytest.mark.parametrize(
-        ("text", "problems"),
-        [
-            ("", [":1: has no column 'group': the first line names the columns"]),
-            (
-                "group,members,icon,icon\n",
-                [
-                    ":1: there are two columns 'icon': keep one",
-                    (
-                        ":1: the column 'members' is not read: rename or delete columns, or read these with --columns "
-                        "group=group,member=members"
-                    ),
-                ],
-            ),
-            ('group\n"a', [":2: is not CSV: a quote in this row is never closed"]),
-        ],
-    )
-    def test_a_table_that_is_none(self, tmp_path: Path, text: str, problems: list[str]) -> None:
-        assert problems_of(tmp_path / "g.csv", text) == problems
 
 
 class TestIdentity:
