@@ -121,3 +121,18 @@ def test_progress_names_the_time_left_from_one_second_on(terminal: Callable[[int
 
     assert "about 1.0 s left" in shown(1.0)
     assert "nearly done" in shown(0.9)
+
+
+@pytest.mark.requirement("SEC-2")
+def test_wrapped_result_line_is_indented_and_a_line_in_a_pipe_is_whole(terminal: Callable[[int], Console]) -> None:
+    text = "failed: " + "long " * 300 + "Done: 5 applied"
+    console = terminal(60)
+    console.print(text)
+    first, *rest = printed(console.out).splitlines()
+    assert first.startswith("failed: ")
+    assert all(line.startswith("  ") and len(line) <= 60 for line in rest)
+    piped = Console(Output())
+    piped.out = piped.err = RichConsole(file=io.StringIO(), width=60)
+    piped.print(text)
+    piped.info(text)
+    assert printed(piped.out) == f"{text}\n" * 2

@@ -40,7 +40,7 @@ async def test_effects_are_a_table_for_people(shell: Shell, teams: Emulator) -> 
         "New - added listed at groups.yaml:6:5",
         "Analysts member removed not in the members at groups.yaml:2:3",
     ]
-    assert summary == "1 groups now, 1 after the plan"
+    assert summary == "1 group now, 1 after the plan"
     assert teams.writes == []
 
 

@@ -25,6 +25,7 @@ from secoda_async.cli.output.console import Column, Console, duration, write_std
 from secoda_async.cli.probe import MAX_WRITES, Probe
 from secoda_async.cli.probe_sheet import sheet
 from secoda_async.cli.signals import handle_signals
+from secoda_async.reconcile.render import count
 
 if TYPE_CHECKING:
     from secoda_async.ext.redis import RedisRateLimiter
@@ -122,12 +123,12 @@ class Checkup:
             return "accepted"
 
         async def check_groups() -> str:
-            return f"{len(await client.groups.snapshot())} groups, list complete"
+            return f"{count(len(await client.groups.snapshot()), 'group')}, list complete"
 
         async def check_users() -> str:
             self.contracts["users"] = read_contract(await client.request("GET", _PATHS["users"]), "users", self.host)
             self.users = await client.users.snapshot()
-            return f"{len(self.users)} users, list complete"
+            return f"{count(len(self.users), 'user')}, list complete"
 
         await self._run("key", check_key)
         await self._run("groups", check_groups)

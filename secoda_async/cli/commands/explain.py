@@ -19,6 +19,7 @@ from secoda_async.cli.output.console import Column, Console
 from secoda_async.reconcile import safety
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.explanation import Explanation, Membership, explain
+from secoda_async.reconcile.render import count
 
 _DEFAULT = Connection()
 _FILES: Final = Parameter(
@@ -86,7 +87,7 @@ def _title(found: Explanation) -> str:
 
 def _print_present(console: Console, found: Explanation) -> None:
     rows = [(membership.group, membership.id or "") for membership in found.memberships]
-    console.print(f"{_title(found)}: {len(rows)} groups", style="bold")
+    console.print(f"{_title(found)}: {count(len(rows), 'group')}", style="bold")
     if rows:
         console.table("", (Column("group"), Column("id", "keep")), rows)
 
@@ -102,7 +103,7 @@ def _print_effects(console: Console, found: Explanation) -> None:
         console.print(line, style="yellow")
     effects = Counter(membership.effect for membership in found.memberships)
     before, after = effects["removed"] + effects["stays"], effects["added"] + effects["stays"]
-    console.print(f"{before} groups now, {after} after the plan", style="bold")
+    console.print(f"{count(before, 'group')} now, {after} after the plan", style="bold")
 
 
 def _row(membership: Membership) -> tuple[Text, ...]:

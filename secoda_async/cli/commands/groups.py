@@ -11,6 +11,7 @@ from secoda_async.cli import lookup
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.options import Connection
 from secoda_async.cli.output.console import Column, Console, format_time
+from secoda_async.reconcile.render import count
 
 _GroupName = Annotated[str, Parameter(name="group", help="Name or id of the group.")]
 _Name = Annotated[str | None, Parameter(help="Name.")]
@@ -67,7 +68,7 @@ def _print_groups(console: Console, groups: list[Group]) -> None:
         Column("description", "shrink"),
         Column("id", "keep"),
     )
-    console.table(f"{len(groups)} groups", columns, rows)
+    console.table(count(len(groups), "group"), columns, rows)
 
 
 def _print_members(console: Console, groups: list[Group], people: Mapping[str, User]) -> None:
@@ -75,7 +76,7 @@ def _print_members(console: Console, groups: list[Group], people: Mapping[str, U
     for group in groups:
         first, *others = sorted(lookup.address_of(user, people) for user in group.users) or ["(nobody)"]
         rows += [(group.icon or "", group.name, first), *(("", "", member) for member in others)]
-    console.table(f"{len(groups)} groups", (Column(""), Column("name"), Column("members")), rows)
+    console.table(count(len(groups), "group"), (Column(""), Column("name"), Column("members")), rows)
 
 
 def _members(group: Group, people: Mapping[str, User]) -> dict[str, object]:
@@ -173,7 +174,9 @@ async def delete_command(
         raise CommandError("deleting a group without a terminal needs --yes: nothing was sent", Exit.USAGE)
     async with options.client() as secoda:
         group = await lookup.find_group(secoda, group_name)
-        if not yes and not console.confirm(f"Delete {group.name!r} ({group.id}) with {len(group.users)} members?"):
+        if not yes and not console.confirm(
+            f"Delete {group.name!r} ({group.id}) with {count(len(group.users), 'member')}?"
+        ):
             raise CommandError("not deleted", Exit.ERROR)
         await secoda.groups.delete(group.id)
     if options.json:

@@ -14,6 +14,7 @@ from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.plans import PlanOutput
 from secoda_async.cli.signals import interrupt_on_signal
 from secoda_async.reconcile.journal_runs import JournalRun, load_runs, select_run
+from secoda_async.reconcile.render import count
 from secoda_async.reconcile.safety import Rules
 from secoda_async.reconcile.undo import plan_undo
 
@@ -64,9 +65,9 @@ def _print_choice(console: Console, runs: Sequence[JournalRun], chosen: JournalR
     if chosen is None:
         console.info("the journal is empty: its runs had nothing to do, or it is not the journal of an apply")
         return
-    others = [f"{each.id} ({len(each.changes)} changes)" for each in runs if each is not chosen]
+    others = [f"{each.id} ({count(len(each.changes), 'change')})" for each in runs if each is not chosen]
     rest = f"; the journal also has {', '.join(others)}: choose with --run" if others else ""
-    console.info(f"undoing the run {chosen.id} of {chosen.time}, {len(chosen.changes)} changes{rest}")
+    console.info(f"undoing the run {chosen.id} of {chosen.time}, {count(len(chosen.changes), 'change')}{rest}")
 
 
 async def _plan(secoda: SecodaClient, run: JournalRun | None, rules: Rules) -> Plan:

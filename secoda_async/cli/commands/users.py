@@ -8,6 +8,7 @@ from secoda_async import User, to_dict
 from secoda_async.cli import lookup
 from secoda_async.cli.options import Connection
 from secoda_async.cli.output.console import Column, Console, format_time
+from secoda_async.reconcile.render import count
 
 _DEFAULT = Connection()
 
@@ -26,7 +27,7 @@ async def list_command(*, options: Connection = _DEFAULT) -> None:
         return
     rows = [(user.email or "", lookup.full_name(user), user.role or "", user.id) for user in found]
     columns = (Column("e-mail"), Column("name", "shrink"), Column("role"), Column("id", "keep"))
-    console.table(f"{len(found)} users", columns, rows)
+    console.table(count(len(found), "user"), columns, rows)
 
 
 async def get_command(

@@ -3,6 +3,7 @@
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
 from secoda_async.cli.options import Output
 from secoda_async.cli.output.console import Console
+from secoda_async.reconcile.render import count
 
 _DEFAULT = Output()
 
@@ -19,5 +20,6 @@ def validate_command(files: Files, /, *, inputs: Inputs = DEFAULT_INPUTS, option
         console.print_json({"ok": True, "groups": len(desired.groups), "memberships": members})
     else:
         console.print(
-            f"{source_name(files)}: {len(desired.groups)} groups, {members} memberships, no problems", style="green"
+            f"{source_name(files)}: {count(len(desired.groups), 'group')}, {count(members, 'membership')}, no problems",
+            style="green",
         )

@@ -38,6 +38,12 @@ _LOG_INTERVAL: Final = 30.0
 _MINIMUM_SHRUNK: Final = 12
 """Columns below which a shrinkable column is left out: a few letters and an ellipsis help nobody."""
 
+_HANG: Final = 2
+"""Columns by which the further lines of a wrapped text are indented."""
+
+_MINIMUM_WRAPPED: Final = 20
+"""Columns of a wrapped text on the narrowest terminal."""
+
 _MINUTE: Final = 60
 
 
@@ -105,12 +111,12 @@ class Console:
 
     def print(self, text: str, style: str = "") -> None:
         """Print a line of a result for a person."""
-        self.out.print(Text(escape_control(text), style=style))
+        print_text(self.out, escape_control(text), style)
 
     def info(self, text: str, style: str = "dim") -> None:
         """Print a line to stderr; a closed stderr is no error."""
         with suppress(OSError, ValueError):
-            self.err.print(Text(escape_control(text), style=style))
+            print_text(self.err, escape_control(text), style)
 
     def warn(self, text: str) -> None:
         """Print a warning to stderr."""
@@ -207,6 +213,15 @@ def _cut_widths(overflows: Sequence[str], lengths: Sequence[int], available: int
 def _widest(overflows: Sequence[str], widths: Sequence[int]) -> int:
     """Return the index of the widest column that may be cut."""
     return max((index for index, overflow in enumerate(overflows) if overflow != "keep"), key=widths.__getitem__)
+
+
+def print_text(console: RichConsole, text: str, style: str = "", indent: int = 0) -> None:
+    """Print a line of escaped text: wrapped with an indentation on a narrow terminal, whole in a pipe."""
+    rows = [Text(text, style=style)]
+    if console.is_terminal and indent + rows[0].cell_len > console.width:
+        rows = list(rows[0].wrap(console, max(_MINIMUM_WRAPPED, console.width - indent - _HANG)))
+    for number, row in enumerate(rows):
+        console.print(Text(" " * (indent + (_HANG if number else 0))) + row, soft_wrap=True)
 
 
 def estimate(plan: Plan) -> str:

@@ -8,10 +8,9 @@ from typing import Annotated, Final, Literal
 from attrs import define
 from cyclopts import Group, Parameter
 from rich.console import Console as RichConsole
-from rich.text import Text
 
 from secoda_async import Plan
-from secoda_async.cli.output.console import PIPED_WIDTH, Console, estimate, to_json, write_or_print
+from secoda_async.cli.output.console import PIPED_WIDTH, Console, estimate, print_text, to_json, write_or_print
 from secoda_async.cli.output.html import plan_page
 from secoda_async.reconcile.markdown import render_markdown
 from secoda_async.reconcile.render import StyledLine, render_text
@@ -34,13 +33,6 @@ _STYLES: Final = {
     "warning": "bold red",
     "summary": "bold",
 }
-
-
-_HANG: Final = 2
-"""Columns by which the second line of a wrapped text is indented."""
-
-_MINIMUM: Final = 20
-"""Columns of a wrapped text on the narrowest terminal."""
 
 
 @Parameter(name="*", group=Group("Format", sort_key=6))
@@ -90,13 +82,7 @@ def print_plan(console: RichConsole, plan: Plan, *, most: int | None = None, ver
 
 
 def _print_line(console: RichConsole, line: StyledLine) -> None:
-    """Print a line; a terminal that is too narrow gets further lines, which are indented more."""
-    text = Text(line.text, style=_STYLES.get(line.kind, ""))
-    rows = [text]
-    if console.is_terminal and line.indent + text.cell_len > console.width:
-        rows = list(text.wrap(console, max(_MINIMUM, console.width - line.indent - _HANG)))
-    for number, row in enumerate(rows):
-        console.print(Text(" " * (line.indent + (_HANG if number else 0))) + row, soft_wrap=True)
+    print_text(console, line.text, _STYLES.get(line.kind, ""), line.indent)
 
 
 def _plan_text(plan: Plan, *, verbose: bool) -> str:
