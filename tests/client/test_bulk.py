@@ -30,7 +30,8 @@ from secoda_async import (
     ServerError,
     UpdateGroup,
 )
-from secoda_async.bulk import Result, SharedState, WorkerPool
+from secoda_async._engine.operation import Operation as SharedState
+from secoda_async.bulk import Result, WorkerPool
 from secoda_async.emulator import Emulator, RecordedRequest
 from tests.support.approx import approx
 from tests.support.clients import Connect
