@@ -90,8 +90,8 @@ async def find_user(secoda: SecodaClient, text: str) -> User:
 
     Raises:
         AmbiguousNameError: When the address fits several users.
-        CommandError: When no user has the address or id.
-        NotFoundError: When no user has the id, and the text has the form of an id.
+        CommandError: When the address or id is unknown.
+        NotFoundError: When the id is unknown, and has the form of the service's ids.
     """
     if "@" not in text:
         return await _user_of(secoda, text)
