@@ -32,7 +32,7 @@ _HINTS: Final = (
     ("found undefined alias", "put a text that starts with '*' in quotes"),
     ("expected alphabetic or numeric character", "put a text that starts with '*', '&' or '!' in quotes"),
 )
-"""What to do about a problem that PyYAML reports, by words of the problem."""
+"""Advice for a problem that PyYAML reports, by words of the problem."""
 
 
 def compose(text: str) -> Node:
