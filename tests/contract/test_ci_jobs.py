@@ -1,4 +1,4 @@
-"""Run every shell line of the CI jobs in docs/groups-in-git.md against the emulator."""
+"""Run the shell lines of the CI jobs in docs/groups-in-git.md against the emulator."""
 
 import asyncio
 import json
@@ -36,6 +36,27 @@ assert sys.argv[1:] == ["install", "secoda-async[cli]"]
 """
 
 
+CURL = f"""#!{sys.executable}
+import pathlib, sys
+fail, header, token, data, body, url = sys.argv[1:]
+assert (fail, header, token) == ("--fail-with-body", "--header", "PRIVATE-TOKEN: glpat")
+assert (data, url) == ("--data-urlencode", "https://gitlab.example/api/v4/projects/1/merge_requests/7/notes")
+pathlib.Path("comment.md").write_text(pathlib.Path(body.removeprefix("body@")).read_text("utf-8"), "utf-8")
+"""
+GITLAB = {
+    "GITLAB_TOKEN": "glpat",
+    "CI_API_V4_URL": "https://gitlab.example/api/v4",
+    "CI_PROJECT_ID": "1",
+    "CI_MERGE_REQUEST_IID": "7",
+}
+
+
+def gitlab_jobs() -> dict[str, Any]:
+    (text,) = re.findall(r"^```yaml\n(default:.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    jobs: dict[str, Any] = yaml.safe_load(text)
+    return jobs
+
+
 def documented_jobs() -> dict[str, Any]:
     (text,) = re.findall(r"^```yaml\n(name: .*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     jobs: dict[str, Any] = yaml.safe_load(text)["jobs"]
@@ -60,14 +81,26 @@ class Runner:
                 continue
             line = step["run"].replace("${{ github.event.number }}", "7")
             assert "${{" not in line
-            process = await asyncio.create_subprocess_exec(
-                "bash", "-e", "-c", line, cwd=self.folder, env=environment,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            )  # fmt: skip
-            said, _ = await process.communicate()
-            self.log += said.decode()
-            failure = failure or process.returncode or 0
+            failure = await self._run_line(line, environment) or failure
         return failure
+
+    async def run_on_gitlab(self, name: str, **variables: str) -> int:
+        """Run a job as GitLab does: a shell for the scripts, and one for what runs after a failure too."""
+        jobs = gitlab_jobs()
+        environment = {**self.environment, **GITLAB, **variables, "SECODA_API_KEY": self.environment["EMULATOR_KEY"]}
+        lines = [*jobs["default"]["before_script"], *jobs[name]["script"]]
+        failure = await self._run_line("\n".join(lines), environment)
+        await self._run_line("\n".join(jobs[name].get("after_script", [])), environment)
+        return failure
+
+    async def _run_line(self, line: str, environment: Mapping[str, str]) -> int:
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-e", "-c", line, cwd=self.folder, env=environment,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+        self.log += said.decode()
+        return process.returncode or 0
 
     def _job_environment(self, names: Mapping[str, str], secrets: Mapping[str, str]) -> Mapping[str, str]:
         values = {
@@ -104,7 +137,7 @@ async def workspace() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 def runner(tmp_path: Path, workspace: Emulator) -> Runner:
-    for name, text in (("gh", GH), ("pip", PIP)):
+    for name, text in (("gh", GH), ("pip", PIP), ("curl", CURL)):
         script = tmp_path / "bin" / name
         script.parent.mkdir(exist_ok=True)
         script.write_text(text, "utf-8")
@@ -177,7 +210,19 @@ async def test_apply_job_needs_the_digest_of_an_unsafe_plan(runner: Runner, work
     assert (runner.folder / "apply.jsonl").read_text().count("\n") == 8
 
 
+async def test_jobs_on_gitlab(runner: Runner, workspace: Emulator) -> None:
+    await add_groups(workspace)
+    runner.write([{"name": "Stewards"}])
+    assert await runner.run_on_gitlab("plan") == Exit.UNSAFE
+    assert "**Exceeds the safety limits**" in runner.comment
+    assert await runner.run_on_gitlab("apply") == Exit.UNSAFE
+    (digest,) = re.findall(r"--approve ([0-9a-f]{32})", runner.log)
+    assert await runner.run_on_gitlab("apply", APPROVE=digest) == Exit.DONE
+    assert await runner.run_on_gitlab("drift") == Exit.DONE
+
+
 def test_every_documented_job_is_run_here() -> None:
     jobs = documented_jobs()
     assert list(jobs) == ["validate", "plan", "drift", "apply"]
     assert jobs["apply"]["concurrency"]
+    assert list(gitlab_jobs()) == ["default", "plan", "drift", "apply"]
