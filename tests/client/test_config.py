@@ -332,3 +332,9 @@ def test_a_setting_of_the_wrong_kind_is_refused_when_the_client_is_made(settings
     with pytest.raises(ConfigurationError, match=words):
         SecodaClient("key", **settings)
     SecodaClient("key", on_event=print)  # none is harmed by one that was refused
+
+
+def test_options_have_the_documented_defaults() -> None:
+    options = CallOptions()
+    assert (options.timeout, options.deadline, options.max_wait, options.priority) == (30.0, None, None, "interactive")
+    assert RetryPolicy().budget == 100
