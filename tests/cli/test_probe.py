@@ -111,6 +111,18 @@ async def test_probe_deletes_its_groups_although_reads_lag(probed: Probed) -> No
     assert probe.findings["unique_names"].startswith("no")
 
 
+@configured({"visible_after": 30.0})
+async def test_probe_sees_that_reads_lag(probed: Probed) -> None:
+    assert (await probed.run()).findings["read_after_create"] == "no (404)"
+
+
+@configured({"users": [*USERS, {"id": "u-joe", "email": "joe@example.com"}]})
+async def test_probe_adds_at_most_three_users(probed: Probed) -> None:
+    assert (await probed.run()).findings["membership"] == "yes"
+    sent = {user for record in probed.emulator.writes for user in (record.json or {}).get("users", ())}
+    assert sent == {"u-bot", "u-ana", "u-eve"}
+
+
 @configured({"users": USERS[:1]})
 async def test_probe_says_which_questions_need_more_users(probed: Probed) -> None:
     probe = await probed.run()
@@ -175,10 +187,11 @@ async def test_probe_names_forms_and_never_texts(probed: Probed) -> None:
 
 
 async def test_probe_goes_on_after_a_step_that_fails(probed: Probed) -> None:
-    probed.emulator.faults.add(status=400, body={"icon": ["This field may not be null."]}, method="PATCH", skip=1)
+    null = ["This field may not be null."]
+    probed.emulator.faults.add(status=400, body={"icon": null, "description": null}, method="PATCH", skip=1)
     probed.emulator.faults.add(body="<html>", method="PATCH", skip=1)
     probe = await probed.run()
-    assert probe.findings["null"] == "refused with 400 (icon)"
+    assert probe.findings["null"] == "refused with 400 (description, icon)"
     assert probe.findings["empty"] == "the response is not what the API promises"
     assert probe.findings["unique_names"].startswith("no")
 
@@ -218,6 +231,14 @@ async def test_create_whose_outcome_stays_unknown_is_reported(probed: Probed) ->
     await probe.run()
     assert probe.is_create_unclear
     probed.check()
+
+
+async def test_response_about_an_existing_group_leaves_the_outcome_unknown(probed: Probed) -> None:
+    existing = next(iter(probed.emulator.groups.values()))
+    probed.emulator.faults.add(status=201, body=dict(existing), method="POST", carry_out=False)
+    probe = await probed.run()
+    assert probe.is_create_unclear
+    assert [record.method for record in probed.emulator.writes] == ["POST"]
 
 
 async def test_response_about_an_existing_group_touches_no_group(probed: Probed) -> None:
