@@ -20,17 +20,22 @@ from secoda_async.reconcile.files.foreign import describe_foreign
 from secoda_async.reconcile.files.members import MemberError, parse_member
 from secoda_async.reconcile.files.nodes import Node
 
-__all__ = ["TEMPLATE", "Validator"]
+__all__ = ["Validator", "has_variable"]
 
 _TOP_KEYS: Final = ("groups", "defaults", "ignore", "$schema")
 _DEFAULT_KEYS: Final = ("icon", "description", "membership")
 _KEYS: Final = ("name", "icon", "description", "members", "membership", "previously", "id")
 
-TEMPLATE: Final = r"\$\{[^}]*\}|\{\{|\{%"
-"""A regular expression for the variables of templates."""
+_TEMPLATE: Final = re.compile(r"\$\{[^}]*\}|\{\{|\{%")
+"""The variables of templates; `groups.schema.json` has the same expression."""
 
 _MAX_MEMBERSHIPS: Final = 5_000_000
 """Memberships of a file. Shared lists could multiply a small file to more than the memory holds."""
+
+
+def has_variable(name: str) -> bool:
+    """Return whether a name contains a variable of a template, such as `${TEAM}`: was it not filled in?"""
+    return _TEMPLATE.search(name) is not None
 
 
 @define
@@ -135,7 +140,7 @@ class Validator:
         name = normalize(self._sendable(node, node.text))
         if not name and is_required:
             self.report(node.location, "the name is empty")
-        if is_required and re.search(TEMPLATE, name):
+        if is_required and has_variable(name):
             advice = "fill it in, or add the group's id if this is its name"
             self.report(node.location, f"the name {name!r} contains a variable of a template: {advice}")
         return name

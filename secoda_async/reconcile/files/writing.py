@@ -13,6 +13,7 @@ from secoda_async.reconcile.files import yaml_nodes
 from secoda_async.reconcile.files.cells import damage_of, quote_cell
 from secoda_async.reconcile.files.columns import COLUMNS
 from secoda_async.reconcile.files.members import MemberError, parse_member
+from secoda_async.reconcile.files.validation import has_variable
 from secoda_async.user_index import UserIndex
 
 __all__ = ["Format", "dump_groups"]
@@ -32,6 +33,7 @@ def dump_groups(
             emails,
             is_pinned=names[normalize(group.name)] > 1
             or not normalize(group.name)
+            or has_variable(group.name)
             or (file_format == "csv" and _is_damaged(group)),
         )
         for group in sorted(groups, key=lambda group: (normalize(group.name), group.id))

@@ -30,6 +30,8 @@ _FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U
 _HINTS: Final = (
     ("mapping values are not allowed", "put a text with ': ' in quotes"),
     ("found undefined alias", "put a text that starts with '*' in quotes"),
+    ("expected <document start>", "write one document in a file, with the key 'groups'"),
+    ("expected '<document start>'", "write one document in a file, with the key 'groups'"),
     ("expected alphabetic or numeric character", "put a text that starts with '*', '&' or '!' in quotes"),
 )
 """Advice for a problem that PyYAML reports, by words of the problem."""

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secoda_async import UNSET, DesiredStateError
+from secoda_async import UNSET, DesiredStateError, Group
 from secoda_async.reconcile import DesiredGroup, DesiredState
 from secoda_async.reconcile.files import validation
+from secoda_async.reconcile.files.writing import Format, dump_groups
 from secoda_async.reconcile.files.yaml_nodes import dump as dump_yaml
 
 
@@ -140,6 +141,12 @@ class TestTemplates:
 
     def test_group_with_an_id_may_have_such_a_name(self) -> None:
         assert load("groups: [{name: '${TEAM}', id: g-1}]").groups[0].name == "${TEAM}"
+
+    @pytest.mark.parametrize("file_format", ["yaml", "json", "csv"])
+    def test_export_gives_such_a_group_its_id(self, file_format: Format) -> None:
+        text = dump_groups([Group("g-1", "${TEAM}"), Group("g-2", "b")], [], file_format, "ids")
+        first, second = load(text, f"g.{file_format}").groups
+        assert ((first.name, first.id), (second.name, second.id)) == (("${TEAM}", "g-1"), ("b", None))
 
     @pytest.mark.parametrize("name", ["Team $5", "a {b}", "$TEAM", "100 %}"])
     def test_other_names_are_names(self, name: str) -> None:

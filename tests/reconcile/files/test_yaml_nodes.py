@@ -71,6 +71,7 @@ class TestHints:
             ("- * x", "put a text that starts with '*', '&' or '!' in quotes"),
             ("name: Data: Stewards", "put a text with ': ' in quotes"),
             ("a:\n\t- b", "indent with spaces, not tabs"),
+            ("{a: b}\n{a: b}", "write one document in a file, with the key 'groups'"),
         ],
     )
     def test_problem_says_what_to_put_in_quotes(self, text: str, hint: str) -> None:
