@@ -73,6 +73,14 @@ async def test_present_groups_are_shown_without_files(shell: Shell, teams: Emula
     assert "0 groups" in (await shell.run("explain", "ana@example.com")).out
 
 
+@pytest.mark.usefixtures("teams")
+async def test_person_without_groups_has_no_table(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "groups.yaml").write_text("groups: []\n", "utf-8")
+    result = await shell.run("explain", "ben@example.com", "groups.yaml")
+    assert result.code == Exit.DONE
+    assert result.out.splitlines()[1:] == ["0 groups now, 0 after the plan"]
+
+
 async def test_rules_of_a_plan_apply(shell: Shell, teams: Emulator) -> None:
     kept = await shell.run("explain", "ana@example.com", "groups.yaml", "--additive", "--json")
     assert [group["effect"] for group in kept.json["groups"]] == ["stays", "added"]
