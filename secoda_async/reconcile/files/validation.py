@@ -175,6 +175,8 @@ class Validator:
 
     def _members(self, node: Node) -> Mapping[str, str]:
         """Return the members, each with its location."""
+        if self._memberships > _MAX_MEMBERSHIPS:
+            return {}  # already reported
         members: dict[str, str] = {}
         for item in self._items(node, "members", "a member", "an e-mail address or id"):
             try:

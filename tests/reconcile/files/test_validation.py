@@ -60,7 +60,8 @@ class TestMembers:
 
     def test_shared_lists_are_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(validation, "_MAX_MEMBERSHIPS", 3)
-        text = "groups:\n- {name: a, members: &m [x, y]}\n- {name: b, members: *m}\n- {name: c, members: *m}\n"
+        text = "groups:\n- {name: a, members: &m [x, y]}\n"
+        text += "".join(f"- {{name: {name}, members: *m}}\n" for name in "bcd")
         assert problems_of(text) == [": has more than 3 memberships, perhaps of shared lists"]
 
     def test_problems_are_at_the_member(self) -> None:
