@@ -44,7 +44,7 @@ HOMES = {
     "tenacity": {"_engine.retries"},
     "cattrs": {"_engine.wire.structuring"},
     "msgspec": {"_engine.wire.rows"},
-    "orjson": {"_engine.wire.codec", "emulator"},
+    "orjson": {"_engine.wire.codec", "_engine.wire.rows", "emulator"},
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "jinja2": {"cli.output.html"},

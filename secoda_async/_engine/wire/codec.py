@@ -1,4 +1,4 @@
-"""JSON: parse it, write it, and structure what `rows` does not read in one pass. No other module imports orjson."""
+"""JSON: parse it, write it, and structure what `rows` does not read in one pass. Only `rows` imports orjson too."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite

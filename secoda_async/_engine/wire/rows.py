@@ -5,9 +5,11 @@ Theory of operation
 msgspec decodes JSON into a generated struct, a *row*, which has the fields of a model and refuses all others. The
 values of a row then fill the model. That takes about as long as parsing the JSON alone.
 
-- A field that the model lacks is learned: from then on rows have it too, and its value goes to the model's `extra`.
+- A field that the model lacks is learned: from then on rows have it too. Its value goes to the model's `extra`, as
+  orjson reads it.
 - A body that is refused for any other reason is left to `structuring`, which accepts the documented oddities and names
-  each error. Both read every body in the same way, or only `structuring` reads it.
+  each error. Both read every body in the same way, or only `structuring` reads it. One exception: msgspec skips what
+  surrounds the items and is not needed, even a number that is too large for orjson.
 """
 
 import re
@@ -16,8 +18,9 @@ from datetime import UTC, datetime
 from functools import cache
 from itertools import starmap
 from types import GenericAlias, ModuleType
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
+import orjson
 from attrs import NOTHING, Attribute, field, fields, frozen, make_class
 
 from secoda_async._engine.wire.envelope import Envelope, Links, Meta
@@ -28,25 +31,16 @@ T = TypeVar("T", Group, User)
 _MAX_LEARNED: Final = 16
 """Maximum fields of a model that are learned: an endless supply of new names must not fill the memory."""
 
-_UNKNOWN_FIELD: Final = re.compile(r"""Object contains unknown field `([^\x00-\x1f"\\]+?)`(?: - at `[^`]*`)?""")
-"""The message of msgspec about a field that can be learned."""
+_UNKNOWN_FIELD: Final = re.compile(r"""Object contains unknown field `([^\x00-\x1f"\\]{1,100}?)`(?: - at `[^`]*`)?""")
+"""The message of msgspec about a field that can be learned. Longer names would fill the memory as well."""
 
 _ALWAYS_SHOWN: Final = frozenset({"users"})
 """Fields that a row needs although the model has a default: a membership that is not shown is not an empty one."""
 
 _EMPTY_PAGE: Final = Envelope([])
 
-_FIELDS_OF_PAGE: Final = tuple(
-    (name, kind, getattr(_EMPTY_PAGE, name))
-    for name, kind in (
-        ("links", Links),
-        ("meta", Meta),
-        ("count", int | None),
-        ("total_pages", int | None),
-        ("next", str | None),
-    )
-)
-"""The fields around the items, with their defaults."""
+_LARGEST: Final = 2**63 - 1
+"""Maximum of a count. `structuring` refuses a number of more than 64 bits, because orjson reads it as a float."""
 
 _ABSENT: Final = object()
 """Value of a learned field that a row lacks."""
@@ -119,12 +113,14 @@ class RowReader(Generic[T]):
         rows: _Rows = self._rows  # another thread may learn a field meanwhile
         while True:
             try:
+                if not body.isascii():
+                    body.decode()  # msgspec does not check the parts that it skips
                 return rows, (rows.decode_page if kind == "page" else rows.decode)(body)
             except _msgspec().ValidationError as error:
                 unknown = _UNKNOWN_FIELD.fullmatch(str(error))
                 if unknown is None or unknown[1] in rows.learned or len(rows.learned) == _MAX_LEARNED:
                     return rows, None
-                self._rows = rows = _Rows.of(self._model, (*rows.learned, unknown[1]))
+                self._rows = rows = _Rows.of(self._model, sorted([*rows.learned, unknown[1]]))
             except (_msgspec().DecodeError, UnicodeDecodeError, RecursionError):
                 return rows, None
 
@@ -133,7 +129,7 @@ class RowReader(Generic[T]):
         try:
             rows.use_utc(items)
             models: list[Any] = list(starmap(self._draft, rows.values_of(items)))
-        except OverflowError:  # a time beyond the calendar
+        except (OverflowError, ValueError):  # a time beyond the calendar; a value that orjson refuses
             return None
         for model in models:
             model.__class__ = self._model
@@ -166,7 +162,7 @@ class _Rows:
     ids: Sequence[str]
     """Names of the fields with a list of ids."""
     learned: Sequence[str]
-    """Names of the fields that the model lacks."""
+    """Names of the fields that the model lacks, sorted: `extra` has the same order in every process."""
 
     @classmethod
     def of(cls, model: type, learned: Sequence[str] = ()) -> "_Rows":
@@ -176,13 +172,13 @@ class _Rows:
         names = {f"learned_{index}": name for index, name in enumerate(learned)}
         row = msgspec.defstruct(
             model.__name__,
-            [*map(_field_of_row, attributes), *((name, Any, _ABSENT) for name in names)],
+            [*map(_field_of_row, attributes), *((name, msgspec.Raw, _ABSENT) for name in names)],
             rename=names,
             forbid_unknown_fields=True,
             kw_only=True,
             gc=False,
         )
-        page = msgspec.defstruct("Page", [("results", GenericAlias(list, row)), *_FIELDS_OF_PAGE])
+        page = msgspec.defstruct("Page", [("results", GenericAlias(list, row)), *_fields_of_page()])
         return cls(
             msgspec.json.Decoder(row).decode,
             msgspec.json.Decoder(page).decode,
@@ -216,7 +212,14 @@ class _Rows:
 
     def _extra_of(self, values: tuple[Any, ...]) -> dict[str, Any]:
         learned = zip(self.learned, values[self.size :], strict=False)  # a strict zip takes twice as long
-        return {name: value for name, value in learned if value is not _ABSENT}
+        return {name: orjson.loads(memoryview(value)) for name, value in learned if value is not _ABSENT}
+
+
+def _fields_of_page() -> Iterable[tuple[str, Any, Any]]:
+    """Return the fields around the items, with their types and defaults."""
+    count = Annotated[int, _msgspec().Meta(ge=-_LARGEST, le=_LARGEST)] | None
+    types = {"links": Links, "meta": Meta, "count": count, "total_pages": count, "next": str | None}
+    return [(name, kind, getattr(_EMPTY_PAGE, name)) for name, kind in types.items()]
 
 
 def _field_of_row(attribute: "Attribute[Any]") -> tuple[Any, ...]:

@@ -96,7 +96,7 @@ def _object_only(read: Callable[[Mapping[str, Any], Any], Any]) -> Callable[[obj
 
 def _with_extra(item: T, payload: Mapping[str, Any]) -> T:
     names = fields_dict(type(item))
-    extra = {name: value for name, value in payload.items() if name not in names or name == "extra"}
+    extra = {name: payload[name] for name in sorted(payload) if name not in names or name == "extra"}
     return evolve(item, extra=extra) if extra else item
 
 

@@ -1,5 +1,9 @@
 """Rows: msgspec reads a body as cattrs does, or leaves it to cattrs."""
 
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy, deepcopy
 from datetime import datetime
 from typing import Any
 
@@ -131,6 +135,7 @@ class TestAgreement:
     @example({"results": [GROUP | {"updated_at": "2023-05-10 14:27:23+02:00", "created_at": None}]})
     @example({"results": [GROUP | {"updated_at": "0001-01-01T00:00:00+02:00"}]})
     @example({"results": [GROUP | {"new": 1}, GROUP, GROUP | {"newer": None}]})
+    @example({"results": [GROUP | {"newer": 1}, GROUP | {"new": 1, "newer": 1}]})
     def test_rows_agree_on_pages(self, payload: object) -> None:
         assert_agree_on_page(orjson.dumps(payload))
 
@@ -142,9 +147,27 @@ class TestAgreement:
     @example(b'{"id":"a","name":"\xff","users":[]}')
     @example(b'{"id":"a","name":"\\ud800","users":[]}')
     @example(b'{"id":"a","name":"b","users":[],"new":"\xff"}')
+    @example(b'{"id":"a","name":"b","users":[],"new":"\xff","new":1}')
+    @example(b'{"id":"a","name":"b","users":[],"new":[18446744073709551616],"newer":-9223372036854775809}')
     @example(b"[" * 100_000)
     def test_rows_agree_on_damaged_groups(self, body: bytes) -> None:
         assert_agree(body, Group)
+
+    @pytest.mark.parametrize(
+        "around",
+        [
+            b'"count":18446744073709551616',
+            b'"count":18446744073709551615',
+            b'"total_pages":-9223372036854775809',
+            b'"new":"\xff"',
+            b'"meta":{"p\xffge":1}',
+            b'"new":"\\ud800"',
+            b'"new":NaN',
+        ],
+        ids=ascii,
+    )
+    def test_rows_agree_on_damage_and_large_numbers_around_the_items(self, around: bytes) -> None:
+        assert_agree_on_page(b'{"results":[],' + around + b"}")
 
 
 class TestReading:
@@ -154,6 +177,17 @@ class TestReading:
         page = RowReader(Group).read_page(orjson.dumps({"results": [GROUP], "next": "?page=2"}), None)
         assert page is not None
         assert (page[0].next_links, page[1]) == (["?page=2"], [codec.structure(GROUP, Group)])
+
+    @pytest.mark.parametrize(
+        "duplicate",
+        [copy, deepcopy, attrs.evolve, lambda group: pickle.loads(pickle.dumps(group))],  # noqa: S301 - the test's own
+        ids=["copy", "deepcopy", "evolve", "pickle"],
+    )
+    def test_models_can_be_copied_and_pickled(self, duplicate: Callable[[Group], Group]) -> None:
+        group = RowReader(Group).read(orjson.dumps(GROUP | {"new": [1]}))
+        assert group is not None
+        assert shown(duplicate(group)) == shown(group)
+        assert type(duplicate(group)) is Group
 
     def test_models_are_frozen_and_hashable(self) -> None:
         group = RowReader(Group).read(orjson.dumps(GROUP))
@@ -178,11 +212,32 @@ class TestReading:
 class TestLearning:
     """A field that the model lacks is learned, and costs no second reader."""
 
-    def test_unknown_fields_go_to_extra_in_the_order_of_the_response(self) -> None:
+    def test_unknown_fields_go_to_extra_in_alphabetical_order(self) -> None:
         payload: dict[str, Any] = GROUP | {"z": 1, "a": [{}], "weird `name`": None}
         group = RowReader(Group).read(orjson.dumps(payload))
         assert group is not None
-        assert list(group.extra.items()) == [("z", 1), ("a", [{}]), ("weird `name`", None)]
+        assert list(group.extra.items()) == [("a", [{}]), ("weird `name`", None), ("z", 1)]
+
+    @pytest.mark.parametrize("name", ["extra", "learned_0", "learned_1", "__class__", "class", "self", "naïve"])
+    def test_unknown_field_may_have_any_name(self, name: str) -> None:
+        group = RowReader(Group).read(orjson.dumps(GROUP | {"new": 1, name: 2}))
+        assert group is not None
+        assert group.extra == {"new": 1, name: 2}
+
+    def test_absurdly_long_names_are_left_to_cattrs(self) -> None:
+        assert RowReader(Group).read(orjson.dumps(GROUP | {"n" * 101: 1})) is None
+
+    def test_threads_learn_fields_of_one_reader_concurrently(self) -> None:
+        reader = RowReader(Group)
+
+        def read(number: int) -> dict[str, Any]:
+            group = reader.read(orjson.dumps(GROUP | {f"new_{number % 12}": number}))
+            assert group is not None
+            return dict(group.extra)
+
+        with ThreadPoolExecutor(4) as threads:
+            extras = list(threads.map(read, range(400)))
+        assert extras == [{f"new_{number % 12}": number} for number in range(400)]
 
     def test_item_without_a_learned_field_has_no_extra(self) -> None:
         reader = RowReader(Group)
