@@ -37,6 +37,9 @@ and a precondition is checked again."""
 _ROUND_TRIP: Final = 1.5
 """Seconds that a limiter may take to refuse a permit: a limiter that many processes share is asked over a network."""
 
+_UNKNOWN_WAIT: Final = 1.0
+"""Seconds of `retry_after` if the limiter can't tell: its estimate is 0 if only responses are awaited."""
+
 _LONGEST_COOLDOWN: Final = 300.0
 """Seconds: five windows of the API's limit. If the server asks for more, the call that got the 429 raises, all others
 wait or raise for so long, and then one call probes: an absurd `Retry-After` must not stop a process for a day. The
@@ -191,6 +194,7 @@ class Admission:
         else:
             wait = max(self._limiter.time_for(1), self._limiter.state.next_free)
             is_late = True
+        wait = wait or _UNKNOWN_WAIT
         if left <= patience and is_late:
             return state.deadline_error(wait)
         return _wait_error("the write limit has no permit for", wait)

@@ -57,7 +57,7 @@ def answer_to(error: SecodaError) -> Answer:
     """Return the response to a request whose Secoda call failed.
 
     - 422, 404 and 409: errors that the caller can fix.
-    - 429 and 504: refused by the write limit, or too slow. `Retry-After` (RFC 9110, whole seconds) is set if known.
+    - 429 and 504: refused by the write limit, or too slow. `Retry-After` (whole seconds, at least 1) is set if known.
     - 502: everything else. The cause, such as a refused key or a wrong host, is not disclosed; log it.
     """
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), None)
@@ -66,4 +66,4 @@ def answer_to(error: SecodaError) -> Answer:
     if isinstance(error, OutcomeUnknownError):
         body["advice"] = _ADVICE
     wait: float | None = getattr(error, "retry_after", None)
-    return Answer(status or 502, body, {} if wait is None else {"Retry-After": str(math.ceil(wait))})
+    return Answer(status or 502, body, {} if wait is None else {"Retry-After": str(max(1, math.ceil(wait)))})

@@ -34,11 +34,10 @@ def test_errors_that_the_caller_can_fix_keep_their_message(error: SecodaError, s
 
 
 @pytest.mark.requirement("RL-6")
-def test_rate_limit_error_becomes_429_with_retry_after_in_whole_seconds() -> None:
-    error = RateLimitError("longer than max_wait")
-    error.retry_after = 1.2
-    answer = answer_to(error)
-    assert (answer.status, answer.headers) == (429, {"Retry-After": "2"})
+@pytest.mark.parametrize(("seconds", "header"), [(1.2, "2"), (0.3, "1"), (0.0, "1")])
+def test_rate_limit_error_becomes_429_with_retry_after_in_whole_seconds(seconds: float, header: str) -> None:
+    answer = answer_to(RateLimitError("longer than max_wait", retry_after=seconds))
+    assert (answer.status, answer.headers) == (429, {"Retry-After": header})
     assert answer.body == {"error": "too many writes; retry later"}  # max_wait is a setting of the service
 
 

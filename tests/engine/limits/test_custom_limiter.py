@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from secoda_async import AutojumpClock, RetryPolicy, TransportError
+from secoda_async import AutojumpClock, RateLimitError, RetryPolicy, TransportError
 from secoda_async._engine.limits.limiter import LimitState, Permit, SlidingWindowLimiter
 from secoda_async.emulator import Emulator
+from tests.support.calls import error_of
 from tests.support.clients import Connect
 from tests.support.waiting import wait_until
 
@@ -43,3 +44,29 @@ async def test_limiter_error_after_the_wait_for_a_connection_releases_the_connec
     await read
     assert (await secoda.groups.get("group-0")).name == "Group 0"
     assert secoda.limiter.state.in_flight == 0
+
+
+class SilentLimiter(RemoteLimiter):
+    """A limiter that grants nothing in time, although its estimate is that a permit is free."""
+
+    async def acquire(self, **_: Any) -> Permit:  # noqa: ANN401 - ignored
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+class RefusingLimiter(RemoteLimiter):
+    """A limiter that refuses, and does not know for how long."""
+
+    async def acquire(self, **_: Any) -> Permit:  # noqa: ANN401 - ignored
+        raise RateLimitError("no permit is free")
+
+
+@pytest.mark.requirement("RL-6")
+@pytest.mark.parametrize("limiter", [SilentLimiter, RefusingLimiter])
+async def test_refused_call_may_be_retried_in_a_second_if_the_limiter_can_not_tell(
+    connect: Connect, clock: AutojumpClock, limiter: type[RemoteLimiter]
+) -> None:
+    error = await error_of(connect(max_wait=2, limiter=limiter(clock)).groups.create(name="A"))
+    assert isinstance(error, RateLimitError)
+    assert error.retry_after == 1
+    assert "no permit for about 1.0 s" in error.message
