@@ -21,7 +21,7 @@ from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.signals import StopController, interrupt_on_signal
 from secoda_async.config import key_source
 from secoda_async.reconcile.escape import escape_control
-from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
+from secoda_async.reconcile.files.input_file import InputError, read_bytes
 
 if TYPE_CHECKING:
     from secoda_async.ext.redis import RedisLock
@@ -167,19 +167,19 @@ def _read_key(path: Path) -> str:
             key = read_bytes(str(path)).decode("utf-8")
         if str(path) != "-":
             _check_mode(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or (
-            str(error) if isinstance(error, FileTooLargeError) else "not text"
-        )
+    except InputError as error:
+        problem = error.problem
+    except UnicodeDecodeError:
+        problem = "can't be read: not text"
     else:
         return key
-    raise CommandError(f"the key file {path} can't be read: {reason}", Exit.USAGE)
+    raise CommandError(f"the key file {path} {problem}", Exit.USAGE)
 
 
 def _check_mode(path: Path) -> None:
     """Warn if every user of this machine can read the key. Windows has no such modes."""
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if os.name == "posix" and mode & stat.S_IROTH:
-        text = f"every user of this machine can read the key file {path} (mode {mode:03o}): run chmod 600 on it"
-        with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if os.name == "posix" and mode & stat.S_IROTH:
+            text = f"every user of this machine can read the key file {path} (mode {mode:03o}): run chmod 600 on it"
             sys.stderr.write(f"{escape_control(text)}\n")

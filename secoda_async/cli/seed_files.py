@@ -10,7 +10,7 @@ from attrs import frozen
 
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.reconcile import DesiredGroup, DesiredState
-from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
+from secoda_async.reconcile.files.input_file import InputError, read_bytes
 
 _MAX_NAMED: Final = 5
 """Unknown members that an error names."""
@@ -84,10 +84,8 @@ def _reject_unknown_users(file: Path, state: DesiredState, users_file: Path, kno
 def _read_users(path: Path) -> list[dict[str, str]]:
     try:
         users: object = json.loads(read_bytes(str(path)))
-    except OSError as error:
-        raise CommandError(f"{path}: can't be read: {error.strerror}", Exit.BAD_INPUT) from None
-    except FileTooLargeError as error:
-        raise CommandError(f"{path}: {error}", Exit.BAD_INPUT) from None
+    except InputError as error:
+        raise CommandError(f"{path}: {error.problem}", Exit.BAD_INPUT) from None
     except ValueError as error:
         raise CommandError(f"{path}: is not JSON: {error}", Exit.BAD_INPUT) from None
     if not isinstance(users, list):

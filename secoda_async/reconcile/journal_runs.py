@@ -10,7 +10,7 @@ from attrs import define, evolve, field, frozen
 from secoda_async._engine.wire import codec
 from secoda_async.errors import DesiredStateError, ResponseError
 from secoda_async.reconcile.escape import escape_control
-from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
+from secoda_async.reconcile.files.input_file import FileTooLargeError, InputError, read_bytes
 from secoda_async.reconcile.journal import VERSION
 from secoda_async.reconcile.plan import Change
 
@@ -114,10 +114,8 @@ def load_runs(path: str | os.PathLike[str]) -> Sequence[JournalRun]:
         content = read_bytes(name)
     except FileTooLargeError as error:
         _fail([f"{name}: {error} If it is, copy the lines of the run to a file of their own"])
-    except OSError as error:
-        _fail([f"{name}: can't be read: {error.strerror}"])
-    except ValueError as error:
-        _fail([f"{name}: can't be read: {error}"])
+    except InputError as error:
+        _fail([f"{name}: {error.problem}"])
     return read_runs(content, name)
 
 

@@ -13,7 +13,7 @@ from secoda_async._engine.wire import codec
 from secoda_async.errors import DesiredStateError, ResponseError
 from secoda_async.models import GroupFields
 from secoda_async.reconcile.escape import escape_control
-from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
+from secoda_async.reconcile.files.input_file import InputError, read_bytes
 
 __all__ = ["Breach", "Change", "Conflict", "Held", "Plan"]
 
@@ -183,10 +183,8 @@ class Plan:
         name = os.fspath(path)
         try:
             document = json.loads(read_bytes(name))
-        except OSError as error:
-            raise _invalid(name, f"can't be read: {error.strerror}") from None
-        except FileTooLargeError as error:
-            raise _invalid(name, str(error)) from None
+        except InputError as error:
+            raise _invalid(name, error.problem) from None
         except (ValueError, RecursionError):
             raise _invalid(
                 name, "is not a plan, for it is not JSON: make one with `secoda-async plan FILE --out`"

@@ -200,7 +200,7 @@ def _load_plan(files: Sequence[Path]) -> Plan | None:
     try:
         with interrupt_on_signal():
             content: Any = json.loads(read_bytes(str(file))) if file.is_file() else None
-    except (OSError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None  # DesiredState.load reports the problem
     is_plan = isinstance(content, dict) and {"changes", "digest"} <= set(cast("dict[str, object]", content))
     return Plan.from_document(cast("object", content), str(file)) if is_plan else None

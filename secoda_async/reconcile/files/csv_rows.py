@@ -8,24 +8,17 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["SEPARATORS", "CsvError", "Row", "first_line", "read_rows"]
+from secoda_async.reconcile.files.input_file import InputError
+from secoda_async.reconcile.files.nodes import LINE_BREAK
+
+__all__ = ["SEPARATORS", "Row", "first_line", "read_rows"]
 
 SEPARATORS: Final = ",;\t|"
-
-_LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 
 _DIRECTIVES: Final = re.compile(
     r'(?:[\s,;|]*"?(?:sep=[^\r\n]"?[,;\t| ]*|#TYPE [^\r\n]*)(?:\r\n|\r|\n|\Z))*', re.IGNORECASE
 )
 """First lines that Excel (`sep=;`) and PowerShell (`#TYPE ...`) write."""
-
-
-class CsvError(Exception):
-    """Raised for a row that can't be parsed."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__("a quote in this row is never closed" if "end of data" in reason else reason)
-        self.line = line
 
 
 @frozen
@@ -45,10 +38,10 @@ def read_rows(text: str, separator: str) -> Iterator[Row]:
     """Yield each row that has text.
 
     Raises:
-        CsvError: When a row is not CSV.
+        InputError: When a row is not CSV.
     """
     start = _start(text)
-    skipped = len(_LINE_BREAK.findall(text, 0, start))
+    skipped = len(LINE_BREAK.findall(text, 0, start))
     stream = io.StringIO(text, newline="")
     stream.seek(start)
     reader = csv.reader(stream, delimiter=separator, skipinitialspace=True, strict=True)
@@ -59,7 +52,8 @@ def read_rows(text: str, separator: str) -> Iterator[Row]:
                 yield Row(line, cells)
             line = skipped + reader.line_num + 1
     except csv.Error as error:
-        raise CsvError(line, str(error)) from None
+        reason = "a quote in this row is never closed" if "end of data" in str(error) else str(error)
+        raise InputError(f"is not CSV: {reason}", f":{line}") from None
 
 
 def first_line(text: str) -> str:

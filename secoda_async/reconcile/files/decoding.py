@@ -5,7 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["TextError", "decode_text", "locate"]
+from secoda_async.reconcile.files.input_file import InputError
+from secoda_async.reconcile.files.nodes import Lines
+
+__all__ = ["decode_text"]
 
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -26,20 +29,8 @@ _OTHER_FORMATS: Final[Mapping[bytes, str]] = {
 _MARKUP: Final = re.compile(r"\s*<[!?a-zA-Z]")
 """The start of HTML or XML. A YAML merge key, `<<`, is none."""
 
-_LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
-
 _SAMPLE: Final = 4096
 """Bytes that are looked at to recognize UTF-16."""
-
-
-class TextError(ValueError):
-    """Raised for bytes that are not the text of a file of groups."""
-
-    def __init__(self, location: str, problem: str) -> None:
-        super().__init__(problem)
-        self.location = location
-        """`:3:7` for line 3, column 7; empty for the whole file."""
-        self.problem = problem
 
 
 def decode_text(content: bytes) -> str:
@@ -48,27 +39,22 @@ def decode_text(content: bytes) -> str:
     UTF-8, UTF-16 and UTF-32 are read; a byte order mark or the content says which.
 
     Raises:
-        TextError: When the bytes are another format, another encoding, or a web page.
+        InputError: When the bytes are another format, another encoding, or a web page.
     """
     for start, problem in _OTHER_FORMATS.items():
         if content.startswith(start):
-            raise TextError("", problem)
+            raise InputError(problem)
     encoding = next((name for bom, name in _BOMS if content.startswith(bom)), None) or _guess_encoding(content)
     try:
         text = content.decode(encoding).lstrip("\ufeff")
     except UnicodeDecodeError as error:
         raise _encoding_error(content, error) from None
     if _MARKUP.match(text):
-        raise TextError("", "is a web page or XML, perhaps of a sign-in or an error: download the export again")
+        raise InputError("is a web page or XML, perhaps of a sign-in or an error: download the export again")
     if "\0" in text:
-        raise TextError(locate(text, text.index("\0")), "contains a NUL character, perhaps of UTF-16: save it as UTF-8")
+        location = Lines(text).location(text.index("\0"))
+        raise InputError("contains a NUL character, perhaps of UTF-16: save it as UTF-8", location)
     return re.sub(r"\x1a\s*\Z", "", text)
-
-
-def locate(text: str, index: int) -> str:
-    """Return the location of a character as messages show it: `:3:7` for line 3, column 7."""
-    breaks = [found.end() for found in _LINE_BREAK.finditer(text, 0, index)]
-    return f":{len(breaks) + 1}:{index - (breaks[-1] if breaks else 0) + 1}"
 
 
 def _guess_encoding(content: bytes) -> str:
@@ -81,13 +67,13 @@ def _guess_encoding(content: bytes) -> str:
     return "utf-8"
 
 
-def _encoding_error(content: bytes, error: UnicodeDecodeError) -> TextError:
+def _encoding_error(content: bytes, error: UnicodeDecodeError) -> InputError:
     if error.encoding != "utf-8":
-        return TextError("", f"is not valid {error.encoding.upper()} text, perhaps cut off: export it again as UTF-8")
+        return InputError(f"is not valid {error.encoding.upper()} text, perhaps cut off: export it again as UTF-8")
     before = content[: error.start].decode("utf-8").lstrip("\ufeff")
     likely = content[error.start : error.start + 1].decode("cp1252", "replace")
-    return TextError(
-        locate(before, len(before)),
+    return InputError(
         f"is not UTF-8 text (byte 0x{content[error.start]:02X}, {likely!r} in Windows-1252): save it as UTF-8; "
         "in Excel, choose 'CSV UTF-8'",
+        Lines(before).location(len(before)),
     )

@@ -6,7 +6,7 @@ import stat
 import sys
 from typing import BinaryIO, Final
 
-__all__ = ["FileTooLargeError", "read_bytes"]
+__all__ = ["FileTooLargeError", "InputError", "read_bytes"]
 
 _MAX_BYTES: Final = 64 * 2**20
 
@@ -18,7 +18,18 @@ _POLL_INTERVAL: Final = 0.2
 does not interrupt that call."""
 
 
-class FileTooLargeError(ValueError):
+class InputError(ValueError):
+    """Raised for a file that can't be read or parsed."""
+
+    def __init__(self, problem: str, location: str = "") -> None:
+        super().__init__(f"{location}: {problem}" if location else problem)
+        self.problem = problem
+        """The predicate of a sentence about the file."""
+        self.location = location
+        """`:3:7` for line 3, column 7; empty for the whole file."""
+
+
+class FileTooLargeError(InputError):
     """Raised for a file that exceeds the maximum size."""
 
     def __init__(self) -> None:
@@ -29,19 +40,28 @@ def read_bytes(name: str) -> bytes:
     """Read a file; `-` is standard input.
 
     Raises:
-        OSError: When the file can't be read.
-        ValueError: When the name is not valid.
+        InputError: When the file can't be read.
         FileTooLargeError: When the file exceeds the maximum size.
     """
-    if name == "-":
-        stream = getattr(sys.stdin, "buffer", None)  # a replaced stdin may have none
-        content = sys.stdin.read(_MAX_BYTES + 1).encode() if stream is None else _read(stream)
-    else:
-        with open(name, "rb", opener=_open) as file:
-            content = _read(file)
+    try:
+        content = _read_stdin() if name == "-" else _read_file(name)
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror or type(error).__name__}") from None
+    except ValueError:  # a NUL in the name
+        raise InputError("is not a valid file name") from None
     if len(content) > _MAX_BYTES:
         raise FileTooLargeError
     return content
+
+
+def _read_stdin() -> bytes:
+    stream = getattr(sys.stdin, "buffer", None)  # a replaced stdin may have none
+    return sys.stdin.read(_MAX_BYTES + 1).encode() if stream is None else _read(stream)
+
+
+def _read_file(name: str) -> bytes:
+    with open(name, "rb", opener=_open) as file:
+        return _read(file)
 
 
 def _open(name: str, flags: int) -> int:

@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from secoda_async.reconcile.files.nodes import MAX_DEPTH, Lines, Node, ParseError
+from secoda_async.reconcile.files.input_file import InputError
+from secoda_async.reconcile.files.nodes import MAX_DEPTH, Lines, Node
 
 __all__ = ["is_json", "parse"]
 
@@ -31,7 +32,7 @@ def parse(text: str) -> Node:
     """Parse a document.
 
     Raises:
-        ParseError: When the text is not JSON, or nested too deeply.
+        InputError: When the text is not JSON, or nested too deeply.
     """
     parser = _Parser(text)
     node = parser.value(1)
@@ -50,9 +51,9 @@ class _Parser:
         self._decode = json.JSONDecoder().raw_decode
         self._skip(0)
 
-    def error(self, problem: str) -> ParseError:
+    def error(self, problem: str) -> InputError:
         """Return an error at the next character."""
-        return ParseError(self.lines.location(self.index), f"is not JSON: {problem}")
+        return InputError(f"is not JSON: {problem}", self.lines.location(self.index))
 
     def value(self, depth: int) -> Node:
         """Parse the next value."""

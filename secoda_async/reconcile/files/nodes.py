@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["MAX_DEPTH", "Lines", "Node", "ParseError", "Report"]
+__all__ = ["LINE_BREAK", "MAX_DEPTH", "Lines", "Node", "Report"]
 
 MAX_DEPTH: Final = 20
 """Levels of nesting. A file of groups has five, and lists of members may be nested."""
@@ -15,16 +15,7 @@ MAX_DEPTH: Final = 20
 Report = Callable[[str, str], None]
 """Called with the location and the text of a problem."""
 
-_LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
-
-
-class ParseError(Exception):
-    """Raised for text that is not valid YAML or JSON, with the location and the problem."""
-
-    def __init__(self, location: str, problem: str) -> None:
-        super().__init__(f"{location}: {problem}")
-        self.location = location
-        self.problem = problem
+LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 
 
 @frozen(kw_only=True)
@@ -49,7 +40,7 @@ class Lines:
     """Converts an index into a text to a line and a column, as editors count them."""
 
     def __init__(self, text: str) -> None:
-        self._starts = [0, *(found.end() for found in _LINE_BREAK.finditer(text))]
+        self._starts = [0, *(found.end() for found in LINE_BREAK.finditer(text))]
 
     def location(self, index: int) -> str:
         """Return the location of a character: `:12:3` for column 3 of line 12."""

@@ -13,9 +13,9 @@ from attrs import frozen
 from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.files import json_nodes, yaml_nodes
 from secoda_async.reconcile.files.columns import Columns
-from secoda_async.reconcile.files.decoding import TextError, decode_text
-from secoda_async.reconcile.files.input_file import FileTooLargeError, read_bytes
-from secoda_async.reconcile.files.nodes import Node, ParseError
+from secoda_async.reconcile.files.decoding import decode_text
+from secoda_async.reconcile.files.input_file import InputError, read_bytes
+from secoda_async.reconcile.files.nodes import Node
 from secoda_async.reconcile.files.tables import looks_like_table, parse_table
 from secoda_async.reconcile.files.validation import Validator
 
@@ -47,22 +47,16 @@ class LoadedFile:
 def load_file(name: str, *, columns: Columns | None = None, file_format: FileFormat | None = None) -> LoadedFile:
     """Read a file; `-` is standard input. The content decides the format if the suffix does not."""
     validator = Validator("standard input" if name == "-" else name)
+    kind = file_format
     try:
         text = decode_text(read_bytes(name))
-        kind = file_format or _format_of(name, text)
+        kind = kind or _format_of(name, text)
         document = parse_table(text, validator.report, columns) if kind == "csv" else _parse(text, kind)
-    except ParseError as error:
-        return _unusable(validator, error.location, error.problem)
-    except TextError as error:
-        return _unusable(validator, error.location, error.problem)
-    except OSError as error:
-        return _unusable(validator, "", f"can't be read: {error.strerror or type(error).__name__}")
-    except FileTooLargeError as error:
-        return _unusable(validator, "", str(error))
-    except ValueError:  # a NUL in the name
-        return _unusable(validator, "", "is not a valid file name")
-    if document is not None:
-        validator.validate(document)
+    except InputError as error:
+        validator.report(error.location, error.problem)
+    else:
+        if document is not None:
+            validator.validate(document)
     return LoadedFile(
         groups=tuple(validator.groups),
         ignore=validator.ignore,
@@ -71,17 +65,12 @@ def load_file(name: str, *, columns: Columns | None = None, file_format: FileFor
     )
 
 
-def _unusable(validator: Validator, location: str, problem: str) -> LoadedFile:
-    validator.report(location, problem)
-    return LoadedFile(groups=(), ignore=(), problems=tuple(validator.problems), is_table=False)
-
-
 def _format_of(name: str, text: str) -> FileFormat:
     suffix = PurePath(name).suffix.lower()
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     if suffix in _JSON_LINES:
-        raise ParseError("", 'is JSON Lines, such as a journal: write one JSON document, {"groups": [...]}')
+        raise InputError('is JSON Lines, such as a journal: write one JSON document, {"groups": [...]}')
     if looks_like_table(text, suffix):
         return "csv"
     return "json" if json_nodes.is_json(text) else "yaml"
@@ -89,11 +78,10 @@ def _format_of(name: str, text: str) -> FileFormat:
 
 def _parse(text: str, file_format: FileFormat) -> Node:
     if looks_like_table(text, ""):
-        raise ParseError(":1", "looks like a table: name the file .csv, or pass --input csv")
+        raise InputError("looks like a table: name the file .csv, or pass --input csv", ":1")
     if file_format == "json":
         return json_nodes.parse(text)
     try:
         return yaml_nodes.compose(text)
     except ModuleNotFoundError:
-        problem = "reading YAML needs PyYAML: pip install 'secoda-async[cli]' (or use a .json file)"
-        raise ParseError("", problem) from None
+        raise InputError("reading YAML needs PyYAML: pip install 'secoda-async[cli]' (or use a .json file)") from None

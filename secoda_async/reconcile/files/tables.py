@@ -10,9 +10,9 @@ from attrs import define, field
 
 from secoda_async.models import normalize
 from secoda_async.reconcile.files.cells import damage_of, unquote_cell
-from secoda_async.reconcile.files.column_hints import list_names
-from secoda_async.reconcile.files.columns import Columns, Layout, find_layout
-from secoda_async.reconcile.files.csv_rows import SEPARATORS, CsvError, Row, first_line, read_rows
+from secoda_async.reconcile.files.columns import Columns, Layout, find_layout, list_names
+from secoda_async.reconcile.files.csv_rows import SEPARATORS, Row, first_line, read_rows
+from secoda_async.reconcile.files.input_file import InputError
 from secoda_async.reconcile.files.nodes import Node, Report
 
 __all__ = ["looks_like_table", "parse_table"]
@@ -47,18 +47,15 @@ def parse_table(text: str, report: Report, columns: Columns | str | Mapping[str,
     """Convert a table to the document that a YAML file with the same groups would have; None after a problem.
 
     Raises:
+        InputError: When the text is not CSV.
         InvalidArgumentError: When the columns are not what `Columns.parse` reads.
     """
-    try:
-        layout, header, rows = _find_layout(text, None if columns is None else Columns.parse(columns), report)
-        if layout is None:
-            return None
-        table = _Table(layout, report)
-        for row in rows:
-            table.add(row)
-    except CsvError as error:
-        report(f":{error.line}", f"is not CSV: {error}")
+    layout, header, rows = _find_layout(text, None if columns is None else Columns.parse(columns), report)
+    if layout is None:
         return None
+    table = _Table(layout, report)
+    for row in rows:
+        table.add(row)
     table.finish(header, is_cut=not text.endswith(("\n", "\r")))
     entries = Node(kind="a list", location=":1", items=[_group_node(group, layout) for group in table.groups()])
     return Node(kind="a mapping", location=":1", pairs=[_pair(1, "groups", entries)])
@@ -70,15 +67,15 @@ def _find_layout(text: str, columns: Columns | None, report: Report) -> tuple[La
     A header without these columns is reported, as the separator with the most columns splits it.
 
     Raises:
-        CsvError: When no separator makes the first row CSV.
+        InputError: When no separator makes the first row CSV.
     """
-    failures: list[CsvError] = []
+    failures: list[InputError] = []
     candidates: list[tuple[Row, Layout, list[str], Iterator[Row]]] = []
     for separator in SEPARATORS:
         rows = read_rows(text, separator)
         try:
             header = next(rows, Row(1, ()))
-        except CsvError as error:
+        except InputError as error:
             failures.append(error)
             continue
         layout, problems = find_layout(header.cells, columns)
@@ -100,7 +97,7 @@ def _find_layout(text: str, columns: Columns | None, report: Report) -> tuple[La
 def _line_of_header(candidates: Iterable[Iterator[Row]]) -> int | None:
     """Return the line of the header below a title; None if none of the first rows is a header."""
     for rows in candidates:
-        with suppress(CsvError):
+        with suppress(InputError):
             for row in islice(rows, _MAX_TITLES):
                 if not find_layout(row.cells, None)[1]:
                     return row.line

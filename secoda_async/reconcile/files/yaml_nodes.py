@@ -6,7 +6,8 @@ from typing import Any, Final, cast
 
 from attrs import define, field
 
-from secoda_async.reconcile.files.nodes import MAX_DEPTH, Lines, Node, ParseError
+from secoda_async.reconcile.files.input_file import InputError
+from secoda_async.reconcile.files.nodes import MAX_DEPTH, Lines, Node
 
 __all__ = ["compose", "dump"]
 
@@ -41,7 +42,7 @@ def compose(text: str) -> Node:
     """Parse a document.
 
     Raises:
-        ParseError: When the text is not YAML, has several documents, or is nested too deeply.
+        InputError: When the text is not YAML, has several documents, or is nested too deeply.
         ModuleNotFoundError: When PyYAML is not installed.
     """
     import yaml  # noqa: PLC0415 - an extra
@@ -50,16 +51,16 @@ def compose(text: str) -> Node:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     if forbidden := _FORBIDDEN.search(text):
         code = f"U+{ord(forbidden[0]):04X}"
-        raise ParseError(lines.location(forbidden.start()), f"contains the control character {code}: remove it")
+        raise InputError(f"contains the control character {code}: remove it", lines.location(forbidden.start()))
     try:
         _check_events(yaml.parse(text, loader), lines)
         node = yaml.compose(text, loader)
     except yaml.MarkedYAMLError as error:
         index = min(getattr(error.problem_mark or error.context_mark, "index", 0), len(text.rstrip()))
         problem = error.problem or "can't be parsed"
-        raise ParseError(lines.location(index), f"is not YAML: {problem}{_hint(problem, text[index:])}") from None
+        raise InputError(f"is not YAML: {problem}{_hint(problem, text[index:])}", lines.location(index)) from None
     except yaml.YAMLError as error:
-        raise ParseError(":1:1", f"is not YAML: {error}".partition("\n")[0]) from None
+        raise InputError(f"is not YAML: {error}".partition("\n")[0], ":1:1") from None
     return Node(kind="an empty file", location=":1:1") if node is None else _Converter(lines).convert(node)
 
 
@@ -83,10 +84,10 @@ def _check_events(events: Iterable[Any], lines: Lines) -> None:
         depth += name.endswith("StartEvent") - name.endswith("EndEvent")
         documents += name == "DocumentStartEvent"
         if depth > MAX_DEPTH:
-            raise ParseError(lines.location(event.start_mark.index), "is not YAML: nested too deeply")
+            raise InputError("is not YAML: nested too deeply", lines.location(event.start_mark.index))
         if documents > 1:
-            location = lines.location(event.start_mark.index)
-            raise ParseError(location, "has several documents (---): write one document in a file")
+            problem = "has several documents (---): write one document in a file"
+            raise InputError(problem, lines.location(event.start_mark.index))
 
 
 @define
@@ -102,7 +103,7 @@ class _Converter:
         if id(node) in self._seen:
             known = self._seen[id(node)]
             if known is None:
-                raise ParseError(location, "is not YAML: an alias that contains itself")
+                raise InputError("is not YAML: an alias that contains itself", location)
             return known
         self._seen[id(node)] = None
         found = self._converted(node, location)
@@ -129,7 +130,7 @@ class _Converter:
             else:
                 own.append((self.convert(key), self.convert(value)))
         if max(len(merged), sum(len(mapping.pairs) for mapping in merged)) > _MAX_MERGED:
-            raise ParseError(merged[0].location, f"<< merges more than {_MAX_MERGED} keys: write them out")
+            raise InputError(f"<< merges more than {_MAX_MERGED} keys: write them out", merged[0].location)
         known = {_identity(key) for key, _ in own}
         for mapping in merged:
             own += [(key, value) for key, value in mapping.pairs if _identity(key) not in known]
@@ -141,7 +142,7 @@ class _Converter:
         mappings = value.items[: _MAX_MERGED + 1] if value.kind == "a list" else [value]
         for mapping in mappings:
             if mapping.kind != "a mapping":
-                raise ParseError(mapping.location, f"<< merges a mapping, such as `<<: *name`, not {mapping.kind}")
+                raise InputError(f"<< merges a mapping, such as `<<: *name`, not {mapping.kind}", mapping.location)
         return mappings
 
 

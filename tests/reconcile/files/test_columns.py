@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secoda_async import InvalidArgumentError
-from secoda_async.reconcile.files.column_hints import list_names, unread_columns
-from secoda_async.reconcile.files.columns import COLUMNS, Columns, find_layout
+from secoda_async.reconcile.files.columns import Columns, find_layout, list_names, unread_columns
 
 OKTA = ["Okta user ID", "First name", "Email", "Okta user status", "Group name", "Group ID", "Group source"]
 GAM = ["group", "type", "role", "id", "status", "email"]
@@ -141,10 +140,10 @@ class TestHints:
         ids=str,
     )
     def test_hint_names_the_likely_columns(self, header: list[str], hint: str) -> None:
-        assert unread_columns(header, COLUMNS).endswith(hint)
+        assert unread_columns(header).endswith(hint)
 
     def test_unread_columns_are_all_named(self) -> None:
-        assert unread_columns(GAM, COLUMNS).startswith("the columns 'type', 'role', 'status', 'email' are not read: ")
+        assert unread_columns(GAM).startswith("the columns 'type', 'role', 'status', 'email' are not read: ")
 
     def test_long_lists_of_names_are_cut(self) -> None:
         assert list_names(range(12)).endswith("10, 11")
@@ -153,7 +152,7 @@ class TestHints:
     @given(st.text("aZ ,='\"é:[]$`\\", min_size=1, max_size=12).filter(lambda name: name.strip() == name))
     def test_suggested_option_reads_the_column(self, suffix: str) -> None:
         header = [f"Group name{suffix}", "Email"]
-        hint = unread_columns(header, COLUMNS)
+        hint = unread_columns(header)
         if "--columns" in hint and not {"'", '"'} <= set(suffix):
             option = shlex.split(hint.rpartition("--columns ")[2])
             assert Columns.parse(option[0]).names == {"group": header[0], "member": "Email"}

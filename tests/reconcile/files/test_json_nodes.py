@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secoda_async.reconcile.files.input_file import InputError
 from secoda_async.reconcile.files.json_nodes import is_json, parse
-from secoda_async.reconcile.files.nodes import Node, ParseError
+from secoda_async.reconcile.files.nodes import Node
 from tests.support.json_values import json_values
 
 
@@ -53,7 +54,7 @@ def test_text_is_json_if_the_standard_library_reads_it(text: str) -> None:
     try:
         wanted: object = standard(text)
     except ValueError:  # NaN too
-        with pytest.raises(ParseError, match=r"^:\d+:\d+: is not JSON: "):
+        with pytest.raises(InputError, match=r"^:\d+:\d+: is not JSON: "):
             parse(text)
     else:
         assert value_of(parse(text)) == wanted
@@ -91,7 +92,7 @@ def test_locations_are_those_of_the_values() -> None:
     ],
 )
 def test_problem_has_the_location_of_the_character(text: str, problem: str) -> None:
-    with pytest.raises(ParseError) as caught:
+    with pytest.raises(InputError) as caught:
         parse(text)
     assert f"{caught.value}".startswith(problem)
 

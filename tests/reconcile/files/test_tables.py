@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from secoda_async import InvalidArgumentError
+from secoda_async.reconcile.files.input_file import InputError
 from secoda_async.reconcile.files.nodes import Node
 from secoda_async.reconcile.files.tables import looks_like_table, parse_table
 
@@ -29,7 +30,10 @@ def value_of(node: Node) -> object:
 
 def problems_of(text: str, columns: str | None = None) -> list[str]:
     problems: list[str] = []
-    parse_table(text, lambda location, problem: problems.append(f"{location}: {problem}"), columns)
+    try:
+        parse_table(text, lambda location, problem: problems.append(f"{location}: {problem}"), columns)
+    except InputError as error:
+        problems.append(str(error))
     return problems
 
 

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from secoda_async.reconcile.files.nodes import Node, ParseError
+from secoda_async.reconcile.files.input_file import InputError
+from secoda_async.reconcile.files.nodes import Node
 from secoda_async.reconcile.files.yaml_nodes import compose
 
 
@@ -21,7 +22,7 @@ def value_of(node: Node) -> object:
 
 
 def error_of(text: str) -> str:
-    with pytest.raises(ParseError) as caught:
+    with pytest.raises(InputError) as caught:
         compose(text)
     return f"{caught.value}"
 
