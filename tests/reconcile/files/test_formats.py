@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from secoda_async.reconcile import DesiredState
 from secoda_async.reconcile.files.cells import damage_of, quote_cell
 from secoda_async.reconcile.files.tables import looks_like_table
+from secoda_async.reconcile.files.validation import has_variable
 
 COLUMNS: Final[tuple[str, ...]] = ("group", "icon", "description", "member")
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Zl", "Zp")), max_size=10).map(str.strip)
 SOUND = TEXTS.filter(lambda text: not damage_of("icon", text))
+NAMES = SOUND.filter(lambda text: text and not has_variable(text))
 WORDS = st.text("abcxyz019-+_'", min_size=1, max_size=6)
 MEMBERS = WORDS | st.builds("{}@{}.example".format, WORDS, WORDS)
 
@@ -59,7 +61,7 @@ STYLES = st.builds(
 
 GROUPS = st.lists(
     st.fixed_dictionaries(
-        {"name": SOUND.filter(bool), "icon": SOUND, "description": SOUND, "members": st.lists(MEMBERS, unique=True)}
+        {"name": NAMES, "icon": SOUND, "description": SOUND, "members": st.lists(MEMBERS, unique=True)}
     ),
     unique_by=lambda group: str(group["name"]),
     max_size=5,
