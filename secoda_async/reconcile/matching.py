@@ -5,7 +5,7 @@ mentions is never deleted. A match that would give two groups one name is a conf
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from secoda_async.errors import DesiredStateError
 from secoda_async.models import Group, normalize
@@ -71,9 +71,13 @@ class Matching:
                 self._add_conflict(wanted, message)
                 for name in (wanted.name, *wanted.previously):  # a group of this name may be meant: never delete it
                     self._managed_ids |= {group.id for group in self._groups_named(normalize(name))}
-            else:
-                self._managed_ids.add(present.id)
+                continue
+            self._managed_ids.add(present.id)
+            if wanted.name or not normalize(present.name):
                 self.pairs.append((wanted, present))
+            else:
+                message = f"the group {present.id} has the name {present.name!r}: write this name, or a new one"
+                self._add_conflict(wanted, message, (present.id,))
 
     def _match_named(self, named: Iterable[DesiredGroup]) -> None:
         unmatched = [wanted for wanted in named if not self._match_name(wanted, wanted.name)]
@@ -139,21 +143,25 @@ class Matching:
 
         A group whose rename is rejected keeps its own name, which may cause the next collision.
         """
-        while (found := next(self._name_collisions(), None)) is not None:
-            pair, others = found
-            wanted, ids = pair[0], tuple(sorted(group.id for group in others))
-            message = f"another group has the name {wanted.name!r} ({', '.join(ids)}): rename or delete it first"
-            self._add_conflict(wanted, message, ids)
-            self.pairs.remove(pair)
-            self._managed_ids |= set(ids)
-
-    def _name_collisions(self) -> Iterator[tuple[Pair, list[Group]]]:
         matched_ids = {present.id for _, present in self.pairs if present is not None}
-        for wanted, present in self.pairs:
+        kept = dict(enumerate(self.pairs))
+        by_new_name: dict[str, list[int]] = defaultdict(list)
+        for index, (wanted, present) in kept.items():
             if present is None or normalize(present.name) != wanted.name:
-                others = [group for group in self._groups_named(wanted.name) if group.id not in matched_ids]
-                if others:
-                    yield (wanted, present), others
+                by_new_name[wanted.name].append(index)
+        names = list(by_new_name)
+        while names:
+            name = names.pop()
+            ids = tuple(sorted(group.id for group in self._groups_named(name) if group.id not in matched_ids))
+            for index in by_new_name.pop(name, ()) if ids else ():
+                wanted, present = kept.pop(index)
+                message = f"another group has the name {name!r} ({', '.join(ids)}): rename or delete it first"
+                self._add_conflict(wanted, message, ids)
+                self._managed_ids |= set(ids)
+                if present is not None:
+                    matched_ids.discard(present.id)
+                    names.append(normalize(present.name))
+        self.pairs = list(kept.values())
 
     def _add_conflict(self, wanted: DesiredGroup, message: str, ids: tuple[str, ...] = ()) -> None:
         self.conflicts.append(Conflict(name=wanted.name, message=f"{wanted.place}: {message}", ids=ids))
