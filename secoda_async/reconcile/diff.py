@@ -73,10 +73,15 @@ def diff(
         ignored_names=tuple(sorted(group.name for group in matching.ignored)),
         pending=tuple(sorted(pending)),
         disabled=tuple(sorted(disabled)),
+        notes=tuple(rules.scope.unused(_names(desired, groups), deletes=bool(deletes))),
         origin=origin,
         workspace=workspace,
         people=_addresses(shown | pending | disabled, index),
     )
+
+
+def _names(desired: DesiredState, groups: Iterable[Group]) -> list[str]:
+    return [*(group.name for group in groups), *(wanted.name for wanted in desired.groups)]
 
 
 def _addresses(ids: Iterable[str], index: UserIndex) -> Mapping[str, str]:

@@ -12,7 +12,12 @@ from secoda_async.models import Group
 from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.plan import Breach, Change, Plan
 from secoda_async.reconcile.scope import Scope, ignore_patterns, only_patterns
-from secoda_async.reconcile.similar_names import deleted_former_names, probable_renames, similar_names
+from secoda_async.reconcile.similar_names import (
+    deleted_former_names,
+    deletes_like_ignored,
+    probable_renames,
+    similar_names,
+)
 
 __all__ = ["Limit", "Rules", "UnknownMembers", "check_approval", "find_breaches", "resolve_limit"]
 
@@ -107,6 +112,7 @@ def find_breaches(matching: Matching, changes: Sequence[Change], rules: Rules) -
     yield from probable_renames(creates, deletes)
     yield from deleted_former_names(matching.wanted, deletes)
     yield from similar_names(matching)
+    yield from deletes_like_ignored(rules.scope, deletes)
 
 
 def _excess_deletes(groups: Sequence[Group], deletes: Sequence[Change], rules: Rules, where: str) -> Iterator[Breach]:

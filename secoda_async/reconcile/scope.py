@@ -1,12 +1,13 @@
 """The scope of a plan: patterns of the names of the groups that a plan may touch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from attrs import frozen
 
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import normalize
+from secoda_async.reconcile.name_keys import similarity_key
 
 __all__ = ["Scope", "ignore_patterns", "only_patterns"]
 
@@ -63,6 +64,23 @@ class Scope:
     def ignore_pattern_of(self, name: str) -> str | None:
         """Return the first pattern of `ignore` that fits a name, or None."""
         return next((pattern for pattern in self.ignore if _matches(name, pattern)), None)
+
+    def nearly_ignored_by(self, name: str) -> str | None:
+        """Return the first pattern of `ignore` that fits a name but for differences that are hard to see, or None."""
+        key = similarity_key(name)
+        return next((pattern for pattern in self.ignore if _matches(key, similarity_key(pattern))), None)
+
+    def unused(self, names: Collection[str], *, deletes: bool) -> Iterator[str]:
+        """Yield a sentence for each pattern that fits no name; for `ignore`, only if a plan deletes groups.
+
+        Args:
+            names: The names of the workspace and of the desired groups.
+            deletes: Whether the plan deletes groups.
+        """
+        for label, patterns in (("only", self.only), ("ignore", self.ignore if deletes else ())):
+            for pattern in dict.fromkeys(patterns):
+                if not any(_matches(name, pattern) for name in names):
+                    yield f"The pattern {pattern!r} ({label}) fits no group, neither present nor desired: check it"
 
     def ignored_problem(self, names: Iterable[str]) -> str | None:
         """Return the problem of a desired group that has an ignored name among its names, or None."""

@@ -1,7 +1,9 @@
 """Breaches for groups that may be meant under another name: probable renames, and names that look alike."""
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from attrs import define, field
 
@@ -10,8 +12,12 @@ from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.name_keys import quote_name, similarity_key, spell_name
 from secoda_async.reconcile.plan import Breach, Change
+from secoda_async.reconcile.scope import Scope
 
-__all__ = ["deleted_former_names", "probable_renames", "similar_names"]
+__all__ = ["deleted_former_names", "deletes_like_ignored", "probable_renames", "similar_names"]
+
+_MOST_SIMILAR: Final = 10
+"""Names that are listed for each name that looks like them."""
 
 
 def probable_renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterator[Breach]:
@@ -82,12 +88,14 @@ class _NameIndex:
     matching: Matching
     _groups: Mapping[str, list[Group]] = field(init=False, factory=lambda: defaultdict[str, list[Group]](list))
     """The groups that no desired group is matched with. They keep their names."""
-    _desired: Mapping[str, list[tuple[str, bool]]] = field(
-        init=False, factory=lambda: defaultdict[str, list[tuple[str, bool]]](list)
-    )
-    """The names of desired groups, and whether the plan gives the group this name."""
+    _new: Mapping[str, list[str]] = field(init=False, factory=lambda: defaultdict[str, list[str]](list))
+    """The sorted names that the plan gives to groups."""
+    _kept: Mapping[str, list[str]] = field(init=False, factory=lambda: defaultdict[str, list[str]](list))
+    """The sorted names of the other desired groups."""
     _free_ids: frozenset[str] = field(init=False)
     """Ids of the groups that the desired state may still rename."""
+    _outside_ids: frozenset[str] = field(init=False)
+    """Ids of the groups outside the scope."""
 
     def __attrs_post_init__(self) -> None:
         matching = self.matching
@@ -97,17 +105,20 @@ class _NameIndex:
             names.add(normalize(group.name))
             if group.id not in matched:
                 self._groups[similarity_key(group.name)].append(group)
-        for wanted, present in matching.pairs:
-            self._desired[similarity_key(wanted.name)].append((wanted.name, _gets_its_name(wanted, present)))
+        for wanted, present in sorted(matching.pairs, key=lambda pair: pair[0].name):
+            index = self._new if _gets_its_name(wanted, present) else self._kept
+            index[similarity_key(wanted.name)].append(wanted.name)
         for wanted in matching.outside:
             if wanted.name not in names:
-                self._desired[similarity_key(wanted.name)].append((wanted.name, False))
+                self._kept[similarity_key(wanted.name)].append(wanted.name)
         self._free_ids = frozenset(group.id for group in matching.unmanaged)
+        self._outside_ids = frozenset(group.id for group in matching.ignored)
 
     def similar_groups(self, wanted: DesiredGroup, present: Group | None) -> Iterator[Breach]:
         """Yield a breach for each existing group whose name looks like the new name of another."""
         name = spell_name(wanted.name)
-        for group in self._groups.get(similarity_key(wanted.name), ()):
+        groups = self._groups.get(similarity_key(wanted.name), ())
+        for group in groups[:_MOST_SIMILAR]:
             if present is None:
                 subject = f"{name} would be created"
                 advice = f"or rename it with `previously: [{quote_name(group.name)}]` or `id: {group.id}`"
@@ -119,14 +130,20 @@ class _NameIndex:
                 advice = "the plan can't rename that group, so choose another name"
             message = f"{subject}, and {spell_name(group.name)} ({group.id}) looks alike: {advice}"
             yield Breach(kind="similar", message=message, names=(wanted.name, group.name))
+        yield from _more_similar(wanted, groups)
 
     def similar_desired_groups(self, wanted: DesiredGroup) -> Iterator[Breach]:
         """Yield a breach for each other desired group whose name looks alike; one for each pair."""
-        for name, is_new in self._desired[similarity_key(wanted.name)]:
-            if name > wanted.name or (name != wanted.name and not is_new):
-                pair = f"{spell_name(wanted.name)} and {spell_name(name)}"
-                message = f"the desired groups {pair} look alike: remove or rename one"
-                yield Breach(kind="similar", message=message, names=(wanted.name, name))
+        key = similarity_key(wanted.name)
+        new = self._new[key]
+        after = bisect_right(new, wanted.name)
+        kept = [name for name in self._kept.get(key, ())[: _MOST_SIMILAR + 1] if name != wanted.name]
+        names = [*kept, *new[after : after + _MOST_SIMILAR + 1]]
+        for name in names[:_MOST_SIMILAR]:
+            pair = f"{spell_name(wanted.name)} and {spell_name(name)}"
+            message = f"the desired groups {pair} look alike: remove or rename one"
+            yield Breach(kind="similar", message=message, names=(wanted.name, name))
+        yield from _more_similar(wanted, names)
 
     def similar_to_former_names(self, wanted: DesiredGroup) -> Iterator[Breach]:
         """Yield a breach for each group that a former name of a new group may mean."""
@@ -134,10 +151,32 @@ class _NameIndex:
         keys.pop(similarity_key(wanted.name), None)
         for key, former in keys.items():
             for group in self._groups.get(key, ()):
-                if group.id in self._free_ids:
-                    message = (
-                        f"{spell_name(wanted.name)} would be created, and {spell_name(group.name)} ({group.id}) looks "
-                        f"like its former name {spell_name(former)}: to rename that group, write "
-                        f"`previously: [{quote_name(group.name)}]`"
-                    )
-                    yield Breach(kind="similar", message=message, names=(wanted.name, group.name))
+                advice = f"to rename that group, write `previously: [{quote_name(group.name)}]`"
+                if group.id in self._outside_ids:
+                    advice = "that group is outside the scope, so check the patterns (only, ignore)"
+                elif group.id not in self._free_ids:
+                    continue
+                message = (
+                    f"{spell_name(wanted.name)} would be created, and {spell_name(group.name)} ({group.id}) looks "
+                    f"like its former name {spell_name(former)}: {advice}"
+                )
+                yield Breach(kind="similar", message=message, names=(wanted.name, group.name))
+
+
+def _more_similar(wanted: DesiredGroup, others: Sequence[object]) -> Iterator[Breach]:
+    """Yield a breach if more names look alike than are named: all pairs of thousands would fill the memory."""
+    if len(others) > _MOST_SIMILAR:
+        message = f"more than {_MOST_SIMILAR} names look like {spell_name(wanted.name)}: only the first are listed"
+        yield Breach(kind="similar", message=message, names=(wanted.name,))
+
+
+def deletes_like_ignored(scope: Scope, deletes: Sequence[Change]) -> Iterator[Breach]:
+    """Yield a breach for each delete of a group whose name a pattern of `ignore` may be meant to fit."""
+    for delete in deletes if scope.ignore else ():
+        pattern = scope.nearly_ignored_by(delete.name)
+        if pattern is not None:
+            message = (
+                f"{spell_name(delete.name)} would be deleted, and looks like a name that the pattern "
+                f"{spell_name(pattern)} ignores: correct the pattern, or approve the plan (approve, --approve)"
+            )
+            yield Breach(kind="similar", message=message, names=(delete.name,))

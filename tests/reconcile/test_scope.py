@@ -42,6 +42,15 @@ class TestPatterns:
         scope = Scope(only=("a*",), ignore=("ab*",))
         assert [scope.contains(name) for name in ("aa", "ab", "b")] == [True, False, False]
 
+    @pytest.mark.requirement("BS-12")
+    def test_pattern_that_fits_no_group_is_noted(self) -> None:
+        there = [group("a"), group("b"), group("c")]
+        rules: dict[str, Any] = {"only": ["[abc]", "?", "?"], "ignore": ["Saml *", "c"]}
+        (note,) = plan_of([wanted("a")], there, **rules).notes
+        assert note == "The pattern '[abc]' (only) fits no group, neither present nor desired: check it"
+        assert len(plan_of([wanted("a")], there, prune=True, **rules).notes) == 2
+        assert plan_of([wanted("d")], there, only=["d"]).notes == ()
+
     @pytest.mark.requirement("SEC-3")
     @pytest.mark.parametrize("field", ["only", "ignore"])
     @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Breaches for groups that may be meant under another name."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -161,6 +162,30 @@ class TestSimilarNames:
             '`previously: ["Old Team"]`'
         )
 
+    @pytest.mark.requirement("BS-13")
+    def test_former_name_that_looks_like_that_of_a_group_outside_the_scope_is_a_breach(self) -> None:
+        plan = plan_of([wanted("Team A", previously=("Old",))], [group("old")], only=["Team *"])
+        (breach,) = plan.breaches
+        assert breach.names == ("Team A", "old")
+        assert breach.message.endswith("that group is outside the scope, so check the patterns (only, ignore)")
+
+    @pytest.mark.requirement("BS-13")
+    @pytest.mark.parametrize("name", ["R\u2013D", "R\u2212D", "R\u2010D"])
+    def test_dash_of_an_office_program_makes_no_other_name(self, name: str) -> None:
+        assert [breach.kind for breach in plan_of([wanted("R-D")], [group(name)]).breaches] == ["similar"]
+        assert similarity_key("Ana\u2019s \u201cTeam\u201d") == similarity_key('Ana\'s "Team"')
+
+    @pytest.mark.requirement("BS-13")
+    def test_many_names_that_look_alike_are_counted(self) -> None:
+        names = ["".join(letters) for letters in itertools.product("aA", repeat=4)]
+        plan = plan_of([wanted(name) for name in names], [])
+        first = [breach for breach in plan.breaches if breach.names[0] == "AAAA"]
+        assert [breach.names for breach in first[:2]] == [("AAAA", "AAAa"), ("AAAA", "AAaA")]
+        assert (len(first), first[-1].names) == (11, ("AAAA",))
+        assert first[-1].message == "more than 10 names look like 'AAAA': only the first are listed"
+        plan = plan_of([wanted("aaaa")], [group(name) for name in names[1:]])
+        assert (len(plan.breaches), plan.breaches[-1].names) == (11, ("aaaa",))
+
     def test_former_name_like_a_group_that_another_conflict_concerns_is_no_breach(self) -> None:
         there = [group("Old", "1"), group("Old", "2")]
         plan = plan_of([wanted("New", previously=("old",)), wanted("Old")], there)
@@ -188,6 +213,28 @@ class TestPrune:
         there = [group("Finance"), group("finance")]
         plan = plan_of([wanted("Finance")], there, prune=True)
         assert [(change.kind, change.name) for change in plan.changes] == [("delete", "finance")]
+
+    @pytest.mark.requirement("BS-13")
+    @pytest.mark.parametrize("name", ["SAML\u00a0Ops", "saml Ops", "\u200bSAML Ops", "\uff33AML Ops", "SAML\u2003Ops"])
+    def test_delete_of_a_group_that_looks_ignored_is_a_breach(self, name: str) -> None:
+        there = [group(name), group("other"), group("kept")]
+        plan = plan_of([wanted("kept")], there, prune=True, max_delete=2, ignore=["SAML ?*", "SAML\u00a0x", "SAML Q"])
+        (breach,) = plan.breaches
+        assert (breach.kind, breach.names) == ("similar", (name,))
+        assert "the pattern 'SAML ?*' ignores" in breach.message
+
+    @pytest.mark.requirement("BS-5", "BS-13")
+    def test_group_whose_rename_is_rejected_keeps_its_name_in_a_chain(self) -> None:
+        there = [group(str(number), str(number)) for number in range(2000)]
+        plan = plan_of([wanted(str(number + 1), id=str(number)) for number in range(1999)], there)
+        assert (plan.is_empty, len(plan.conflicts)) == (True, 1999)
+        assert "'1' (1): rename or delete it first" in plan.conflicts[0].message
+
+    @pytest.mark.requirement("BS-5")
+    def test_empty_name_never_replaces_a_name(self) -> None:
+        plan = plan_of([wanted("", id="1", members=())], [group("a", "1")], prune=True)
+        assert (plan.is_empty, plan.unmanaged) == (True, 0)
+        assert "the group 1 has the name 'a': write this name, or a new one" in plan.conflicts[0].message
 
     @pytest.mark.requirement("BS-5", "BS-13")
     def test_create_waits_for_a_rename_that_is_rejected(self) -> None:
