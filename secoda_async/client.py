@@ -271,14 +271,14 @@ class SecodaClient:
 
         Args:
             plan: The result of `plan` or `Plan.load`.
-            approve: The plan's digest: apply the plan although it exceeds the safety limits.
+            approve: The plan's digest: apply the plan although it needs an approval.
             on_drift: Raise before the first write if groups have changed since the plan, or skip and report them.
             log: The journal: a file to append to, or a stream. It gets a line of JSON before and after each write.
             on_progress: Called after each change.
             stop: When set, writes in flight finish and the other changes are `not_attempted`.
 
         Raises:
-            UnsafePlanError: When the plan exceeds the safety limits without approval; nothing was written.
+            UnsafePlanError: When the plan needs an approval and has none; nothing was written.
             StalePlanError: When the workspace has changed, or the plan belongs to another one; nothing was written.
         """
         from secoda_async.reconcile.client_calls import apply_plan  # noqa: PLC0415 - as in bulk

@@ -21,7 +21,7 @@
     │   └── PaginationError         a list that contradicts itself, or changed during the read
     ├── RedirectError               a redirect that is not followed: it would lose the write or expose the key
     ├── DesiredStateError           a file of groups that can't be used; all problems together
-    ├── UnsafePlanError             a plan that exceeds the safety limits
+    ├── UnsafePlanError             a plan that needs an approval
     ├── StalePlanError              a plan for a workspace that has changed since
     └── LockedError                 another run holds the workspace's lock; `.holder` names it
 

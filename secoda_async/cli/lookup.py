@@ -15,6 +15,7 @@ from secoda_async import AmbiguousNameError, Group, InvalidArgumentError, NotFou
 from secoda_async._engine.group_names import find_by_name, validate_name
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.output.console import Console
+from secoda_async.models import normalize
 from secoda_async.reconcile.name_keys import similarity_key, spell_name
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -78,9 +79,11 @@ async def check_name_is_free(secoda: SecodaClient, name: str, *, except_id: str 
     ]
     if similar:
         names = ", ".join(f"{spell_name(group.name)} ({group.id})" for group in similar)
+        is_taken = any(normalize(group.name) == normalize(name) for group in similar)
+        problem = "is taken" if is_taken else "looks like the name of another group"
         raise AmbiguousNameError(
-            f"the name {spell_name(name)} is taken, or looks like the name of another group: {names}. Nothing was "
-            "written. Change that group with `groups update`, or choose another name",
+            f"the name {spell_name(name)} {problem}: {names}. Nothing was written. Choose another name, or change "
+            "that group with `groups update`",
             candidates=tuple(group.id for group in similar),
         )
 

@@ -104,7 +104,7 @@ class Applier:
         """Run all phases.
 
         Raises:
-            UnsafePlanError: Before anything is read, when the plan exceeds the safety limits and is not approved.
+            UnsafePlanError: Before anything is read, when the plan needs an approval and has none.
             StalePlanError: Before anything is written, when the plan is bound to another origin or workspace, or a
                 group has drifted and `on_drift` is "raise".
         """

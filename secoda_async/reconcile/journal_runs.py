@@ -127,16 +127,22 @@ def read_runs(content: bytes, name: str) -> Sequence[JournalRun]:
 
 
 def select_run(runs: Sequence[JournalRun], wanted: str | None = None) -> JournalRun | None:
-    """Return the last run, or None if there is none; the last one with the id or the plan's digest `wanted`, if given.
+    """Return the last run with the id or the plan's digest `wanted`; by default, the last run that changed something.
+
+    Returns:
+        The run. By default, a run without changes if no run has any, and None if there is no run.
 
     Raises:
-        DesiredStateError: When there is no such run.
+        DesiredStateError: When no run has this id or digest.
     """
-    chosen = [run for run in runs if wanted is None or wanted in (run.id, run.digest)]
-    if wanted is not None and not chosen:
+    if wanted is None:
+        chosen = [run for run in runs if run.changes] or runs
+        return chosen[-1] if chosen else None
+    chosen = [run for run in runs if wanted in (run.id, run.digest)]
+    if not chosen:
         known = f"its runs are {', '.join(run.id for run in runs)}" if runs else "it is empty"
         _fail([f"the journal has no run {wanted!r}: {known}"])
-    return chosen[-1] if chosen else None
+    return chosen[-1]
 
 
 def _is_plan(content: bytes) -> bool:

@@ -48,8 +48,8 @@ def render_markdown(plan: Plan) -> str:
 
 def _sections(plan: Plan) -> Iterable[tuple[str, int, Iterable[str]]]:
     """Yield the title of each list, the number of its items, and the items."""
-    yield "Exceeds the safety limits", len(plan.breaches), (_escape_markdown(each.message) for each in plan.breaches)
-    yield "Skipped", len(plan.conflicts), (_escape_markdown(each.message) for each in plan.conflicts)
+    yield "Needs an approval", len(plan.breaches), (_escape_markdown(each.message) for each in plan.breaches)
+    yield "In conflict", len(plan.conflicts), (_escape_markdown(each.message) for each in plan.conflicts)
     yield "Held", len(plan.held), held_messages(plan, quote=_code)
     yield "Important", len(plan.notes), (_escape_markdown(note) for note in plan.notes)
     found = list(facts(plan, quote=_code))

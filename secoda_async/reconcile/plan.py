@@ -1,4 +1,4 @@
-"""Plans: the changes to a workspace and the breaches of safety limits, to be shown, saved and approved."""
+"""Plans: the changes to a workspace and the reasons for an approval, to be shown, saved and approved."""
 
 import hashlib
 import json
@@ -72,12 +72,12 @@ class Conflict:
 
 @frozen(kw_only=True)
 class Breach:
-    """A violation of a safety limit: the plan is applied only with an approval."""
+    """A reason why a plan needs an approval: it exceeds a safety limit, or may be a mistake."""
 
     kind: Literal["deletes", "removals", "group", "rename", "empty", "similar"]
-    """The limit."""
+    """The limit, or the kind of mistake."""
     message: str = field(converter=escape_control)
-    """The numbers, and the option that changes the limit: one line without control characters."""
+    """The reason, and what to do: one line without control characters."""
     names: tuple[str, ...] = ()
     """Names of the groups concerned."""
 
@@ -107,7 +107,7 @@ class Plan:
     conflicts: tuple[Conflict, ...] = ()
     """Groups that could not be planned."""
     breaches: tuple[Breach, ...] = ()
-    """Violated safety limits. If there are any, the plan is applied only when approved by its digest."""
+    """Reasons why the plan needs an approval. If there are any, it is applied only when approved by its digest."""
     held: tuple[Held, ...] = ()
     """Desired members who are not users of the workspace, with `unknown_members="hold"`; sorted by group."""
     seconds: float = 0.0

@@ -88,8 +88,8 @@ def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -
         [StyledLine(fact, "note") for fact in facts(plan, verbose=verbose)],
         [StyledLine(f"! important: {note}", "attention") for note in plan.notes],
         [StyledLine(f"! held: {message}", "attention") for message in held_messages(plan, verbose=verbose)],
-        [StyledLine(f"! skipped: {conflict.message}", "warning") for conflict in plan.conflicts],
-        [StyledLine(f"! exceeds the safety limits: {breach.message}", "warning") for breach in plan.breaches],
+        [StyledLine(f"! in conflict: {conflict.message}", "warning") for conflict in plan.conflicts],
+        [StyledLine(f"! needs an approval: {breach.message}", "warning") for breach in plan.breaches],
     )
     if any(sections) and plan.changes:
         yield StyledLine("")

@@ -1,4 +1,4 @@
-"""Safety limits: the rules for a plan, and the breaches that must be approved. Pure functions."""
+"""Safety limits: the rules for a plan, and the breaches that need an approval. Pure functions."""
 
 import math
 import re
@@ -76,7 +76,7 @@ def resolve_limit(limit: Limit, total: int, minimum: int, name: str) -> int:
 
 
 def check_approval(plan: Plan, approve: str | None) -> None:
-    """Refuse a plan that exceeds the safety limits, unless `approve` is its digest.
+    """Refuse a plan that needs an approval, unless `approve` is its digest.
 
     Raises:
         UnsafePlanError: When the plan is not approved, or `approve` is the digest of another plan.
@@ -86,7 +86,7 @@ def check_approval(plan: Plan, approve: str | None) -> None:
     if approve is not None:
         reason = f"the approval {approve!r} is not the digest of this plan, {plan.digest!r}: review the plan again"
     else:
-        reason = f"the plan exceeds the safety limits, and nothing was written. To approve it: {plan.digest!r}"
+        reason = f"the plan needs an approval, and nothing was written. To approve it: {plan.digest!r}"
     breaches = tuple(breach.message for breach in plan.breaches)
     raise UnsafePlanError("\n".join([reason, *breaches]), breaches=breaches, digest=plan.digest)
 

@@ -121,8 +121,8 @@ class _NameIndex:
         for group in groups[:_MOST_SIMILAR]:
             if present is None:
                 subject = f"{name} would be created"
-                advice = f"or rename it with `previously: [{quote_name(group.name)}]` or `id: {group.id}`"
-                advice = f"if this is the same group, write its name in this way, {advice}"
+                rename = f"rename that group with `previously: [{quote_name(group.name)}]` or `id: {group.id}`"
+                advice = f"if the same group is meant, write {spell_name(group.name)}, or {rename}"
             else:
                 subject = f"{spell_name(present.name)} would be renamed to {name}"
                 advice = f"if that group is meant, use `id: {group.id}`; otherwise choose another name"

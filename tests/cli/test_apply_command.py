@@ -164,7 +164,7 @@ async def test_saved_plan_refuses_prune_and_limits(
     await shell.run("plan", file, "--out", str(saved))
     read = len(workspace.requests)
     result = await shell.run("apply", str(saved), "--prune", "--max-delete", "0")
-    assert (result.code, "set them when planning" in result.err) == (Exit.USAGE, True)
+    assert (result.code, "a saved plan has its rules: pass --prune" in result.err) == (Exit.USAGE, True)
     assert len(workspace.requests) == read
     assert (await shell.run("apply", str(saved))).code == 0  # a plan by what it holds, not by its name
     assert "Stewards" in names(workspace)
@@ -230,11 +230,11 @@ async def test_apply_names_held_members_after_the_writes(shell: Shell, workspace
         json.dumps({"groups": [groups[0] | {"members": ["ana@example.com", "x@y.example"]}]})
     )
     nothing = await shell.run("apply", str(tmp_path / "g.json"), *options)
-    assert nothing.out.splitlines()[-1] == "nothing to do; 1 unknown member held"
+    assert nothing.out.splitlines()[-1] == "nothing was written; 1 unknown member held"
 
 
-async def test_apply_ends_with_the_number_of_skipped_groups(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
+async def test_apply_ends_with_the_number_of_conflicts(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
     (tmp_path / "g.yaml").write_text("groups: [{name: Others, id: none}]")
     result = await shell.run("apply", str(tmp_path / "g.yaml"), "--yes", "--verbose")
-    assert (result.code, result.out.splitlines()[-1]) == (Exit.SOME_FAILED, "nothing to do; 1 group skipped")
+    assert (result.code, result.out.splitlines()[-1]) == (Exit.SOME_FAILED, "nothing was written; 1 group in conflict")
     assert workspace.requests

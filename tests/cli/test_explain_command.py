@@ -106,7 +106,7 @@ async def test_person_of_the_files_who_is_not_a_user_is_explained(shell: Shell, 
 async def test_breaches_are_pointed_out(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "groups.yaml").write_text("groups: []\n", "utf-8")
     result = await shell.run("explain", "ana@example.com", "groups.yaml", "--prune")
-    assert "The plan exceeds the safety limits: apply refuses it" in result.out
+    assert "The plan needs an approval: `plan` has the reasons" in result.out
     assert "--approve" not in result.out
 
 

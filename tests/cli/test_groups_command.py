@@ -104,5 +104,5 @@ async def test_unknown_address_or_contradicting_options_write_nothing(shell: She
 @pytest.mark.parametrize("command", [("create",), ("update", "g")])
 async def test_empty_group_name_is_refused(shell: Shell, workspace: Emulator, command: tuple[str, ...]) -> None:
     result = await shell.run("groups", *command, "--name", "  ")
-    assert (result.code, result.err) == (64, "secoda-async: the name is empty: nothing was sent\n")
+    assert (result.code, result.err) == (64, "secoda-async: the name is empty: nothing was written\n")
     assert workspace.requests == []

@@ -138,7 +138,7 @@ async def test_plan_html_has_problems_and_deletes_open_on_top(tab: Tab, tmp_path
     page.write_text(format_plan(plan, "html", source="g.yaml", host="https://api.secoda.co"), "utf-8")
     await check_page(tab, page.as_uri())
     titles = await tab.run("[...document.querySelectorAll('section h2')].map(each => each.textContent.split(':')[0])")
-    assert titles == ["Exceeds the safety limits", "Skipped", "Held", "Important"]
+    assert titles == ["Needs an approval", "In conflict", "Held", "Important"]
     text = await tab.run("document.querySelector('.held').innerText")
     assert "nobody@example.com (g.yaml:6) is not a user; Finance keeps mia@example.com (invited)" in text
     assert "not added to Legal" in text
@@ -159,7 +159,7 @@ async def test_plan_html_of_an_empty_and_of_an_unsafe_plan(shell: Shell, workspa
     nothing = await shell.run("plan", str(tmp_path / "empty.json"), "--format", "html")
     assert "Nothing to do: the workspace matches the file." in nothing.out
     unsafe = await shell.run("plan", str(tmp_path / "empty.json"), "--prune", "--format", "html")
-    assert "Exceeds the safety limits" in unsafe.out
+    assert "Needs an approval" in unsafe.out
     assert workspace.groups
 
 
@@ -255,7 +255,7 @@ async def test_report_without_writes_has_no_timeline(shell: Shell, workspace: Em
     assert not workspace.writes
 
 
-def test_report_headline_counts_what_was_skipped_and_held() -> None:
+def test_report_headline_counts_conflicts_and_held_members() -> None:
     plan = Plan(
         changes=(),
         conflicts=(Conflict(name="Sales", message="2 groups have the name 'Sales'"),),
@@ -265,7 +265,7 @@ def test_report_headline_counts_what_was_skipped_and_held() -> None:
     page = report_page(
         plan, report, Recorder(ManualClock()), RateLimit(2), source="g.yaml", host="https://api.secoda.co", stopped=None
     )
-    assert '<h1 class="bad">Incomplete: nothing to do, 1 skipped, 1 held</h1>' in page
+    assert '<h1 class="bad">Incomplete: nothing to do, 1 in conflict, 1 held</h1>' in page
     assert "<li>nobody@example.com is not a user; not added to Finance</li>" in page
 
 

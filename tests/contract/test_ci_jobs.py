@@ -182,8 +182,8 @@ async def test_plan_job_fails_on_an_unsafe_plan_and_comments_it(runner: Runner, 
     await add_groups(workspace)
     runner.write([{"name": "Stewards"}])
     assert await runner.run("plan") == Exit.UNSAFE
-    assert "**Exceeds the safety limits**" in runner.comment
-    assert "! exceeds the safety limits: 3 of 4 groups would be deleted" in runner.log
+    assert "**Needs an approval**" in runner.comment
+    assert "! needs an approval: 3 of 4 groups would be deleted" in runner.log
 
 
 async def test_plan_job_comments_that_there_is_no_plan(runner: Runner) -> None:
@@ -214,7 +214,7 @@ async def test_jobs_on_gitlab(runner: Runner, workspace: Emulator) -> None:
     await add_groups(workspace)
     runner.write([{"name": "Stewards"}])
     assert await runner.run_on_gitlab("plan") == Exit.UNSAFE
-    assert "**Exceeds the safety limits**" in runner.comment
+    assert "**Needs an approval**" in runner.comment
     assert await runner.run_on_gitlab("apply") == Exit.UNSAFE
     (digest,) = re.findall(r"--approve ([0-9a-f]{32})", runner.log)
     assert await runner.run_on_gitlab("apply", APPROVE=digest) == Exit.DONE

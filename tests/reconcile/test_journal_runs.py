@@ -62,6 +62,14 @@ async def test_journal_of_two_applies_has_two_runs(emulator: Emulator, secoda: S
         select_run([first, second], "x")
 
 
+def test_default_run_is_the_last_one_with_changes() -> None:
+    changing, idle = read_runs(line() + line(run="r2") + line("outcome", run="r2", status="unchanged"), "log")
+    assert (len(changing.changes), idle.changes) == (1, ())
+    assert select_run([changing, idle]) is changing
+    assert select_run([changing, idle], "r2") is idle
+    assert select_run([idle]) is idle
+
+
 def test_empty_journal_has_no_runs() -> None:
     assert read_runs(b"\n", "log") == []
     assert select_run([]) is None

@@ -20,8 +20,8 @@ LIMIT = 65_536
 def test_markdown_is_escaped() -> None:
     text = render_markdown(PLAN)
     assert '| update | `a\\|b` | `name: "old" -> "a\\|b"`<br>' in text
-    assert "**Exceeds the safety limits**\n\n- too many\n" in text
-    assert "**Skipped**\n\n- two of them\n" in text
+    assert "**Needs an approval**\n\n- too many\n" in text
+    assert "**In conflict**\n\n- two of them\n" in text
     assert render_markdown(Plan(changes=())) == "### Secoda groups: nothing to do\n"
 
 
@@ -53,7 +53,7 @@ def test_markdown_names_held_members_and_notes_before_the_changes() -> None:
     assert r"- `a\nb` is not a user of this workspace; not added to `New\xa0Team`" in text
     assert "**Important**\n\n- \\*x\\*\n" in text
     assert "**Notes**\n\n- not managed: 1 group: `Legal`\n- 1 member is invited" in text
-    titles = ["Exceeds the safety limits", "Skipped", "Held", "Important", "Notes", "| | group |", "Digest: "]
+    titles = ["Needs an approval", "In conflict", "Held", "Important", "Notes", "| | group |", "Digest: "]
     assert sorted(titles, key=text.index) == titles
 
 
@@ -137,7 +137,7 @@ def test_every_plan_fits_into_a_comment(plan: Plan) -> None:
     assert len(text) < LIMIT - 5000
     assert text.startswith("### Secoda groups: ")
     assert not plan.changes or text.endswith(f"Digest: `{plan.digest}`\n")
-    for title, items in (("Exceeds", plan.breaches), ("Skipped", plan.conflicts), ("Held", plan.held)):
+    for title, items in (("Needs", plan.breaches), ("In conflict", plan.conflicts), ("Held", plan.held)):
         assert (f"**{title}" in text) == bool(items)
     rows = len(re.findall(r"^\| (?:create|update|delete) \|.*\|$", text, re.MULTILINE))
     cut = re.search(r"^\.\.\. and (\d+) more changes?:", text, re.MULTILINE)

@@ -35,8 +35,8 @@ def test_text_names_every_field_and_the_first_members() -> None:
         ("", 'description: "x" -> (none)'),
         ("removed", "members -10: u0, u1, u2, u3, u4, u5, u6, u7 and 2 more"),
         ("", ""),
-        ("warning", "! skipped: two of them"),
-        ("warning", "! exceeds the safety limits: too many"),
+        ("warning", "! in conflict: two of them"),
+        ("warning", "! needs an approval: too many"),
         ("", ""),
         ("summary", "1 to update; 1 in conflict"),
     ]
@@ -138,8 +138,8 @@ def test_problems_stand_between_the_notes_and_the_summary() -> None:
         r"! important: a\n",
         "! important: b",
         r"! held: a\nb is not a user of this workspace; not added to New\xa0Team",
-        "! skipped: two of them",
-        "! exceeds the safety limits: too many",
+        "! in conflict: two of them",
+        "! needs an approval: too many",
         "",
     ]
 

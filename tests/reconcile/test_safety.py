@@ -205,7 +205,7 @@ class TestApproval:
             check_approval(unsafe, None)
         (message,) = (breach.message for breach in unsafe.breaches)
         assert str(caught.value).splitlines() == [
-            f"the plan exceeds the safety limits, and nothing was written. To approve it: {unsafe.digest!r}",
+            f"the plan needs an approval, and nothing was written. To approve it: {unsafe.digest!r}",
             message,
         ]
         assert (caught.value.breaches, caught.value.digest) == ((message,), unsafe.digest)

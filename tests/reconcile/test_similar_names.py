@@ -121,8 +121,8 @@ class TestSimilarNames:
     def test_hint_proposes_the_former_name_or_the_id(self) -> None:
         (breach,) = plan_of([wanted("finance")], [group("Finance")]).breaches
         assert breach.message == (
-            "'finance' would be created, and 'Finance' (g-Finance) looks alike: if this is the same group, write its "
-            'name in this way, or rename it with `previously: ["Finance"]` or `id: g-Finance`'
+            "'finance' would be created, and 'Finance' (g-Finance) looks alike: if the same group is meant, "
+            "write 'Finance', or rename that group with `previously: [\"Finance\"]` or `id: g-Finance`"
         )
         for fields in ({"previously": ("Finance",)}, {"id": "g-Finance"}):
             renamed = plan_of([wanted("finance", **fields)], [group("Finance")])

@@ -36,7 +36,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     *,
     yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False,
     approve: Annotated[
-        str | None, Parameter(help="Apply a plan that exceeds the safety limits, if this is its digest.")
+        str | None, Parameter(help="Apply a plan that needs an approval, if this is its digest.")
     ] = None,
     on_drift: Annotated[
         Literal["raise", "skip"], Parameter(help="If groups changed since the plan: write nothing, or skip them.")
@@ -84,7 +84,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
 def _check_default(rules: Rules, inputs: Inputs) -> None:
     """Refuse rules beside a saved plan, which was made with its own."""
     if rules != DEFAULT_RULES or inputs != DEFAULT_INPUTS:
-        raise CommandError("--prune and limits can't be combined with a saved plan; set them when planning", Exit.USAGE)
+        raise CommandError("a saved plan has its rules: pass --prune, limits and patterns to `plan`", Exit.USAGE)
 
 
 def _exit_code(result: Report, stops: StopController) -> Exit:
@@ -210,7 +210,7 @@ def _unsafe_plan_error(plan: Plan) -> UnsafePlanError:
     return UnsafePlanError(
         "\n".join(
             [
-                "the plan exceeds the safety limits, and nothing was written:",
+                "the plan needs an approval, and nothing was written:",
                 *(f"  {breach.message}" for breach in plan.breaches),
                 f"To apply it anyway: --approve {plan.digest}{_limit_options(plan)}",
             ]

@@ -125,5 +125,5 @@ def _warnings(found: Explanation) -> list[str]:
             "The table shows a plan that holds them."
         )
     if found.plan is not None and found.plan.breaches:
-        lines.append("The plan exceeds the safety limits: apply refuses it, and `plan` has the reasons.")
+        lines.append("The plan needs an approval: `plan` has the reasons, and `apply` refuses it without one.")
     return lines

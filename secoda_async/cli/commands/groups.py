@@ -171,7 +171,7 @@ async def delete_command(
     """Delete a group. Without a terminal to ask on, --yes is required."""
     console = Console(options)
     if not yes and not sys.stdin.isatty():
-        raise CommandError("deleting a group without a terminal needs --yes: nothing was sent", Exit.USAGE)
+        raise CommandError("deleting a group without a terminal needs --yes: nothing was written", Exit.USAGE)
     async with options.client() as secoda:
         group = await lookup.find_group(secoda, group_name)
         if not yes and not console.confirm(
@@ -204,7 +204,7 @@ async def remove_users_command(group_name: _GroupName, users: _Users, /, *, opti
 def _check_name(name: str | None) -> None:
     """Refuse an empty name, which the API would accept."""
     if name is not None and not name.strip():
-        raise CommandError("the name is empty: nothing was sent", Exit.USAGE)
+        raise CommandError("the name is empty: nothing was written", Exit.USAGE)
 
 
 def _or_unset(value: str | None) -> str | Unset:

@@ -73,7 +73,7 @@ async def plan_command(
 ) -> int:
     """Show the changes that make the workspace match files of groups. Nothing is written.
 
-    The exit code is the one of apply: 3 if a group could not be planned, 4 if the plan exceeds a safety limit.
+    The exit code is the one of apply: 3 if a group could not be planned, 4 if the plan needs an approval.
     """
     console = Console(options)
     inputs.check_outputs({"--out": out, "--output": output.output}, files, [options.api_key_file])

@@ -28,7 +28,8 @@ async def undo_command(  # noqa: PLR0913 - each is an option
     /,
     *,
     run: Annotated[
-        str | None, Parameter(help="Undo this run, by its id or the digest of its plan (default: the last run).")
+        str | None,
+        Parameter(help="Undo this run, by its id or its plan's digest (default: the last one with changes)."),
     ] = None,
     out: Annotated[Path | None, Parameter(help="Save the plan to this file, for apply.")] = None,
     detailed_exitcode: Annotated[

@@ -100,9 +100,8 @@ def report_page(
     rows.sort(key=lambda row: row.ok)
     statuses = Counter(row.filter for row in rows)
     counts = [f"{number} {status}" for status, number in statuses.items()] or ["nothing to do"]
-    counts += [
-        f"{number} {status}" for status, number in (("skipped", len(plan.conflicts)), ("held", _held(plan))) if number
-    ]
+    problems = (("in conflict", len(plan.conflicts)), ("held", _held(plan)))
+    counts += [f"{number} {status}" for status, number in problems if number]
     verified = "verified by a last read" if report.verified else "NOT verified by a last read"
     return _render(
         "report.html",

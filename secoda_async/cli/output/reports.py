@@ -44,9 +44,9 @@ def _summary_parts(plan: Plan, report: Report) -> list[str]:
         verified = "verified by a last read" if report.verified else "NOT verified"
         parts = [f"{count_summary(report)} in {duration(report.seconds)}", verified]
     else:
-        parts = ["nothing to do"]
+        parts = ["nothing was written"]
     if plan.conflicts:
-        parts.append(f"{count(len(plan.conflicts), 'group')} skipped")
+        parts.append(f"{count(len(plan.conflicts), 'group')} in conflict")
     if plan.held:
         parts.append(f"{count(len({held.member for held in plan.held}), 'unknown member')} held")
     return parts

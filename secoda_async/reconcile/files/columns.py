@@ -193,8 +193,8 @@ def unread_columns(header: Sequence[str]) -> str:
             f"{unread}, and 'group' is missing: use {list_names(COLUMNS)}, or say which columns these are: "
             "--columns group=...,member=..."
         )
-    option = f"group={_quote(group)}" + (f",member={_quote(member)}" if member else "")
-    advice = f"ename or delete columns, or read these with --columns {option}"
+    option = f"group={_quote(group)},member={_quote(member) if member else '...'}"
+    advice = f"ename or delete columns, or read it with --columns {option}"
     return f"{unread}: r{advice}" if has_group else f"{unread}; 'group' is missing: is it {group!r}? R{advice}"
 
 

@@ -109,23 +109,23 @@ class TestHints:
             (
                 OKTA,
                 (
-                    "'group' is missing: is it 'Group name'? Rename or delete columns, or read these with --columns "
+                    "'group' is missing: is it 'Group name'? Rename or delete columns, or read it with --columns "
                     "group='Group name',member=Email"
                 ),
             ),
             (
                 GAM,
-                "'email' are not read: rename or delete columns, or read these with --columns group=group,member=email",
+                "'email' are not read: rename or delete columns, or read it with --columns group=group,member=email",
             ),
             (GOOGLE, "--columns group='Group Email [Required]',member='Member Email'"),
             (
                 SNOWFLAKE,
-                "is it 'role'? Rename or delete columns, or read these with --columns group=role,member=grantee_name",
+                "is it 'role'? Rename or delete columns, or read it with --columns group=role,member=grantee_name",
             ),
             (AIRTABLE, "--columns group=Team,member=Members"),
             (
                 ["group", "Notes"],
-                "the column 'Notes' is not read: rename or delete columns, or read these with --columns group=group",
+                "rename or delete columns, or read it with --columns group=group,member=...",
             ),
             (ENTRA, "or say which columns these are: --columns group=...,member=..."),
             (["member"], "has no column 'group': the first line names the columns"),

@@ -156,19 +156,19 @@ def test_columns_of_a_directory_are_read(folder: Path, name: str, columns: str, 
             "okta-group-membership-report.csv",
             ":1: the columns 'Okta user ID', 'First name', 'Last name', 'Email', ",
             (
-                "'group' is missing: is it 'Group name'? Rename or delete columns, or read these with --columns "
+                "'group' is missing: is it 'Group name'? Rename or delete columns, or read it with --columns "
                 "group='Group name',member=Email"
             ),
         ),
         (
             "gam-print-group-members.csv",
             ":1: the columns 'type', 'role', 'status', 'email' are not read: rename or delete columns, ",
-            "or read these with --columns group=group,member=email",
+            "or read it with --columns group=group,member=email",
         ),
         (
             "snowflake-show-grants.csv",
             ":1: the columns 'created_on', 'role', ",
-            "or read these with --columns group=role,member=grantee_name",
+            "or read it with --columns group=role,member=grantee_name",
         ),
         (
             "user-centric.csv",
