@@ -81,9 +81,9 @@ class TestRoundTrip:
         assert payload.items() <= to_dict(codec.structure(payload, model)).items()
 
     @pytest.mark.parametrize("model", [Group, User])
-    def test_unknown_fields_keep_the_order_of_the_response(self, model: type[Group | User]) -> None:
-        names = [f"x_{number}" for number in range(30)]  # the order of a set differs from run to run
-        payload: dict[str, Any] = {"id": "1", "name": "A"} | dict.fromkeys(names, 0)
+    def test_unknown_fields_are_in_alphabetical_order(self, model: type[Group | User]) -> None:
+        names = [f"x_{number:02}" for number in range(30)]  # the order of a set differs from run to run
+        payload: dict[str, Any] = {"id": "1", "name": "A"} | dict.fromkeys(reversed(names), 0)
         assert [name for name in codec.structure(payload, model).extra if name in names] == names
 
     @given(json_values, st.sampled_from([Group, User, Envelope]))

@@ -11,6 +11,7 @@ import trustme
 
 from secoda_async import ConfigurationError, RetryPolicy, SecodaClient, SecodaError, TransportError
 from secoda_async._engine.wire.proxies import environment_proxy
+from secoda_async.clock import SYSTEM_CLOCK
 from secoda_async.emulator import Emulator
 from tests.support.clients import Connect
 from tests.support.raw_server import (
@@ -76,7 +77,8 @@ class TestProxy:
         for scheme in ("http", "https", "all"):
             monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")
         base_url = emulator.url.replace("127.0.0.1", host)
-        await connect(base_url=base_url, trust_env=True).groups.snapshot()
+        # The machine's clock: names are looked up in a thread, which an AutojumpClock does not see.
+        await connect(base_url=base_url, trust_env=True, clock=SYSTEM_CLOCK).groups.snapshot()
         assert len(emulator.requests) == 6  # a snapshot reads the three pages twice
         assert environment_proxy("http://[::1]:9") is None
 
