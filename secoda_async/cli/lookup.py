@@ -11,7 +11,16 @@ from contextlib import aclosing
 from difflib import get_close_matches
 from typing import Final, TypeVar
 
-from secoda_async import AmbiguousNameError, Group, InvalidArgumentError, NotFoundError, SecodaClient, SecodaError, User
+from secoda_async import (
+    AmbiguousNameError,
+    Group,
+    InvalidArgumentError,
+    NotFoundError,
+    Page,
+    SecodaClient,
+    SecodaError,
+    User,
+)
 from secoda_async._engine.group_names import find_by_name, validate_name
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.output.console import Console
@@ -131,6 +140,16 @@ async def user_ids(secoda: SecodaClient, users: Sequence[str]) -> list[str]:
     except InvalidArgumentError as error:
         raise CommandError(f"{error.message}: nothing was written", Exit.BAD_INPUT) from None
     return [ids.get(user, user) for user in users]
+
+
+async def read_all(console: Console, pages: AsyncGenerator[Page[_Item], None], kind: str) -> list[_Item]:
+    """Return the items of all pages, with a progress bar."""
+    found: list[_Item] = []
+    with console.progress(f"reading {kind}", None) as bar:
+        async for page in pages:
+            found += page.items
+            bar.describe(f"reading {kind}: {len(found)} of {page.count if page.count is not None else '?'}")
+    return found
 
 
 async def read_people(secoda: SecodaClient, ids: Collection[str], console: Console) -> Mapping[str, User]:

@@ -27,15 +27,17 @@ if TYPE_CHECKING:
     from secoda_async.ext.redis import RedisLock
 
 
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+"""An option without a value."""
+
+
 @Parameter(name="*", group=Group("Output", sort_key=9))
 @define(kw_only=True)
 class Output:
     """The output of a command."""
 
-    json: Annotated[bool, Parameter(negative=(), show_default=False, help="Print one JSON document.")] = False
-    debug: Annotated[bool, Parameter(negative=(), show_default=False, help="Log to stderr and show tracebacks.")] = (
-        False
-    )
+    json: Annotated[Flag, Parameter(help="Print one JSON document.")] = False
+    debug: Annotated[Flag, Parameter(help="Log to stderr and show tracebacks.")] = False
 
 
 @Parameter(name="*", group=Group("Workspace and output", sort_key=8))
@@ -53,9 +55,7 @@ class Connection(Output):
             allow_leading_hyphen=True, help="File with the API key; - is standard input (default: SECODA_API_KEY)."
         ),
     ] = None
-    trust_env: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Use the proxy in HTTPS_PROXY and NO_PROXY.")
-    ] = False
+    trust_env: Annotated[Flag, Parameter(help="Use the proxy in HTTPS_PROXY and NO_PROXY.")] = False
     redis: Annotated[
         str | None,
         Parameter(

@@ -16,7 +16,7 @@ from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.files import check_writable, wait_for_reader, write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
-from secoda_async.cli.options import Connection
+from secoda_async.cli.options import Connection, Flag
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.html import in_progress_page, plan_page, report_page
 from secoda_async.cli.output.plans import Verbose, print_plan
@@ -34,7 +34,7 @@ async def apply_command(  # noqa: PLR0913 - each is an option
     files: Annotated[Files, Parameter(help="Files of groups, directories of such files, - is stdin; or a saved plan.")],
     /,
     *,
-    yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False,
+    yes: Annotated[Flag, Parameter(help="Do not ask.")] = False,
     approve: Annotated[
         str | None, Parameter(help="Apply a plan that needs an approval, if this is its digest.")
     ] = None,
@@ -138,7 +138,7 @@ class _Run:
         if isinstance(self.target, Plan):
             return self.target
         with self.console.progress("reading the workspace", None):
-            return await self.rules.plan(secoda, self.target)
+            return await secoda.plan(self.target, **self.rules.arguments())
 
     def _confirm(self, plan: Plan) -> None:
         """Show the plan, and raise if it must not be applied."""

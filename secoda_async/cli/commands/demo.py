@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from secoda_async import Group, Plan, Report, ScaledClock, SecodaClient
 from secoda_async.cli.exit_codes import Exit
-from secoda_async.cli.options import Output
+from secoda_async.cli.options import Flag, Output
 from secoda_async.cli.output.console import Column, Console, at_least, duration
 from secoda_async.cli.output.plans import print_plan
 from secoda_async.cli.seed_files import SeedFiles
@@ -37,9 +37,7 @@ async def demo(
     *,
     then: Annotated[Path | None, Parameter(help="Apply this later version of the file afterwards.")] = None,
     users: Annotated[Path | None, Parameter(help="JSON list of users, each with id and email.")] = None,
-    loaded: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Start with the groups of the first file in place.")
-    ] = False,
+    loaded: Annotated[Flag, Parameter(help="Start with the groups of the first file in place.")] = False,
     speed: Annotated[float, Parameter(help="Clock speed-up factor (1 = real time).")] = 60.0,
     options: Output = _DEFAULT,
 ) -> int:

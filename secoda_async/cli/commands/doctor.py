@@ -20,7 +20,7 @@ from secoda_async import (
 )
 from secoda_async.cli.contract import ListContract, read_contract
 from secoda_async.cli.exit_codes import CommandError, Exit, advice_for, exit_for
-from secoda_async.cli.options import Connection
+from secoda_async.cli.options import Connection, Flag
 from secoda_async.cli.output.console import Column, Console, duration, write_stdout
 from secoda_async.cli.probe import MAX_WRITES, Probe
 from secoda_async.cli.probe_sheet import sheet
@@ -50,14 +50,12 @@ class CheckResult:
 async def doctor(
     *,
     probe: Annotated[
-        bool,
+        Flag,
         Parameter(
-            negative=(),
-            show_default=False,
-            help=f"Also learn what only writes show: at most {MAX_WRITES} writes on groups that are made for it.",
+            help=f"Also learn what only writes show: at most {MAX_WRITES} writes on groups that are made for it."
         ),
     ] = False,
-    yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Probe without asking.")] = False,
+    yes: Annotated[Flag, Parameter(help="Probe without asking.")] = False,
     options: Connection = _DEFAULT,
 ) -> int:
     """Check connectivity, credentials and access. Without --probe, only reads."""

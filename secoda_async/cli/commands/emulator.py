@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from secoda_async.cli.exit_codes import CommandError, Exit
-from secoda_async.cli.options import Output
+from secoda_async.cli.options import Flag, Output
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.seed_files import SeedFiles
 from secoda_async.emulator import Emulator
@@ -26,17 +26,10 @@ async def emulator(  # noqa: PLR0913 - each is an option
     api_key: Annotated[str | None, Parameter(help="API key to accept (default: a random one).")] = None,
     speed: Annotated[float, Parameter(help="Clock speed-up factor (1 = real time).")] = 1.0,
     latency: Annotated[float, Parameter(help="Seconds before each response.")] = 0.0,
-    trailing_slash: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Redirect to paths with a trailing slash.")
-    ] = False,
-    cursor_lists: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Paginate with cursors instead of page numbers.")
-    ] = False,
+    trailing_slash: Annotated[Flag, Parameter(help="Redirect to paths with a trailing slash.")] = False,
+    cursor_lists: Annotated[Flag, Parameter(help="Paginate with cursors instead of page numbers.")] = False,
     docs_literals: Annotated[
-        bool,
-        Parameter(
-            negative=(), show_default=False, help='Return the text "None" instead of null, as the API docs show it.'
-        ),
+        Flag, Parameter(help='Return the text "None" instead of null, as the API docs show it.')
     ] = False,
     options: Output = _DEFAULT,
 ) -> None:

@@ -45,7 +45,7 @@ async def explain_command(
     async with options.client() as secoda:
         with console.progress("reading the workspace", None):
             groups, users = await secoda.groups.snapshot(), await secoda.users.snapshot()
-    found = explain(person, desired, groups, users, _rules(rules))
+    found = explain(person, desired, groups, users, safety.Rules(**rules.arguments()))
     if found.user is None and not found.memberships:
         where = ", nor do the files list it" if files else ""
         kind = "address" if "@" in person else "id"
@@ -56,18 +56,6 @@ async def explain_command(
         _print_present(console, found)
     else:
         _print_effects(console, found)
-
-
-def _rules(rules: Rules) -> safety.Rules:
-    return safety.Rules(
-        prune=rules.prune,
-        unknown_members=rules.unknown_members,
-        only=rules.only or (),
-        ignore=rules.ignore or (),
-        additive=rules.additive,
-        max_delete=rules.max_delete,
-        max_remove=rules.max_remove,
-    )
 
 
 def _document(found: Explanation) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from secoda_async import UNSET, Group, SecodaClient, Unset, User, to_dict
 from secoda_async.cli import lookup
 from secoda_async.cli.exit_codes import CommandError, Exit
-from secoda_async.cli.options import Connection
+from secoda_async.cli.options import Connection, Flag
 from secoda_async.cli.output.console import Column, Console, format_time
 from secoda_async.reconcile.render import count
 
@@ -22,31 +22,20 @@ _User = Annotated[
 ]
 _Users = Annotated[list[str], Parameter(help="Ids or e-mail addresses.")]
 _AllowDuplicate = Annotated[
-    bool,
-    Parameter(
-        negative=(),
-        show_default=False,
-        help="Use the name although another group has it, or one that looks alike.",
-    ),
+    Flag, Parameter(help="Use the name although another group has it, or one that looks alike.")
 ]
 _DEFAULT = Connection()
 
 
 async def list_command(
     *,
-    members: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Show the members' e-mail addresses.")
-    ] = False,
+    members: Annotated[Flag, Parameter(help="Show the members' e-mail addresses.")] = False,
     options: Connection = _DEFAULT,
 ) -> None:
     """List every group of the workspace."""
     console = Console(options)
-    found: list[Group] = []
     async with options.client() as secoda:
-        with console.progress("reading groups", None) as bar:
-            async for page in secoda.groups.pages():
-                found += page.items
-                bar.describe(f"reading groups: {len(found)} of {page.count if page.count is not None else '?'}")
+        found = await lookup.read_all(console, secoda.groups.pages(), "groups")
         ids = {user for group in found for user in group.users} if members else set[str]()
         people = await lookup.read_people(secoda, ids, console)
     if options.json:
@@ -165,7 +154,7 @@ async def delete_command(
     group_name: _GroupName,
     /,
     *,
-    yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False,
+    yes: Annotated[Flag, Parameter(help="Do not ask.")] = False,
     options: Connection = _DEFAULT,
 ) -> None:
     """Delete a group. Without a terminal to ask on, --yes is required."""

@@ -1,28 +1,30 @@
 """`secoda-async plan`, and the rules of a plan, which `apply` takes too."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from attrs import define
+from attrs import asdict, define
 from cyclopts import Group, Parameter
 
-from secoda_async import DesiredState, Plan, SecodaClient
+from secoda_async import Plan
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.files import write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
-from secoda_async.cli.options import Connection
+from secoda_async.cli.options import Connection, Flag
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.plans import PlanOutput
 
+_SAFETY = Group("Safety", sort_key=7)
+MaxDelete = Annotated[str, Parameter(group=_SAFETY, help="Maximum groups to delete: count or percentage.")]
+MaxRemove = Annotated[str, Parameter(group=_SAFETY, help="Maximum memberships to remove: count or percentage.")]
 
-@Parameter(name="*", group=Group("Safety", sort_key=7))
+
+@Parameter(name="*", group=_SAFETY)
 @define(kw_only=True)
 class Rules:
     """The changes that a plan may contain."""
 
-    prune: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Delete groups that are not in the files.")
-    ] = False
+    prune: Annotated[Flag, Parameter(help="Delete groups that are not in the files.")] = False
     unknown_members: Annotated[
         Literal["error", "hold"],
         Parameter(help="What to do with unknown members: fail (error), or only add members to their groups (hold)."),
@@ -33,24 +35,13 @@ class Rules:
     ignore: Annotated[
         list[str] | None, Parameter(negative=(), help="Pattern of names that are never changed; may be repeated.")
     ] = None
-    additive: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Add members to groups, and remove none.")
-    ] = False
-    max_delete: Annotated[str, Parameter(help="Maximum groups to delete: count or percentage.")] = "10%"
-    max_remove: Annotated[str, Parameter(help="Maximum memberships to remove: count or percentage.")] = "25%"
+    additive: Annotated[Flag, Parameter(help="Add members to groups, and remove none.")] = False
+    max_delete: MaxDelete = "10%"
+    max_remove: MaxRemove = "25%"
 
-    async def plan(self, secoda: SecodaClient, desired: DesiredState) -> Plan:
-        """Compare the workspace with a desired state."""
-        return await secoda.plan(
-            desired,
-            prune=self.prune,
-            unknown_members=self.unknown_members,
-            only=self.only or (),
-            ignore=self.ignore or (),
-            additive=self.additive,
-            max_delete=self.max_delete,
-            max_remove=self.max_remove,
-        )
+    def arguments(self) -> dict[str, Any]:
+        """Return the rules as the arguments of `SecodaClient.plan`."""
+        return asdict(self) | {"only": self.only or (), "ignore": self.ignore or ()}
 
 
 DEFAULT_RULES = Rules()
@@ -63,9 +54,7 @@ async def plan_command(
     /,
     *,
     out: Annotated[Path | None, Parameter(help="Save the plan to this file, for apply.")] = None,
-    detailed_exitcode: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Exit with 2 if the plan has changes or held members.")
-    ] = False,
+    detailed_exitcode: Annotated[Flag, Parameter(help="Exit with 2 if the plan has changes or held members.")] = False,
     inputs: Inputs = DEFAULT_INPUTS,
     output: PlanOutput = _TO_STDOUT,
     rules: Rules = DEFAULT_RULES,
@@ -80,7 +69,7 @@ async def plan_command(
     desired = inputs.load(files)
     async with options.client() as secoda:
         with console.progress("reading the workspace", None):
-            plan = await rules.plan(secoda, desired)
+            plan = await secoda.plan(desired, **rules.arguments())
         host = secoda.origin
     if out is not None:
         write(out, plan.to_json())

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from secoda_async import Plan, SecodaClient
-from secoda_async.cli.commands.plan import exit_code
+from secoda_async.cli.commands.plan import MaxDelete, MaxRemove, exit_code
 from secoda_async.cli.files import check_outputs, write
-from secoda_async.cli.options import Connection
+from secoda_async.cli.options import Connection, Flag
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.plans import PlanOutput
 from secoda_async.cli.signals import interrupt_on_signal
@@ -20,7 +20,6 @@ from secoda_async.reconcile.undo import plan_undo
 
 _DEFAULT = Connection()
 _TO_STDOUT = PlanOutput()
-_SAFETY = Group("Safety", sort_key=7)
 
 
 async def undo_command(  # noqa: PLR0913 - each is an option
@@ -32,13 +31,9 @@ async def undo_command(  # noqa: PLR0913 - each is an option
         Parameter(help="Undo this run, by its id or its plan's digest (default: the last one with changes)."),
     ] = None,
     out: Annotated[Path | None, Parameter(help="Save the plan to this file, for apply.")] = None,
-    detailed_exitcode: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Exit with 2 if the plan has changes.")
-    ] = False,
-    max_delete: Annotated[str, Parameter(group=_SAFETY, help="Maximum groups to delete: count or percentage.")] = "10%",
-    max_remove: Annotated[
-        str, Parameter(group=_SAFETY, help="Maximum memberships to remove: count or percentage.")
-    ] = "25%",
+    detailed_exitcode: Annotated[Flag, Parameter(help="Exit with 2 if the plan has changes.")] = False,
+    max_delete: MaxDelete = "10%",
+    max_remove: MaxRemove = "25%",
     output: PlanOutput = _TO_STDOUT,
     options: Connection = _DEFAULT,
 ) -> int:

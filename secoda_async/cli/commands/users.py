@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from secoda_async import User, to_dict
+from secoda_async import to_dict
 from secoda_async.cli import lookup
 from secoda_async.cli.options import Connection
 from secoda_async.cli.output.console import Column, Console, format_time
@@ -16,12 +16,8 @@ _DEFAULT = Connection()
 async def list_command(*, options: Connection = _DEFAULT) -> None:
     """List every user of the workspace."""
     console = Console(options)
-    found: list[User] = []
     async with options.client() as secoda:
-        with console.progress("reading users", None) as bar:
-            async for page in secoda.users.pages():
-                found += page.items
-                bar.describe(f"reading users: {len(found)} of {page.count if page.count is not None else '?'}")
+        found = await lookup.read_all(console, secoda.users.pages(), "users")
     if options.json:
         console.print_json([to_dict(user) for user in found])
         return

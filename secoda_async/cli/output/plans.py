@@ -10,6 +10,7 @@ from cyclopts import Group, Parameter
 from rich.console import Console as RichConsole
 
 from secoda_async import Plan
+from secoda_async.cli.options import Flag
 from secoda_async.cli.output.console import PIPED_WIDTH, Console, estimate, print_text, to_json, write_or_print
 from secoda_async.cli.output.html import plan_page
 from secoda_async.reconcile.markdown import render_markdown
@@ -17,10 +18,7 @@ from secoda_async.reconcile.render import StyledLine, render_text
 
 PlanFormat = Literal["text", "json", "markdown", "html"]
 
-Verbose = Annotated[
-    bool,
-    Parameter(negative=(), show_default=False, help="Name every group and member that is only counted otherwise."),
-]
+Verbose = Annotated[Flag, Parameter(help="Name every group and member that is only counted otherwise.")]
 
 _STYLES: Final = {
     "create": "green",
