@@ -67,12 +67,12 @@ class WorkspaceSnapshot:
         if change.id is None:
             return self._status_of_create(change)
         check = status_of(change, self.by_id.get(change.id), self.pending)
-        if check.status is ChangeStatus.PENDING and change.after.name and change.after.name in self.by_name:
+        if check.status is ChangeStatus.PENDING and change.after.name and normalize(change.after.name) in self.by_name:
             return DriftCheck(ChangeStatus.DRIFTED, check.group, _EXISTS_DIFFERENT)
         return check
 
     def _status_of_create(self, change: Change) -> DriftCheck:
-        namesakes = self.by_name.get(change.name, ())
+        namesakes = self.by_name.get(normalize(change.name), ())
         if not namesakes:
             return DriftCheck(ChangeStatus.PENDING, None)
         if len(namesakes) == 1 and matches_except_invited(change.after, namesakes[0], self.pending):
@@ -97,7 +97,7 @@ class WorkspaceSnapshot:
         return self._duplicates_of(change) if change.kind == "create" else None
 
     def _duplicates_of(self, create: Change) -> str | None:
-        namesakes = self.by_name.get(create.name, ())
+        namesakes = self.by_name.get(normalize(create.name), ())
         if len(namesakes) <= 1:
             return None
         ids = ", ".join(sorted(group.id for group in namesakes))

@@ -141,9 +141,12 @@ def _undo_update(logged: LoggedChange, present: PresentState) -> Reversal:
     conflicts: list[Conflict] = []
     for name, wrote in _each_field(change.after):
         former = getattr(change.before, name)
-        if name == "users" or former is UNSET or GroupFields(**{name: former}).matches(group):
+        if former is UNSET:
+            message = f"({group.id}) had other {_label(name)}, which the journal does not have: left alone"
+            conflicts += conflict_of(change, message, [group.id]).conflicts
+        elif name == "users" or GroupFields(**{name: former}).matches(group):
             continue
-        if wrote.matches(group):
+        elif wrote.matches(group):
             before[name], after[name] = getattr(group, name), former
         else:
             conflicts += conflict_of(change, f"({group.id}) has another {name} since: left alone", [group.id]).conflicts
@@ -177,6 +180,8 @@ class _Members:
 
 def _undo_members(change: Change, group: Group, present: PresentState) -> _Members:
     """Reverse the members that the run added and removed, and leave all others."""
+    if change.before.users is UNSET:
+        return _Members()
     now = set(group.users)
     back = set(change.removed) - now
     wanted = (now - set(change.added)) | (back & present.users)
@@ -207,17 +212,24 @@ def _undo_delete(logged: LoggedChange, present: PresentState) -> Reversal:
         return NOTHING
     if not normalize(change.name):
         return conflict_of(change, "had no name: create it by hand")
-    members = set(change.before.users or ())
-    restored = GroupFields(
+    if change.before.users is UNSET:
+        return conflict_of(change, "had fields and members that the journal does not have: create it by hand")
+    members = set(change.before.users)
+    held = _held(change, members - present.users, present)
+    former = GroupFields(
         name=change.before.name or change.name,
-        icon=change.before.icon or UNSET,
-        description=change.before.description or UNSET,
-        users=tuple(sorted(members & present.users)) or UNSET,
+        icon=change.before.icon or None,
+        description=change.before.description or None,
+        users=tuple(sorted(members & present.users)),
     )
     namesakes = present.by_name.get(normalize(change.name), ())
-    if len(namesakes) == 1 and present.shows(namesakes[0], restored):
-        return NOTHING
-    return Reversal(
-        change=Change(kind="create", name=normalize(change.name), after=restored, place=change.place),
-        held=_held(change, members - present.users, present),
+    if len(namesakes) == 1 and present.shows(namesakes[0], former):
+        return Reversal(held=held)
+    restored = evolve(
+        former,
+        icon=former.icon or UNSET,
+        description=former.description or UNSET,
+        users=former.users or UNSET,
     )
+    create = Change(kind="create", name=normalize(change.name), after=restored, place=change.place)
+    return Reversal(change=create, held=held)

@@ -6,7 +6,7 @@ reversed by a create, under a new id. Everything else is a conflict, and is left
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from attrs import evolve
@@ -19,7 +19,7 @@ from secoda_async.reconcile.invited import with_invited_members
 from secoda_async.reconcile.journal_runs import JournalRun
 from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.plan import Change, Plan
-from secoda_async.reconcile.reversal import NOTHING, PresentState, Reversal, conflict_of, reverse
+from secoda_async.reconcile.reversal import PresentState, Reversal, conflict_of, reverse
 from secoda_async.reconcile.safety import Rules, find_breaches
 from secoda_async.reconcile.scope import Scope
 
@@ -79,7 +79,7 @@ def plan_undo(
         held=tuple(held for each in undone for held in each.held),
         notes=tuple(_notes(changes, run)),
         seconds=time_for(sum(change.kind != "delete" for change in changes)),
-        unchanged=sum(each == NOTHING for each in undone),
+        unchanged=sum(each.change is None and not each.conflicts for each in undone),
         pending=tuple(sorted(concerned & present.pending)),
         disabled=tuple(sorted(added & present.disabled)),
         origin=origin,
@@ -102,32 +102,45 @@ def _without_collisions(undone: Sequence[Reversal], present: PresentState) -> Se
     A group whose rename is rejected keeps its own name, which may cause the next collision.
     """
     checked = list(undone)
-    while (found := next(_collisions(checked, present), None)) is not None:
-        index, ids = found
-        checked[index] = _without_name(checked[index], ids)
+    owners, claims = _names_after(checked, present)
+    names = list(claims)
+    while names:
+        name = names.pop()
+        is_taken = False
+        for index in tuple(claims.get(name, ())):
+            change = checked[index].change
+            assert change is not None  # noqa: S101 - a claim has a change
+            others = owners[name] - {change.id}
+            if not others and not (change.id is None and is_taken):
+                is_taken = is_taken or change.id is None
+                continue
+            checked[index] = _without_name(checked[index], sorted(others))
+            claims[name].remove(index)
+            if change.id is not None:
+                owners[name].discard(change.id)
+                names.append(normalize(present.by_id[change.id].name))
+                owners[names[-1]].add(change.id)
     return checked
 
 
-def _collisions(undone: Sequence[Reversal], present: PresentState) -> Iterator[tuple[int, Sequence[str]]]:
-    """Yield the index of each change that gives a name twice, and the ids of the groups that have the name."""
-    changes = [(index, each.change) for index, each in enumerate(undone) if each.change is not None]
+def _names_after(
+    undone: Sequence[Reversal], present: PresentState
+) -> tuple[Mapping[str, set[str]], Mapping[str, list[int]]]:
+    """Return the ids of the groups that have each name after the undo, and the indexes of the changes that give it."""
     names = {group.id: normalize(group.name) for group in present.by_id.values()}
-    names |= {change.id: normalize(change.after.name) for _, change in changes if change.id and change.after.name}
-    for _, change in changes:
-        if change.kind == "delete":
+    claims: dict[str, list[int]] = defaultdict(list)
+    for index, each in enumerate(undone):
+        change = each.change
+        if change is not None and change.kind == "delete":
             names.pop(change.id or "")
-    owners: dict[str, list[str]] = defaultdict(list)
+        elif change is not None and change.after.name is not UNSET:
+            claims[normalize(change.after.name)].append(index)
+            if change.id is not None:
+                names[change.id] = normalize(change.after.name)
+    owners: dict[str, set[str]] = defaultdict(set)
     for group_id, name in names.items():
-        owners[name].append(group_id)
-    creates: dict[str, int] = {}
-    for index, change in changes:
-        if change.after.name is UNSET or change.kind == "delete":
-            continue
-        name = normalize(change.after.name)
-        others = [group_id for group_id in owners[name] if group_id != change.id]
-        is_second_create = change.id is None and creates.setdefault(name, index) != index
-        if others or is_second_create:
-            yield index, sorted(others)
+        owners[name].add(group_id)
+    return owners, claims
 
 
 def _without_name(undone: Reversal, ids: Sequence[str]) -> Reversal:

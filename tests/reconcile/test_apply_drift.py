@@ -6,8 +6,18 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from secoda_async import AutojumpClock, DesiredGroup, NotFoundError, Plan, Progress, SecodaClient, StalePlanError
+from secoda_async import (
+    AutojumpClock,
+    Change,
+    DesiredGroup,
+    NotFoundError,
+    Plan,
+    Progress,
+    SecodaClient,
+    StalePlanError,
+)
 from secoda_async.emulator import Emulator
+from secoda_async.models import GroupFields
 from tests.support.applies import desired_state, make_plan, mutations
 from tests.support.waiting import advance, wait_until
 
@@ -99,6 +109,18 @@ async def test_new_name_taken_by_another_group_is_drift(emulator: Emulator, seco
     emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": "z"}
     with pytest.raises(StalePlanError, match="'z' exists already, and not as planned"):
         await secoda.apply(plan)
+
+
+@pytest.mark.requirement("BS-13")
+@pytest.mark.parametrize("group_id", ["a", None], ids=["rename", "create"])
+async def test_new_name_with_blanks_is_taken_by_the_same_name_without(
+    emulator: Emulator, secoda: SecodaClient, group_id: str | None
+) -> None:
+    before, after = (GroupFields(name="a") if group_id else GroupFields()), GroupFields(name="b ", icon="other")
+    change = Change(kind="update" if group_id else "create", name="b ", id=group_id, before=before, after=after)
+    with pytest.raises(StalePlanError, match="exists already, and not as planned"):
+        await secoda.apply(Plan(changes=(change,)))
+    assert mutations(emulator) == []
 
 
 async def test_change_of_an_unplanned_field_is_not_drift(emulator: Emulator, secoda: SecodaClient, plan: Plan) -> None:

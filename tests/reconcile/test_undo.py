@@ -186,6 +186,33 @@ def test_deleted_group_whose_name_is_taken_is_a_conflict() -> None:
     assert "'a' can't be restored: another group has the name (other)" in messages(plan)
 
 
+def test_deleted_group_is_not_restored_by_another_that_lacks_nothing_but_has_more() -> None:
+    after, journal = changed([wanted("b")], [group("a"), group("b")], prune=True)
+    for other in (group("a", "x", icon="i"), group("a", "x", users=("u-ana",)), group("a", "x", description="d")):
+        plan = undo_of(journal, [*after, other])
+        assert (plan.is_empty, plan.unchanged, plan.conflicts[0].ids) == (True, 0, ("x",))
+    assert undo_of(journal, [*after, group("a", "x")]).unchanged == 1
+
+
+def test_plan_made_by_hand_is_undone_only_as_far_as_the_journal_has_the_former_values() -> None:
+    groups = [group("a", icon="i", users=("u-ana",)), group("b", users=("u-ben",))]
+    update = Change(kind="update", name="a", id="g-a", after=GroupFields(icon="j", users=("u-ana", "u-ben")))
+    delete = Change(kind="delete", name="b", id="g-b")
+    after, journal = apply_in_memory(Plan(changes=(update, delete)), groups)
+    plan = undo_of(journal, after)
+    assert plan.is_empty
+    for reason in ("had other icon", "had other members", "'b' had fields and members that the journal does not have"):
+        assert reason in messages(plan)
+
+
+def test_many_names_that_are_taken_are_conflicts_in_linear_time() -> None:
+    groups = [group(f"old {number}", str(number)) for number in range(1500)]
+    desired = [wanted(f"old {number + 1}", id=str(number)) for number in range(1500)]
+    after, journal = changed(desired, groups)
+    plan = undo_of(journal, [*after[:-1], evolve(after[-1], icon="i"), group("old 0", "x")])
+    assert (plan.is_empty, len(plan.conflicts)) == (True, 1500)
+
+
 def test_of_two_deleted_groups_of_one_name_one_is_restored() -> None:
     groups = [group("a", "1", icon="i"), group("a", "2"), group("b")]
     after, journal = changed([wanted("b")], groups, prune=True)
@@ -204,7 +231,7 @@ def test_names_that_the_run_gave_to_other_groups_return_to_the_first() -> None:
     swapped, journal = changed([wanted("b", id="g-a"), wanted("a", id="g-b")], groups)
     assert content_of(apply_in_memory(undo_of(journal, swapped), swapped)[0]) == content_of(groups)
     rename = Change(kind="update", name="b", id="g-a", before=GroupFields(name="a"), after=GroupFields(name="b"))
-    delete = Change(kind="delete", name="b", id="g-b", before=GroupFields(name="b", icon="2"))
+    delete = Change(kind="delete", name="b", id="g-b", before=GroupFields(name="b", icon="2", users=()))
     after, journal = apply_in_memory(Plan(changes=(rename, delete)), groups)
     plan = undo_of(journal, after)
     assert [(change.kind, change.name) for change in plan.changes] == [("create", "b"), ("update", "a")]
