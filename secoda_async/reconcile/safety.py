@@ -14,6 +14,7 @@ from secoda_async.reconcile.plan import Breach, Change, Plan
 from secoda_async.reconcile.scope import Scope, ignore_patterns, only_patterns
 from secoda_async.reconcile.similar_names import (
     deleted_former_names,
+    deletes_like_desired,
     deletes_like_ignored,
     probable_renames,
     similar_names,
@@ -110,8 +111,9 @@ def find_breaches(matching: Matching, changes: Sequence[Change], rules: Rules) -
     yield from _excess_removals(matching.inside, updates, deletes, rules, where)
     yield from _large_removals(updates)
     yield from probable_renames(creates, deletes)
-    yield from deleted_former_names(matching.wanted, deletes)
+    yield from deleted_former_names((*matching.wanted, *matching.outside), deletes)
     yield from similar_names(matching)
+    yield from deletes_like_desired((*matching.wanted, *matching.outside), deletes)
     yield from deletes_like_ignored(rules.scope, deletes)
 
 

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from attrs import define, field
@@ -14,7 +14,7 @@ from secoda_async.reconcile.name_keys import quote_name, similarity_key, spell_n
 from secoda_async.reconcile.plan import Breach, Change
 from secoda_async.reconcile.scope import Scope
 
-__all__ = ["deleted_former_names", "deletes_like_ignored", "probable_renames", "similar_names"]
+__all__ = ["deleted_former_names", "deletes_like_desired", "deletes_like_ignored", "probable_renames", "similar_names"]
 
 _MOST_SIMILAR: Final = 10
 """Names that are listed for each name that looks like them."""
@@ -52,11 +52,11 @@ def _pairs_with_shared_members(
             yield delete, creates[index], shared
 
 
-def deleted_former_names(desired: Sequence[DesiredGroup], deletes: Sequence[Change]) -> Iterator[Breach]:
-    """Yield a breach for each delete of a group that a desired group lists in `previously`."""
-    formers = {normalize(former): wanted.name for wanted in desired for former in wanted.previously}
-    for delete in deletes:
-        new = formers.get(normalize(delete.name))
+def deleted_former_names(desired: Iterable[DesiredGroup], deletes: Sequence[Change]) -> Iterator[Breach]:
+    """Yield a breach for each delete of a group that a desired group lists in `previously`, or that looks like one."""
+    formers = {similarity_key(former): wanted.name for wanted in desired for former in wanted.previously}
+    for delete in deletes if formers else ():
+        new = formers.get(similarity_key(delete.name))
         if new is not None:
             message = (
                 f"{delete.name!r} would be deleted, although it is a former name of {new!r}: another group has the "
@@ -168,6 +168,22 @@ def _more_similar(wanted: DesiredGroup, others: Sequence[object]) -> Iterator[Br
     if len(others) > _MOST_SIMILAR:
         message = f"more than {_MOST_SIMILAR} names look like {spell_name(wanted.name)}: only the first are listed"
         yield Breach(kind="similar", message=message, names=(wanted.name,))
+
+
+def deletes_like_desired(desired: Iterable[DesiredGroup], deletes: Sequence[Change]) -> Iterator[Breach]:
+    """Yield a breach for each delete of a group that looks like a desired one.
+
+    An approved create of the second name may have left the members in the first group.
+    """
+    names = {similarity_key(wanted.name): wanted.name for wanted in desired if wanted.name} if deletes else {}
+    for delete in deletes:
+        name = names.get(similarity_key(delete.name))
+        if name is not None:
+            message = (
+                f"{spell_name(delete.name)} ({delete.id}) would be deleted, and looks like the desired group "
+                f"{spell_name(name)}: compare their members, then approve the plan (approve, --approve)"
+            )
+            yield Breach(kind="similar", message=message, names=(delete.name, name))
 
 
 def deletes_like_ignored(scope: Scope, deletes: Sequence[Change]) -> Iterator[Breach]:

@@ -132,7 +132,9 @@ class TestSimilarNames:
     @pytest.mark.requirement("BS-13")
     def test_rename_to_a_name_like_that_of_a_group_is_a_breach(self) -> None:
         there = [group("Sales"), group("Finance")]
-        (breach,) = plan_of([wanted("finance", previously=("Sales",))], there, prune=True, max_delete=9).breaches
+        plan = plan_of([wanted("finance", previously=("Sales",))], there, prune=True, max_delete=9)
+        breach, of_the_delete = plan.breaches
+        assert (of_the_delete.kind, of_the_delete.names) == ("similar", ("Finance", "finance"))
         assert (breach.kind, breach.names) == ("similar", ("finance", "Finance"))
         assert breach.message == (
             "'Sales' would be renamed to 'finance', and 'Finance' (g-Finance) looks alike: if that group is meant, "
@@ -209,10 +211,22 @@ class TestPrune:
         assert (plan.is_empty, plan.unmanaged_names) == (True, ("Finance",))
 
     @pytest.mark.requirement("BS-13")
-    def test_second_group_of_a_similar_name_is_deleted_when_the_first_is_matched(self) -> None:
+    def test_second_group_of_a_similar_name_is_deleted_with_an_approval_when_the_first_is_matched(self) -> None:
         there = [group("Finance"), group("finance")]
         plan = plan_of([wanted("Finance")], there, prune=True)
         assert [(change.kind, change.name) for change in plan.changes] == [("delete", "finance")]
+        (breach,) = plan.breaches
+        assert (breach.kind, breach.names) == ("similar", ("finance", "Finance"))
+        assert "'finance' (g-finance) would be deleted, and looks like the desired group 'Finance'" in breach.message
+
+    @pytest.mark.requirement("BS-13")
+    def test_delete_of_a_group_that_looks_like_a_former_name_is_a_breach(self) -> None:
+        there = [group("New"), group("Old  Team"), group("kept")]
+        desired = [wanted("New", previously=("old team",)), wanted("kept")]
+        (breach,) = plan_of(desired, there, prune=True).breaches
+        assert (breach.kind, breach.names) == ("rename", ("Old  Team", "New"))
+        (breach,) = plan_of(desired, there, prune=True, only=["Old*", "kept"]).breaches  # New is left out
+        assert (breach.kind, breach.names) == ("rename", ("Old  Team", "New"))
 
     @pytest.mark.requirement("BS-13")
     @pytest.mark.parametrize("name", ["SAML\u00a0Ops", "saml Ops", "\u200bSAML Ops", "\uff33AML Ops", "SAML\u2003Ops"])
