@@ -46,19 +46,21 @@ class Matching:
             sorted((wanted for wanted in desired.groups if wanted.id is None), key=lambda wanted: wanted.name)
         )
         meant_keys = self._unmatched_keys(desired.groups)
-        self.wanted = [wanted for wanted in desired.groups if scope.contains(wanted.name)]
+        self.wanted: list[DesiredGroup] = [wanted for wanted in desired.groups if scope.contains(wanted.name)]
         """The desired groups inside the scope."""
-        self.outside = [wanted for wanted in desired.groups if not scope.contains(wanted.name)]
+        self.outside: list[DesiredGroup] = [wanted for wanted in desired.groups if not scope.contains(wanted.name)]
         """The desired groups outside the scope: they are left out."""
         self._leave_out_of_scope()
         self._reject_name_collisions()
-        self.ignored = [group for group in groups if not scope.contains(group.name)]
+        self.ignored: list[Group] = [group for group in groups if not scope.contains(group.name)]
         """Groups of the workspace outside the scope."""
-        self.inside = [group for group in groups if scope.contains(group.name)]
+        self.inside: list[Group] = [group for group in groups if scope.contains(group.name)]
         """Groups of the workspace inside the scope."""
-        self.unmanaged = [group for group in self.inside if group.id not in self._managed_ids]
+        self.unmanaged: list[Group] = [group for group in self.inside if group.id not in self._managed_ids]
         """Groups inside the scope that no desired group means."""
-        self.deletable = [group for group in self.unmanaged if similarity_key(group.name) not in meant_keys]
+        self.deletable: list[Group] = [
+            group for group in self.unmanaged if similarity_key(group.name) not in meant_keys
+        ]
         """The unmanaged groups whose names no unmatched desired group can be meant to have."""
 
     # --- matches -----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Check the package as a whole: public names, layers, docstrings, imports, and errors that survive pickle."""
 
 import ast
+import asyncio
 import graphlib
 import importlib
 import inspect
@@ -16,6 +17,7 @@ from attrs import frozen
 
 import secoda_async
 from secoda_async import errors, groups, users
+from secoda_async.emulator import Emulator
 from tests.support import roundtrip
 
 PACKAGE = Path(secoda_async.__file__).parent
@@ -195,11 +197,30 @@ def test_a_public_module_is_an_attribute_of_the_package() -> None:
     assert run_in_fresh_interpreter(program) == [f"secoda_async.{name}" for name in modules]
 
 
-def test_client_does_not_load_reconcile() -> None:
+@pytest.mark.requirement("PK-2")
+def test_client_loads_neither_reconcile_nor_the_libraries_of_responses() -> None:
     loaded = run_in_fresh_interpreter(
         "import sys, json, secoda_async; secoda_async.SecodaClient; print(json.dumps(sorted(sys.modules)))"
     )
     assert not [name for name in loaded if "reconcile" in name]
+    assert not {"cattrs", "msgspec"} & set(loaded)
+
+
+@pytest.mark.requirement("PK-2")
+async def test_usual_calls_do_not_load_cattrs(emulator: Emulator) -> None:
+    program = f"""
+import asyncio, json, sys
+from secoda_async import SecodaClient
+async def main():
+    async with SecodaClient({emulator.api_key!r}, base_url={emulator.url!r}) as secoda:
+        group = await secoda.groups.create(name="A")
+        await secoda.groups.update(group.id, name="B")
+        await secoda.groups.snapshot()
+        await secoda.users.snapshot()
+asyncio.run(main())
+print(json.dumps(["cattrs" in sys.modules, "msgspec" in sys.modules]))
+"""
+    assert await asyncio.to_thread(run_in_fresh_interpreter, program) == [False, True]
 
 
 def test_unknown_name_raises_attribute_error() -> None:
