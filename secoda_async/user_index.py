@@ -56,6 +56,19 @@ class UserIndex:
             f"{address!r} is the address of {len(ids)} users ({', '.join(ids)}): say which by id", candidates=ids
         )
 
+    def pending(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """Return the sorted ids of those users who have a pending invitation."""
+        return tuple(sorted(user for user in ids if user in self.by_id and self.by_id[user].pending))
+
+    def disabled(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """Return the sorted ids of those users whose account is disabled."""
+        return tuple(sorted(user for user in ids if user in self.by_id and self.by_id[user].disabled))
+
+    def emails(self, ids: Iterable[str]) -> Mapping[str, str]:
+        """Return the e-mail addresses of users by id, sorted; not of those who have none."""
+        known = {user: self.by_id[user].email for user in sorted(ids) if user in self.by_id}
+        return {user: email for user, email in known.items() if email}
+
     def id_of(self, member: str) -> str | None:
         """Return the id of a member given by id or address, or None.
 

@@ -12,6 +12,7 @@ from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.files import check_outputs
 from secoda_async.cli.signals import interrupt_on_signal
 from secoda_async.reconcile.files.find_files import find_files, is_groups_file
+from secoda_async.reconcile.wording import abbreviate
 
 __all__ = ["DEFAULT_INPUTS", "Files", "Inputs", "source_name"]
 
@@ -94,5 +95,4 @@ DEFAULT_INPUTS: Final = Inputs()
 
 def source_name(files: Sequence[Path]) -> str:
     """Return the names of the files for people."""
-    names = ", ".join(file.name or str(file) for file in files[:_MAX_NAMED])
-    return names if len(files) <= _MAX_NAMED else f"{names} and {len(files) - _MAX_NAMED} more"
+    return abbreviate([file.name or str(file) for file in files], _MAX_NAMED)

@@ -11,6 +11,7 @@ from attrs import frozen
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.reconcile import DesiredGroup, DesiredState
 from secoda_async.reconcile.files.input_file import InputError, read_bytes
+from secoda_async.reconcile.wording import abbreviate
 
 _MAX_NAMED: Final = 5
 """Unknown members that an error names."""
@@ -74,7 +75,7 @@ def _generated_user(member: str) -> dict[str, str]:
 def _reject_unknown_users(file: Path, state: DesiredState, users_file: Path, known: set[str]) -> None:
     unknown = list(dict.fromkeys(member for member in _members(state) if member not in known))
     if unknown:
-        names = ", ".join(unknown[:_MAX_NAMED]) + (", ..." if len(unknown) > _MAX_NAMED else "")
+        names = abbreviate(unknown, _MAX_NAMED)
         raise CommandError(
             f"{file}: {len(unknown)} members are not in {users_file}: {names}. Add them there or remove them here",
             Exit.BAD_INPUT,

@@ -8,7 +8,7 @@ from secoda_async.models import Group, User
 from secoda_async.reconcile.plan import Plan
 from secoda_async.users import Users
 
-__all__ = ["check_origin", "check_workspace", "learn_workspace"]
+__all__ = ["check_origin", "check_workspace", "learn_workspace", "workspace_of"]
 
 
 async def learn_workspace(known: Iterable[Group | User], users: Users) -> str | None:
@@ -16,15 +16,16 @@ async def learn_workspace(known: Iterable[Group | User], users: Users) -> str | 
 
     The result is None if the users lack the id too.
     """
-    found = _workspace_id_of(known)
+    found = workspace_of(known)
     if found is not None:
         return found
     async with aclosing(users.pages()) as pages:
         first = await anext(pages, None)
-    return None if first is None else _workspace_id_of(first.items)
+    return None if first is None else workspace_of(first.items)
 
 
-def _workspace_id_of(items: Iterable[Group | User]) -> str | None:
+def workspace_of(items: Iterable[Group | User]) -> str | None:
+    """Return the workspace id of groups and users, or None if they lack it."""
     return next((item.workspace_id for item in items if item.workspace_id), None)
 
 

@@ -8,8 +8,8 @@ from typing import Self
 from attrs import evolve, field, frozen
 
 from secoda_async.errors import DesiredStateError, InvalidArgumentError
-from secoda_async.models import Group
-from secoda_async.reconcile.desired_group import DesiredGroup, normalize
+from secoda_async.models import Group, normalize
+from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.columns import Columns
 from secoda_async.reconcile.files.find_files import find_files

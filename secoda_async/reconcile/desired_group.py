@@ -10,7 +10,7 @@ from secoda_async._engine.wire.protocol import validate_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import UNSET, Unset, normalize
 
-__all__ = ["MEMBERSHIPS", "DesiredGroup", "MemberPlaces", "Membership", "has_unsendable_characters", "normalize"]
+__all__ = ["MEMBERSHIPS", "DesiredGroup", "MemberPlaces", "Membership", "has_unsendable_characters", "place_of"]
 
 Membership = Literal["exact", "additive"]
 MEMBERSHIPS: Final[tuple[Membership, ...]] = ("exact", "additive")
@@ -118,3 +118,8 @@ class DesiredGroup:
         for field_name, value in (("icon", self.icon), ("description", self.description)):
             if not isinstance(value, Unset | None):
                 _string(field_name, value)
+
+
+def place_of(member: str, group: DesiredGroup) -> str:
+    """Return the source location of a member of a group."""
+    return group.member_places.get(member, group.place)

@@ -3,7 +3,7 @@
 `matching` finds the group that each desired group means, and `members` the users that its members mean.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import evolve
 
@@ -12,7 +12,7 @@ from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.members import MemberResolver
-from secoda_async.reconcile.plan import Change, Plan
+from secoda_async.reconcile.plan import Change, Plan, delete_of, members_of, sort_changes, sort_conflicts
 from secoda_async.reconcile.safety import Rules, find_breaches
 from secoda_async.user_index import UserIndex
 
@@ -49,21 +49,18 @@ def diff(
     matching, members = Matching(desired, groups, rules.scope), MemberResolver(index, rules)
     matched = [_change(wanted, present, members.resolve(wanted, present)) for wanted, present in matching.pairs]
     members.raise_unknown()
-    deletes = [_delete_change(group) for group in matching.deletable] if rules.prune else []
-    changes = _sorted([*(change for change in matched if change is not None), *deletes])
+    deletes = [delete_of(group) for group in matching.deletable] if rules.prune else []
+    changes = sort_changes([*(change for change in matched if change is not None), *deletes])
     deleted = {change.id for change in deletes}
     unmanaged = [group.name for group in matching.unmanaged if group.id not in deleted]
     held = sorted(members.held, key=lambda held: (held.group, held.member))
     shown = {user for change in changes for user in (*change.added, *change.removed)}
     shown |= {user for one in held for user in one.kept}
-    concerned = members.desired.union(
-        *((*(change.before.users or ()), *(change.after.users or ())) for change in changes)
-    )
-    pending = {user for user in concerned if user in index.by_id and index.by_id[user].pending}
-    disabled = {user for user in members.desired if user in index.by_id and index.by_id[user].disabled}
+    pending = index.pending(members.desired | members_of(changes))
+    disabled = index.disabled(members.desired)
     return Plan(
-        changes=tuple(changes),
-        conflicts=tuple(sorted(matching.conflicts, key=lambda conflict: (conflict.name, conflict.message))),
+        changes=changes,
+        conflicts=sort_conflicts(matching.conflicts),
         breaches=tuple(find_breaches(matching, changes, rules)),
         held=tuple(held),
         seconds=time_for(sum(change.kind != "delete" for change in changes)),
@@ -71,27 +68,17 @@ def diff(
         unmanaged=len(unmanaged),
         unmanaged_names=tuple(sorted(unmanaged)),
         ignored_names=tuple(sorted(group.name for group in matching.ignored)),
-        pending=tuple(sorted(pending)),
-        disabled=tuple(sorted(disabled)),
+        pending=pending,
+        disabled=disabled,
         notes=tuple(rules.scope.unused(_names(desired, groups), deletes=bool(deletes))),
         origin=origin,
         workspace=workspace,
-        people=_addresses(shown | pending | disabled, index),
+        people=index.emails(shown.union(pending, disabled)),
     )
 
 
 def _names(desired: DesiredState, groups: Iterable[Group]) -> list[str]:
     return [*(group.name for group in groups), *(wanted.name for wanted in desired.groups)]
-
-
-def _addresses(ids: Iterable[str], index: UserIndex) -> Mapping[str, str]:
-    known = {user_id: index.by_id[user_id].email for user_id in sorted(ids) if user_id in index.by_id}
-    return {user_id: email for user_id, email in known.items() if email}
-
-
-def _sorted(changes: Iterable[Change]) -> list[Change]:
-    order = ("create", "update", "delete")
-    return sorted(changes, key=lambda change: (order.index(change.kind), change.name, change.id or ""))
 
 
 def _change(wanted: DesiredGroup, present: Group | None, members: tuple[str, ...] | None) -> Change | None:
@@ -128,10 +115,3 @@ def _update_change(wanted: DesiredGroup, present: Group, members: tuple[str, ...
         after=GroupFields(**after),  # type: ignore[arg-type]
         place=wanted.place,
     )
-
-
-def _delete_change(group: Group) -> Change:
-    before = GroupFields(
-        name=group.name, icon=group.icon, description=group.description, users=tuple(sorted(group.users))
-    )
-    return Change(kind="delete", name=group.name, id=group.id, before=before)

@@ -12,7 +12,7 @@ from secoda_async.errors import DesiredStateError, ResponseError
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.input_file import FileTooLargeError, InputError, read_bytes
 from secoda_async.reconcile.journal import VERSION
-from secoda_async.reconcile.plan import Change
+from secoda_async.reconcile.plan import Change, is_saved_plan
 
 __all__ = ["JournalRun", "LoggedChange", "load_runs", "read_runs", "select_run"]
 
@@ -152,7 +152,7 @@ def _is_plan(content: bytes) -> bool:
         document = json.loads(content)
     except (ValueError, RecursionError):
         return False
-    return isinstance(document, dict) and {"changes", "digest"} <= set(cast("dict[str, object]", document))
+    return is_saved_plan(document)
 
 
 def _fail(problems: Sequence[str]) -> NoReturn:

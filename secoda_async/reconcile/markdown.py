@@ -9,7 +9,8 @@ from typing import Final
 
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.plan import Change, Plan
-from secoda_async.reconcile.render import MemberNames, count, details, facts, held_messages
+from secoda_async.reconcile.render import MemberNames, details, facts, held_messages
+from secoda_async.reconcile.wording import count
 
 __all__ = ["render_markdown"]
 

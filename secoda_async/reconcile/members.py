@@ -7,10 +7,11 @@ from attrs import define, field
 
 from secoda_async.errors import AmbiguousNameError, DesiredStateError
 from secoda_async.models import UNSET, Group
-from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.desired_group import DesiredGroup, place_of
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.plan import Held
 from secoda_async.reconcile.safety import Rules
+from secoda_async.reconcile.wording import abbreviate
 from secoda_async.user_index import UserIndex
 
 __all__ = ["MemberResolver"]
@@ -75,7 +76,7 @@ class MemberResolver:
                 self._unknown.setdefault(member, []).append(wanted)
             return
         self.held += [
-            Held(group=wanted.name, member=member, reason=reason, place=_place(wanted, member), kept=tuple(kept))
+            Held(group=wanted.name, member=member, reason=reason, place=place_of(member, wanted), kept=tuple(kept))
             for member, reason in unknown.items()
         ]
 
@@ -93,12 +94,9 @@ class MemberResolver:
 
     def _problem(self, member: str, groups: Sequence[DesiredGroup]) -> str:
         first, *others = groups
-        names = [repr(first.name)]
-        names += [f"{other.name!r} ({_place(other, member)})" for other in others[: _MOST_GROUPS - 1]]
-        more = len(groups) - len(names)
-        names += [f"{more} more group{'s' if more > 1 else ''}"] if more else []
-        listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-        return escape_control(f"{_place(first, member)}: {member!r}, a member of {listed}, {self._reasons[member]}")
+        names = [repr(first.name), *(f"{other.name!r} ({place_of(member, other)})" for other in others)]
+        listed = abbreviate(names, _MOST_GROUPS)
+        return escape_control(f"{place_of(member, first)}: {member!r}, a member of {listed}, {self._reasons[member]}")
 
     def _domain_advice(self) -> Sequence[str]:
         """Return a sentence if all unknown members have one domain, and every user has another."""
@@ -110,7 +108,3 @@ class MemberResolver:
         return [
             escape_control(f"all {len(self._unknown)} have addresses at {domain!r}, and no user of this workspace has")
         ]
-
-
-def _place(wanted: DesiredGroup, member: str) -> str:
-    return wanted.member_places.get(member, wanted.place)

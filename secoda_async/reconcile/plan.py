@@ -5,17 +5,21 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self, TypeGuard
 
 from attrs import field, frozen
 
 from secoda_async._engine.wire import codec
 from secoda_async.errors import DesiredStateError, ResponseError
-from secoda_async.models import GroupFields
+from secoda_async.models import Group, GroupFields
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.input_file import InputError, read_bytes
+from secoda_async.reconcile.wording import count
 
-__all__ = ["Breach", "Change", "Conflict", "Held", "Plan"]
+__all__ = [
+    "Breach", "Change", "Conflict", "Held", "Plan", "delete_of", "is_saved_plan", "members_of", "sort_changes",
+    "sort_conflicts",
+]  # fmt: skip
 
 _VERSION: Final = 3
 """The format of a saved plan; since 3 it has what it holds back."""
@@ -163,8 +167,7 @@ class Plan:
             (len(self.conflicts), "in conflict"),
         ]
         rest = [f"{number} {label}" for number, label in others if number]
-        members = len({held.member for held in self.held})
-        held = f"{members} unknown member{'s' if members > 1 else ''} held" if members else ""
+        held = f"{count(len({held.member for held in self.held}), 'unknown member')} held" if self.held else ""
         return "; ".join(filter(None, [", ".join(parts), ", ".join(rest), held]))
 
     def to_json(self) -> str:
@@ -198,18 +201,46 @@ class Plan:
         Raises:
             DesiredStateError: When the document is not a plan, or was edited.
         """
-        if not isinstance(document, dict) or "changes" not in document or "digest" not in document:
+        if not is_saved_plan(document):
             raise _invalid(name, "is not a plan: make one with `secoda-async plan FILE --out`")
-        fields = cast("dict[str, Any]", document)
-        if fields.get("version") != _VERSION:
-            raise _invalid(name, f"is of version {fields.get('version')!r}, not {_VERSION}: plan again")
+        if document.get("version") != _VERSION:
+            raise _invalid(name, f"is of version {document.get('version')!r}, not {_VERSION}: plan again")
         try:
-            plan: Self = codec.structure(fields, cls)
+            plan: Self = codec.structure(document, cls)
         except ResponseError as error:
             raise _invalid(name, f"is not a plan: {error.message}") from None
-        if plan.digest != fields["digest"] or fields.get("checksum") != _checksum(fields):
+        if plan.digest != document["digest"] or document.get("checksum") != _checksum(document):
             raise _invalid(name, "was edited after it was made (its digest does not match): plan again")
         return plan
+
+
+def is_saved_plan(document: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether a JSON document is meant to be a saved plan."""
+    return isinstance(document, dict) and "changes" in document and "digest" in document
+
+
+def delete_of(group: Group, place: str = "") -> Change:
+    """Return the change that deletes a group."""
+    before = GroupFields(
+        name=group.name, icon=group.icon, description=group.description, users=tuple(sorted(group.users))
+    )
+    return Change(kind="delete", name=group.name, id=group.id, before=before, place=place)
+
+
+def members_of(changes: Iterable[Change]) -> set[str]:
+    """Return the ids of all members of the groups, before and after the changes."""
+    return {user for change in changes for fields in (change.before, change.after) for user in fields.users or ()}
+
+
+def sort_changes(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Sort changes by kind, name and id."""
+    order = ("create", "update", "delete")
+    return tuple(sorted(changes, key=lambda change: (order.index(change.kind), change.name, change.id or "")))
+
+
+def sort_conflicts(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
+    """Sort conflicts by name and message."""
+    return tuple(sorted(conflicts, key=lambda conflict: (conflict.name, conflict.message)))
 
 
 def _checksum(document: Mapping[str, Any]) -> str:

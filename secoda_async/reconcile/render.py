@@ -12,11 +12,9 @@ from attrs import Factory, field, frozen
 from secoda_async.models import UNSET
 from secoda_async.reconcile.escape import escape_control, escape_invisible
 from secoda_async.reconcile.plan import Change, Held, Plan
+from secoda_async.reconcile.wording import abbreviate, count
 
-__all__ = [
-    "MemberNames", "StyledLine", "abbreviate", "count", "details", "facts", "field_changes", "held_messages",
-    "render_text",
-]  # fmt: skip
+__all__ = ["MemberNames", "StyledLine", "details", "facts", "field_changes", "held_messages", "render_text"]
 
 _SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
 
@@ -178,17 +176,6 @@ def field_changes(change: Change) -> Iterable[tuple[str, str, str]]:
             is_alike = values[0] != values[1] and _visible(values[0]) == _visible(values[1])
             escape = escape_invisible if is_alike else escape_control
             yield name, escape(values[0]), escape(values[1])
-
-
-def abbreviate(names: Sequence[str], most: int | None) -> str:
-    """Return the first names, and the number of the others."""
-    more = 0 if most is None else len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 group`, `2 groups`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _visible(text: str) -> str:

@@ -7,8 +7,10 @@ from typing import Final, Self
 from attrs import evolve, frozen
 
 from secoda_async.models import UNSET, Group, GroupFields, User, normalize
+from secoda_async.reconcile.invited import matches_except_invited
 from secoda_async.reconcile.journal_runs import LoggedChange
-from secoda_async.reconcile.plan import Change, Conflict, Held
+from secoda_async.reconcile.plan import Change, Conflict, Held, delete_of
+from secoda_async.user_index import UserIndex
 
 __all__ = ["NOTHING", "PresentState", "Reversal", "conflict_of", "reverse"]
 
@@ -19,38 +21,35 @@ class PresentState:
 
     by_id: Mapping[str, Group]
     by_name: Mapping[str, Sequence[Group]]
-    users: frozenset[str]
-    """Ids of the users, and of the members of groups."""
-    pending: frozenset[str]
-    """Ids of the users with a pending invitation."""
+    users: UserIndex
     hideable: frozenset[str]
-    """Ids of the pending users whom responses may not show as members: none if a group shows one of them."""
-    disabled: frozenset[str]
-    addresses: Mapping[str, str | None]
+    """Ids of the users with a pending invitation, if responses may not show them as members: no group shows one."""
 
     @classmethod
     def of(cls, groups: Sequence[Group], users: Iterable[User]) -> Self:
         """Index the groups and users."""
-        known = list(users)
         members = frozenset[str]().union(*(group.users for group in groups))
-        pending = frozenset(user.id for user in known if user.pending)
+        index = UserIndex.of(users, members)
+        pending = frozenset(index.pending(index.ids))
         by_name: dict[str, list[Group]] = defaultdict(list)
         for group in groups:
             by_name[normalize(group.name)].append(group)
         return cls(
             by_id={group.id: group for group in groups},
             by_name=dict(by_name),
-            users=members.union(user.id for user in known),
-            pending=pending,
+            users=index,
             hideable=frozenset() if pending & members else pending,
-            disabled=frozenset(user.id for user in known if user.disabled),
-            addresses={user.id: user.email for user in known},
         )
 
     def shows(self, group: Group, fields: GroupFields) -> bool:
         """Return whether a group has these fields; members with a pending invitation may be hidden."""
-        hidden = self.hideable.intersection(fields.users or ()) - set(group.users)
-        return fields.matches(evolve(group, users=(*group.users, *hidden)) if hidden else group)
+        return matches_except_invited(fields, group, self.hideable)
+
+    def names(self, users: Iterable[str]) -> list[str]:
+        """Return the sorted addresses of users; the id of a user who has none."""
+        ids = list(users)
+        emails = self.users.emails(ids)
+        return sorted(emails.get(user, user) for user in ids)
 
 
 @frozen(kw_only=True)
@@ -101,14 +100,7 @@ def _undo_create(logged: LoggedChange, present: PresentState) -> Reversal:
         return conflict_of(
             change, f"({group.id}) was changed since the run created it ({fields}): not deleted", [group.id]
         )
-    return Reversal(change=_delete(group, change.place))
-
-
-def _delete(group: Group, place: str) -> Change:
-    before = GroupFields(
-        name=group.name, icon=group.icon, description=group.description, users=tuple(sorted(group.users))
-    )
-    return Change(kind="delete", name=group.name, id=group.id, before=before, place=place)
+    return Reversal(change=delete_of(group, change.place))
 
 
 def _each_field(fields: GroupFields) -> Iterator[tuple[str, GroupFields]]:
@@ -184,11 +176,11 @@ def _undo_members(change: Change, group: Group, present: PresentState) -> _Membe
         return _Members()
     now = set(group.users)
     back = set(change.removed) - now
-    wanted = (now - set(change.added)) | (back & present.users)
-    held = _held(change, back - present.users, present)
+    wanted = (now - set(change.added)) | (back & present.users.ids)
+    held = _held(change, back - present.users.ids, present)
     if wanted != now:
         return _Members(users=tuple(sorted(wanted)), held=held)
-    hidden = sorted(present.addresses.get(user) or user for user in present.hideable.intersection(change.added) - now)
+    hidden = present.names(present.hideable.intersection(change.added) - now)
     if not hidden:
         return _Members(held=held)
     message = f"({group.id}) may have members with a pending invitation that responses do not show: {', '.join(hidden)}"
@@ -198,8 +190,7 @@ def _undo_members(change: Change, group: Group, present: PresentState) -> _Membe
 def _held(change: Change, missing: Iterable[str], present: PresentState) -> tuple[Held, ...]:
     reason = "is not a user of this workspace any more"
     return tuple(
-        Held(group=change.name, member=present.addresses.get(user) or user, reason=reason, place=change.place)
-        for user in sorted(missing)
+        Held(group=change.name, member=member, reason=reason, place=change.place) for member in present.names(missing)
     )
 
 
@@ -215,12 +206,12 @@ def _undo_delete(logged: LoggedChange, present: PresentState) -> Reversal:
     if change.before.users is UNSET:
         return conflict_of(change, "had fields and members that the journal does not have: create it by hand")
     members = set(change.before.users)
-    held = _held(change, members - present.users, present)
+    held = _held(change, members - present.users.ids, present)
     former = GroupFields(
         name=change.before.name or change.name,
         icon=change.before.icon or None,
         description=change.before.description or None,
-        users=tuple(sorted(members & present.users)),
+        users=tuple(sorted(members & present.users.ids)),
     )
     namesakes = present.by_name.get(normalize(change.name), ())
     if len(namesakes) == 1 and present.shows(namesakes[0], former):

@@ -19,6 +19,7 @@ from secoda_async.reconcile.similar_names import (
     probable_renames,
     similar_names,
 )
+from secoda_async.reconcile.wording import abbreviate
 
 __all__ = ["Limit", "Rules", "UnknownMembers", "check_approval", "find_breaches", "resolve_limit"]
 
@@ -146,8 +147,7 @@ def _large_removals(updates: Sequence[Change]) -> Iterator[Breach]:
     halved = [change for change in updates if _loses_most_members(change)]
     if halved:
         named = [f"{change.name!r} {len(change.removed)} of {len(change.before.users or ())}" for change in halved]
-        more = len(named) - _MOST_GROUPS
-        listed = ", ".join(named[:_MOST_GROUPS]) + (f" and {more} more groups" if more > 0 else "")
+        listed = abbreviate(named, _MOST_GROUPS)
         message = f"groups would lose more than half of their members: {listed}; approve the plan (approve, --approve)"
         yield Breach(kind="group", message=message, names=_names(halved))
 

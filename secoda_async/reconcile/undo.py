@@ -13,12 +13,13 @@ from attrs import evolve
 
 from secoda_async.errors import StalePlanError
 from secoda_async.models import UNSET, Group, User, normalize
+from secoda_async.reconcile.binding import workspace_of
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.invited import with_invited_members
 from secoda_async.reconcile.journal_runs import JournalRun
 from secoda_async.reconcile.matching import Matching
-from secoda_async.reconcile.plan import Change, Plan
+from secoda_async.reconcile.plan import Change, Plan, members_of, sort_changes, sort_conflicts
 from secoda_async.reconcile.reversal import PresentState, Reversal, conflict_of, reverse
 from secoda_async.reconcile.safety import Rules, find_breaches
 from secoda_async.reconcile.scope import Scope
@@ -54,23 +55,17 @@ def plan_undo(
         StalePlanError: When the run wrote to another origin or workspace.
     """
     users = list(users)
-    items: Sequence[Group | User] = [*groups, *users]
-    workspace = next((item.workspace_id for item in items if item.workspace_id), None)
+    workspace = workspace_of([*groups, *users])
     _check_binding(run, origin, workspace)
     groups = with_invited_members(groups, users, {})
     present = PresentState.of(groups, users)
     undone = _without_collisions([reverse(logged, present) for logged in run.changes], present)
-    changes = _sorted(each.change for each in undone if each.change is not None)
+    changes = sort_changes(each.change for each in undone if each.change is not None)
     added = {user for change in changes for user in change.added}
-    concerned = {user for change in changes for user in (*(change.before.users or ()), *(change.after.users or ()))}
+    concerned = members_of(changes)
     return Plan(
         changes=changes,
-        conflicts=tuple(
-            sorted(
-                (conflict for each in undone for conflict in each.conflicts),
-                key=lambda conflict: (conflict.name, conflict.message),
-            )
-        ),
+        conflicts=sort_conflicts(conflict for each in undone for conflict in each.conflicts),
         breaches=tuple(
             breach
             for breach in find_breaches(_matching_after(groups, changes), changes, rules)
@@ -80,11 +75,11 @@ def plan_undo(
         notes=tuple(_notes(changes, run)),
         seconds=time_for(sum(change.kind != "delete" for change in changes)),
         unchanged=sum(each.change is None and not each.conflicts for each in undone),
-        pending=tuple(sorted(concerned & present.pending)),
-        disabled=tuple(sorted(added & present.disabled)),
+        pending=present.users.pending(concerned),
+        disabled=present.users.disabled(added),
         origin=origin,
         workspace=workspace,
-        people={user: email for user in sorted(concerned) if (email := present.addresses.get(user))},
+        people=present.users.emails(concerned),
     )
 
 
@@ -153,11 +148,6 @@ def _without_name(undone: Reversal, ids: Sequence[str]) -> Reversal:
     after = evolve(change.after, name=UNSET)
     left = evolve(change, name=str(change.before.name), before=evolve(change.before, name=UNSET), after=after)
     return evolve(undone, change=left if after.to_dict() else None, conflicts=(*undone.conflicts, *conflict))
-
-
-def _sorted(changes: Iterable[Change]) -> tuple[Change, ...]:
-    order = ("create", "update", "delete")
-    return tuple(sorted(changes, key=lambda change: (order.index(change.kind), change.name, change.id or "")))
 
 
 def _matching_after(groups: Sequence[Group], changes: Sequence[Change]) -> Matching:

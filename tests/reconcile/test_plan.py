@@ -216,10 +216,10 @@ class TestMembers:
         with pytest.raises(DesiredStateError) as caught:
             plan_of([*desired[:1], wanted("z", members=("u-ana", "x"))], [])
         assert caught.value.problems == (
-            "g.yaml:0: 'x', a member of 'a' and 'z' (groups.yaml:z), is not a user of this workspace",
+            "g.yaml:0: 'x', a member of 'a', 'z' (groups.yaml:z), is not a user of this workspace",
             "groups.yaml:a: 'y', a member of 'a', is not a user of this workspace",
         )
-        for number, more in ((4, "1 more group"), (5, "2 more groups")):
+        for number, more in ((4, "1 more"), (5, "2 more")):
             with pytest.raises(DesiredStateError) as caught:
                 plan_of(desired[:number], [])
             assert caught.value.problems[0] == (

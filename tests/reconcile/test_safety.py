@@ -181,7 +181,7 @@ class TestRemovalsOfOneGroup:
         users = tuple(f"u{index}" for index in range(5))
         there = [group(f"g{index:02}", users=users) for index in range(12)]
         (breach,) = plan_of([wanted(one.name, members=()) for one in there], there, max_remove="100%").breaches
-        assert "'g09' 5 of 5 and 2 more groups; approve" in breach.message
+        assert "'g09' 5 of 5 and 2 more; approve" in breach.message
         assert breach.names == tuple(one.name for one in there)
 
 

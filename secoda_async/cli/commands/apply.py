@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TextIO, cast
+from typing import Annotated, Final, Literal, TextIO
 
 from attrs import field, frozen
 from cyclopts import Parameter
@@ -26,6 +26,7 @@ from secoda_async.cli.signals import StopController, handle_signals, interrupt_o
 from secoda_async.clock import SYSTEM_CLOCK
 from secoda_async.reconcile.files.input_file import read_bytes
 from secoda_async.reconcile.journal import open_journal
+from secoda_async.reconcile.plan import is_saved_plan
 
 _DEFAULT = Connection()
 
@@ -199,11 +200,10 @@ def _load_plan(files: Sequence[Path]) -> Plan | None:
     (file,) = files
     try:
         with interrupt_on_signal():
-            content: Any = json.loads(read_bytes(str(file))) if file.is_file() else None
+            content: object = json.loads(read_bytes(str(file))) if file.is_file() else None
     except (ValueError, RecursionError):
         return None  # DesiredState.load reports the problem
-    is_plan = isinstance(content, dict) and {"changes", "digest"} <= set(cast("dict[str, object]", content))
-    return Plan.from_document(cast("object", content), str(file)) if is_plan else None
+    return Plan.from_document(content, str(file)) if is_saved_plan(content) else None
 
 
 def _unsafe_plan_error(plan: Plan) -> UnsafePlanError:

@@ -25,7 +25,7 @@ from secoda_async.cli.output.console import Column, Console, duration, write_std
 from secoda_async.cli.probe import MAX_WRITES, Probe
 from secoda_async.cli.probe_sheet import sheet
 from secoda_async.cli.signals import handle_signals
-from secoda_async.reconcile.render import count
+from secoda_async.reconcile.wording import count
 
 if TYPE_CHECKING:
     from secoda_async.ext.redis import RedisRateLimiter

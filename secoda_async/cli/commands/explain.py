@@ -19,7 +19,7 @@ from secoda_async.cli.output.console import Column, Console
 from secoda_async.reconcile import safety
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.explanation import Explanation, Membership, explain
-from secoda_async.reconcile.render import count
+from secoda_async.reconcile.wording import count
 
 _DEFAULT = Connection()
 _FILES: Final = Parameter(

@@ -11,7 +11,7 @@ from secoda_async.cli import lookup
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.options import Connection, Flag
 from secoda_async.cli.output.console import Column, Console, format_time
-from secoda_async.reconcile.render import count
+from secoda_async.reconcile.wording import count
 
 _GroupName = Annotated[str, Parameter(name="group", help="Name or id of the group.")]
 _Name = Annotated[str | None, Parameter(help="Name.")]

@@ -14,9 +14,9 @@ from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.plans import PlanOutput
 from secoda_async.cli.signals import interrupt_on_signal
 from secoda_async.reconcile.journal_runs import JournalRun, load_runs, select_run
-from secoda_async.reconcile.render import count
 from secoda_async.reconcile.safety import Rules
 from secoda_async.reconcile.undo import plan_undo
+from secoda_async.reconcile.wording import count
 
 _DEFAULT = Connection()
 _TO_STDOUT = PlanOutput()

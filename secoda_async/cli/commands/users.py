@@ -8,7 +8,7 @@ from secoda_async import to_dict
 from secoda_async.cli import lookup
 from secoda_async.cli.options import Connection
 from secoda_async.cli.output.console import Column, Console, format_time
-from secoda_async.reconcile.render import count
+from secoda_async.reconcile.wording import count
 
 _DEFAULT = Connection()
 

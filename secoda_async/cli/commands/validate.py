@@ -3,7 +3,7 @@
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
 from secoda_async.cli.options import Output
 from secoda_async.cli.output.console import Console
-from secoda_async.reconcile.render import count
+from secoda_async.reconcile.wording import count
 
 _DEFAULT = Output()
 

@@ -21,7 +21,7 @@ from secoda_async.cli import files
 from secoda_async.cli.options import Output
 from secoda_async.cli.signals import interrupt_on_signal
 from secoda_async.reconcile.escape import escape_control, escape_json
-from secoda_async.reconcile.render import count
+from secoda_async.reconcile.wording import count
 
 PIPED_WIDTH: Final = 1000
 """Columns of a table in a pipe or file, where nothing should be cut."""

@@ -12,7 +12,8 @@ from secoda_async.cli.output import timeline
 from secoda_async.cli.output.console import duration, estimate
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.reconcile.escape import escape_control
-from secoda_async.reconcile.render import MemberNames, count, facts, field_changes, held_messages
+from secoda_async.reconcile.render import MemberNames, facts, field_changes, held_messages
+from secoda_async.reconcile.wording import count
 
 _MAX_EXPANDED: Final = 10
 """A plan of more changes starts with all but the deletes collapsed."""

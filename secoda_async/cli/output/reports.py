@@ -5,7 +5,8 @@ from typing import Final
 
 from secoda_async import Plan, Report
 from secoda_async.cli.output.console import Console, duration
-from secoda_async.reconcile.render import MemberNames, count, held_messages
+from secoda_async.reconcile.render import MemberNames, held_messages
+from secoda_async.reconcile.wording import count
 
 _MOST_HELD: Final = 10
 """Held members that are named once more after the writes; all of them are above, in the plan."""

@@ -10,6 +10,7 @@ from typing import Final
 from attrs import frozen
 
 from secoda_async.errors import InvalidArgumentError
+from secoda_async.reconcile.wording import abbreviate
 
 __all__ = ["COLUMNS", "Columns", "Condition", "Layout", "find_layout", "list_names", "unread_columns"]
 
@@ -167,9 +168,7 @@ def _key(name: str) -> str:
 
 def list_names(names: Iterable[object]) -> str:
     """Return names in quotes, or numbers, at most twelve of them."""
-    quoted = [repr(name) for name in names]
-    more = len(quoted) - _MAX_NAMES
-    return ", ".join(quoted[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return abbreviate([repr(name) for name in names], _MAX_NAMES)
 
 
 def unread_columns(header: Sequence[str]) -> str:

@@ -8,13 +8,13 @@ from attrs import define, field
 
 from secoda_async._engine.wire.protocol import validate_id
 from secoda_async.errors import InvalidArgumentError
+from secoda_async.models import normalize
 from secoda_async.reconcile.desired_group import (
     MEMBERSHIPS,
     DesiredGroup,
     MemberPlaces,
     Membership,
     has_unsendable_characters,
-    normalize,
 )
 from secoda_async.reconcile.files.foreign import describe_foreign
 from secoda_async.reconcile.files.members import MemberError, parse_member

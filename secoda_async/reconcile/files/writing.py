@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from secoda_async.models import Group, User
-from secoda_async.reconcile.desired_group import has_unsendable_characters, normalize
+from secoda_async.models import Group, User, normalize
+from secoda_async.reconcile.desired_group import has_unsendable_characters
 from secoda_async.reconcile.files import yaml_nodes
 from secoda_async.reconcile.files.cells import damage_of, quote_cell
 from secoda_async.reconcile.files.columns import COLUMNS

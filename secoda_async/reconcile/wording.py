@@ -1,0 +1,16 @@
+"""Counts and lists in sentences for people."""
+
+from collections.abc import Sequence
+
+__all__ = ["abbreviate", "count"]
+
+
+def abbreviate(names: Sequence[str], most: int | None) -> str:
+    """Return the first names, and the number of the others."""
+    more = 0 if most is None else len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 group`, `2 groups`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
