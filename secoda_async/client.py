@@ -227,7 +227,7 @@ class SecodaClient:
             desired: The desired state, such as `DesiredState.load("groups.yaml")`.
             prune: Delete the groups that the desired state does not mention.
             unknown_members: "error" raises for members that are not users; "hold" adds members but removes none.
-            only: Patterns such as "Team *": only groups with such a name are planned.
+            only: Patterns such as `Team *`: only groups with such a name are planned.
             ignore: Patterns of names: these groups are never changed or deleted.
             additive: Add members to all groups, and remove none.
             max_delete: Groups that may be deleted without approval: a number, or a percentage of all (at least one).

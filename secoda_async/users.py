@@ -29,7 +29,7 @@ class Users:
         """Read one user (`GET /user/{id}`).
 
         Raises:
-            NotFoundError: When no user has this id.
+            NotFoundError: When the id is unknown.
             InvalidArgumentError: When the id is malformed.
         """
         request = request_to("GET", _COLLECTION, validate_id(user_id, "user"))

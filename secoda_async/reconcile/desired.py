@@ -25,7 +25,7 @@ class DesiredState:
 
     groups: tuple[DesiredGroup, ...]
     ignore: tuple[str, ...] = field(default=(), converter=ignore_patterns)
-    """Patterns of names, such as "SAML *": groups with such a name are never changed or deleted."""
+    """Patterns of names, such as `SAML *`: groups with such a name are never changed or deleted."""
 
     @classmethod
     def load(
@@ -43,7 +43,7 @@ class DesiredState:
 
         Raises:
             DesiredStateError: With every problem of all files. A missing file is a problem too.
-            InvalidArgumentError: Without a path.
+            InvalidArgumentError: Without a path, or when `columns` can't be parsed.
         """
         if not paths:
             raise InvalidArgumentError("load needs at least one file or directory")

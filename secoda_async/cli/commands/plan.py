@@ -30,7 +30,7 @@ class Rules:
         Parameter(help="What to do with unknown members: fail (error), or only add members to their groups (hold)."),
     ] = "error"
     only: Annotated[
-        list[str] | None, Parameter(negative=(), help="Pattern of the names to plan, e.g. 'Team *'; may be repeated.")
+        list[str] | None, Parameter(negative=(), help="Pattern of the names to plan, e.g. 'Team*'; may be repeated.")
     ] = None
     ignore: Annotated[
         list[str] | None, Parameter(negative=(), help="Pattern of names that are never changed; may be repeated.")
