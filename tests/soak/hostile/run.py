@@ -6,8 +6,8 @@ Each run draws a server (`server.py`), a scenario and a client from the seed and
 bulk, single calls, creates whose outcome is unclear, members that several callers and a third party change, and a plan
 that is applied, interrupted and applied again. Afterwards the record of the server is checked (`invariants.py`): no
 group twice, no member lost, no write based on a partial read, no false outcome, no untyped error, no hang, and an
-outcome for each operation. The clock is injected and jumps. The order in which sockets are ready is not part of the seed, so a
-run is repeatable nearly always.
+outcome for each operation. The clock is injected and jumps. The order in which sockets are ready is not part of the
+seed, so a run is repeatable nearly always.
 """
 
 import argparse
