@@ -107,7 +107,7 @@ def docs(session: nox.Session) -> None:
     session.install("-e", WITH_EXTRAS, *group("docs"))
     site = Path(session.create_tmp()) / "site"
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "--fresh-env", "docs", str(site))
-    session.run("pytest", "tests/contract/test_docs.py", *session.posargs)
+    session.run("pytest", "--all", "tests/contract/test_docs.py", "tests/contract/test_ci_jobs.py", *session.posargs)
 
 
 @nox.session

@@ -166,6 +166,7 @@ async def test_validate_job_needs_no_key(runner: Runner, workspace: Emulator) ->
     assert not workspace.requests
 
 
+@pytest.mark.slow
 async def test_plan_job_comments_700_creates(runner: Runner, workspace: Emulator) -> None:
     people = [user["email"] for user in USERS]
     runner.write([{"name": f"Team {number:03}", "description": "New", "members": people} for number in range(700)])
@@ -178,6 +179,7 @@ async def test_plan_job_comments_700_creates(runner: Runner, workspace: Emulator
     assert not workspace.writes
 
 
+@pytest.mark.slow
 async def test_plan_job_fails_on_an_unsafe_plan_and_comments_it(runner: Runner, workspace: Emulator) -> None:
     await add_groups(workspace)
     runner.write([{"name": "Stewards"}])
@@ -186,12 +188,14 @@ async def test_plan_job_fails_on_an_unsafe_plan_and_comments_it(runner: Runner, 
     assert "! needs an approval: 3 of 4 groups would be deleted" in runner.log
 
 
+@pytest.mark.slow
 async def test_plan_job_comments_that_there_is_no_plan(runner: Runner) -> None:
     runner.write([{"name": "Stewards", "members": ["nobody@example.com"]}])
     assert await runner.run("plan") == Exit.BAD_INPUT
     assert runner.comment == "There is no plan, see the job."
 
 
+@pytest.mark.slow
 async def test_drift_job_fails_after_a_change_by_hand(runner: Runner, workspace: Emulator) -> None:
     runner.write([{"name": "Stewards", "description": None}])
     assert await runner.run("drift") == Exit.DONE
@@ -199,6 +203,7 @@ async def test_drift_job_fails_after_a_change_by_hand(runner: Runner, workspace:
     assert await runner.run("drift") == Exit.CHANGES
 
 
+@pytest.mark.slow
 async def test_apply_job_needs_the_digest_of_an_unsafe_plan(runner: Runner, workspace: Emulator) -> None:
     await add_groups(workspace)
     runner.write([{"name": "Stewards"}, {"name": "New", "members": [USERS[0]["email"]]}])
@@ -210,6 +215,7 @@ async def test_apply_job_needs_the_digest_of_an_unsafe_plan(runner: Runner, work
     assert (runner.folder / "apply.jsonl").read_text().count("\n") == 8
 
 
+@pytest.mark.slow
 async def test_jobs_on_gitlab(runner: Runner, workspace: Emulator) -> None:
     await add_groups(workspace)
     runner.write([{"name": "Stewards"}])

@@ -138,6 +138,7 @@ def commands() -> Iterator[tuple[str, str]]:
 OUR_COMMANDS = [block for block in blocks("sh") if block.text.startswith(("secoda-async", "export"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({block.page for block in OUR_COMMANDS}), ids=lambda page: page.name)
 async def test_every_command_line_in_the_docs_runs(page: Path, files: Path) -> None:
     """One after the other, in a folder with files of groups, on a terminal where a person says yes."""
