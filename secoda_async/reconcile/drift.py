@@ -5,10 +5,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from secoda_async.models import Group, normalize
 from secoda_async.reconcile.invited import matches_except_invited
+from secoda_async.reconcile.name_keys import similarity_key, spell_name
 from secoda_async.reconcile.plan import Change, Plan
 
 __all__ = ["ChangeStatus", "DriftCheck", "WorkspaceSnapshot", "status_of"]
@@ -50,6 +51,8 @@ class WorkspaceSnapshot:
     """Without the groups that the plan updates or deletes: the plan may change their names."""
     pending: Collection[str] = ()
     """Ids of the members whom the service may not show yet."""
+    lookalikes: Mapping[str, Group] = field(factory=dict[str, Group])
+    """By each new name, a group whose name looks like it, although the plan has no breach about the two."""
 
     @classmethod
     def of(cls, groups: Iterable[Group], plan: Plan, read_at: float) -> "WorkspaceSnapshot":
@@ -60,24 +63,34 @@ class WorkspaceSnapshot:
         for group in by_id.values():
             if group.id not in planned_ids:
                 by_name[normalize(group.name)].append(group)
-        return cls(read_at, by_id, dict(by_name), plan.pending)
+        others = (group for group in by_id.values() if group.id not in planned_ids)
+        return cls(read_at, by_id, dict(by_name), plan.pending, _lookalikes(others, plan))
 
     def status_of(self, change: Change) -> DriftCheck:
         """Return the status of a change; its new name must be free too."""
         if change.id is None:
             return self._status_of_create(change)
         check = status_of(change, self.by_id.get(change.id), self.pending)
-        if check.status is ChangeStatus.PENDING and change.after.name and normalize(change.after.name) in self.by_name:
+        if check.status is not ChangeStatus.PENDING or not change.after.name:
+            return check
+        if normalize(change.after.name) in self.by_name:
             return DriftCheck(ChangeStatus.DRIFTED, check.group, _EXISTS_DIFFERENT)
-        return check
+        return self._unless_similar(change, check)
 
     def _status_of_create(self, change: Change) -> DriftCheck:
         namesakes = self.by_name.get(normalize(change.name), ())
         if not namesakes:
-            return DriftCheck(ChangeStatus.PENDING, None)
+            return self._unless_similar(change, DriftCheck(ChangeStatus.PENDING, None))
         if len(namesakes) == 1 and matches_except_invited(change.after, namesakes[0], self.pending):
             return DriftCheck(ChangeStatus.DONE, namesakes[0])
         return DriftCheck(ChangeStatus.DRIFTED, namesakes[0], _EXISTS_DIFFERENT)
+
+    def _unless_similar(self, change: Change, check: DriftCheck) -> DriftCheck:
+        other = self.lookalikes.get(normalize(change.name))
+        if other is None:
+            return check
+        reason = f"looks like {spell_name(other.name)} ({other.id}), which did not exist when the plan was made"
+        return DriftCheck(ChangeStatus.DRIFTED, check.group, reason)
 
     def mismatch(self, change: Change, created: Group | None) -> str | None:
         """Return a sentence that says how the workspace contradicts an applied change; None if it does not.
@@ -102,6 +115,34 @@ class WorkspaceSnapshot:
             return None
         ids = ", ".join(sorted(group.id for group in namesakes))
         return f"{create.name!r} exists {len(namesakes)} times ({ids}): another writer created it too"
+
+
+def _lookalikes(groups: Iterable[Group], plan: Plan) -> Mapping[str, Group]:
+    """Return a group for each new name of the plan that it looks like, unless a breach of the plan mentions the two.
+
+    A plan made by hand has no breaches.
+    """
+    new = [normalize(change.name) for change in plan.changes if change.kind != "delete" and change.after.name]
+    if not plan.origin or not new:
+        return {}
+    known: dict[str, set[str]] = defaultdict(set)
+    uncounted: set[str] = set()
+    for breach in plan.breaches:
+        names = set(map(normalize, breach.names)) if breach.kind == "similar" else ()
+        for name in names:
+            known[name] |= set(names)
+        if len(names) == 1:  # the breach about more names than are listed
+            uncounted.add(similarity_key(breach.names[0]))
+    by_key: dict[str, list[str]] = defaultdict(list)
+    for name in new:
+        if (key := similarity_key(name)) not in uncounted:
+            by_key[key].append(name)
+    found: dict[str, Group] = {}
+    for group in groups:
+        for name in by_key.get(similarity_key(group.name), ()):
+            if normalize(group.name) not in known[name] | {name}:
+                found.setdefault(name, group)
+    return found
 
 
 def status_of(change: Change, group: Group | None, pending: Collection[str] = ()) -> DriftCheck:

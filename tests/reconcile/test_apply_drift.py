@@ -1,6 +1,7 @@
 """Drift: changes of others between the plan and its writes."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -121,6 +122,31 @@ async def test_new_name_with_blanks_is_taken_by_the_same_name_without(
     with pytest.raises(StalePlanError, match="exists already, and not as planned"):
         await secoda.apply(Plan(changes=(change,)))
     assert mutations(emulator) == []
+
+
+@pytest.mark.requirement("BS-13")
+@pytest.mark.parametrize("desired", [DesiredGroup(name="Z"), DesiredGroup(name="Z", id="a")], ids=["create", "rename"])
+async def test_group_that_looks_like_the_new_name_and_appeared_since_is_drift(
+    emulator: Emulator, secoda: SecodaClient, desired: DesiredGroup
+) -> None:
+    plan = await secoda.plan(desired_state(desired))
+    emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": "z\u200b"}
+    with pytest.raises(StalePlanError, match=r"'Z' looks like 'z\\u200b' \(x\), which did not exist when the plan"):
+        await secoda.apply(plan)
+    assert (await secoda.apply(plan, on_drift="skip")).counts == {"failed": 1}
+    assert mutations(emulator) == []
+
+
+@pytest.mark.requirement("BS-13")
+async def test_names_that_look_alike_are_written_when_they_were_approved(
+    emulator: Emulator, secoda: SecodaClient
+) -> None:
+    names = ["".join(letters) for letters in itertools.product("zZ", repeat=4)]
+    emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": "B "}
+    for desired in (["b\u200b"], ["q", "Q"], names):
+        plan = await secoda.plan(desired_state(*(DesiredGroup(name=name) for name in desired)))
+        report = await secoda.apply(plan, approve=plan.digest)
+        assert (report.ok, report.counts) == (True, {"applied": len(desired)})
 
 
 async def test_change_of_an_unplanned_field_is_not_drift(emulator: Emulator, secoda: SecodaClient, plan: Plan) -> None:
