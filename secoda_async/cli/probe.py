@@ -48,7 +48,7 @@ QUESTIONS: Final[Mapping[str, str]] = {
 
 
 class _StopProbeError(Exception):
-    """Nothing more can be learned."""
+    """Raised when nothing more can be learned."""
 
 
 @define
@@ -122,7 +122,7 @@ class Probe:
         """Create the group with one member, and an invited one if there is any; return its id and two user ids."""
         active = sorted(
             (user for user in self.users if not user.pending and not user.disabled),
-            key=lambda user: not user.is_service_account,  # better than people
+            key=lambda user: not user.is_service_account,  # service accounts before people
         )
         invited = [user.id for user in self.users if user.pending and not user.disabled][:1]
         members = [user.id for user in active[:2]]

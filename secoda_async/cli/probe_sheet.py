@@ -11,7 +11,7 @@ from secoda_async.config import Region
 
 def sheet(origin: str, contracts: Mapping[str, ListContract], probe: Probe) -> str:
     """Return the sheet. Each line is one statement, so that any width of a terminal shows it."""
-    region = next((f"region {region.value}" for region in Region if region.origin == origin), "a host of its own")
+    region = next((f"region {region.value}" for region in Region if region.origin == origin), "a custom host")
     python = f"Python {platform.python_version()} on {platform.system()}"
     lines = ["### What this API does (secoda-async doctor --probe)", ""]
     lines += [f"secoda-async {__version__}, {python}; {region}; {probe.writes} writes.", ""]

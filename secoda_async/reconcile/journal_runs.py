@@ -214,7 +214,7 @@ class _Reader:
                 f"is a line of version {version!r}, not {VERSION}: another version of this program wrote it"
             )
         line = _structure(fields, _Line)
-        if line.event == "held":  # about a member whom the run left alone
+        if line.event == "held":  # about a member, and no change
             return
         if line.index is None:
             raise _LineError("index: missing")

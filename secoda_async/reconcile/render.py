@@ -120,13 +120,10 @@ def facts(plan: Plan, *, verbose: bool = False, quote: Callable[[str], str] = st
     """
     names = MemberNames(plan)
     most = None if verbose else _MOST_NAMES
-    for groups, text, is_named in (
-        (plan.ignored_names, "ignored", verbose),
-        (plan.unmanaged_names, "not managed", True),
-    ):
+    for label, groups in (("ignored", plan.ignored_names), ("not managed", plan.unmanaged_names)):
         if groups:
             shown = abbreviate([quote(escape_control(name)) for name in groups], most)
-            yield f"{text}: {count(len(groups), 'group')}{f': {shown}' if is_named else ''}"
+            yield f"{label}: {count(len(groups), 'group')}: {shown}"
     for members, one, several, explanation in (
         (plan.disabled, "member has a disabled account", "members have disabled accounts", ""),
         (

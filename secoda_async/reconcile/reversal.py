@@ -126,7 +126,7 @@ def _undo_update(logged: LoggedChange, present: PresentState) -> Reversal:
     if not logged.is_applied and not present.shows(group, change.after):
         if present.shows(group, change.before):
             return NOTHING
-        reason = "is neither as it was before the run nor as the run may have written it: left alone"
+        reason = "is neither as it was before the run nor as the run may have written it: not restored"
         return conflict_of(change, f"({group.id}) {reason}", [group.id])
     before: dict[str, object] = {}
     after: dict[str, object] = {}
@@ -134,14 +134,15 @@ def _undo_update(logged: LoggedChange, present: PresentState) -> Reversal:
     for name, wrote in _each_field(change.after):
         former = getattr(change.before, name)
         if former is UNSET:
-            message = f"({group.id}) had other {_label(name)}, which the journal does not have: left alone"
+            message = f"({group.id}) had other {_label(name)}, which the journal does not have: not restored"
             conflicts += conflict_of(change, message, [group.id]).conflicts
         elif name == "users" or GroupFields(**{name: former}).matches(group):
             continue
         elif wrote.matches(group):
             before[name], after[name] = getattr(group, name), former
         else:
-            conflicts += conflict_of(change, f"({group.id}) has another {name} since: left alone", [group.id]).conflicts
+            message = f"({group.id}) has another {name} since: not restored"
+            conflicts += conflict_of(change, message, [group.id]).conflicts
     members = _undo_members(change, group, present)
     if members.users is not None:
         before["users"], after["users"] = tuple(sorted(group.users)), members.users

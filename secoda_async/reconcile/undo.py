@@ -2,7 +2,7 @@
 
 An update is reversed field by field, where the group still has the value that the run wrote; of the members, only those
 that the run added or removed. A create is reversed by a delete, if the group is exactly as it was created. A delete is
-reversed by a create, under a new id. Everything else is a conflict, and is left alone.
+reversed by a create, under a new id. Everything else is a conflict, and stays as it is.
 """
 
 from collections import defaultdict

@@ -78,7 +78,7 @@ def test_verbose_names_every_group_that_is_not_managed_or_ignored() -> None:
         unmanaged_names=tuple(f"group {number:02}" for number in range(12)),
         ignored_names=("SAML a", "SAML b"),
     )
-    assert "\n\nignored: 2 groups\nnot managed: 12 groups: group 00, " in text_of(plan)
+    assert "\n\nignored: 2 groups: SAML a, SAML b\nnot managed: 12 groups: group 00, " in text_of(plan)
     assert ", group 09 and 2 more\n" in text_of(plan)
     verbose = format_plan(plan, "text", source="groups.yaml", host="", verbose=True)
     assert "\nignored: 2 groups: SAML a, SAML b\n" in verbose

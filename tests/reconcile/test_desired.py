@@ -226,7 +226,7 @@ class TestTables:
     def test_every_problem_has_its_line(self, tmp_path: Path) -> None:
         text = "group,icon,member\na,i,x\nb,i\na,j,y\na,i,\n,i,x\nc,i,x,z\n"
         assert problems_of(tmp_path / "g.csv", text) == [
-            ":4: icon is 'j', but 'i' at line 2",
+            ":4: icon is 'j', but 'i' at line 2: use one text",
             ":7: has 4 cells, not 3: put cells that contain the separator in quotes",
             ":6: the group is empty on line 6: write its name in every row, also of merged cells",
             ":5: a member must be an e-mail address or id, not empty text",

@@ -133,7 +133,7 @@ def test_problems_stand_between_the_notes_and_the_summary() -> None:
     lines = [line.text for line in render_text(plan)]
     assert lines[-10:-1] == [
         "",
-        "ignored: 11 groups",
+        "ignored: 11 groups: S, S, S, S, S, S, S, S, S, S and 1 more",
         "not managed: 1 group: Legal",
         r"! important: a\n",
         "! important: b",

@@ -58,7 +58,7 @@ def test_field_that_was_changed_since_is_a_conflict_and_the_others_are_restored(
     after, journal = changed([wanted("a", description="new", icon="j")], groups)
     plan = undo_of(journal, [evolve(after[0], description="by a person")])
     assert only(plan).after.to_dict() == {"icon": "i"}
-    assert "apply.jsonl:1: 'a' (g-a) has another description since: left alone" in messages(plan)
+    assert "apply.jsonl:1: 'a' (g-a) has another description since: not restored" in messages(plan)
     assert plan.conflicts[0].ids == ("g-a",)
 
 

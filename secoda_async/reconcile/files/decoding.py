@@ -27,10 +27,10 @@ _OTHER_FORMATS: Final[Mapping[bytes, str]] = {
 """Problems of files that start with these bytes."""
 
 _MARKUP: Final = re.compile(r"\s*<[!?a-zA-Z]")
-"""The start of HTML or XML. A YAML merge key, `<<`, is none."""
+"""The start of HTML or XML. A YAML merge key, `<<`, does not match."""
 
 _SAMPLE: Final = 4096
-"""Bytes that are looked at to recognize UTF-16."""
+"""Bytes that are examined to recognize UTF-16."""
 
 
 def decode_text(content: bytes) -> str:

@@ -16,7 +16,7 @@ _LITERAL: Final = re.compile(r"true|false|null")
 
 
 def is_json(text: str) -> bool:
-    """Return whether a text is a JSON object or list, valid or not in its depth and its numbers."""
+    """Return whether a text is a JSON object or list. Its depth and its numbers are not checked."""
     if not text.lstrip().startswith(("{", "[")):
         return False
     try:
@@ -74,7 +74,7 @@ class _Parser:
         return self._scalar(location)
 
     def _skip(self, length: int) -> None:
-        """Go on after a token and the blanks that follow it."""
+        """Move past a token and the blanks that follow it."""
         blanks = _BLANKS.match(self.text, self.index + length)
         self.index = blanks.end() if blanks else self.index + length
 

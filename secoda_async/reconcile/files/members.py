@@ -28,7 +28,7 @@ _MAX_SHOWN: Final = 100
 
 
 class MemberError(ValueError):
-    """Raised for text that names no member, or not surely. The message starts with the text."""
+    """Raised for text that is not certainly a member. The message starts with the text."""
 
 
 def parse_member(text: str) -> list[str]:

@@ -220,7 +220,8 @@ class _Table:
         """Add an icon or a description: an empty cell means that another row of the group has the text."""
         first, known = group.texts.setdefault(key, (line, text))
         if known != text:
-            self._report_once((group.name, group.id), key, line, f"{key} is {text!r}, but {known!r} at line {first}")
+            problem = f"{key} is {text!r}, but {known!r} at line {first}: use one text"
+            self._report_once((group.name, group.id), key, line, problem)
 
     def _check_damage(self, group: _Group) -> None:
         """Report damaged texts, except of a group with an id: the id says that the group exists with them."""

@@ -34,7 +34,7 @@ _MAX_MEMBERSHIPS: Final = 5_000_000
 
 
 def has_variable(name: str) -> bool:
-    """Return whether a name contains a variable of a template, such as `${TEAM}`: was it not filled in?"""
+    """Return whether a name contains a variable of a template that was not filled in, such as `${TEAM}`."""
     return _TEMPLATE.search(name) is not None
 
 

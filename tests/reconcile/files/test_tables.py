@@ -129,7 +129,10 @@ class TestRowsOfAGroup:
 
     def test_contradiction_is_reported_once_for_a_group(self) -> None:
         text = "group,icon,member\na,i,u-1\na,j,u-2\na,j,u-3\nb,k,u-1\nb,l,u-2\n"
-        assert problems_of(text) == [":3: icon is 'j', but 'i' at line 2", ":6: icon is 'l', but 'k' at line 5"]
+        assert problems_of(text) == [
+            ":3: icon is 'j', but 'i' at line 2: use one text",
+            ":6: icon is 'l', but 'k' at line 5: use one text",
+        ]
 
     def test_id_of_one_row_is_that_of_the_group(self) -> None:
         text = "group,icon,member,id\na,i,u-1,\na,,u-2,g-1\na,,u-3,\n"
@@ -137,7 +140,7 @@ class TestRowsOfAGroup:
 
     def test_rows_without_an_id_contradict_rows_with_it(self) -> None:
         text = "group,icon,id\na,i,\na,j,g-1\n"
-        assert problems_of(text) == [":2: icon is 'i', but 'j' at line 3"]
+        assert problems_of(text) == [":2: icon is 'i', but 'j' at line 3: use one text"]
 
     def test_ids_tell_groups_of_one_name_apart(self) -> None:
         text = "group,id,member\na,1,x\na,2,\na,1,y\na,,z\n"
