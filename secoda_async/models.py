@@ -54,7 +54,7 @@ _BLANK: Final = re.compile("[\u115f\u1160\u2800\u3164\uffa0]")
 """Blanks that Unicode does not count as white space: Hangul fillers and the empty braille pattern."""
 
 INVISIBLE: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffe\uffff\U000e0000-\U000e0fff]"
 )
 """Characters that show nothing although Unicode counts them as letters, marks or symbols, such as emoji selectors."""
 

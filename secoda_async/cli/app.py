@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any, Final
@@ -24,8 +24,6 @@ from secoda_async.cli.output.console import Console, PipeConsole, to_json, write
 from secoda_async.cli.signals import until_terminated
 from secoda_async.reconcile.escape import escape_control
 
-_COMMANDS: Final = "secoda_async.cli.commands"
-
 _RISKY_PROPOSAL: Final = r" Did you mean \"?--(?:yes|approve|prune|allow-duplicate|max-delete|max-remove)\"?\?"
 
 _SHORTEST_KEY: Final = 17
@@ -40,81 +38,60 @@ app: App = App(
     version=__version__,
     help_format="plaintext",
 )
-app.command(
-    f"{_COMMANDS}.demo:demo",
-    name="demo",
-    help="Load groups into an emulated workspace, then apply a later version of the file.\n\n"
-    "Each time: plan, apply, read back, compare with the file, and plan again. Nothing leaves this machine, and no "
-    "account is needed. At the default speed a minute takes a second.",
-)
-app.command(f"{_COMMANDS}.emulator:emulator", name="emulator", help="Run an emulated workspace until Ctrl-C.")
-app.command(
-    f"{_COMMANDS}.doctor:doctor",
-    name="doctor",
-    help="Check connectivity, credentials and access, and report the form of the responses.\n\n"
-    "Read-only, unless --probe: then it asks, writes to groups that are made for it, deletes them, and prints a sheet.",
-)
-app.command(
-    f"{_COMMANDS}.validate:validate_command",
-    name="validate",
-    help="Check files of groups, and print every problem with its location.\n\nNeeds no key and no network.",
-)
-app.command(
-    f"{_COMMANDS}.plan:plan_command",
-    name="plan",
-    help="Show the changes that make the workspace match a file.\n\nRead-only: sends only GET requests.",
-)
-app.command(
-    f"{_COMMANDS}.show:show_command",
-    name="show",
-    help="Print a saved plan in any format.\n\nNeeds no key and no network. A plan that was edited is refused.",
-)
-app.command(
-    f"{_COMMANDS}.apply:apply_command",
-    name="apply",
-    help="Make the workspace match a file, or apply a saved plan.\n\n"
-    "Shows the plan and asks; without a terminal, --yes or a saved plan is required. On Ctrl-C or at the "
-    "deadline, in-flight writes finish: run it again to continue.",
-)
-app.command(
-    f"{_COMMANDS}.undo:undo_command",
-    name="undo",
-    help="Plan the undo of an apply, from its journal.\n\n"
-    "The plan restores what the run changed and nobody has changed since. Read-only: save the plan with --out, and "
-    "apply it. A deleted group is created again under a new id.",
-)
-app.command(
-    f"{_COMMANDS}.explain:explain_command",
-    name="explain",
-    help="Show a person's groups, and the effect of a plan on each.\n\nRead-only: sends only GET requests.",
-)
-app.command(
-    f"{_COMMANDS}.export:export_command",
-    name="export",
-    help="Print the workspace's groups as a file for plan and apply.\n\nA plan from that file has no changes.",
-)
-app.command(
-    f"{_COMMANDS}.schema:schema_command",
-    name="schema",
-    help="Print the JSON Schema of a groups file, for editors.",
+
+
+def _add_commands(parent: App, helps: Mapping[str, str], module: str | None = None) -> None:
+    """Add commands; each is imported when it runs. Without a module, each has one of its own name."""
+    for name, text in helps.items():
+        function = f"{name.replace('-', '_')}_command"
+        parent.command(f"secoda_async.cli.commands.{module or name}:{function}", name=name, help=text)
+
+
+_add_commands(
+    app,
+    {
+        "demo": "Load groups into an emulated workspace, then apply a later version of the file.\n\n"
+        "Each time: plan, apply, read back, compare with the file, and plan again. Nothing leaves this machine, and no "
+        "account is needed. At the default speed a minute takes a second.",
+        "emulator": "Run an emulated workspace until Ctrl-C.",
+        "doctor": "Check connectivity, credentials and access, and report the form of the responses.\n\n"
+        "Read-only, unless --probe: then it asks, writes to groups that are made for it, deletes them, and prints a "
+        "sheet.",
+        "validate": "Check files of groups, and print every problem with its location.\n\nNeeds no key and no network.",
+        "plan": "Show the changes that make the workspace match a file.\n\nRead-only: sends only GET requests.",
+        "show": "Print a saved plan in any format.\n\nNeeds no key and no network. A plan that was edited is refused.",
+        "apply": "Make the workspace match a file, or apply a saved plan.\n\n"
+        "Shows the plan and asks; without a terminal, --yes or a saved plan is required. On Ctrl-C or at the "
+        "deadline, in-flight writes finish: run it again to continue.",
+        "undo": "Plan the undo of an apply, from its journal.\n\n"
+        "The plan restores what the run changed and nobody has changed since. Read-only: save the plan with --out, and "
+        "apply it. A deleted group is created again under a new id.",
+        "explain": "Show a person's groups, and the effect of a plan on each.\n\nRead-only: sends only GET requests.",
+        "export": "Print the workspace's groups as a file for plan and apply.\n\nA plan from that file has no changes.",
+        "schema": "Print the JSON Schema of a groups file, for editors.",
+    },
 )
 
 groups: App = App(name="groups", help="List, read, create, change and delete groups.")
-for _name, _help in (
-    ("list", "List every group of the workspace."),
-    ("get", "Show one group."),
-    ("create", "Create a group."),
-    ("update", "Change the given fields and no others."),
-    ("delete", "Delete a group."),
-    ("add-users", "Add members to a group."),
-    ("remove-users", "Remove members from a group."),
-):
-    groups.command(f"{_COMMANDS}.groups:{_name.replace('-', '_')}_command", name=_name, help=_help)
+_add_commands(
+    groups,
+    {
+        "list": "List every group of the workspace.",
+        "get": "Show one group.",
+        "create": "Create a group.",
+        "update": "Change the given fields and no others.",
+        "delete": "Delete a group.",
+        "add-users": "Add members to a group.",
+        "remove-users": "Remove members from a group.",
+    },
+    "groups",
+)
 app.command(groups)
 
 users: App = App(name="users", help="List and read users.")
-users.command(f"{_COMMANDS}.users:list_command", name="list", help="List every user of the workspace.")
-users.command(f"{_COMMANDS}.users:get_command", name="get", help="Show one user, and the user's groups.")
+_add_commands(
+    users, {"list": "List every user of the workspace.", "get": "Show one user, and the user's groups."}, "users"
+)
 app.command(users)
 
 

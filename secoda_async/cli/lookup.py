@@ -5,7 +5,6 @@ in the error and never used.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from difflib import get_close_matches
@@ -25,10 +24,9 @@ from secoda_async._engine.group_names import find_by_name, validate_name
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.output.console import Console
 from secoda_async.models import normalize
-from secoda_async.reconcile.name_keys import similarity_key, spell_name
-
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-"""The form of the service's ids: such a text is tried as an id before the list of groups is read."""
+from secoda_async.reconcile.escape import spell_name
+from secoda_async.reconcile.files.members import UUID
+from secoda_async.reconcile.name_keys import similarity_key
 
 _DISPLAY_SECONDS: Final = 10.0
 """Time for a read that only makes the output nicer."""
@@ -49,7 +47,7 @@ async def find_group(secoda: SecodaClient, text: str) -> Group:
     """
     name = validate_name(text)
     missing: NotFoundError | None = None
-    if _UUID.fullmatch(text):
+    if UUID.fullmatch(text):  # before the list of groups is read
         try:
             return await secoda.groups.get(text)
         except NotFoundError as error:
@@ -117,7 +115,7 @@ async def _user_of(secoda: SecodaClient, user_id: str) -> User:
     try:
         return await secoda.users.get(user_id)
     except NotFoundError as error:
-        if error.is_missing_route or _UUID.fullmatch(user_id):
+        if error.is_missing_route or UUID.fullmatch(user_id):
             raise
     message = f"no user has the id {user_id!r}: give an e-mail address or an id; `users list` shows all users"
     raise CommandError(message, Exit.BAD_INPUT)

@@ -1,19 +1,17 @@
 """Escape untrusted text, so that no name can control a terminal, forge a line, reverse the text or hide a character."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["escape_control", "escape_invisible", "escape_json"]
+from secoda_async.models import INVISIBLE
+
+__all__ = ["escape_control", "escape_invisible", "escape_json", "quote_name", "spell_name"]
 
 _CODED: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))
 """Unicode categories: control and format characters, surrogates, line and paragraph separators, and blanks."""
-
-_INVISIBLE: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
-)
-"""Characters of other categories that show nothing: fillers and variation selectors."""
 
 _UNUSUAL: Final = re.compile(r"[^\x20-\x7e]")
 """Characters that may have to be escaped."""
@@ -45,6 +43,16 @@ def escape_invisible(text: str) -> str:
     No two different texts look the same because of a character that shows nothing.
     """
     return _escape(text, lambda text, index: _is_odd(text[index]), _as_escape)
+
+
+def spell_name(name: str) -> str:
+    """Return a name in quotes, with each invisible character and each unusual blank as its code."""
+    return escape_invisible(repr(name))
+
+
+def quote_name(name: str) -> str:
+    """Return a name as a YAML string in double quotes, spelled in the same way."""
+    return escape_invisible(json.dumps(name, ensure_ascii=False))
 
 
 def escape_json(text: str) -> str:
@@ -80,7 +88,7 @@ def _is_coded(text: str, index: int) -> bool:
 
 
 def _is_odd(character: str) -> bool:
-    return unicodedata.category(character) in _CODED or _INVISIBLE.match(character) is not None
+    return unicodedata.category(character) in _CODED or INVISIBLE.match(character) is not None
 
 
 def _is_symbol(character: str) -> bool:

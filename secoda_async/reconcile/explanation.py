@@ -8,10 +8,10 @@ from attrs import evolve, frozen
 from secoda_async.errors import AmbiguousNameError, DesiredStateError
 from secoda_async.models import UNSET, Group, User, normalize
 from secoda_async.reconcile.desired import DesiredState
-from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.desired_group import DesiredGroup, place_of
 from secoda_async.reconcile.diff import diff
 from secoda_async.reconcile.matching import Matching
-from secoda_async.reconcile.plan import Change, Held, Plan
+from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.safety import Rules
 from secoda_async.user_index import UserIndex
 
@@ -148,7 +148,7 @@ class _Explainer:
     def _places(self, wanted: DesiredGroup) -> tuple[str, ...]:
         """Return the source locations of the person in a desired group."""
         members = [] if wanted.members is UNSET else [member for member in wanted.members if self._means_person(member)]
-        return tuple(dict.fromkeys(_place(wanted, member) for member in members))
+        return tuple(dict.fromkeys(place_of(member, wanted) for member in members))
 
     def _means_person(self, member: str) -> bool:
         if member == self.user_id:
@@ -167,10 +167,15 @@ class _Explainer:
         if change is not None and change.after.users is not UNSET:
             will_be_member = self.user_id in change.after.users
         reason, detail = self._reason(wanted, places, is_member=is_member, will_be_member=will_be_member)
+        return self._membership(present or wanted, places, reason, detail, will_be_member=will_be_member)
+
+    def _membership(
+        self, group: Group | DesiredGroup, places: tuple[str, ...], reason: Reason, detail: str, *, will_be_member: bool
+    ) -> Membership:
         return Membership(
-            group=wanted.name if present is None else present.name,
-            id=None if present is None else present.id,
-            is_member=is_member,
+            group=group.name,
+            id=group.id,
+            is_member=isinstance(group, Group) and self._is_in(group),
             will_be_member=will_be_member,
             places=places,
             reason=reason,
@@ -188,11 +193,11 @@ class _Explainer:
             return "not_managed", f"{wanted.place} does not manage the members"
         if self.rules.additive or wanted.membership == "additive":
             return "additive", f"{wanted.place} only adds members"
-        held = [held for held in self.plan.held if held.group == wanted.name]
-        return "held", f"kept: {_joined(_who(one) for one in held)}"
+        held = (each for each in self.plan.held if each.group == wanted.name)
+        return "held", f"kept: {', '.join(f'{each.member} ({each.place}) {each.reason}' for each in held)}"
 
     def _reason_of_listed(self, places: Sequence[str], *, is_member: bool) -> tuple[Reason, str]:
-        listed = f"listed at {_joined(places)}"
+        listed = f"listed at {', '.join(places)}"
         if self.user_id is None:
             return "unknown", f"{listed}, but is not a user of this workspace"
         if self.user is not None and self.user.pending and not is_member:
@@ -204,46 +209,31 @@ class _Explainer:
     ) -> Membership:
         """Explain a group of the person that the plan deletes, or does not plan."""
         places = () if meant is None else self._places(meant)
-        name = group.name if meant is None else meant.name
-        conflicts = [
-            conflict.message for conflict in self.plan.conflicts if group.id in conflict.ids or conflict.name == name
-        ]
-        reason, detail = _unplanned_reason(conflicts, places, is_deleted=change is not None, is_ignored=is_ignored)
-        return Membership(
-            group=group.name,
-            id=group.id,
-            is_member=True,
-            will_be_member=change is None,
-            places=places,
-            reason=reason,
-            detail=detail,
-        )
+        conflict = self._conflict(group.name if meant is None else meant.name, group.id)
+        reason, detail = _unplanned_reason(conflict, places, is_deleted=change is not None, is_ignored=is_ignored)
+        return self._membership(group, places, reason, detail, will_be_member=change is None)
 
     def _unplanned_create(self, wanted: DesiredGroup) -> Membership:
         """Explain a desired group that lists the person and is not planned."""
-        conflicts = [conflict.message for conflict in self.plan.conflicts if conflict.name == wanted.name]
         places = self._places(wanted)
-        reason, detail = _unplanned_reason(conflicts, places, is_deleted=False, is_ignored=True)
-        return Membership(
-            group=wanted.name,
-            id=wanted.id,
-            is_member=False,
-            will_be_member=False,
-            places=places,
-            reason=reason,
-            detail=detail,
-        )
+        reason, detail = _unplanned_reason(self._conflict(wanted.name), places, is_deleted=False, is_ignored=True)
+        return self._membership(wanted, places, reason, detail, will_be_member=False)
+
+    def _conflict(self, name: str, group_id: str = "") -> str | None:
+        """Return the message of the first conflict that concerns a group."""
+        conflicts = self.plan.conflicts
+        return next((each.message for each in conflicts if each.name == name or group_id in each.ids), None)
 
 
 def _unplanned_reason(
-    conflicts: Sequence[str], places: Sequence[str], *, is_deleted: bool, is_ignored: bool
+    conflict: str | None, places: Sequence[str], *, is_deleted: bool, is_ignored: bool
 ) -> tuple[Reason, str]:
     if is_deleted:
         return "deleted", "not in the files: the group is deleted"
-    if conflicts:
-        return "conflict", conflicts[0]
+    if conflict is not None:
+        return "conflict", conflict
     if is_ignored:
-        listed = f"listed at {_joined(places)}, but " if places else ""
+        listed = f"listed at {', '.join(places)}, but " if places else ""
         return "ignored", f"{listed}outside the scope of the plan"
     return "unmanaged", "not in the files"
 
@@ -251,15 +241,3 @@ def _unplanned_reason(
 def _may_mean(wanted: DesiredGroup, group: Group) -> bool:
     """Return whether a desired group that is not planned may mean a group."""
     return wanted.id == group.id or normalize(group.name) in (wanted.name, *map(normalize, wanted.previously))
-
-
-def _place(wanted: DesiredGroup, member: str) -> str:
-    return wanted.member_places.get(member, wanted.place)
-
-
-def _who(held: Held) -> str:
-    return f"{held.member} ({held.place}) {held.reason}"
-
-
-def _joined(parts: Iterable[str]) -> str:
-    return ", ".join(parts)

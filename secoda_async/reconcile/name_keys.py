@@ -1,13 +1,18 @@
-"""Keys that names share if people can mistake one for the other, and names spelled so that their difference shows."""
+"""Keys that names share if people can mistake one for the other.
 
-import json
+Theory of operation. `confusable_key` of `models` makes equal what a server may normalize: letter case, blanks,
+compatibility characters and invisible ones. `similarity_key` also makes equal what only people mistake: dashes,
+quotation marks, and letters of two scripts that have one shape. A false match costs an approval. Yet a word of one
+script stays as it is, so that ordinary words of two languages never match.
+"""
+
 import re
 import unicodedata
 from typing import Final
 
-from secoda_async.models import INVISIBLE, confusable_key
+from secoda_async.models import confusable_key
 
-__all__ = ["quote_name", "similarity_key", "spell_name"]
+__all__ = ["similarity_key"]
 
 _LATIN_LOOKALIKES: Final = {
     "CYRILLIC": {"A": "a", "VE": "b", "IE": "e", "KA": "k", "EM": "m", "EN": "h", "O": "o", "ER": "p", "ES": "c"}
@@ -47,22 +52,3 @@ def similarity_key(name: str) -> str:
 
 def _as_latin(word: str) -> str:
     return word.translate(_TO_LATIN) if re.search("[a-z]", word) else word
-
-
-def spell_name(name: str) -> str:
-    """Return a name in quotes, with each invisible character and each unusual blank as its code."""
-    return INVISIBLE.sub(_code, repr(name))
-
-
-def quote_name(name: str) -> str:
-    """Return a name as a YAML string in double quotes, spelled in the same way."""
-    quoted = json.dumps(name, ensure_ascii=False)
-    return "".join(
-        character if character.isprintable() and not INVISIBLE.match(character) else _code(character)
-        for character in quoted
-    )
-
-
-def _code(character: str | re.Match[str]) -> str:
-    text = character if isinstance(character, str) else character[0]
-    return text.encode("unicode_escape").decode("ascii")

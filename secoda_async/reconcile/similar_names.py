@@ -9,8 +9,9 @@ from attrs import define, field
 
 from secoda_async.models import Group, normalize
 from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.escape import quote_name, spell_name
 from secoda_async.reconcile.matching import Matching
-from secoda_async.reconcile.name_keys import quote_name, similarity_key, spell_name
+from secoda_async.reconcile.name_keys import similarity_key
 from secoda_async.reconcile.plan import Breach, Change
 from secoda_async.reconcile.scope import Scope
 

@@ -20,7 +20,7 @@ from tests.support.shell import Shell
 
 @contextlib.asynccontextmanager
 async def running(**options: Any) -> AsyncGenerator[None, None]:  # noqa: ANN401 - any of the command's
-    task = asyncio.create_task(emulator.emulator(**options))
+    task = asyncio.create_task(emulator.emulator_command(**options))
     try:
         for _ in range(100):  # turns of the event loop: more than it takes to listen and say so
             await asyncio.sleep(0)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from secoda_async.models import normalize
-from secoda_async.reconcile.name_keys import quote_name, similarity_key, spell_name
+from secoda_async.reconcile.escape import quote_name, spell_name
+from secoda_async.reconcile.name_keys import similarity_key
 from tests.support.plans import group, only, plan_of, wanted
 
 

@@ -29,7 +29,7 @@ _MAX_CHANGES: Final = 20
 _DEFAULT = Output()
 
 
-async def demo(
+async def demo_command(
     file: Annotated[
         Path | None, Parameter(show_default=False, help="Groups to load: YAML, JSON or CSV (default: a sample).")
     ] = None,

@@ -1,5 +1,6 @@
 """`secoda-async doctor`: check each step of a call, say what to do about the first that fails, and probe the API."""
 
+import platform
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,14 +18,15 @@ from secoda_async import (
     SecodaClient,
     SecodaError,
     User,
+    __version__,
 )
 from secoda_async.cli.contract import ListContract, read_contract
 from secoda_async.cli.exit_codes import CommandError, Exit, advice_for, exit_for
 from secoda_async.cli.options import Connection, Flag
 from secoda_async.cli.output.console import Column, Console, duration, write_stdout
-from secoda_async.cli.probe import MAX_WRITES, Probe
-from secoda_async.cli.probe_sheet import sheet
+from secoda_async.cli.probe import MAX_WRITES, QUESTIONS, Probe
 from secoda_async.cli.signals import handle_signals
+from secoda_async.config import Region
 from secoda_async.reconcile.wording import count
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class CheckResult:
     error: SecodaError | None = None
 
 
-async def doctor(
+async def doctor_command(
     *,
     probe: Annotated[
         Flag,
@@ -220,7 +222,7 @@ async def _probe(console: Console, checkup: Checkup, client: SecodaClient, *, as
     if checkup.options.json:
         console.print_json(checkup.document() | {"probe": probe.document()})
     else:
-        write_stdout(sheet(checkup.host, checkup.contracts, probe))
+        write_stdout(_sheet(checkup.host, checkup.contracts, probe))
     if stops.event.is_set():
         return stops.code
     return Exit.SOME_FAILED if probe.left or probe.is_create_unclear else Exit.DONE
@@ -240,3 +242,27 @@ def _warn_of_rest(console: Console, probe: Probe) -> None:
         )
     if probe.is_create_unclear:
         console.info(f"a group named {probe.name!r} may exist or appear later: look for it, and delete it", "red")
+
+
+def _sheet(origin: str, contracts: Mapping[str, ListContract], probe: Probe) -> str:
+    """Return Markdown to paste into an issue, without names, addresses, ids or the key.
+
+    Each line is one statement, so that any width of a terminal shows it.
+    """
+    region = next((f"region {region.value}" for region in Region if region.origin == origin), "a custom host")
+    python = f"Python {platform.python_version()} on {platform.system()}"
+    lines = ["### What this API does (secoda-async doctor --probe)", ""]
+    lines += [f"secoda-async {__version__}, {python}; {region}; {probe.writes} writes.", ""]
+    lines += [f"- {question} **{probe.findings[key]}**" for key, question in QUESTIONS.items()]
+    for kind, contract in contracts.items():
+        lines += ["", f"List of {kind}:", "", *(f"- {each}" for each in contract.sentences(show_hosts=False))]
+    lines += ["", _rest(probe)]
+    return "\n".join(lines) + "\n"
+
+
+def _rest(probe: Probe) -> str:
+    if probe.left:
+        return f"Groups of the probe that could not be deleted: {len(probe.left)}."
+    if probe.is_create_unclear:
+        return "The outcome of a create is not known: a group of the probe may exist."
+    return "The groups of the probe were deleted."

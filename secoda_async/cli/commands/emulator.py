@@ -15,7 +15,7 @@ from secoda_async.emulator import Emulator
 _DEFAULT = Output()
 
 
-async def emulator(  # noqa: PLR0913 - each is an option
+async def emulator_command(  # noqa: PLR0913 - each is an option
     *,
     port: Annotated[int, Parameter(help="Port on 127.0.0.1; 0 selects a free one.")] = 8080,
     groups: Annotated[int, Parameter(help="Number of generated groups.")] = 60,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
 
-__all__ = ["MemberError", "parse_member"]
+__all__ = ["UUID", "MemberError", "parse_member"]
 
 _QUOTED: Final = r'"[^"\r\n]*"'
 _PIECE: Final = re.compile(rf"(?:{_QUOTED}|<[^<>]*>|[^;,\r\n])+")
@@ -16,7 +16,8 @@ _NAME_AND_ADDRESS: Final = re.compile(rf"((?:{_QUOTED}|[^\"<>])*)<([^<>]*)>\s*")
 _ADDRESS: Final = re.compile(r"[^@]+@(?:[^@.]+\.)+[^@.]+")
 """A dot in the domain, and none at its end: otherwise the address is cut off."""
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""The form of the service's ids."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+|[A-Za-z0-9_-]+")
 """Most members. A file may have millions, and this expression is much faster than the other ones."""
@@ -62,7 +63,7 @@ def _strip(piece: str) -> str:
 
 def _split_blanks(piece: str) -> Iterator[str]:
     parts = piece.split()
-    if all("@" in part or _UUID.fullmatch(part) for part in parts):
+    if all("@" in part or UUID.fullmatch(part) for part in parts):
         yield from parts
     else:
         yield piece
