@@ -8,8 +8,9 @@ from typing import Final
 from attrs import field, frozen
 
 from secoda_async.models import Group, normalize
+from secoda_async.reconcile.escape import spell_name
 from secoda_async.reconcile.invited import matches_except_invited
-from secoda_async.reconcile.name_keys import similarity_key, spell_name
+from secoda_async.reconcile.name_keys import similarity_key
 from secoda_async.reconcile.plan import Change, Plan
 
 __all__ = ["ChangeStatus", "DriftCheck", "WorkspaceSnapshot", "status_of"]
