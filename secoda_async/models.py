@@ -192,8 +192,8 @@ class GroupFields:
     def contradicted_by(self, group: Group) -> list[str]:
         """Return the names of the fields that a response shows with another value than was sent.
 
-        The server may collapse white space. Members that the response lacks are no contradiction: invited users who
-        never signed in may be hidden (documented for SCIM).
+        The server may collapse white space. Members that the response lacks do not count as a contradiction: invited
+        users who never signed in may be hidden (documented for SCIM).
         """
         names = [name for name, shown, sent in self._texts(group) if collapse_spaces(shown) != collapse_spaces(sent)]
         if self.users is not UNSET and not _casefolded(group.users) <= _casefolded(self.users):

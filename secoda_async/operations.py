@@ -56,7 +56,7 @@ class DeleteGroup:
     id: str
     """The group's id."""
     missing_ok: bool = field(default=False, kw_only=True)
-    """Whether a missing group is no failure."""
+    """Whether a missing group counts as deleted."""
 
 
 Operation = CreateGroup | UpdateGroup | DeleteGroup

@@ -53,7 +53,7 @@ class UserIndex:
             return exact[0]
         ids = tuple(sorted(user.id for user in users))
         raise AmbiguousNameError(
-            f"{address!r} is the address of {len(ids)} users ({', '.join(ids)}): say which by id", candidates=ids
+            f"{address!r} is the address of {len(ids)} users ({', '.join(ids)}): use one of these ids", candidates=ids
         )
 
     def pending(self, ids: Iterable[str]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def find_by_name(groups: Iterable[Group], name: str) -> Group | None:
     if len(found) > 1:
         ids = tuple(group.id for group in found)
         raise AmbiguousNameError(
-            f"{len(found)} groups are called {name!r} ({', '.join(ids)}): say which by id", candidates=ids
+            f"{len(found)} groups are called {name!r} ({', '.join(ids)}): use one of these ids", candidates=ids
         )
     return found[0] if found else None
 

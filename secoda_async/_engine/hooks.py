@@ -117,7 +117,7 @@ _NUMBER: Final = re.compile(r"\d{1,10}(?:\.\d{1,6})?")
 
 
 def _limit_headers(reply: Reply) -> Mapping[str, str]:
-    """Return the headers about limits. A value that is no number is left out: a server may echo the key anywhere."""
+    """Return the headers about limits. A value that is not a number is left out: a server may echo the key anywhere."""
     found: dict[str, str] = {}
     for name, value in reply.raw_headers:
         if _LIMIT_HEADER.fullmatch(name.lower()):

@@ -67,7 +67,7 @@ request on that connection finds it. A POST has a connection of its own, so a 40
 UNCLEAR_STATUSES: Final = frozenset({*range(1, 200), *range(500, 1000)}) - {501, 505, 511}
 """Statuses after which a write may have been executed: the framework's own failure, a gateway's (a 503 with
 Retry-After too: some gateways send it although the origin has executed the request), and those that gateways invented,
-such as 52x, 529, 561 and 999. 501, 505 and 511 say that nothing has read the request. A 1xx is no final response."""
+such as 52x, 529, 561 and 999. 501, 505 and 511 say that nothing has read the request. A 1xx is not a final response."""
 
 
 # --- the table -------------------------------------------------------------------------------------------------

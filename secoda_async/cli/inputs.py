@@ -21,7 +21,7 @@ def _reject_unknown_options(_: object, files: Sequence[Path]) -> None:
     """Refuse an unknown option, which would be taken for a file; `-x.yaml` may be the name of a file."""
     for file in files:
         if file.name.startswith("-") and str(file) == file.name != "-" and not file.exists():
-            raise ValueError(f"{file.name} is no option, and there is no such file")
+            raise ValueError(f"{file.name} is not an option, and no such file exists")
 
 
 Files = Annotated[

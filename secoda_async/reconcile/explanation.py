@@ -80,7 +80,7 @@ def explain(
 
     Raises:
         AmbiguousNameError: When the address fits several users.
-        DesiredStateError: When there can be no plan for another reason than unknown members.
+        DesiredStateError: When no plan is possible for another reason than unknown members.
     """
     users = list(users)
     index = UserIndex.of(users, (user for group in groups for user in group.users))

@@ -82,7 +82,7 @@ async def test_name_of_several_groups_is_refused_with_their_ids(shell: Shell, te
     refused = await shell.run("groups", "delete", "Twin", "--yes", "--json")
     assert refused.code == Exit.BAD_INPUT
     assert refused.json["error"]["candidates"] == ["g-1", "g-2"]
-    assert "2 groups are called 'Twin' (g-1, g-2): say which by id" in refused.err
+    assert "2 groups are called 'Twin' (g-1, g-2): use one of these ids" in refused.err
     assert teams.writes == []
 
 

@@ -49,7 +49,7 @@ def test_address_of_several_users_is_found_only_in_its_letter_case(
         assert index.id_of(address) == found
         return
     with pytest.raises(
-        AmbiguousNameError, match=f"'{address}' is the address of 2 users .*: say which by id"
+        AmbiguousNameError, match=f"'{address}' is the address of 2 users .*: use one of these ids"
     ) as caught:
         index.id_of(address)
     assert caught.value.candidates == tuple(sorted(user.id for user in users))
@@ -70,11 +70,11 @@ def test_unknown_and_ambiguous_members_are_named_in_one_error() -> None:
         index.ids_of(["new@y", "ANA@x", "ben@x", "9", "z@y"])
     assert str(caught.value) == (
         "no user has the address new@y, z@y or the id 9; "
-        "'ANA@x' is the address of 2 users (lower, upper): say which by id"
+        "'ANA@x' is the address of 2 users (lower, upper): use one of these ids"
     )
     with pytest.raises(InvalidArgumentError, match=r"^no user has the id 9$"):
         index.ids_of(["9"])
-    with pytest.raises(AmbiguousNameError, match=r"'ANA@x' is .*: say which by id; 'ana@X' is ") as ambiguous:
+    with pytest.raises(AmbiguousNameError, match=r"'ANA@x' is .*: use one of these ids; 'ana@X' is ") as ambiguous:
         index.ids_of(["ANA@x", "ana@X"])
     assert ambiguous.value.candidates == ("lower", "upper")
     assert as_document(ambiguous.value)["error"]["candidates"] == ["lower", "upper"]
@@ -139,7 +139,7 @@ async def test_each_command_refuses_an_address_of_several_users(shell: Shell, tw
     result = await shell.run(*(arguments.get(part, part) for part in COMMANDS[command]), "--json")
     assert result.code == Exit.BAD_INPUT
     assert result.json["error"]["candidates"] == ["lower", "upper"]
-    assert "'ANA@x' is the address of 2 users (lower, upper): say which by id" in result.err
+    assert "'ANA@x' is the address of 2 users (lower, upper): use one of these ids" in result.err
     assert not twins.writes
 
 

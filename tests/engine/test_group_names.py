@@ -33,7 +33,7 @@ class TestExactName:
     def test_name_of_several_groups_is_ambiguous(self, find: Any) -> None:  # noqa: ANN401 - either function
         twin = Group("g-3", "Finance")
         with pytest.raises(
-            AmbiguousNameError, match=r"2 groups are called 'Finance' \(g-2, g-3\): say which by id"
+            AmbiguousNameError, match=r"2 groups are called 'Finance' \(g-2, g-3\): use one of these ids"
         ) as caught:
             find([OTHER, DATA, twin], "Finance")
         assert caught.value.candidates == ("g-2", "g-3")

@@ -206,7 +206,7 @@ class TestMembers:
     def test_held_member_with_an_ambiguous_address_has_that_reason(self) -> None:
         twins = [User(id="1", email="x@example.com"), User(id="2", email="X@example.com")]
         plan = plan_of([wanted("a", members=("x@EXAMPLE.com",))], [], twins, unknown_members="hold")
-        assert [held.reason for held in plan.held] == ["is the address of 2 users (1, 2): say which by id"]
+        assert [held.reason for held in plan.held] == ["is the address of 2 users (1, 2): use one of these ids"]
 
     def test_unknown_member_of_several_groups_is_one_problem(self) -> None:
         desired = [

@@ -60,7 +60,7 @@ def parse_time(text: str) -> datetime:
     """Parse an ISO 8601 time.
 
     Raises:
-        ValueError: When the text is no time.
+        ValueError: When the text is not a time.
     """
     try:
         return cast("datetime", _msgspec().convert(text, datetime))

@@ -114,7 +114,7 @@ class Console:
         print_text(self.out, escape_control(text), style)
 
     def info(self, text: str, style: str = "dim") -> None:
-        """Print a line to stderr; a closed stderr is no error."""
+        """Print a line to stderr; a closed stderr is not an error."""
         with suppress(OSError, ValueError):
             print_text(self.err, escape_control(text), style)
 

@@ -1,4 +1,4 @@
-"""Recognize documents that are no files of groups: saved plans, and lists as APIs return them."""
+"""Recognize documents that are not files of groups: saved plans, and lists as APIs return them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ _TOTALS: Final = ("totalResults", "count", "total", "total_count", "totalCount",
 
 
 def describe_foreign(document: Node) -> str | None:
-    """Return why a document is no file of groups, and what to do; None if it may be one."""
+    """Return why a document is not a file of groups, and what to do; None if it may be one."""
     if document.kind == "a list":
         return "is a list, without the key 'groups': write `groups:` above it; in JSON, {\"groups\": [...]}"
     keys = {key.text: value for key, value in document.pairs if key.text is not None}
