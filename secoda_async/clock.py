@@ -105,9 +105,9 @@ class AutojumpClock:
 
     No work runs if the event loop has completed `patience` iterations in which the clock was not used. Sockets between
     a client and a server on the same event loop make progress in every iteration, so the clock does not jump while
-    a request is in flight. Work in other threads or processes is not seen. On an event loop other than
-    asyncio's own, such as uvloop, connecting takes real time: before each jump the clock waits for about a
-    millisecond and counts the iterations again.
+    a request is in flight. Work in other threads or processes is not seen, and neither is the lookup of a host name:
+    connect to `127.0.0.1`, not to `localhost`. On an event loop other than asyncio's own, such as uvloop, connecting
+    takes real time: before each jump the clock waits for about a millisecond and counts the iterations again.
     """
 
     def __init__(self, *, start: float = 0.0, patience: int = 250) -> None:

@@ -9,7 +9,7 @@ values of a row then fill the model. That takes about as long as parsing the JSO
   orjson reads it.
 - A body that is refused for any other reason is left to `structuring`, which accepts the documented oddities and names
   each error. Both read every body in the same way, or only `structuring` reads it. One exception: msgspec skips what
-  surrounds the items and is not needed, even a number that is too large for orjson.
+  surrounds the items and is not needed, even if it is too large or too deep for orjson.
 """
 
 import re
