@@ -3,13 +3,14 @@
 `matching` finds the group that each desired group means, and `members` the users that its members mean.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from attrs import evolve
 
 from secoda_async.models import UNSET, Group, GroupFields, User, normalize
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.invited import hidden_member_notes
 from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.members import MemberResolver
 from secoda_async.reconcile.plan import Change, Plan, delete_of, members_of, sort_changes, sort_conflicts
@@ -70,7 +71,10 @@ def diff(
         ignored_names=tuple(sorted(group.name for group in matching.ignored)),
         pending=pending,
         disabled=disabled,
-        notes=tuple(rules.scope.unused(_names(desired, groups), deletes=bool(deletes))),
+        notes=(
+            *hidden_member_notes(_gaining(changes, members.keeping), groups, index.by_id.values()),
+            *rules.scope.unused(_names(desired, groups), deletes=bool(deletes)),
+        ),
         origin=origin,
         workspace=workspace,
         people=index.emails(shown.union(pending, disabled)),
@@ -79,6 +83,11 @@ def diff(
 
 def _names(desired: DesiredState, groups: Iterable[Group]) -> list[str]:
     return [*(group.name for group in groups), *(wanted.name for wanted in desired.groups)]
+
+
+def _gaining(changes: Iterable[Change], ids: Collection[str]) -> list[str]:
+    """Return the names of the groups with these ids whose members change."""
+    return [change.name for change in changes if change.id in ids and change.after.users is not UNSET]
 
 
 def _change(wanted: DesiredGroup, present: Group | None, members: tuple[str, ...] | None) -> Change | None:

@@ -1,13 +1,17 @@
 """Members with a pending invitation. The service may not show them in groups before their first sign-in."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from attrs import evolve
 
 from secoda_async.models import Group, GroupFields, User
 
-__all__ = ["matches_except_invited", "with_invited_members"]
+__all__ = ["hidden_member_notes", "matches_except_invited", "with_invited_members"]
+
+_MOST_NAMES: Final = 10
+"""Groups that a sentence names."""
 
 
 def with_invited_members(
@@ -32,6 +36,23 @@ def with_invited_members(
         for group_id, members in sent.items():
             hidden[group_id] = {member for member in members if member in invited}
     return [_with_members(group, hidden[group.id]) if group.id in hidden else group for group in groups]
+
+
+def hidden_member_notes(names: Sequence[str], groups: Iterable[Group], users: Iterable[User]) -> Iterator[str]:
+    """Yield a sentence if writes of whole memberships may remove invited members whom nothing shows.
+
+    Args:
+        names: The names of the groups that gain members, and that nobody should leave.
+        groups: Every group of the workspace, with its invited members.
+        users: The users of the workspace.
+    """
+    invited = {user.id for user in users if user.pending}
+    if names and invited and all(invited.isdisjoint(group.users) for group in groups):
+        listed = ", ".join(map(repr, names[:_MOST_NAMES])) + (" and others" if len(names) > _MOST_NAMES else "")
+        yield (
+            f"Nobody should leave {listed}, and no group shows any of the invited users of this workspace. If the "
+            "service hides them, a write of the members removes those who are not listed: list them too"
+        )
 
 
 def _with_members(group: Group, members: Iterable[str]) -> Group:

@@ -32,6 +32,8 @@ class MemberResolver:
     """Ids of all desired members."""
     held: list[Held] = field(factory=list[Held], init=False)
     """The unknown members, with `unknown_members="hold"`."""
+    keeping: set[str] = field(factory=set[str], init=False)
+    """Ids of the groups that nobody leaves."""
     _unknown: dict[str, list[DesiredGroup]] = field(factory=dict[str, list[DesiredGroup]], init=False)
     """The groups of each unknown member, otherwise."""
     _reasons: dict[str, str] = field(factory=dict[str, str], init=False)
@@ -49,7 +51,11 @@ class MemberResolver:
         is_additive = self.rules.additive or wanted.membership == "additive"
         if unknown:
             self._note(wanted, unknown, kept=() if is_additive else sorted(present_ids - found))
-        return tuple(sorted(found | present_ids if is_additive or unknown else found))
+        if not is_additive and not unknown:
+            return tuple(sorted(found))
+        if present is not None:
+            self.keeping.add(present.id)
+        return tuple(sorted(found | present_ids))
 
     def _find(self, members: Sequence[str]) -> tuple[set[str], Mapping[str, str]]:
         """Return the ids of the members, and the reason why each other member is unknown."""

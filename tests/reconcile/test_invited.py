@@ -75,6 +75,24 @@ class TestPlan:
         plan = diff(desired, [group("b", users=("u-ana", "u-pat"))], users, Rules())
         assert (plan.disabled, plan.people["u-eve"]) == (("u-eve",), "eve@example.com")
 
+    @pytest.mark.requirement("BS-12", "BS-14")
+    @pytest.mark.parametrize("number", [1, 11])
+    def test_additive_group_that_may_have_hidden_members_is_noted(self, number: int) -> None:
+        there = [group(f"{index:02}", users=("u-ana",)) for index in range(number)]
+        rules = Rules(additive=True)
+
+        def notes(pat: User, groups: list[Group], members: tuple[str, ...] = ("u-eve",)) -> tuple[str, ...]:
+            desired = DesiredState(tuple(wanted(each.name, members=members) for each in groups))
+            users = [ANA, EVE, pat]
+            return diff(desired, with_invited_members(groups, users, {}), users, rules).notes
+
+        (note,) = notes(PAT, there)
+        assert note.startswith("Nobody should leave '00'")
+        assert ("'09' and others, and no group shows any of the invited users" in note) is (number > 10)
+        assert notes(PAT, there, ("u-ana",)) == ()
+        assert notes(evolve(PAT, user_groups=("g-00",)), there) == ()
+        assert notes(evolve(PAT, pending=False), there) == ()
+
 
 class TestStatus:
     @pytest.mark.requirement("BS-14")
