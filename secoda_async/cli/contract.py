@@ -73,13 +73,7 @@ def _listing(label: str, names: Sequence[str]) -> Sequence[str]:
 
 
 def read_contract(page: object, kind: str, origin: str) -> ListContract:
-    """Return the contract of a list.
-
-    Args:
-        page: The first page, as plain JSON.
-        kind: `groups` or `users`.
-        origin: The origin that the page was requested from.
-    """
+    """Return the contract of a list from its first page, as plain JSON; `kind` is `groups` or `users`."""
     envelope = cast("dict[str, Any]", page) if isinstance(page, dict) else {}
     if not isinstance(envelope.get("results"), list):
         return ListContract(is_object=False)

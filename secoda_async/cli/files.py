@@ -20,9 +20,7 @@ _PRIVATE: Final = 0o600
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
     """Refuse an output that is the same file as an input or another output, through links too.
 
-    Args:
-        outputs: The files to write, by option.
-        inputs: The files to read; `-` is standard input.
+    The outputs are given by their option; the input `-` is standard input.
 
     Raises:
         CommandError: If a file would be overwritten. Nothing was read or sent.

@@ -65,12 +65,7 @@ class Inputs:
     def check_outputs(
         self, outputs: Mapping[str, Path | None], files: Sequence[Path], others: Sequence[Path | None] = ()
     ) -> None:
-        """Refuse an output that is an input, a file of a directory that is read, or another output.
-
-        Args:
-            outputs: The files to write, by option.
-            files: The files and directories of groups.
-            others: Other files that the command reads.
+        """Refuse an output that is an input, in a directory of groups that is read, or another output.
 
         Raises:
             CommandError: If a file would be overwritten, or read as groups by the next run. Nothing was read or sent.

@@ -13,7 +13,7 @@ from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.invited import hidden_member_notes
 from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.members import MemberResolver
-from secoda_async.reconcile.plan import Change, Plan, delete_of, members_of, sort_changes, sort_conflicts
+from secoda_async.reconcile.plan import Change, Plan, delete_of, members_of, sort_changes, sort_conflicts, update_of
 from secoda_async.reconcile.safety import Rules, find_breaches
 from secoda_async.user_index import UserIndex
 
@@ -30,16 +30,10 @@ def diff(
     origin: str = "",
     workspace: str | None = None,
 ) -> Plan:
-    """Return the plan with the fewest changes, at most one for each group.
+    """Return the plan with the fewest changes, at most one for each group, bound to an origin and a workspace.
 
-    Args:
-        desired: The desired state.
-        groups: Every group of the workspace, with its invited members.
-        users: Every user of the workspace.
-        rules: The options and limits of the plan.
-        time_for: Returns the seconds that a number of rate-limited writes takes.
-        origin: The workspace's origin, to which the plan is bound.
-        workspace: The workspace's id, to which the plan is bound.
+    The groups, with their invited members, and the users must be complete. `time_for` returns the seconds that a number
+    of rate-limited writes takes.
 
     Raises:
         DesiredStateError: With every desired group that is ignored, or with every member who is not a user of the
@@ -116,11 +110,4 @@ def _update_change(wanted: DesiredGroup, present: Group, members: tuple[str, ...
             current = getattr(present, key)
             before[key] = tuple(sorted(current)) if key == "users" else current
             after[key] = value
-    return Change(
-        kind="update",
-        name=wanted.name,
-        id=present.id,
-        before=GroupFields(**before),  # type: ignore[arg-type]
-        after=GroupFields(**after),  # type: ignore[arg-type]
-        place=wanted.place,
-    )
+    return update_of(present.id, wanted.name, before, after, wanted.place)

@@ -94,12 +94,7 @@ class WorkspaceSnapshot:
         return DriftCheck(ChangeStatus.DRIFTED, check.group, reason)
 
     def mismatch(self, change: Change, created: Group | None) -> str | None:
-        """Return a sentence that says how the workspace contradicts an applied change; None if it does not.
-
-        Args:
-            change: The change.
-            created: The group that a create returned.
-        """
+        """Return a sentence that says how the workspace contradicts an applied change; None if it does not."""
         group_id = created.id if change.id is None and created is not None else change.id
         group = self.by_id.get(group_id or "")
         if change.kind == "delete":

@@ -69,14 +69,7 @@ class Explanation:
 def explain(
     person: str, desired: DesiredState | None, groups: Sequence[Group], users: Iterable[User], rules: Rules
 ) -> Explanation:
-    """Explain the groups of a person.
-
-    Args:
-        person: An e-mail address or id.
-        desired: The desired state; None for the present groups only.
-        groups: Every group of the workspace.
-        users: Every user of the workspace.
-        rules: The options of the plan.
+    """Explain the groups of a person, an e-mail address or id; without a desired state, the present groups only.
 
     Raises:
         AmbiguousNameError: When the address fits several users.

@@ -20,12 +20,7 @@ def with_invited_members(
     """Return the groups with the invited members that they do not show.
 
     The users' own lists of groups decide. If these show no group for any invited user, they may be hidden there too:
-    then the members that this client has sent count as members.
-
-    Args:
-        groups: The groups as the service shows them.
-        users: The users of the workspace.
-        sent: The invited members that this client has sent, by the id of the group.
+    then the members that this client has `sent`, by the id of the group, count as members.
     """
     invited = {user.id: user for user in users if user.pending}
     hidden: dict[str, set[str]] = defaultdict(set)

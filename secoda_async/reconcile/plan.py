@@ -18,7 +18,7 @@ from secoda_async.reconcile.wording import count
 
 __all__ = [
     "Breach", "Change", "Conflict", "Held", "Plan", "delete_of", "is_saved_plan", "members_of", "sort_changes",
-    "sort_conflicts",
+    "sort_conflicts", "update_of",
 ]  # fmt: skip
 
 _VERSION: Final = 3
@@ -217,6 +217,14 @@ class Plan:
 def is_saved_plan(document: object) -> TypeGuard[dict[str, Any]]:
     """Return whether a JSON document is meant to be a saved plan."""
     return isinstance(document, dict) and "changes" in document and "digest" in document
+
+
+def update_of(
+    group_id: str, name: str, before: Mapping[str, object], after: Mapping[str, object], place: str
+) -> Change:
+    """Return an update, given the fields that change by name."""
+    fields = [GroupFields(**values) for values in (before, after)]  # type: ignore[arg-type]
+    return Change(kind="update", name=name, id=group_id, before=fields[0], after=fields[1], place=place)
 
 
 def delete_of(group: Group, place: str = "") -> Change:

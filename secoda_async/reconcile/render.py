@@ -68,12 +68,9 @@ class MemberNames:
 
 
 def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -> Iterable[StyledLine]:
-    """Yield the lines of a plan: changes, notes, the problems that need a person, and the summary.
+    """Yield the lines of a plan: `most` of its changes, notes, the problems that need a person, and the summary.
 
-    Args:
-        plan: The plan.
-        most: The number of changes to show; the others are counted.
-        verbose: Name every group and member that is only counted otherwise.
+    `verbose` names every group and member that is only counted otherwise.
     """
     names = MemberNames(plan)
     for change in plan.changes[:most]:
@@ -113,10 +110,7 @@ def details(change: Change, names: MemberNames, *, most: int | None = _MOST_MEMB
 def facts(plan: Plan, *, verbose: bool = False, quote: Callable[[str], str] = str) -> Iterable[str]:
     """Yield a sentence for each fact that a reviewer should know although no change shows it.
 
-    Args:
-        plan: The plan.
-        verbose: Name everything.
-        quote: Makes markup of a name.
+    `verbose` names everything; `quote` makes markup of a name.
     """
     names = MemberNames(plan)
     most = None if verbose else _MOST_NAMES
@@ -139,10 +133,7 @@ def facts(plan: Plan, *, verbose: bool = False, quote: Callable[[str], str] = st
 def held_messages(plan: Plan, *, verbose: bool = False, quote: Callable[[str], str] = str) -> Iterable[str]:
     """Yield a sentence for each held member; the first one of a group names the users who stay because of it.
 
-    Args:
-        plan: The plan.
-        verbose: Name every user who stays.
-        quote: Makes markup of a name.
+    `verbose` names every user who stays; `quote` makes markup of a name.
     """
     names = MemberNames(plan)
     shown_groups = set[str]()

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from secoda_async.models import UNSET, Group, GroupFields, User, normalize
 from secoda_async.reconcile.invited import matches_except_invited
 from secoda_async.reconcile.journal_runs import LoggedChange
-from secoda_async.reconcile.plan import Change, Conflict, Held, delete_of
+from secoda_async.reconcile.plan import Change, Conflict, Held, delete_of, update_of
 from secoda_async.user_index import UserIndex
 
 __all__ = ["NOTHING", "PresentState", "Reversal", "conflict_of", "reverse"]
@@ -143,49 +143,31 @@ def _undo_update(logged: LoggedChange, present: PresentState) -> Reversal:
         else:
             message = f"({group.id}) has another {name} since: not restored"
             conflicts += conflict_of(change, message, [group.id]).conflicts
-    members = _undo_members(change, group, present)
-    if members.users is not None:
-        before["users"], after["users"] = tuple(sorted(group.users)), members.users
-    reversal = Change(
-        kind="update",
-        name=str(after.get("name", group.name)),
-        id=group.id,
-        before=GroupFields(**before),  # type: ignore[arg-type]
-        after=GroupFields(**after),  # type: ignore[arg-type]
-        place=change.place,
-    )
-    return Reversal(
-        change=reversal if after else None,
-        conflicts=(*conflicts, *members.conflicts),
-        held=members.held,
-    )
+    users, members = _undo_members(change, group, present)
+    if users is not None:
+        before["users"], after["users"] = tuple(sorted(group.users)), users
+    reversal = update_of(group.id, str(after.get("name", group.name)), before, after, change.place) if after else None
+    return Reversal(change=reversal, conflicts=(*conflicts, *members.conflicts), held=members.held)
 
 
-@frozen(kw_only=True)
-class _Members:
-    """The members of a group after the undo."""
+def _undo_members(change: Change, group: Group, present: PresentState) -> tuple[tuple[str, ...] | None, Reversal]:
+    """Reverse the members that the run added and removed, and leave all others.
 
-    users: tuple[str, ...] | None = None
-    """Their sorted ids; None if they stay."""
-    conflicts: tuple[Conflict, ...] = ()
-    held: tuple[Held, ...] = ()
-
-
-def _undo_members(change: Change, group: Group, present: PresentState) -> _Members:
-    """Reverse the members that the run added and removed, and leave all others."""
+    Return the sorted ids of the members, None if they stay, and a result with the conflicts and held members.
+    """
     if change.before.users is UNSET:
-        return _Members()
+        return None, NOTHING
     now = set(group.users)
     back = set(change.removed) - now
     wanted = (now - set(change.added)) | (back & present.users.ids)
-    held = _held(change, back - present.users.ids, present)
+    held = Reversal(held=_held(change, back - present.users.ids, present))
     if wanted != now:
-        return _Members(users=tuple(sorted(wanted)), held=held)
+        return tuple(sorted(wanted)), held
     hidden = present.names(present.hideable.intersection(change.added) - now)
     if not hidden:
-        return _Members(held=held)
+        return None, held
     message = f"({group.id}) may have members with a pending invitation that responses do not show: {', '.join(hidden)}"
-    return _Members(conflicts=conflict_of(change, f"{message}. Remove them by hand", [group.id]).conflicts, held=held)
+    return None, evolve(held, conflicts=conflict_of(change, f"{message}. Remove them by hand", [group.id]).conflicts)
 
 
 def _held(change: Change, missing: Iterable[str], present: PresentState) -> tuple[Held, ...]:

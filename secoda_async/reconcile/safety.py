@@ -94,13 +94,7 @@ def check_approval(plan: Plan, approve: str | None) -> None:
 
 
 def find_breaches(matching: Matching, changes: Sequence[Change], rules: Rules) -> Iterator[Breach]:
-    """Yield every reason why the changes need an approval. The limits are parts of the groups inside the scope.
-
-    Args:
-        matching: The groups of the workspace, and what the desired groups mean.
-        changes: The changes from one to the other.
-        rules: The limits.
-    """
+    """Yield every reason why the changes need an approval. The limits are parts of the groups inside the scope."""
     creates, updates, deletes = (
         [change for change in changes if change.kind == kind] for kind in ("create", "update", "delete")
     )

@@ -71,12 +71,7 @@ class Scope:
         return next((pattern for pattern in self.ignore if _matches(key, similarity_key(pattern))), None)
 
     def unused(self, names: Collection[str], *, deletes: bool) -> Iterator[str]:
-        """Yield a sentence for each pattern that fits no name; for `ignore`, only if a plan deletes groups.
-
-        Args:
-            names: The names of the workspace and of the desired groups.
-            deletes: Whether the plan deletes groups.
-        """
+        """Yield a sentence for each pattern that fits no name; for `ignore`, only if the plan deletes groups."""
         for label, patterns in (("only", self.only), ("ignore", self.ignore if deletes else ())):
             for pattern in dict.fromkeys(patterns):
                 if not any(_matches(name, pattern) for name in names):

@@ -128,10 +128,7 @@ class Console:
     ) -> "Generator[Bar, None, None]":
         """Show a progress bar on a terminal; elsewhere print a line every 30 seconds.
 
-        Args:
-            description: The text before the bar.
-            total: The number of items, if it is known.
-            seconds_for: Returns how many seconds a number of further items takes, for the time left.
+        `seconds_for` returns how many seconds a number of further items takes, for the time left.
         """
         columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
         columns += [BarColumn(bar_width=30), MofNCompleteColumn()] if total is not None else []
@@ -184,13 +181,7 @@ def _lengths(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> Seque
 
 
 def _column_widths(columns: Sequence[Column], lengths: Sequence[int], available: int) -> Sequence[int | None]:
-    """Return the width of each column: 0 leaves a column out, None wraps its cells.
-
-    Args:
-        columns: The columns.
-        lengths: The length of the longest cell of each.
-        available: The width of the terminal.
-    """
+    """Return the width of each column: 0 leaves a column out, None wraps its cells."""
     overflows = [column.overflow for column in columns]
     if "wrap" in overflows:
         return [None if overflow == "wrap" else length for overflow, length in zip(overflows, lengths, strict=True)]

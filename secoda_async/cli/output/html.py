@@ -87,14 +87,7 @@ def report_page(
 ) -> str:
     """Return a report as HTML: failures first, with a timeline of the writes.
 
-    Args:
-        plan: The plan that was applied.
-        report: Its result.
-        recorder: The events of the client.
-        limit: The write limit.
-        source: The name of the plan's file.
-        host: The API's origin.
-        stopped: The reason why the run was stopped early, if it was.
+    `source` and `host` are as in `plan_page`; `stopped` is the reason why the run was stopped early, if it was.
     """
     names = MemberNames(plan)
     rows = [_with_outcome(_row(plan.changes[each.index], names), each) for each in report.outcomes]

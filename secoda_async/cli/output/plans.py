@@ -43,14 +43,7 @@ class PlanOutput:
     verbose: Verbose = False
 
     def show(self, console: Console, plan: Plan, *, source: str, host: str) -> None:
-        """Print a plan, or write it to a file; only a terminal gets colors.
-
-        Args:
-            console: The console of the command; with its `--json`, the format is JSON.
-            plan: The plan.
-            source: The name of the plan's file, for the title of a page.
-            host: The API's origin, for a page.
-        """
+        """Print a plan, or write it to a file; only a terminal gets colors. A page shows the source and the host."""
         output_format = "json" if console.output.json else self.format
         if self.output is None and output_format == "text":
             print_plan(console.out, plan, verbose=self.verbose)

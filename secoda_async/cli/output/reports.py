@@ -3,6 +3,8 @@
 from itertools import islice
 from typing import Final
 
+from attrs import asdict
+
 from secoda_async import Plan, Report
 from secoda_async.cli.output.console import Console, duration
 from secoda_async.reconcile.render import MemberNames, held_messages
@@ -68,16 +70,7 @@ def _report_document(plan: Plan, report: Report) -> dict[str, object]:
             for outcome in report.outcomes
             if outcome.error is not None
         ],
-        "held": [
-            {
-                "group": held.group,
-                "member": held.member,
-                "reason": held.reason,
-                "place": held.place,
-                "kept": names.addresses(held.kept),
-            }
-            for held in plan.held
-        ],
+        "held": [asdict(held) | {"kept": names.addresses(held.kept)} for held in plan.held],
         "notes": list(plan.notes),
         "pending": names.addresses(plan.pending),
         "disabled": names.addresses(plan.disabled),
