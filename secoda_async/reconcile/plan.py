@@ -149,9 +149,12 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the changes, and the token that approves exactly these."""
-        changes = [codec.to_dict(change) | {"place": ""} for change in self.changes]
-        text = json.dumps(changes, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        """A hash of the changes and of the names that look alike, and the token that approves exactly these."""
+        changes: list[object] = [codec.to_dict(change) | {"place": ""} for change in self.changes]
+        alike = sorted(
+            {(breach.kind, *breach.names) for breach in self.breaches if breach.kind in ("rename", "similar")}
+        )
+        text = json.dumps([*changes, *alike], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
     def summary(self) -> str:

@@ -227,5 +227,14 @@ class TestApproval:
                 plan.digest,
             )
 
+    @pytest.mark.requirement("BS-3", "BS-13")
+    def test_approval_does_not_cover_a_similar_name_that_appeared_since(self) -> None:
+        approved = plan_of([wanted("a b")], [group("A B")])
+        since = plan_of([wanted("a b")], [group("A B"), group("A  B", "2")])
+        assert approved.changes == since.changes
+        check_approval(approved, approved.digest)
+        with pytest.raises(UnsafePlanError, match="is not the digest of this plan"):
+            check_approval(since, approved.digest)
+
     def test_empty_plan_ignores_an_old_approval(self, unsafe: Plan) -> None:
         check_approval(evolve(unsafe, changes=()), "0123456789abcdef")
