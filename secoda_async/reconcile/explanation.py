@@ -10,6 +10,7 @@ from secoda_async.models import UNSET, Group, User, normalize
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup, place_of
 from secoda_async.reconcile.diff import diff
+from secoda_async.reconcile.invited import with_invited_members
 from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.safety import Rules
@@ -76,6 +77,7 @@ def explain(
         DesiredStateError: When no plan is possible for another reason than unknown members.
     """
     users = list(users)
+    groups = with_invited_members(groups, users, {})
     index = UserIndex.of(users, (user for group in groups for user in group.users))
     user_id = index.id_of(person)
     user = index.by_id.get(user_id or "")

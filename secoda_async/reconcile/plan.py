@@ -193,7 +193,7 @@ class Plan:
             raise _invalid(name, error.problem) from None
         except (ValueError, RecursionError):
             raise _invalid(
-                name, "is not a plan, for it is not JSON: make one with `secoda-async plan FILE --out`"
+                name, "is not a plan, as it is not JSON: make one with `secoda-async plan FILE --out PLAN`"
             ) from None
         return cls.from_document(document, name)
 
@@ -205,7 +205,7 @@ class Plan:
             DesiredStateError: When the document is not a plan, or was edited.
         """
         if not is_saved_plan(document):
-            raise _invalid(name, "is not a plan: make one with `secoda-async plan FILE --out`")
+            raise _invalid(name, "is not a plan: make one with `secoda-async plan FILE --out PLAN`")
         if document.get("version") != _VERSION:
             raise _invalid(name, f"is of version {document.get('version')!r}, not {_VERSION}: plan again")
         try:

@@ -164,7 +164,7 @@ class TestSavedPlans:
         assert (await shell.run("plan", "groups", "--out", "plan.json")).code == Exit.DONE
         beside = await shell.run("apply", "plan.json", "more.json", "--yes")
         assert beside.code == Exit.BAD_INPUT
-        assert "plan.json:1:1: is a saved plan, and not a file of groups: apply it alone" in beside.err
+        assert "plan.json:1:1: is a saved plan, not a file of groups: pass it alone to `apply` or `show`" in beside.err
         assert not workspace.writes
         assert (await shell.run("apply", "plan.json")).code == Exit.DONE
 

@@ -134,6 +134,15 @@ def test_invited_person_may_not_be_shown_as_a_member() -> None:
     assert "may not show the membership before the first sign-in" in membership.detail
 
 
+@pytest.mark.requirement("BS-14")
+def test_hidden_membership_of_an_invited_person_counts_as_present() -> None:
+    invited = User(id="u-lee", email="lee@example.com", pending=True, user_groups=("g-A",))
+    desired = DesiredState((wanted("A", members=(ANA, "lee@example.com")),))
+    for state in (desired, None):
+        membership = only(explain("lee@example.com", state, MEMBER, [*USERS, invited], Rules()))
+        assert (membership.effect, membership.is_member) == ("stays", True)
+
+
 def test_person_who_is_not_a_user_is_explained_by_the_files() -> None:
     for rules in (dict[str, Any](), {"unknown_members": "hold"}):
         found = explained([wanted("A", members=("x@y",)), wanted("B", members=(ANA,))], MEMBER, "X@y", **rules)

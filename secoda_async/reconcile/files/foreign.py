@@ -43,7 +43,7 @@ def describe_foreign(document: Node) -> str | None:
         return "is a list, without the key 'groups': write `groups:` above it; in JSON, {\"groups\": [...]}"
     keys = {key.text: value for key, value in document.pairs if key.text is not None}
     if {"changes", "digest"} <= keys.keys():
-        return "is a saved plan, and not a file of groups: apply it alone"
+        return "is a saved plan, not a file of groups: pass it alone to `apply` or `show`"
     return _describe_page(keys)
 
 

@@ -58,7 +58,8 @@ def test_whole_list_of_an_api_is_refused_with_the_shape_to_write(document: objec
 
 
 def test_saved_plan_is_recognized() -> None:
-    assert described({"changes": [], "digest": "x"}) == "is a saved plan, and not a file of groups: apply it alone"
+    problem = "is a saved plan, not a file of groups: pass it alone to `apply` or `show`"
+    assert described({"changes": [], "digest": "x"}) == problem
 
 
 def test_list_without_the_key_says_the_key() -> None:
