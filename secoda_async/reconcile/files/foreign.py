@@ -14,23 +14,10 @@ _ITEMS: Final = ("Resources", "results", "value", "values", "data", "items", "en
 """Keys of the items in a page of an API's list."""
 
 _NEXT: Final = (
-    ("@odata.nextLink",),
-    ("links", "next"),
-    ("_links", "next"),
-    ("meta", "next_page"),
-    ("response_metadata", "next_cursor"),
-    ("next",),
-    ("next_page",),
-    ("nextPage",),
-    ("nextPageToken",),
-    ("next_page_token",),
-    ("nextCursor",),
-    ("next_cursor",),
-    ("NextToken",),
-    ("has_more",),
-    ("hasMore",),
-    ("IsTruncated",),
-)
+    "@odata.nextLink", "links/next", "_links/next", "meta/next_page", "response_metadata/next_cursor",
+    "next", "next_page", "nextPage", "nextPageToken", "next_page_token", "nextCursor", "next_cursor", "NextToken",
+    "has_more", "hasMore", "IsTruncated",
+)  # fmt: skip
 """Paths of a link to the next page, or of a sign that there is one."""
 
 _TOTALS: Final = ("totalResults", "count", "total", "total_count", "totalCount", "@odata.count", "totalSize")
@@ -67,7 +54,7 @@ def _digits(node: Node) -> str | None:
 
 
 def _has_next(keys: Mapping[str, Node]) -> bool:
-    return any(_is_set(_at(keys, path)) for path in _NEXT)
+    return any(_is_set(_at(keys, path.split("/"))) for path in _NEXT)
 
 
 def _at(keys: Mapping[str, Node], path: Sequence[str]) -> Node | None:
