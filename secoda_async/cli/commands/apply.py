@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Final, Literal, TextIO
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from cyclopts import Parameter
 
 from secoda_async import DesiredState, Plan, RateLimit, Report, SecodaClient, UnsafePlanError
@@ -28,24 +28,32 @@ from secoda_async.reconcile.files.input_file import read_bytes
 from secoda_async.reconcile.journal import open_journal
 from secoda_async.reconcile.plan import is_saved_plan
 
+
+@Parameter(name="*")
+@define(kw_only=True)
+class ApplyOptions:
+    """The options of `apply` alone."""
+
+    yes: Annotated[Flag, Parameter(help="Do not ask.")] = False
+    approve: Annotated[str | None, Parameter(help="Apply a plan that needs an approval, if this is its digest.")] = None
+    on_drift: Annotated[
+        Literal["raise", "skip"], Parameter(help="If groups changed since the plan: write nothing, or skip them.")
+    ] = "raise"
+    deadline: Annotated[str | None, Parameter(help="Stop after this duration, e.g. 90s, 12m or 1h.")] = None
+    log: Annotated[Path | None, Parameter(help="Append a JSON line before and after each write.")] = None
+    report: Annotated[Path | None, Parameter(help="Write an HTML report.")] = None
+    verbose: Verbose = False
+
+
 _DEFAULT = Connection()
+_DEFAULT_OPTIONS = ApplyOptions()
 
 
-async def apply_command(  # noqa: PLR0913 - each is an option
+async def apply_command(
     files: Annotated[Files, Parameter(help="Files of groups, directories of such files, - is stdin; or a saved plan.")],
     /,
     *,
-    yes: Annotated[Flag, Parameter(help="Do not ask.")] = False,
-    approve: Annotated[
-        str | None, Parameter(help="Apply a plan that needs an approval, if this is its digest.")
-    ] = None,
-    on_drift: Annotated[
-        Literal["raise", "skip"], Parameter(help="If groups changed since the plan: write nothing, or skip them.")
-    ] = "raise",
-    deadline: Annotated[str | None, Parameter(help="Stop after this duration, e.g. 90s, 12m or 1h.")] = None,
-    log: Annotated[Path | None, Parameter(help="Append a JSON line before and after each write.")] = None,
-    report: Annotated[Path | None, Parameter(help="Write an HTML report.")] = None,
-    verbose: Verbose = False,
+    given: ApplyOptions = _DEFAULT_OPTIONS,
     inputs: Inputs = DEFAULT_INPUTS,
     rules: Rules = DEFAULT_RULES,
     options: Connection = _DEFAULT,
@@ -54,29 +62,17 @@ async def apply_command(  # noqa: PLR0913 - each is an option
 
     On Ctrl-C or at the deadline, in-flight writes finish. Run the command again to continue.
     """
-    seconds = None if deadline is None else _parse_duration(deadline)
-    inputs.check_outputs({"--log": log, "--report": report}, files, [options.api_key_file])
-    if report is not None:
-        check_writable(report)
+    seconds = None if given.deadline is None else _parse_duration(given.deadline)
+    inputs.check_outputs({"--log": given.log, "--report": given.report}, files, [options.api_key_file])
+    if given.report is not None:
+        check_writable(given.report)
     target = _load_plan(files) or inputs.load(files)
-    is_interactive = not yes and sys.stdin.isatty()
+    is_interactive = not given.yes and sys.stdin.isatty()
     if isinstance(target, Plan):
         _check_default(rules, inputs)
-    elif not yes and not is_interactive:
+    elif not given.yes and not is_interactive:
         raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
-    run = _Run(
-        console=Console(options),
-        source=source_name(files),
-        target=target,
-        is_interactive=is_interactive,
-        approve=approve,
-        on_drift=on_drift,
-        log=log,
-        report=report,
-        verbose=verbose,
-        rules=rules,
-        options=options,
-    )
+    run = _Run(Console(options), source_name(files), target, is_interactive, given, rules, options)
     with handle_signals(run.console.warn, seconds) as stops:
         result = await run.execute(stops)
     return _exit_code(result, stops)
@@ -94,7 +90,7 @@ def _exit_code(result: Report, stops: StopController) -> Exit:
     return stops.code if stops.event.is_set() and not result.counts.get("failed") else Exit.SOME_FAILED
 
 
-@frozen(kw_only=True)
+@frozen
 class _Run:
     """One run of `apply`, from the connection to the last line of output."""
 
@@ -102,11 +98,7 @@ class _Run:
     source: str
     target: Plan | DesiredState
     is_interactive: bool
-    approve: str | None
-    on_drift: Literal["raise", "skip"]
-    log: Path | None
-    report: Path | None
-    verbose: bool
+    given: ApplyOptions
     rules: Rules
     options: Connection
     recorder: Recorder = field(factory=lambda: Recorder(SYSTEM_CLOCK), init=False)
@@ -118,7 +110,7 @@ class _Run:
         each group before it writes anyway.
         """
         async with AsyncExitStack() as stack:
-            client = self.options.client(self.recorder if self.report is not None else None)
+            client = self.options.client(self.recorder if self.given.report is not None else None)
             secoda = await stack.enter_async_context(client)
             if not self.is_interactive:
                 await stack.enter_async_context(self.options.exclusive(stops))
@@ -145,24 +137,24 @@ class _Run:
         """Show the plan, and raise if it must not be applied."""
         is_json = self.console.output.json
         if self.is_interactive or not is_json:
-            print_plan(self.console.err if is_json else self.console.out, plan, verbose=self.verbose)
-        if plan.breaches and self.approve is None:
+            print_plan(self.console.err if is_json else self.console.out, plan, verbose=self.given.verbose)
+        if plan.breaches and self.given.approve is None:
             raise _unsafe_plan_error(plan)
         if self.is_interactive and not plan.is_empty and not self.console.confirm(_question(plan)):
             raise CommandError("nothing was written", Exit.ERROR)
 
     async def _open_journal(self, stack: AsyncExitStack) -> TextIO | None:
-        if self.log is None:
+        if self.given.log is None:
             return None
-        await wait_for_reader(self.log)
-        return stack.enter_context(open_journal(self.log))
+        await wait_for_reader(self.given.log)
+        return stack.enter_context(open_journal(self.given.log))
 
     async def _apply(self, secoda: SecodaClient, plan: Plan, journal: TextIO | None, stops: StopController) -> Report:
         with self.console.progress("applying", plan.writes, secoda.time_left) as bar:
             return await secoda.apply(
                 plan,
-                approve=self.approve,
-                on_drift=self.on_drift,
+                approve=self.given.approve,
+                on_drift=self.given.on_drift,
                 log=journal,
                 on_progress=lambda now: bar.update(now.done, now.failed),
                 stop=stops.event,
@@ -185,8 +177,8 @@ class _Run:
             self.console.info(f"the report was not written: {error}", style="red")
 
     def _write_report(self, page: Callable[[], str]) -> None:
-        if self.report is not None:
-            write(self.report, page())
+        if self.given.report is not None:
+            write(self.given.report, page())
 
 
 def _question(plan: Plan) -> str:

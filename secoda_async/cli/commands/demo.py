@@ -41,7 +41,7 @@ async def demo_command(
     speed: Annotated[float, Parameter(help="Clock speed-up factor (1 = real time).")] = 60.0,
     options: Output = _DEFAULT,
 ) -> int:
-    """Load groups into an emulated workspace as fast as the write limit allows, then apply a later version of the file."""
+    """Load groups as fast as the write limit allows, then apply a later version of the file."""
     console = Console(options)
     files = _files(file, then)
     seeds = SeedFiles.read(files, users)
