@@ -15,7 +15,7 @@ from secoda_async.errors import StalePlanError
 from secoda_async.models import UNSET, Group, User, normalize
 from secoda_async.reconcile.binding import workspace_of
 from secoda_async.reconcile.desired import DesiredState
-from secoda_async.reconcile.desired_group import DesiredGroup
+from secoda_async.reconcile.desired_group import DesiredGroup, has_unsendable_characters
 from secoda_async.reconcile.invited import with_invited_members
 from secoda_async.reconcile.journal_runs import JournalRun
 from secoda_async.reconcile.matching import Matching
@@ -59,7 +59,7 @@ def plan_undo(
     _check_binding(run, origin, workspace)
     groups = with_invited_members(groups, users, {})
     present = PresentState.of(groups, users)
-    undone = _without_collisions([reverse(logged, present) for logged in run.changes], present)
+    undone = _without_collisions([_without_unsendable(reverse(logged, present)) for logged in run.changes], present)
     changes = sort_changes(each.change for each in undone if each.change is not None)
     added = {user for change in changes for user in change.added}
     concerned = members_of(changes)
@@ -89,6 +89,19 @@ def _check_binding(run: JournalRun, origin: str, workspace: str | None) -> None:
     if run.workspace is not None and run.workspace != workspace:
         this = "the id of this workspace is not known" if workspace is None else f"this is {workspace}"
         raise StalePlanError(f"the run {run.id} wrote to the workspace {run.workspace}, and {this}")
+
+
+def _without_unsendable(undone: Reversal) -> Reversal:
+    """Turn a change that restores a text which can't be sent into a conflict."""
+    change = undone.change
+    if change is None or not any(map(_is_unsendable, (change.after.name, change.after.icon, change.after.description))):
+        return undone
+    conflict = conflict_of(change, "had a character that can't be sent: restore it by hand")
+    return evolve(undone, change=None, conflicts=(*undone.conflicts, *conflict.conflicts))
+
+
+def _is_unsendable(text: object) -> bool:
+    return isinstance(text, str) and has_unsendable_characters(text)
 
 
 def _without_collisions(undone: Sequence[Reversal], present: PresentState) -> Sequence[Reversal]:
@@ -157,7 +170,7 @@ def _matching_after(groups: Sequence[Group], changes: Sequence[Change]) -> Match
     kept = [
         DesiredGroup(name=names.get(group.id, group.name), id=group.id if group.id in names else None)
         for group in groups
-        if group.id not in gone and normalize(group.name)
+        if group.id not in gone and normalize(group.name) and not _is_unsendable(group.name)
     ]
     created = [DesiredGroup(name=change.name) for change in changes if change.kind == "create"]
     return Matching(DesiredState((*kept, *created)), groups, Scope())

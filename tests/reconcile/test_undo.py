@@ -135,6 +135,16 @@ def test_group_without_a_name_or_with_an_unusual_id_does_not_disturb_the_undo() 
 # --- creates and deletes ------------------------------------------------------------------------------------------
 
 
+def test_text_that_cannot_be_sent_is_a_conflict_and_disturbs_nothing_else() -> None:
+    groups = [group("a"), group("b", icon="\0"), group("c\0", "g-c"), group("d\0")]
+    desired = [wanted("a", icon="i"), wanted("b", icon="j"), wanted("c", id="g-c")]
+    after, journal = changed(desired, groups)
+    plan = undo_of(journal, after)
+    assert (only(plan).name, only(plan).after.to_dict()) == ("a", {"icon": None})
+    assert [conflict.name for conflict in plan.conflicts] == ["b", "c\0"]
+    assert "'b' had a character that can't be sent: restore it by hand" in messages(plan)
+
+
 def test_created_group_is_deleted_by_id_if_it_is_as_created() -> None:
     after, journal = changed([wanted("a", icon="i", members=("u-ana",))], [])
     plan = undo_of(journal, after)
