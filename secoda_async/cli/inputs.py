@@ -46,7 +46,7 @@ class Inputs:
 
     columns: Annotated[
         str | None,
-        Parameter(help="Columns of a table with other titles: group='Group name',member=Email,where:Status=ACTIVE."),
+        Parameter(help="Columns of a table with other names: group='Group name',member=Email,where:Status=ACTIVE."),
     ] = None
     input: Annotated[
         Literal["csv", "yaml", "json"] | None,

@@ -38,7 +38,7 @@ class DesiredState:
 
         Args:
             paths: Files, directories, or `-` for standard input. A directory stands for all its files of groups.
-            columns: Columns of tables with other titles, such as `{"group": "Group name", "member": "Email"}`.
+            columns: Columns of tables with other names, such as `{"group": "Group name", "member": "Email"}`.
             input: The format of all files; by default the suffix decides, and the content if there is no known suffix.
 
         Raises:

@@ -142,7 +142,7 @@ class _NameIndex:
         names = [*kept, *new[after : after + _MOST_SIMILAR + 1]]
         for name in names[:_MOST_SIMILAR]:
             pair = f"{spell_name(wanted.name)} and {spell_name(name)}"
-            message = f"the desired groups {pair} look alike: remove or rename one"
+            message = f"the groups {pair} look alike: remove or rename one, or approve the plan (approve, --approve)"
             yield Breach(kind="similar", message=message, names=(wanted.name, name))
         yield from _more_similar(wanted, names)
 
@@ -181,7 +181,7 @@ def deletes_like_desired(desired: Iterable[DesiredGroup], deletes: Sequence[Chan
         name = names.get(similarity_key(delete.name))
         if name is not None:
             message = (
-                f"{spell_name(delete.name)} ({delete.id}) would be deleted, and looks like the desired group "
+                f"{spell_name(delete.name)} ({delete.id}) would be deleted, and looks like the group "
                 f"{spell_name(name)}: compare their members, then approve the plan (approve, --approve)"
             )
             yield Breach(kind="similar", message=message, names=(delete.name, name))

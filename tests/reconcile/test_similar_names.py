@@ -147,7 +147,10 @@ class TestSimilarNames:
         there = [group("Sales"), group("Finance")]
         (breach,) = plan_of([wanted("finance", previously=("Sales",)), wanted("Finance")], there).breaches
         assert breach.names == ("finance", "Finance")
-        assert breach.message == "the desired groups 'finance' and 'Finance' look alike: remove or rename one"
+        assert breach.message == (
+            "the groups 'finance' and 'Finance' look alike: remove or rename one, or approve the plan "
+            "(approve, --approve)"
+        )
 
     def test_name_that_the_plan_frees_is_no_breach(self) -> None:
         desired = [wanted("ops"), wanted("Operations", previously=("Ops",))]
@@ -218,7 +221,7 @@ class TestPrune:
         assert [(change.kind, change.name) for change in plan.changes] == [("delete", "finance")]
         (breach,) = plan.breaches
         assert (breach.kind, breach.names) == ("similar", ("finance", "Finance"))
-        assert "'finance' (g-finance) would be deleted, and looks like the desired group 'Finance'" in breach.message
+        assert "'finance' (g-finance) would be deleted, and looks like the group 'Finance'" in breach.message
 
     @pytest.mark.requirement("BS-13")
     def test_delete_of_a_group_that_looks_like_a_former_name_is_a_breach(self) -> None:

@@ -37,7 +37,7 @@ async def demo_command(
     *,
     then: Annotated[Path | None, Parameter(help="Apply this later version of the file afterwards.")] = None,
     users: Annotated[Path | None, Parameter(help="JSON list of users, each with id and email.")] = None,
-    loaded: Annotated[Flag, Parameter(help="Start with the groups of the first file in place.")] = False,
+    loaded: Annotated[Flag, Parameter(help="Start with the groups of the first file already loaded.")] = False,
     speed: Annotated[float, Parameter(help="Clock speed-up factor (1 = real time).")] = 60.0,
     options: Output = _DEFAULT,
 ) -> int:
