@@ -124,6 +124,12 @@ def test_progress_names_the_time_left_from_one_second_on(terminal: Callable[[int
 
 
 @pytest.mark.requirement("SEC-2")
+def test_lines_of_a_table_in_a_pipe_have_no_trailing_blanks(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = (Column("name"), Column("description"))
+    Console(Output()).table("2 groups", columns, [("Analysts", "d" * 9), ("B", "")])
+    assert capsys.readouterr().out == "2 groups\nname      description\nAnalysts  ddddddddd\nB\n"
+
+
 def test_wrapped_result_line_is_indented_and_a_line_in_a_pipe_is_whole(terminal: Callable[[int], Console]) -> None:
     text = "failed: " + "long " * 300 + "Done: 5 applied"
     console = terminal(60)

@@ -1,6 +1,7 @@
 """The output of a command: results on stdout, everything else on stderr."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -107,7 +108,12 @@ class Console:
             table.add_column(column.heading, justify=column.align, overflow=overflow, no_wrap=bool(width), width=width)
         for row in cells:
             table.add_row(*compress(row, shown))
-        self.out.print(table)
+        if self.out.is_terminal:
+            self.out.print(table)
+            return
+        with self.out.capture() as captured:
+            self.out.print(table)
+        write_stdout(re.sub(r" +$", "", captured.get(), flags=re.MULTILINE))  # rich pads each line to the longest
 
     def print(self, text: str, style: str = "") -> None:
         """Print a line of a result for a person."""
