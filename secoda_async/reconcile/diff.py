@@ -1,6 +1,6 @@
 """Compare a desired state with a workspace: the changes that lead from one to the other. Pure, without I/O or a clock.
 
-`matching` finds the group that each desired group means, and `members` the users that its members mean.
+`matching` finds the group that each desired group means, and `member_resolver` the users that its members mean.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -12,7 +12,7 @@ from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.invited import hidden_member_notes
 from secoda_async.reconcile.matching import Matching
-from secoda_async.reconcile.members import MemberResolver
+from secoda_async.reconcile.member_resolver import MemberResolver
 from secoda_async.reconcile.plan import Change, Plan, delete_of, members_of, sort_changes, sort_conflicts, update_of
 from secoda_async.reconcile.safety import Rules, find_breaches
 from secoda_async.user_index import UserIndex

@@ -2,10 +2,8 @@
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
-
-from attrs import define, field
 
 from secoda_async.models import Group, normalize
 from secoda_async.reconcile.desired_group import DesiredGroup
@@ -82,38 +80,32 @@ def _gets_its_name(wanted: DesiredGroup, present: Group | None) -> bool:
     return present is None or normalize(present.name) != wanted.name
 
 
-@define
 class _NameIndex:
     """The names that a workspace has after a plan, by their similarity key."""
 
-    matching: Matching
-    _groups: Mapping[str, list[Group]] = field(init=False, factory=lambda: defaultdict[str, list[Group]](list))
-    """The groups that no desired group is matched with. They keep their names."""
-    _new: Mapping[str, list[str]] = field(init=False, factory=lambda: defaultdict[str, list[str]](list))
-    """The sorted names that the plan gives to groups."""
-    _kept: Mapping[str, list[str]] = field(init=False, factory=lambda: defaultdict[str, list[str]](list))
-    """The sorted names of the other desired groups."""
-    _free_ids: frozenset[str] = field(init=False)
-    """Ids of the groups that the desired state may still rename."""
-    _outside_ids: frozenset[str] = field(init=False)
-    """Ids of the groups outside the scope."""
-
-    def __attrs_post_init__(self) -> None:
-        matching = self.matching
+    def __init__(self, matching: Matching) -> None:
+        self._groups: dict[str, list[Group]] = defaultdict(list)
+        """The groups that no desired group is matched with. They keep their names."""
+        self._new: dict[str, list[str]] = defaultdict(list)
+        """The sorted names that the plan gives to groups."""
+        self._kept: dict[str, list[str]] = defaultdict(list)
+        """The sorted names of the other desired groups."""
+        self._free_ids = frozenset(group.id for group in matching.unmanaged)
+        """Ids of the groups that the desired state may still rename."""
+        self._outside_ids = frozenset(group.id for group in matching.ignored)
+        """Ids of the groups outside the scope."""
+        groups = (*matching.inside, *matching.ignored)
         matched = {present.id for _, present in matching.pairs if present is not None}
-        names: set[str] = set()
-        for group in (*matching.inside, *matching.ignored):
-            names.add(normalize(group.name))
+        for group in groups:
             if group.id not in matched:
                 self._groups[similarity_key(group.name)].append(group)
         for wanted, present in sorted(matching.pairs, key=lambda pair: pair[0].name):
             index = self._new if _gets_its_name(wanted, present) else self._kept
             index[similarity_key(wanted.name)].append(wanted.name)
+        names = {normalize(group.name) for group in groups}
         for wanted in matching.outside:
             if wanted.name not in names:
                 self._kept[similarity_key(wanted.name)].append(wanted.name)
-        self._free_ids = frozenset(group.id for group in matching.unmanaged)
-        self._outside_ids = frozenset(group.id for group in matching.ignored)
 
     def similar_groups(self, wanted: DesiredGroup, present: Group | None) -> Iterator[Breach]:
         """Yield a breach for each existing group whose name looks like the new name of another."""

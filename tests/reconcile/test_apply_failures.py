@@ -154,29 +154,15 @@ async def test_group_created_by_others_prevents_the_retry_of_a_create(
     assert (emulator.count("POST"), reads > searches) == (1, True)
 
 
-async def test_stop_before_the_second_attempt_keeps_the_first_outcome(emulator: Emulator, secoda: SecodaClient) -> None:
+@pytest.mark.parametrize("stalls", [False, True], ids=["before the second attempt", "during the re-read"])
+async def test_stop_keeps_the_first_outcome(emulator: Emulator, secoda: SecodaClient, *, stalls: bool) -> None:
     plan, stop = await make_plan(secoda), asyncio.Event()
     emulator.faults.add(status=502, method="PATCH", times=5)
 
     def stops(_: object) -> bool:
         if emulator.count("PATCH") == 5:
             stop.set()
-        return False
-
-    emulator.faults.add(status=500, method="GET", match=stops)
-    report = await secoda.apply(plan, stop=stop)
-    assert [outcome.status for outcome in report.outcomes] == ["applied", "unknown", "not_attempted"]
-    assert emulator.count("PATCH") == 5
-
-
-async def test_stop_during_the_reread_keeps_the_first_outcome(emulator: Emulator, secoda: SecodaClient) -> None:
-    plan, stop = await make_plan(secoda), asyncio.Event()
-    emulator.faults.add(status=502, method="PATCH", times=5)
-
-    def stops(_: object) -> bool:
-        if emulator.count("PATCH") == 5:
-            stop.set()
-        return stop.is_set()
+        return stalls and stop.is_set()
 
     emulator.faults.add(stall="before", method="GET", match=stops)
     report = await secoda.apply(plan, stop=stop)

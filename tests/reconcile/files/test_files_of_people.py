@@ -7,21 +7,11 @@ from typing import Final
 
 import pytest
 
-from secoda_async import DesiredStateError, Group, User
+from secoda_async import DesiredStateError
 from secoda_async.reconcile import DesiredState
 from secoda_async.reconcile.diff import diff
 from secoda_async.reconcile.safety import Rules
-
-SHARED: Final = Path(__file__).parents[3].parent / "shared" / "data" / "files"
-
-USERS: Final = [User(name, f"{name}@example.com") for name in ("ana", "ben", "eve", "joe", "mia", "kim", "lee", "max")]
-
-GROUPS: Final = [
-    Group("g-1", "Data Stewards", users=("ana", "ben", "eve")),
-    Group("g-2", "Finance", users=("joe", "mia")),
-    Group("g-3", "Café", users=("kim",)),
-    Group("g-4", "Legal"),
-]
+from tests.support.people_files import GROUPS, SHARED, USERS
 
 
 def workbook() -> bytes:

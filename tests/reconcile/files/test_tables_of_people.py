@@ -5,21 +5,11 @@ from typing import Final
 
 import pytest
 
-from secoda_async import DesiredStateError, Group, Plan, User
+from secoda_async import DesiredStateError, Plan
 from secoda_async.reconcile import DesiredState
 from secoda_async.reconcile.diff import diff
 from secoda_async.reconcile.safety import Rules
-
-SHARED: Final = Path(__file__).parents[3].parent / "shared" / "data" / "files"
-
-USERS: Final = [User(name, f"{name}@example.com") for name in ("ana", "ben", "eve", "joe", "mia", "kim", "lee", "max")]
-
-GROUPS: Final = [
-    Group("g-1", "Data Stewards", users=("ana", "ben", "eve")),
-    Group("g-2", "Finance", users=("joe", "mia")),
-    Group("g-3", "Café", users=("kim",)),
-    Group("g-4", "Legal"),
-]
+from tests.support.people_files import GROUPS, SHARED, USERS
 
 OKTA: Final = b""""Okta user ID","First name","Last name","Email","Okta username","Okta user status","Group name","Group ID","Group source","Membership type","Added at"
 "00u1","Ana","Alves","ana@example.com","ana@example.com","ACTIVE","Data Stewards","00g1","Okta","Direct","2024-01-05T10:00:00.000Z"
