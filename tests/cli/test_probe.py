@@ -119,7 +119,8 @@ async def test_probe_sees_that_reads_lag(probed: Probed) -> None:
 @configured({"users": [*USERS, {"id": "u-joe", "email": "joe@example.com"}]})
 async def test_probe_adds_at_most_three_users(probed: Probed) -> None:
     assert (await probed.run()).findings["membership"] == "yes"
-    sent = {user for record in probed.emulator.writes for user in (record.json or {}).get("users", ())}
+    bodies: list[dict[str, list[str]]] = [record.json or {} for record in probed.emulator.writes]
+    sent = {user for body in bodies for user in body.get("users", ())}
     assert sent == {"u-bot", "u-ana", "u-eve"}
 
 

@@ -217,8 +217,8 @@ class _Rows:
 
 def _fields_of_page() -> Iterable[tuple[str, Any, Any]]:
     """Return the fields around the items, with their types and defaults."""
-    count = Annotated[int, _msgspec().Meta(ge=-_LARGEST, le=_LARGEST)] | None
-    types = {"links": Links, "meta": Meta, "count": count, "total_pages": count, "next": str | None}
+    number: Any = Annotated[int, _msgspec().Meta(ge=-_LARGEST, le=_LARGEST)]
+    types = {"links": Links, "meta": Meta, "count": number | None, "total_pages": number | None, "next": str | None}
     return [(name, kind, getattr(_EMPTY_PAGE, name)) for name, kind in types.items()]
 
 
