@@ -52,6 +52,10 @@ class WorkspaceSnapshot:
     """Without the groups that the plan updates or deletes: the plan may change their names."""
     pending: Collection[str] = ()
     """Ids of the members whom the service may not show yet."""
+    planned_names: Mapping[str, str] = field(factory=dict[str, str])
+    """The name that each group that the plan updates has afterwards, by id."""
+    owners: Mapping[str, Sequence[str]] = field(factory=dict[str, Sequence[str]])
+    """Ids of all groups that have one of the new names."""
     lookalikes: Mapping[str, Group] = field(factory=dict[str, Group])
     """By each new name, a group whose name looks like it, although the plan has no breach about the two."""
 
@@ -61,11 +65,25 @@ class WorkspaceSnapshot:
         planned_ids = {change.id for change in plan.changes}
         by_id = {group.id: group for group in groups}
         by_name: dict[str, list[Group]] = defaultdict(list)
+        owners: dict[str, list[str]] = {name: [] for name in _new_names(plan)}
         for group in by_id.values():
+            name = normalize(group.name)
             if group.id not in planned_ids:
-                by_name[normalize(group.name)].append(group)
+                by_name[name].append(group)
+            if name in owners:
+                owners[name].append(group.id)
         others = (group for group in by_id.values() if group.id not in planned_ids)
-        return cls(read_at, by_id, dict(by_name), plan.pending, _lookalikes(others, plan))
+        return cls(
+            read_at=read_at,
+            by_id=by_id,
+            by_name=dict(by_name),
+            pending=plan.pending,
+            planned_names={
+                change.id: normalize(change.name) for change in plan.changes if change.id and change.kind != "delete"
+            },
+            owners=owners,
+            lookalikes=_lookalikes(others, plan),
+        )
 
     def status_of(self, change: Change) -> DriftCheck:
         """Return the status of a change; its new name must be free too."""
@@ -103,14 +121,21 @@ class WorkspaceSnapshot:
             return f"{change.name!r} does not exist"
         if not matches_except_invited(change.after, group, self.pending):
             return f"{change.name!r} is not as it was written"
-        return self._duplicates_of(change) if change.kind == "create" else None
+        return self._second_group(change, group.id) if change.after.name else None
 
-    def _duplicates_of(self, create: Change) -> str | None:
-        namesakes = self.by_name.get(normalize(create.name), ())
-        if len(namesakes) <= 1:
-            return None
-        ids = ", ".join(sorted(group.id for group in namesakes))
-        return f"{create.name!r} exists {len(namesakes)} times ({ids}): another writer created it too"
+    def _second_group(self, change: Change, group_id: str) -> str | None:
+        """Return a sentence about another group that has, or seems to have, the new name of a group."""
+        name = normalize(change.name)
+        others = [other for other in self.owners.get(name, ()) if self.planned_names.get(other) != name]
+        ids = sorted({group_id, *others})
+        if len(ids) > 1:
+            return f"{change.name!r} exists {len(ids)} times ({', '.join(ids)}): rename or delete all but one"
+        other = self.lookalikes.get(name)
+        return None if other is None else f"{change.name!r} looks like {spell_name(other.name)} ({other.id})"
+
+
+def _new_names(plan: Plan) -> list[str]:
+    return [normalize(change.name) for change in plan.changes if change.kind != "delete" and change.after.name]
 
 
 def _lookalikes(groups: Iterable[Group], plan: Plan) -> Mapping[str, Group]:
@@ -118,7 +143,7 @@ def _lookalikes(groups: Iterable[Group], plan: Plan) -> Mapping[str, Group]:
 
     A plan made by hand has no breaches.
     """
-    new = [normalize(change.name) for change in plan.changes if change.kind != "delete" and change.after.name]
+    new = _new_names(plan)
     if not plan.origin or not new:
         return {}
     known: dict[str, set[str]] = defaultdict(set)

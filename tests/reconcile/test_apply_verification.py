@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from secoda_async import AutojumpClock, Progress, SecodaClient
+from secoda_async import AutojumpClock, DesiredGroup, Progress, SecodaClient
 from secoda_async.emulator import Emulator
-from tests.support.applies import make_plan
+from tests.support.applies import desired_state, make_plan
 
 
 @pytest.mark.requirement("BS-4")
@@ -39,6 +39,42 @@ async def test_verification_reports_a_duplicate_created_by_others(emulator: Emul
     report = await secoda.apply(await make_plan(secoda), on_progress=create_duplicate)
     assert not report.ok
     assert "'d' exists 2 times" in report.differences[0]
+
+
+@pytest.mark.requirement("BS-5", "BS-13")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("z", "'z' exists 2 times (a, x): rename or delete all but one"), ("Z\u200b", "'z' looks like 'Z\\u200b' (x)")],
+    ids=["same", "similar"],
+)
+async def test_verification_reports_a_second_group_of_a_new_name(
+    emulator: Emulator, secoda: SecodaClient, name: str, says: str
+) -> None:
+    def create_duplicate(_: Progress) -> None:
+        emulator.groups["x"] = emulator.groups["b"] | {"id": "x", "name": name}
+
+    plan = await secoda.plan(desired_state(DesiredGroup(name="z", id="a")))
+    report = await secoda.apply(plan, on_progress=create_duplicate)
+    assert (report.ok, report.differences) == (False, (says,))
+
+
+@pytest.mark.requirement("BS-5", "BS-13")
+async def test_verification_reports_a_created_group_whose_name_another_keeps(
+    emulator: Emulator, secoda: SecodaClient
+) -> None:
+    emulator.faults.add(status=400, body={"detail": "no"}, method="PATCH", path="/auth/group/a", times=None)
+    plan = await secoda.plan(desired_state(DesiredGroup(name="z", id="a"), DesiredGroup(name="a")))
+    report = await secoda.apply(plan)
+    assert report.counts == {"applied": 1, "failed": 1}
+    (difference,) = report.differences
+    assert difference.startswith("'a' exists 2 times (")
+
+
+@pytest.mark.requirement("BS-5")
+async def test_groups_that_should_share_a_name_are_no_difference(emulator: Emulator, secoda: SecodaClient) -> None:
+    emulator.groups["c"]["name"] = "z"
+    desired = [DesiredGroup(name="z", id="a"), DesiredGroup(name="z", id="b"), DesiredGroup(name="z", id="c", icon="i")]
+    assert (await secoda.apply(await secoda.plan(desired_state(*desired)))).ok
 
 
 async def test_failed_verification_is_reported(emulator: Emulator, secoda: SecodaClient) -> None:
