@@ -9,6 +9,7 @@ from typing import Any, Final, Self, cast
 from attrs import frozen
 
 from secoda_async.cli.exit_codes import CommandError, Exit
+from secoda_async.cli.inputs import DEFAULT_INPUTS, Inputs
 from secoda_async.reconcile import DesiredGroup, DesiredState
 from secoda_async.reconcile.files.input_file import InputError, read_bytes
 from secoda_async.reconcile.wording import abbreviate
@@ -25,7 +26,7 @@ class SeedFiles:
     users: Sequence[Mapping[str, str]]
 
     @classmethod
-    def read(cls, files: Iterable[Path], users_file: Path | None = None) -> Self:
+    def read(cls, files: Iterable[Path], users_file: Path | None = None, inputs: Inputs = DEFAULT_INPUTS) -> Self:
         """Read the groups of each file, and the users; without a file of users, generate a user for each member.
 
         Raises:
@@ -33,7 +34,7 @@ class SeedFiles:
             CommandError: If the file of users can't be used, or lacks a member.
         """
         files = tuple(files)
-        states = [DesiredState.load(file) for file in files]
+        states = [inputs.load([file]) for file in files]
         if users_file is None:
             members = dict.fromkeys(member for state in states for member in _members(state))
             return cls(states, [_generated_user(member) for member in members])

@@ -43,6 +43,14 @@ async def test_demo_prints_a_summary(shell: Shell, files: tuple[Path, Path, Path
     assert "2 to create" in result.err
 
 
+async def test_demo_reads_a_table_with_other_columns(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "team.csv").write_text("Team;Mail\nA;ana@example.com\nB;\n")
+    result = await shell.run(
+        "demo", str(tmp_path / "team.csv"), "--columns", "group=Team,member=Mail", "--speed", "1000"
+    )
+    assert (result.code, "2 of 2, all equal" in result.out) == (Exit.DONE, True)
+
+
 async def test_demo_loaded_starts_with_the_groups_in_place(shell: Shell, files: tuple[Path, Path, Path]) -> None:
     groups, later, users = files
     arguments = ("demo", str(groups), "--then", str(later), "--users", str(users), "--speed", "1000", "--loaded")

@@ -36,7 +36,7 @@ async def test_api_key_is_read_from_a_file_or_stdin(
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "text"),
     [
-        (["groups", "list"], {}, Exit.USAGE, "no API key: pass api_key, or set SECODA_API_KEY"),
+        (["groups", "list"], {}, Exit.USAGE, "no API key: pass api_key (--api-key-file), or set SECODA_API_KEY"),
         (["groups", "list"], {"SECODA_API_KEY": "can\nary"}, Exit.USAGE, "the API key has a character inside"),
         (["groups", "list", "--base-url", "http://secoda.example"], {"SECODA_API_KEY": "k"}, Exit.USAGE, "clear text"),
         (["users", "get", "a/b"], {"SECODA_API_KEY": "k"}, Exit.USAGE, "'a/b' is not a user id"),

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from secoda_async import Group, Plan, Report, ScaledClock, SecodaClient
 from secoda_async.cli.exit_codes import Exit
+from secoda_async.cli.inputs import DEFAULT_INPUTS, Inputs
 from secoda_async.cli.options import Flag, Output
 from secoda_async.cli.output.console import Column, Console, at_least, duration
 from secoda_async.cli.output.plans import print_plan
@@ -39,12 +40,13 @@ async def demo_command(
     users: Annotated[Path | None, Parameter(help="JSON list of users, each with id and email.")] = None,
     loaded: Annotated[Flag, Parameter(help="Start with the groups of the first file already loaded.")] = False,
     speed: Annotated[float, Parameter(help="Clock speed-up factor (1 = real time).")] = 60.0,
+    inputs: Inputs = DEFAULT_INPUTS,
     options: Output = _DEFAULT,
 ) -> int:
     """Load groups as fast as the write limit allows, then apply a later version of the file."""
     console = Console(options)
     files = _files(file, then)
-    seeds = SeedFiles.read(files, users)
+    seeds = SeedFiles.read(files, users, inputs)
     clock = ScaledClock(speed)
     async with (
         Emulator(users=seeds.users, groups=seeds.groups() if loaded else 0, speed=speed) as emulator,
