@@ -154,8 +154,7 @@ class Plan:
         alike = sorted(
             {(breach.kind, *breach.names) for breach in self.breaches if breach.kind in ("rename", "similar")}
         )
-        text = json.dumps([*changes, *alike], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+        return _hash([*changes, *alike])
 
     def summary(self) -> str:
         """Return one line: `11 to create, 57 to update, 5 to delete; 693 unchanged`."""
@@ -256,8 +255,11 @@ def sort_conflicts(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
 
 def _checksum(document: Mapping[str, Any]) -> str:
     """Return a hash of a whole saved plan, breaches included: an edited plan was reviewed by nobody."""
-    fields = {name: value for name, value in document.items() if name != "checksum"}
-    text = json.dumps(fields, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return _hash({name: value for name, value in document.items() if name != "checksum"})
+
+
+def _hash(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
