@@ -45,8 +45,8 @@ def hidden_member_notes(names: Sequence[str], groups: Iterable[Group], users: It
     if names and invited and all(invited.isdisjoint(group.users) for group in groups):
         listed = ", ".join(map(repr, names[:_MOST_NAMES])) + (" and others" if len(names) > _MOST_NAMES else "")
         yield (
-            f"Nobody should leave {listed}, and no group shows any of the invited users of this workspace. If the "
-            "service hides them, a write of the members removes those who are not listed: list them too"
+            f"The plan only adds members to {listed}, and no group shows any of the invited users of this workspace. "
+            "If the service hides invited members, the write removes those who are not listed: list them too"
         )
 
 
