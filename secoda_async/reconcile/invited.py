@@ -1,4 +1,10 @@
-"""Members with a pending invitation. The service may not show them in groups before their first sign-in."""
+"""Members with a pending invitation. The service may not show them in groups before their first sign-in.
+
+Theory of operation. A write sets the whole membership, so an invited member whom no response shows is removed by any
+write that does not list the member. Therefore a plan counts hidden members as present (`with_invited_members`), a
+comparison with a response ignores them (`matches_except_invited`), and a plan that can't know them has a note
+(`hidden_member_notes`). A service that shows them is read as it is.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -7,6 +13,7 @@ from typing import Final
 from attrs import evolve
 
 from secoda_async.models import Group, GroupFields, User
+from secoda_async.reconcile.wording import abbreviate
 
 __all__ = ["hidden_member_notes", "matches_except_invited", "with_invited_members"]
 
@@ -36,14 +43,11 @@ def with_invited_members(
 def hidden_member_notes(names: Sequence[str], groups: Iterable[Group], users: Iterable[User]) -> Iterator[str]:
     """Yield a sentence if writes of whole memberships may remove invited members whom nothing shows.
 
-    Args:
-        names: The names of the groups that gain members, and that nobody should leave.
-        groups: Every group of the workspace, with its invited members.
-        users: The users of the workspace.
+    `names` are those of the groups that gain members, and that nobody should leave.
     """
     invited = {user.id for user in users if user.pending}
     if names and invited and all(invited.isdisjoint(group.users) for group in groups):
-        listed = ", ".join(map(repr, names[:_MOST_NAMES])) + (" and others" if len(names) > _MOST_NAMES else "")
+        listed = abbreviate([repr(name) for name in names], _MOST_NAMES)
         yield (
             f"The plan only adds members to {listed}, and no group shows any of the invited users of this workspace. "
             "If the service hides invited members, the write removes those who are not listed: list them too"

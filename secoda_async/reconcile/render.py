@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from attrs import Factory, field, frozen
+from attrs import frozen
 
 from secoda_async.models import UNSET
 from secoda_async.reconcile.escape import escape_control, escape_invisible
@@ -41,25 +41,21 @@ class StyledLine:
     """Columns to indent."""
 
 
-@frozen
 class MemberNames:
     """The names under which a plan's members are shown: addresses where known, with a mark."""
 
-    plan: Plan
-    _pending: frozenset[str] = field(
-        init=False, default=Factory(lambda self: frozenset(self.plan.pending), takes_self=True)
-    )
-    _disabled: frozenset[str] = field(
-        init=False, default=Factory(lambda self: frozenset(self.plan.disabled), takes_self=True)
-    )
+    def __init__(self, plan: Plan) -> None:
+        self._people = plan.people
+        self._pending = frozenset(plan.pending)
+        self._disabled = frozenset(plan.disabled)
 
     def __call__(self, members: Iterable[str]) -> Sequence[str]:
         """Return the sorted names of members, by id; the invited and the disabled are marked."""
-        return sorted(escape_control(self.plan.people.get(member, member)) + self._mark(member) for member in members)
+        return sorted(escape_control(self._people.get(member, member)) + self._mark(member) for member in members)
 
     def addresses(self, members: Iterable[str]) -> list[str]:
         """Return the sorted addresses of members, as they are; the id where the address is not known."""
-        return sorted(self.plan.people.get(member, member) for member in members)
+        return sorted(self._people.get(member, member) for member in members)
 
     def _mark(self, member: str) -> str:
         if member in self._disabled:
