@@ -88,7 +88,7 @@ class TestPlan:
 
         (note,) = notes(PAT, there)
         assert note.startswith("The plan only adds members to '00'")
-        assert ("'09' and others, and no group shows any of the invited users" in note) is (number > 10)
+        assert ("'09' and 1 more, and no group shows any of the invited users" in note) is (number > 10)
         assert notes(PAT, there, ("u-ana",)) == ()
         assert notes(evolve(PAT, user_groups=("g-00",)), there) == ()
         assert notes(evolve(PAT, pending=False), there) == ()
