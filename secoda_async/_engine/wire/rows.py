@@ -6,7 +6,7 @@ msgspec decodes JSON into a generated struct, a *row*, which has the fields of a
 values of a row then fill the model. That takes about as long as parsing the JSON alone.
 
 - A field that the model lacks is learned: from then on rows have it too. Its value goes to the model's `extra`, as
-  orjson reads it.
+  orjson reads it: msgspec could read values so deep that they overflow the stack of a thread.
 - A body that is refused for any other reason is left to `structuring`, which accepts the documented oddities and names
   each error. Both read every body in the same way, or only `structuring` reads it. One exception: msgspec skips what
   surrounds the items and is not needed, even if it is too large or too deep for orjson.

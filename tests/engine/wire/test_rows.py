@@ -1,6 +1,7 @@
 """Rows: msgspec reads a body as cattrs does, or leaves it to cattrs."""
 
 import pickle
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy, deepcopy
@@ -148,7 +149,9 @@ class TestAgreement:
     @example(b'{"id":"a","name":"\\ud800","users":[]}')
     @example(b'{"id":"a","name":"b","users":[],"new":"\xff"}')
     @example(b'{"id":"a","name":"b","users":[],"new":"\xff","new":1}')
-    @example(b'{"id":"a","name":"b","users":[],"new":[18446744073709551616],"newer":-9223372036854775809}')
+    @example(b'{"id":"a","name":"b","users":[],"new":[{"new":18446744073709551616}]}')
+    @example(b'{"id":"a","name":"b","users":[],"new":[0],"newer":-9223372036854775809}')
+    @example(b'{"id":"a","name":"b","users":[],"new":' + b"[" * 950 + b"]" * 950 + b"}")
     @example(b"[" * 100_000)
     def test_rows_agree_on_damaged_groups(self, body: bytes) -> None:
         assert_agree(body, Group)
@@ -226,6 +229,21 @@ class TestLearning:
 
     def test_absurdly_long_names_are_left_to_cattrs(self) -> None:
         assert RowReader(Group).read(orjson.dumps(GROUP | {"n" * 101: 1})) is None
+
+    @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
+    def test_deeply_nested_values_fit_into_the_small_stack_of_a_thread(self, opening: bytes, closing: bytes) -> None:
+        value = opening * 100_000 + b"1" + closing * 100_000
+        read: list[Group | None] = []
+        before = threading.stack_size(2**20)
+        try:
+            thread = threading.Thread(
+                target=lambda: read.append(RowReader(Group).read(b'{"id":"a","name":"b","users":[],"new":%b}' % value))
+            )
+            thread.start()
+        finally:
+            threading.stack_size(before)
+        thread.join()
+        assert read == [None]
 
     def test_threads_learn_fields_of_one_reader_concurrently(self) -> None:
         reader = RowReader(Group)
