@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 """An option without a value."""
+Texts = Annotated[list[str] | None, Parameter(negative=())]
+"""An option that may be repeated."""
 
 
 @Parameter(name="*", group=Group("Output", sort_key=9))

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from secoda_async import UNSET, Group, SecodaClient, Unset, User, to_dict
 from secoda_async.cli import lookup
 from secoda_async.cli.exit_codes import CommandError, Exit
-from secoda_async.cli.options import Connection, Flag
+from secoda_async.cli.options import Connection, Flag, Texts
 from secoda_async.cli.output.console import Column, Console, format_time
 from secoda_async.reconcile.wording import count
 
@@ -17,9 +17,7 @@ _GroupName = Annotated[str, Parameter(name="group", help="Name or id of the grou
 _Name = Annotated[str | None, Parameter(help="Name.")]
 _Icon = Annotated[str | None, Parameter(help="Icon, such as an emoji.")]
 _Description = Annotated[str | None, Parameter(help="Description.")]
-_User = Annotated[
-    list[str] | None, Parameter(name="--user", negative=(), help="Id or e-mail address of a member; may be repeated.")
-]
+_User = Annotated[Texts, Parameter(name="--user", help="Id or e-mail address of a member; may be repeated.")]
 _Users = Annotated[list[str], Parameter(help="Ids or e-mail addresses.")]
 _AllowDuplicate = Annotated[
     Flag, Parameter(help="Use the name although another group has it, or one that looks alike.")
@@ -111,10 +109,9 @@ async def update_command(  # noqa: PLR0913 - each is an option
     icon: _Icon = None,
     description: _Description = None,
     user: Annotated[
-        list[str] | None,
+        Texts,
         Parameter(
             name="--user",
-            negative=(),
             help="Id or e-mail address of a member; may be repeated. All other members are removed (see add-users).",
         ),
     ] = None,

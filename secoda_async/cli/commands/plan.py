@@ -10,7 +10,7 @@ from secoda_async import Plan
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.files import write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
-from secoda_async.cli.options import Connection, Flag
+from secoda_async.cli.options import Connection, Flag, Texts
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.plans import PlanOutput
 
@@ -29,12 +29,8 @@ class Rules:
         Literal["error", "hold"],
         Parameter(help="What to do with unknown members: fail (error), or only add members to their groups (hold)."),
     ] = "error"
-    only: Annotated[
-        list[str] | None, Parameter(negative=(), help="Pattern of the names to plan, e.g. 'Team*'; may be repeated.")
-    ] = None
-    ignore: Annotated[
-        list[str] | None, Parameter(negative=(), help="Pattern of names that are never changed; may be repeated.")
-    ] = None
+    only: Annotated[Texts, Parameter(help="Pattern of the names to plan, e.g. 'Team*'; may be repeated.")] = None
+    ignore: Annotated[Texts, Parameter(help="Pattern of names that are never changed; may be repeated.")] = None
     additive: Annotated[Flag, Parameter(help="Add members to groups, and remove none.")] = False
     max_delete: MaxDelete = "10%"
     max_remove: MaxRemove = "25%"
