@@ -82,7 +82,7 @@ def test_every_problem_of_a_yaml_file_comes_with_its_line(tmp_path: Path) -> Non
         ":10:3: duplicate key 'name': keep one",
         ":11:16: a member must be an e-mail address or id, not a number",
         ":11:19: a member must be an e-mail address or id, not empty text",
-        ":12:9: the name is empty",
+        ":12:9: the name is empty: write one",
         ":13:9: the name must be text, not a date: put it in quotes",
         f":14:3: a group has an unknown key 'a list': {known}",
         f":5:3: duplicate name 'a', first at {tmp_path}/g.yaml:2:3",
@@ -108,7 +108,7 @@ def test_problems_of_a_json_file_come_with_their_line_and_column(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("g.yaml", "", ":1:1: the file must be a mapping (key: value), not an empty file"),
+        ("g.yaml", "", ":1:1: is empty: write `groups:` and the groups below it"),
         ("g.yaml", "- a\n", ":1:1: is a list, without the key 'groups': write `groups:` above it"),
         ("g.yaml", "{}", ":1:1: has no 'groups:' list: write `groups:` and the groups below it"),
         ("g.yaml", "groups: x", ":1:9: 'groups' must be a list, not text: start each entry with a dash"),

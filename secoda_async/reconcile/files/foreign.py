@@ -26,6 +26,8 @@ _TOTALS: Final = ("totalResults", "count", "total", "total_count", "totalCount",
 
 def describe_foreign(document: Node) -> str | None:
     """Return why a document is not a file of groups, and what to do; None if it may be one."""
+    if document.kind == "an empty file":
+        return "is empty: write `groups:` and the groups below it"
     if document.kind == "a list":
         return "is a list, without the key 'groups': write `groups:` above it; in JSON, {\"groups\": [...]}"
     keys = {key.text: value for key, value in document.pairs if key.text is not None}

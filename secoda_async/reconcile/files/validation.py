@@ -135,11 +135,11 @@ class Validator:
             self.report(entry.location, "a group has no name: add `name: ...`")
             return ""
         if node.text is None:
-            self.report(node.location, f"the name must be text, not {node.kind}: put it in quotes")
+            self.report(node.location, f"the name must be text, not {node.kind}: {_as_text(node)}")
             return ""
         name = normalize(self._sendable(node, node.text))
         if not name and is_required:
-            self.report(node.location, "the name is empty")
+            self.report(node.location, "the name is empty: write one")
         if is_required and has_variable(name):
             advice = "fill it in, or add the group's id if this is its name"
             self.report(node.location, f"the name {name!r} contains a variable of a template: {advice}")
@@ -162,7 +162,7 @@ class Validator:
     def _text_or_null(self, node: Node, key: str) -> str | None:
         if node.kind in ("text", "null"):
             return None if node.text is None else self._sendable(node, node.text)
-        self.report(node.location, f"{key} must be text or null, not {node.kind}: put it in quotes")
+        self.report(node.location, f"{key} must be text or null, not {node.kind}: {_as_text(node)}")
         return None
 
     def _membership(self, node: Node) -> Membership:
@@ -209,6 +209,11 @@ class Validator:
                 self._sendable(item, item.text)
             else:
                 yield item
+
+
+def _as_text(node: Node) -> str:
+    """Return what to do about a value that must be text."""
+    return "write one text" if node.literal is None else "put it in quotes"
 
 
 def _flat(node: Node, seen: set[int]) -> Iterator[Node]:

@@ -108,6 +108,14 @@ class TestSharedParts:
         assert (a.icon, b.icon) == ("x", UNSET)
 
 
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [("[a]", "a list: write one text"), ("null", "null: write one text"), ("5", "a number: put it in quotes")],
+)
+def test_name_that_is_not_text_has_advice(value: str, advice: str) -> None:
+    assert problems_of(f"groups: [{{name: {value}}}]") == [f":1:17: the name must be text, not {advice}"]
+
+
 class TestMembership:
     def test_membership_is_exact_unless_it_says_additive(self) -> None:
         a, b = load("groups: [{name: a, membership: additive}, {name: b}]").groups
