@@ -1,7 +1,9 @@
 """The scope of a plan: patterns of the names of the groups that a plan may touch."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from fnmatch import translate
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -58,23 +60,22 @@ class Scope:
 
     def contains(self, name: str) -> bool:
         """Return whether a group with this name is inside."""
-        is_selected = not self.only or any(_matches(name, pattern) for pattern in self.only)
-        return is_selected and self.ignore_pattern_of(name) is None
+        return (not self.only or _first_match(name, self.only) is not None) and self.ignore_pattern_of(name) is None
 
     def ignore_pattern_of(self, name: str) -> str | None:
         """Return the first pattern of `ignore` that fits a name, or None."""
-        return next((pattern for pattern in self.ignore if _matches(name, pattern)), None)
+        return _first_match(name, self.ignore)
 
     def nearly_ignored_by(self, name: str) -> str | None:
         """Return the first pattern of `ignore` that fits a name but for differences that are hard to see, or None."""
         key = similarity_key(name)
-        return next((pattern for pattern in self.ignore if _matches(key, similarity_key(pattern))), None)
+        return next((pattern for pattern in self.ignore if _near_matcher(pattern)(key)), None)
 
     def unused(self, names: Collection[str], *, deletes: bool) -> Iterator[str]:
         """Yield a sentence for each pattern that fits no name; for `ignore`, only if the plan deletes groups."""
         for label, patterns in (("only", self.only), ("ignore", self.ignore if deletes else ())):
             for pattern in dict.fromkeys(patterns):
-                if not any(_matches(name, pattern) for name in names):
+                if not any(_matcher(pattern)(normalize(name)) for name in names):
                     yield f"The pattern {pattern!r} ({label}) fits no group, neither present nor desired: check it"
 
     def ignored_problem(self, names: Iterable[str]) -> str | None:
@@ -86,5 +87,19 @@ class Scope:
         return None
 
 
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(normalize(name), normalize(pattern).replace("[", "[[]"))
+def _first_match(name: str, patterns: Iterable[str]) -> str | None:
+    """Return the first pattern that fits a name, or None."""
+    normal = normalize(name)
+    return next((pattern for pattern in patterns if _matcher(pattern)(normal)), None)
+
+
+@lru_cache(maxsize=1024)
+def _matcher(pattern: str) -> Callable[[str], object]:
+    """Return a function that tells whether a pattern fits a normalized name."""
+    return re.compile(translate(normalize(pattern).replace("[", "[[]"))).match
+
+
+@lru_cache(maxsize=1024)
+def _near_matcher(pattern: str) -> Callable[[str], object]:
+    """Return a function that tells whether a pattern fits the similarity key of a name."""
+    return _matcher(similarity_key(pattern))
