@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from secoda_async import Group, Plan, Report, ScaledClock, SecodaClient
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Inputs
+from secoda_async.cli.lookup import read_all
 from secoda_async.cli.options import Flag, Output
 from secoda_async.cli.output.console import Column, Console, at_least, duration
 from secoda_async.cli.output.plans import print_plan
@@ -94,7 +95,7 @@ class _Walkthrough:
             print_plan(console.out, plan, most=_MAX_CHANGES)
         console.info(f"{file.name}: {plan.summary()}; {at_least(plan.seconds)}")
         report = await self.apply(plan)
-        found = await self.read_back()
+        found = await read_all(console, self.secoda.groups.pages(), "groups")
         step = _Step(
             plan=plan,
             report=report,
@@ -119,15 +120,6 @@ class _Walkthrough:
                 approve=plan.digest if plan.breaches else None,  # the workspace is not real
                 on_progress=lambda now: bar.update(now.done, now.failed),
             )
-
-    async def read_back(self) -> list[Group]:
-        """List every group, page by page."""
-        found: list[Group] = []
-        with self.console.progress("reading them back", None) as bar:
-            async for page in self.secoda.groups.pages():
-                found += page.items
-                bar.describe(f"reading them back: page {page.number} of {page.total_pages}")
-        return found
 
 
 def _differences(seeds: SeedFiles, state: DesiredState, found: Sequence[Group]) -> Iterable[str]:
