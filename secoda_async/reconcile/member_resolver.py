@@ -99,9 +99,9 @@ class MemberResolver:
         raise DesiredStateError("\n".join([*problems, *advice]), problems=tuple(problems))
 
     def _problem(self, member: str, groups: Sequence[DesiredGroup]) -> str:
-        first, *others = groups
+        first, *others = groups[:_MOST_GROUPS]  # looking up the places of all groups would take long
         names = [repr(first.name), *(f"{other.name!r} ({place_of(member, other)})" for other in others)]
-        listed = abbreviate(names, _MOST_GROUPS)
+        listed = abbreviate(names, _MOST_GROUPS, len(groups))
         return escape_control(f"{place_of(member, first)}: {member!r}, a member of {listed}, {self._reasons[member]}")
 
     def _domain_advice(self) -> Sequence[str]:

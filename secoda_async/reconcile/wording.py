@@ -5,9 +5,9 @@ from collections.abc import Sequence
 __all__ = ["abbreviate", "count"]
 
 
-def abbreviate(names: Sequence[str], most: int | None) -> str:
-    """Return the first names, and the number of the others."""
-    more = 0 if most is None else len(names) - most
+def abbreviate(names: Sequence[str], most: int | None, total: int | None = None) -> str:
+    """Return the first names, and the number of the others; with a `total`, only the first of all names are given."""
+    more = 0 if most is None else (total or len(names)) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
