@@ -204,7 +204,8 @@ class _Reader:
     def _settle_torn(self, *, is_new_run: bool) -> None:
         """Report an incomplete line, unless its run ended there because its process died."""
         if self._torn is not None and not (is_new_run and self._runs):
-            self._problems.append(self._torn)
+            advice = ". If its run crashed before the first write, delete the line" if is_new_run else ""
+            self._problems.append(f"{self._torn}{advice}")
         self._torn = None
 
     def _add(self, place: str, fields: dict[str, Any]) -> None:

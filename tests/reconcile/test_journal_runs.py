@@ -103,7 +103,7 @@ def test_incomplete_last_line_of_a_run_is_ignored() -> None:
     [
         (b"hello", "log:1: is not a line of a journal: it is not JSON"),
         (b"groups:\n- name: a\n", "log:1: is not a line of a journal: it is not JSON"),
-        (b"garbage\n" + line(), "log:1: is not a line of a journal"),
+        (b"garbage\n" + line(), "log:1: is not a line of a journal: it is not JSON. If its run crashed before"),
         (line() + b"garbage\n" + line("outcome"), "log:2: is not a line of a journal: it is not JSON"),
         (line() + b"garbage\n{\n" + line("outcome", run="r2"), "log:2: is not a line of a journal"),
         (line() + b"[]\n" + line("outcome"), "log:2: is not a line of a journal: it is not a JSON object"),
