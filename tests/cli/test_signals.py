@@ -104,6 +104,7 @@ async def test_second_signal_aborts_in_flight_writes(workspace: Emulator) -> Non
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redirections", "code"),
     [
@@ -219,6 +220,7 @@ async def until_true(condition: Callable[[], object]) -> None:
 # --- signals that are ignored ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("CL-2")
 @pytest.mark.parametrize(
     ("name", "command"), combinations(["HUP", "INT", "TERM"], ["apply groups.yaml --yes", "groups list"])

@@ -112,6 +112,7 @@ def test_validate_accepts_what_plan_accepts(lines: list[str], suffix: str, junk:
     check_same_verdict(f"g.{suffix}")
 
 
+@pytest.mark.slow
 @given(
     files=st.lists(st.lists(LINES, max_size=4), min_size=1, max_size=3),
     options=st.sampled_from([[], ["--input", "csv"], ["--columns", "group=group,member=member"], ["--columns", "x"]]),
@@ -123,6 +124,7 @@ def test_validate_accepts_what_plan_accepts_of_several_files(files: list[list[st
     check_same_verdict("d", *options)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not INPUTS.is_dir(), reason="the collection of files is not here")
 def test_validate_accepts_what_plan_accepts_of_files_from_elsewhere() -> None:
     for file in sorted(INPUTS.iterdir()):

@@ -84,9 +84,6 @@ async def running(program: str, workspace: Emulator, *options: str) -> AsyncGene
 
 
 SERVICES = pytest.mark.parametrize("program", ["aiohttp_service.py", "fastapi_service.py"])
-SERVICES_UNDER_LOAD = pytest.mark.parametrize(
-    "program", ["aiohttp_service.py", pytest.param("fastapi_service.py", marks=pytest.mark.slow)]
-)
 
 
 async def call(session: aiohttp.ClientSession, base: str, number: int, group_id: str) -> int | None:
@@ -112,7 +109,8 @@ def clean(said: str) -> bool:
     return not any(word in said for word in words)
 
 
-@SERVICES_UNDER_LOAD
+@pytest.mark.slow
+@SERVICES
 @pytest.mark.requirement("SL-2", "SL-3", "RL-3", "RL-6")
 async def test_service_answers_two_hundred_callers_and_leaks_nothing(program: str) -> None:
     async with (
@@ -141,7 +139,8 @@ async def test_service_answers_two_hundred_callers_and_leaks_nothing(program: st
     assert clean(service.said), service.said
 
 
-@SERVICES_UNDER_LOAD
+@pytest.mark.slow
+@SERVICES
 @pytest.mark.requirement("SL-2", "SL-3", "RL-3")
 async def test_service_reads_pass_queued_writes_and_a_disconnect_leaves_the_queue(program: str) -> None:
     async with (
@@ -164,6 +163,7 @@ async def test_service_reads_pass_queued_writes_and_a_disconnect_leaves_the_queu
     assert clean(service.said), service.said
 
 
+@pytest.mark.slow
 @SERVICES
 @pytest.mark.requirement("RL-6")
 async def test_service_answers_errors_with_advice(program: str) -> None:
@@ -225,6 +225,7 @@ async def test_service_closes_its_client_at_shutdown(
             await secoda.groups.snapshot()
 
 
+@pytest.mark.slow
 @SERVICES
 async def test_service_takes_the_deadline_of_the_caller(program: str) -> None:
     async with Emulator(users=1, latency=1) as workspace, running(program, workspace) as service:

@@ -113,6 +113,7 @@ def writes_of(plan: Plan) -> Counter[str]:
     return Counter(methods[change.kind] for change in plan.changes)
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("BS-4", "RL-1", "RL-5")
 async def test_apply_makes_the_fewest_writes_at_two_dates(clock: AutojumpClock) -> None:
     async with (

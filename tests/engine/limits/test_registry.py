@@ -90,6 +90,7 @@ class TestSharedLimiter:
         assert one.limiter.time_for(15) == 60.0
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("RL-1", "RL-4", "SL-1")
 async def test_sequential_clients_share_the_window(emulator: Emulator, clock: AutojumpClock) -> None:
     for index in range(3):
