@@ -115,15 +115,14 @@ def _without_collisions(undone: Sequence[Reversal], present: PresentState) -> Se
     while names:
         name = names.pop()
         is_taken = False
-        for index in tuple(claims.get(name, ())):
-            change = checked[index].change
-            assert change is not None  # noqa: S101 - a claim has a change
+        for claim in tuple(claims.get(name, ())):
+            index, change = claim
             others = owners[name] - {change.id}
             if not others and not (change.id is None and is_taken):
                 is_taken = is_taken or change.id is None
                 continue
-            checked[index] = _without_name(checked[index], sorted(others))
-            claims[name].remove(index)
+            checked[index] = _without_name(checked[index], change, sorted(others))
+            claims[name].remove(claim)
             if change.id is not None:
                 owners[name].discard(change.id)
                 names.append(normalize(present.by_id[change.id].name))
@@ -133,16 +132,16 @@ def _without_collisions(undone: Sequence[Reversal], present: PresentState) -> Se
 
 def _names_after(
     undone: Sequence[Reversal], present: PresentState
-) -> tuple[Mapping[str, set[str]], Mapping[str, list[int]]]:
-    """Return the ids of the groups that have each name after the undo, and the indexes of the changes that give it."""
+) -> tuple[Mapping[str, set[str]], Mapping[str, list[tuple[int, Change]]]]:
+    """Return the ids of the groups that have each name after the undo, and the changes (with index) that give it."""
     names = {group.id: normalize(group.name) for group in present.by_id.values()}
-    claims: dict[str, list[int]] = defaultdict(list)
+    claims: dict[str, list[tuple[int, Change]]] = defaultdict(list)
     for index, each in enumerate(undone):
         change = each.change
         if change is not None and change.kind == "delete":
             names.pop(change.id or "")
         elif change is not None and change.after.name is not UNSET:
-            claims[normalize(change.after.name)].append(index)
+            claims[normalize(change.after.name)].append((index, change))
             if change.id is not None:
                 names[change.id] = normalize(change.after.name)
     owners: dict[str, set[str]] = defaultdict(set)
@@ -151,9 +150,7 @@ def _names_after(
     return owners, claims
 
 
-def _without_name(undone: Reversal, ids: Sequence[str]) -> Reversal:
-    change = undone.change
-    assert change is not None  # noqa: S101 - a collision has a change
+def _without_name(undone: Reversal, change: Change, ids: Sequence[str]) -> Reversal:
     who = f"another group has the name ({', '.join(ids)})" if ids else "the run deleted another group of this name"
     conflict = conflict_of(change, f"can't be restored: {who}", ids).conflicts
     if change.kind == "create":
