@@ -1,6 +1,7 @@
 """Errors of commands: the exit code, one line for a person, one document for a program."""
 
 import functools
+import errno
 import io
 import logging
 import sys
@@ -30,6 +31,9 @@ async def test_api_key_is_read_from_a_file_or_stdin(
     absent = await shell.run("users", "list", "--api-key-file", str(tmp_path / "absent"))
     assert absent.code == Exit.USAGE
     assert "can't be read: No such file" in absent.err
+    (tmp_path / "key").write_bytes(b"\xff\xfe\x00")
+    binary = await shell.run("users", "list", "--api-key-file", str(tmp_path / "key"))
+    assert (binary.code, "can't be read: not text" in binary.err) == (Exit.USAGE, True)
 
 
 @pytest.mark.requirement("CL-1", "ER-3")
@@ -132,6 +136,17 @@ def test_closed_pipe_has_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path:
         assert app.main(["doctor"]) == Exit.CLOSED_PIPE
         out.write("to nobody")
     assert (tmp_path / "out").read_text() == ""
+
+
+def test_full_disk_is_an_error_of_the_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(app, "_run", full)
+    assert app.main(["doctor"]) == Exit.ERROR
+    assert capsys.readouterr().err == "secoda-async: the output can't be written: No space left on device\n"
 
 
 def test_other_errors_exit_with_1() -> None:
