@@ -1,7 +1,7 @@
 """Errors of commands: the exit code, one line for a person, one document for a program."""
 
-import functools
 import errno
+import functools
 import io
 import logging
 import sys
