@@ -73,9 +73,10 @@ class Scope:
 
     def unused(self, names: Collection[str], *, deletes: bool) -> Iterator[str]:
         """Yield a sentence for each pattern that fits no name; for `ignore`, only if the plan deletes groups."""
+        normal_names = [normalize(name) for name in names] if self.is_limited else []
         for label, patterns in (("only", self.only), ("ignore", self.ignore if deletes else ())):
             for pattern in dict.fromkeys(patterns):
-                if not any(_matcher(pattern)(normalize(name)) for name in names):
+                if not any(map(_matcher(pattern), normal_names)):
                     yield f"The pattern {pattern!r} ({label}) fits no group, neither present nor desired: check it"
 
     def ignored_problem(self, names: Iterable[str]) -> str | None:

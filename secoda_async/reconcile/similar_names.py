@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from secoda_async.models import Group, normalize
@@ -54,14 +54,20 @@ def _pairs_with_shared_members(
 def deleted_former_names(desired: Iterable[DesiredGroup], deletes: Sequence[Change]) -> Iterator[Breach]:
     """Yield a breach for each delete of a group that a desired group lists in `previously`, or that looks like one."""
     formers = {similarity_key(former): wanted.name for wanted in desired for former in wanted.previously}
-    for delete in deletes if formers else ():
-        new = formers.get(similarity_key(delete.name))
-        if new is not None:
-            message = (
-                f"{delete.name!r} would be deleted, although it is a former name of {new!r}: another group has the "
-                f"name {new!r} already. Merge the two, or remove {delete.name!r} from `previously`"
-            )
-            yield Breach(kind="rename", message=message, names=(delete.name, new))
+    for delete, new in _deletes_named(formers, deletes):
+        message = (
+            f"{delete.name!r} would be deleted, although it is a former name of {new!r}: another group has the "
+            f"name {new!r} already. Merge the two, or remove {delete.name!r} from `previously`"
+        )
+        yield Breach(kind="rename", message=message, names=(delete.name, new))
+
+
+def _deletes_named(names: Mapping[str, str], deletes: Sequence[Change]) -> Iterator[tuple[Change, str]]:
+    """Yield each delete of a group whose similarity key is in `names`, and the value of the key."""
+    for delete in deletes if names else ():
+        name = names.get(similarity_key(delete.name))
+        if name is not None:
+            yield delete, name
 
 
 def similar_names(matching: Matching) -> Iterator[Breach]:
@@ -169,14 +175,12 @@ def deletes_like_desired(desired: Iterable[DesiredGroup], deletes: Sequence[Chan
     An approved create of the second name may have left the members in the first group.
     """
     names = {similarity_key(wanted.name): wanted.name for wanted in desired if wanted.name} if deletes else {}
-    for delete in deletes:
-        name = names.get(similarity_key(delete.name))
-        if name is not None:
-            message = (
-                f"{spell_name(delete.name)} ({delete.id}) would be deleted, and looks like the group "
-                f"{spell_name(name)}: compare their members, then approve the plan (approve, --approve)"
-            )
-            yield Breach(kind="similar", message=message, names=(delete.name, name))
+    for delete, name in _deletes_named(names, deletes):
+        message = (
+            f"{spell_name(delete.name)} ({delete.id}) would be deleted, and looks like the group "
+            f"{spell_name(name)}: compare their members, then approve the plan (approve, --approve)"
+        )
+        yield Breach(kind="similar", message=message, names=(delete.name, name))
 
 
 def deletes_like_ignored(scope: Scope, deletes: Sequence[Change]) -> Iterator[Breach]:
