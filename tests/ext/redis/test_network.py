@@ -321,7 +321,7 @@ class TestRedisErrors:
                 await limiter.pause(0)
                 await use(limiter)
                 await RedisLock(url, name="acme").holder()
-                (key,) = await redis.keys("*acme*lock*")
+                key = "secoda-async:{acme}:lock"
                 await redis.pexpire(key, 20_000)
                 clock.fire(10)
                 await until_renewed(redis, key)
