@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 from attrs import frozen
 
-from secoda_async import AutojumpClock, DesiredState, Plan, SecodaClient
+from secoda_async import AutojumpClock, DesiredState, Plan, RetryPolicy, SecodaClient
 from secoda_async.cli.seed_files import SeedFiles
 from secoda_async.emulator import Emulator, RecordedRequest
 
@@ -34,6 +34,9 @@ READS: Final = 30 if REAL.is_dir() else 5
 """About as many requests does a run take before its first write."""
 
 FAULT_RATE: Final = 0.1
+
+PATIENT: Final = RetryPolicy(attempts=10)
+"""Five attempts all fail for one read in 100,000, and thousands of reads are made here."""
 
 FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
     {"drop": "before"},
@@ -149,7 +152,7 @@ async def test_apply_converges_with_one_request_in_ten_faulted(clock: AutojumpCl
 
     async with (
         Emulator(users=USERS, clock=clock) as emulator,
-        SecodaClient(emulator.api_key, base_url=emulator.url, clock=clock) as secoda,
+        SecodaClient(emulator.api_key, base_url=emulator.url, clock=clock, retry=PATIENT) as secoda,
     ):
         for kind, fault in enumerate(FAULTS):
             emulator.faults.add(**fault, match=struck_by(kind), times=None)
