@@ -43,6 +43,7 @@ def written(workspace: Emulator) -> int:
     return sum(record.applied for record in workspace.requests)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_signal_ends_the_prompt_immediately(workspace: Emulator, number: signal.Signals) -> None:
     controller, terminal = pty.openpty()
@@ -60,6 +61,7 @@ async def test_signal_ends_the_prompt_immediately(workspace: Emulator, number: s
     assert "Traceback" not in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "number"),
     combinations(["apply groups.yaml --yes", "plan groups.yaml", "groups list"], [signal.SIGINT, signal.SIGTERM]),
@@ -126,6 +128,7 @@ async def test_apply_with_closed_or_full_streams(workspace: Emulator, redirectio
     assert written(workspace) == (0 if code else 2)
 
 
+@pytest.mark.slow
 async def test_closed_pipe_after_the_writes_does_not_change_the_exit_code(workspace: Emulator) -> None:
     line = f"{sys.executable} -m secoda_async apply groups.yaml --yes --json | true; echo ${{PIPESTATUS[0]}}"
     process = await asyncio.create_subprocess_exec("bash", "-c", line, stdout=PIPE, stderr=PIPE)
@@ -135,6 +138,7 @@ async def test_closed_pipe_after_the_writes_does_not_change_the_exit_code(worksp
     assert written(workspace) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("CL-2")
 @pytest.mark.parametrize("options", ["", "--json"])  # Markdown is never longer than a pipe holds
 async def test_closed_pipe_is_silent(workspace: Emulator, options: str) -> None:
@@ -160,6 +164,7 @@ async def opened_by(process: Process, fifo: Path) -> int:
     raise AssertionError((await ended(process)).err)
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("CL-2")
 @pytest.mark.parametrize(
     ("command", "number"),
@@ -183,6 +188,7 @@ async def test_signal_ends_a_blocking_read(
     assert workspace.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("CL-2")
 @pytest.mark.parametrize("command", ["plan -", "users list --api-key-file -"])
 async def test_signal_ends_the_wait_for_standard_input(workspace: Emulator, command: str) -> None:
@@ -199,6 +205,7 @@ async def test_signal_ends_the_wait_for_standard_input(workspace: Emulator, comm
     assert workspace.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("CL-2")
 async def test_signal_ends_the_wait_for_the_reader_of_a_log(workspace: Emulator, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")

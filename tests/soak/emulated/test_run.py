@@ -35,6 +35,8 @@ from tests.soak.emulated.run import Soak
 from tests.soak.emulated.samples import TEAM, kinds, request_of
 from tests.soak.emulated.scenarios import Job, Scenario
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.requirement(
     "RT-1", "RT-3", "RL-1", "RL-2", "SL-3", "BS-5", "BS-6", "RT-10", "RT-12", "RT-13", "RT-14", "BS-8", "BS-9", "PG-7"
@@ -103,15 +105,15 @@ async def raised(_: Soak) -> None:
     ("damage", "kind"),
     [
         (duplicate_group, "duplicate"),
-        pytest.param(update_undone, "lost", marks=pytest.mark.slow),
-        pytest.param(group_removed, "lost", marks=pytest.mark.slow),
-        pytest.param(permit_kept, "left over", marks=pytest.mark.slow),
-        pytest.param(member_removed, "lost", marks=pytest.mark.slow),
-        pytest.param(limit_overrun, "limit", marks=pytest.mark.slow),
-        pytest.param(pause_ignored, "limit", marks=pytest.mark.slow),
-        pytest.param(unreported_requests, "wrong", marks=pytest.mark.slow),
-        pytest.param(unhandled_loop_error, "left over", marks=pytest.mark.slow),
-        pytest.param(raised, "wrong", marks=pytest.mark.slow),
+        (update_undone, "lost"),
+        (group_removed, "lost"),
+        (permit_kept, "left over"),
+        (member_removed, "lost"),
+        (limit_overrun, "limit"),
+        (pause_ignored, "limit"),
+        (unreported_requests, "wrong"),
+        (unhandled_loop_error, "left over"),
+        (raised, "wrong"),
     ],
 )
 async def test_soak_finds_every_kind_of_damage(damage: Callable[[Soak], Awaitable[object]], kind: str) -> None:

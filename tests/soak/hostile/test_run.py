@@ -15,6 +15,8 @@ from tests.soak.hostile.run import Run, soak
 from tests.soak.hostile.server import USERS
 from tests.soak.hostile.store import Group, Write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.requirement("RT-10", "RT-12", "RT-13", "BS-8", "PG-6")
 async def test_invariants_hold_against_a_hostile_server() -> None:
