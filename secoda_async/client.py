@@ -1,42 +1,39 @@
-"""The public client: its settings, its calls, and `plan` and `apply`. `_engine/pipeline.py` sends every request."""
+"""The public client: its settings and its calls. `_engine/pipeline.py` sends every request."""
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import partial
-from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from attrs import evolve
 
-from secoda_async import config
+from secoda_async._engine.concurrency.per_loop import check_event_loop
 from secoda_async._engine.health import read_health
 from secoda_async._engine.limits.limiter import RateLimiter, time_left
 from secoda_async._engine.limits.registry import shared_limiter
 from secoda_async._engine.pipeline import Pipeline
+from secoda_async._engine.settings import check_callbacks, check_parts, extra_headers, key_source, set_up_logging
 from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.raw import ParamValue, raw_request
 from secoda_async._engine.wire.transport import Transport
 from secoda_async.clock import SYSTEM_CLOCK, Clock
-from secoda_async.config import ApiKeyProvider, CallOptions, Priority, RateLimit, Region, RetryPolicy
+from secoda_async.config import ApiKeyProvider, CallOptions, Priority, RateLimit, Region, RetryPolicy, origin_of
 from secoda_async.errors import ConfigurationError
 from secoda_async.events import Event
 from secoda_async.groups import Groups
 from secoda_async.models import UNSET, Unset, without_unset
 from secoda_async.users import Users
+from secoda_async.workspace import Workspace
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from secoda_async.bulk import Bulk, Operation
-    from secoda_async.reconcile import DesiredState, Limit, Plan, Progress, Report, UnknownMembers
-
 __all__ = ["SecodaClient"]
 
 
-class SecodaClient:
+class SecodaClient(Workspace):
     """A client of the Secoda API: `async with SecodaClient(api_key="...") as secoda`.
 
     A client can be created anywhere, also at import: it opens nothing before the first call. Calls may be concurrent.
@@ -67,6 +64,7 @@ class SecodaClient:
         session: "aiohttp.ClientSession | None" = None,
         ssl: ssl_module.SSLContext | None = None,
         trust_env: bool = False,
+        headers: Mapping[str, str] | None = None,
         on_event: Callable[[Event], object] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -88,6 +86,8 @@ class SecodaClient:
                 timeouts and middlewares do not apply, and creates share its idle connections.
             ssl: The trusted certificates, such as a company's own CA.
             trust_env: Use the proxy of the environment (read once, now).
+            headers: Extra headers of every request, such as those that a gateway asks for; not `Authorization`, which
+                carries the key. Their values are secrets: no log, error or event shows them.
             on_event: Called with an event after each attempt and wait. An `events.CallHook`, such as
                 `ext.opentelemetry.Telemetry`, is also called at the start and end of each call.
             clock: The source of time; tests pass a clock that skips waiting time.
@@ -95,17 +95,27 @@ class SecodaClient:
         Raises:
             ConfigurationError: When a setting can't work.
         """
-        source = config.key_source(api_key)
-        del api_key  # a traceback with locals must not show it
+        source, extra = key_source(api_key), extra_headers(headers)
+        del api_key, headers  # a traceback with locals must not show them
         if isinstance(source, ConfigurationError):
             raise source
+        if isinstance(extra, ConfigurationError):
+            raise extra
         options = CallOptions(timeout=timeout, deadline=deadline, max_wait=max_wait, retry=retry)
-        config.check_parts(write_limit, limiter, max_connections, session, ssl)
-        config.check_callbacks(on_event, clock)
-        origin = config.origin_of(base_url, region)
+        check_parts(write_limit, limiter, max_connections, session, ssl)
+        check_callbacks(on_event, clock)
+        set_up_logging()
+        origin = origin_of(base_url, region)
         clock = clock or SYSTEM_CLOCK
         self.limiter = shared_limiter(origin, source, write_limit, clock) if limiter is None else limiter
-        transport = Transport(origin, max_connections=max_connections, session=session, ssl=ssl, trust_env=trust_env)
+        transport = Transport(
+            origin,
+            max_connections=max_connections,
+            session=session,
+            ssl=ssl,
+            trust_env=trust_env,
+            headers=extra,
+        )
         pipeline = Pipeline(
             transport,
             source,
@@ -135,6 +145,7 @@ class SecodaClient:
         return self._pipeline.transport.origin
 
     async def __aenter__(self) -> Self:
+        check_event_loop()
         return self
 
     async def __aexit__(
@@ -142,17 +153,29 @@ class SecodaClient:
     ) -> None:
         await self.close()
 
+    if not TYPE_CHECKING:  # type checkers report `with` by themselves, as long as these are absent
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError("use `async with SecodaClient(...)`, inside an async function, in place of `with`")
+
+        __exit__ = __enter__  # `with` looks both up before it calls one
+
     async def close(self) -> None:
         """Close the connections, except those of a borrowed session, and end all calls immediately.
 
         The calls raise `ClientClosedError`, or `OutcomeUnknownError` if a create was sent. A second close, and the
         close of a copy made by `with_options`, do nothing.
         """
+        check_event_loop()
         if self._is_copy:
             return
         self._pipeline.scopes.close()
         await asyncio.sleep(0)  # let the calls in flight end with the right error
         await self._pipeline.transport.close()
+
+    async def aclose(self) -> None:
+        """Do the same as `close`, for `contextlib.aclosing` and by the usual name for async objects."""
+        await self.close()
 
     def with_options(
         self,
@@ -179,113 +202,6 @@ class SecodaClient:
         clone = copy(self)
         SecodaClient._use(clone, self._pipeline, evolve(self._options, **given), is_copy=True)
         return clone
-
-    def bulk(
-        self,
-        operations: "Iterable[Operation] | AsyncIterable[Operation]",
-        *,
-        concurrency: int = 20,
-        fail_fast: bool = False,
-        stop: asyncio.Event | None = None,
-    ) -> "Bulk":
-        """Run many operations concurrently, and yield one outcome for each in completion order.
-
-        Interactive writes of the same client go first. A failure does not stop the other operations, but a 401 does,
-        because all would fail in the same way. Creates use `on_unknown="reconcile"`; those whose names look alike fail.
-
-        Args:
-            operations: `CreateGroup`, `UpdateGroup` and `DeleteGroup`, from any iterable or async iterable.
-            concurrency: Operations in flight at a time.
-            fail_fast: Stop after the first failure: operations in flight finish, the others are `not_attempted`.
-            stop: When set, stop in the same way.
-
-        Raises:
-            InvalidArgumentError: When `concurrency` is below 1.
-        """
-        from secoda_async import bulk  # noqa: PLC0415 - who only makes calls needs none of it
-
-        groups = partial(Groups, self._pipeline, evolve(self._options, priority="background"))
-        return bulk.run(groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop)
-
-    async def plan(  # noqa: PLR0913 - each is a rule of the plan
-        self,
-        desired: "DesiredState",
-        *,
-        prune: bool = False,
-        unknown_members: "UnknownMembers" = "error",
-        only: Sequence[str] = (),
-        ignore: Sequence[str] = (),
-        additive: bool = False,
-        max_delete: "Limit" = "10%",
-        max_remove: "Limit" = "25%",
-    ) -> "Plan":
-        """Compare the workspace with a desired state, and return the fewest changes between them. Nothing is written.
-
-        Groups and fields that the desired state does not mention stay as they are.
-
-        Args:
-            desired: The desired state, such as `DesiredState.load("groups.yaml")`.
-            prune: Delete the groups that the desired state does not mention.
-            unknown_members: "error" raises for members that are not users; "hold" adds members but removes none.
-            only: Patterns such as `Team *`: only groups with such a name are planned.
-            ignore: Patterns of names: these groups are never changed or deleted.
-            additive: Add members to all groups, and remove none.
-            max_delete: Groups that may be deleted without approval: a number, or a percentage of all (at least one).
-            max_remove: Memberships that may be removed without approval, members of deleted groups included (at least
-                ten). A group of five members or more that loses more than half of them needs an approval in any case.
-
-        Raises:
-            DesiredStateError: When members are unknown, or desired groups are ignored; the error names each with its
-                location.
-            InvalidArgumentError: When a pattern or a limit is not valid.
-            PaginationError: When the workspace could not be read completely.
-        """
-        from secoda_async.reconcile.client_calls import make_plan  # noqa: PLC0415 - as in bulk
-        from secoda_async.reconcile.safety import Rules  # noqa: PLC0415
-
-        rules = Rules(
-            prune=prune,
-            unknown_members=unknown_members,
-            only=only,
-            ignore=ignore,
-            additive=additive,
-            max_delete=max_delete,
-            max_remove=max_remove,
-        )
-        return await make_plan(self._pipeline, self._options, desired, rules)
-
-    async def apply(
-        self,
-        plan: "Plan",
-        *,
-        approve: str | None = None,
-        on_drift: Literal["raise", "skip"] = "raise",
-        log: str | PathLike[str] | TextIO | None = None,
-        on_progress: "Callable[[Progress], object] | None" = None,
-        stop: asyncio.Event | None = None,
-    ) -> "Report":
-        """Apply a plan, with background priority. After a crash, run it again: it continues.
-
-        The workspace is read before the first write and after the last, and each group again just before its change.
-        Deletes come last, and only if everything before succeeded. Two applies on one client run one after the other.
-
-        Args:
-            plan: The result of `plan` or `Plan.load`.
-            approve: The plan's digest: apply the plan although it needs an approval.
-            on_drift: Raise before the first write if groups have changed since the plan, or skip and report them.
-            log: The journal: a file to append to, or a stream. It gets a line of JSON before and after each write.
-            on_progress: Called after each change.
-            stop: When set, writes in flight finish and the other changes are `not_attempted`.
-
-        Raises:
-            UnsafePlanError: When the plan needs an approval and has none; nothing was written.
-            StalePlanError: When the workspace has changed, or the plan belongs to another one; nothing was written.
-        """
-        from secoda_async.reconcile.client_calls import apply_plan  # noqa: PLC0415 - as in bulk
-
-        return await apply_plan(
-            self._pipeline, self._options, plan, approve, on_drift, log, on_progress=on_progress, stop=stop
-        )
 
     def time_left(self, writes: int) -> float:
         """Return the seconds until the last of a job's remaining `writes` could start.

@@ -5,17 +5,15 @@ import ipaddress
 import math
 import os
 import re
-import ssl as ssl_module
 import sys
 from collections.abc import Awaitable, Callable
 from functools import cached_property
-from inspect import iscoroutinefunction
-from typing import Any, Final, Literal, SupportsIndex, cast
+from typing import Any, Final, Literal, SupportsIndex
 from urllib.parse import SplitResult, urlsplit
 
 from attrs import Attribute, field, frozen
 
-from secoda_async.errors import ConfigurationError, InvalidArgumentError
+from secoda_async.errors import ConfigurationError
 
 __all__ = [
     "API_PREFIX",
@@ -254,71 +252,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def key_source(api_key: object) -> Secret | ApiKeyProvider | ConfigurationError:
-    """Return the checked key or its callable; or an error, for the caller to raise from a frame without the key."""
-    if callable(api_key):
-        return cast("ApiKeyProvider", api_key)
-    if api_key is None:
-        api_key = read_environment("SECODA_API_KEY")
-    if api_key is None:
-        return ConfigurationError(
-            "no API key: pass api_key (--api-key-file), or set SECODA_API_KEY (made in Secoda, Settings > API)"
-        )
-    problem = key_problem(api_key)
-    return Secret(str(api_key).strip()) if problem is None else ConfigurationError(problem)
-
-
-def check_parts(write_limit: object, limiter: object, max_connections: object, session: object, ssl: object) -> None:
-    """Check the limiters and the connection settings of a client.
-
-    Raises:
-        ConfigurationError: When one is of the wrong kind.
-    """
-    if not isinstance(write_limit, RateLimit):
-        raise ConfigurationError(f"write_limit must be a RateLimit, not {type(write_limit).__name__}")
-    if limiter is not None and not _has(limiter, "acquire", "pause", "time_for"):
-        raise ConfigurationError(
-            f"limiter must be a RateLimiter, not {_kind(limiter)}: it needs acquire, pause, time_for"
-        )
-    if type(max_connections) is not int or max_connections < 1:
-        raise ConfigurationError(
-            f"max_connections must be a whole number of at least 1, not {safe_repr(max_connections)}"
-        )
-    if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
-        raise ConfigurationError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
-    if ssl is not None and session is not None:
-        raise ConfigurationError("ssl belongs to the connections, and those are the session's: set it there")
-
-
-def check_kind(name: str, value: object, kind: type) -> None:
-    """Check an argument of a call.
-
-    Raises:
-        InvalidArgumentError: When it is something else.
-    """
-    if not isinstance(value, kind):
-        raise InvalidArgumentError(f"{name} must be of the type {kind.__name__}, not {_kind(value)}")
-
-
-def check_callbacks(on_event: object, clock: object) -> None:
-    """Check the callbacks of a client.
-
-    Raises:
-        ConfigurationError: When the client could not call one.
-    """
-    if on_event is not None and not callable(on_event):
-        raise ConfigurationError(f"on_event must be a function, not {_kind(on_event)}")
-    if iscoroutinefunction(on_event) or iscoroutinefunction(getattr(on_event, "__call__", None)):  # noqa: B004
-        raise ConfigurationError("on_event must be a plain function, not an async one: nothing awaits it")
-    if clock is not None and not _has(clock, "now", "call_later"):
-        raise ConfigurationError(f"clock must be a Clock, with now and call_later, not {_kind(clock)}")
-
-
-def _has(thing: object, *methods: str) -> bool:
-    return not isinstance(thing, type) and all(callable(getattr(thing, name, None)) for name in methods)
-
-
-def _kind(thing: object) -> str:
-    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__

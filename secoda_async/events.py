@@ -32,6 +32,8 @@ class AttemptEvent:
     """The class of the error, if there was no response."""
     limits: Mapping[str, str] = field(factory=dict[str, str], repr=False)
     """The response's headers about limits, by lower-case name, such as `retry-after` and `ratelimit-remaining`."""
+    request_id: str | None = None
+    """The server's id for the request, from `X-Request-Id` or a similar header; support can find the request by it."""
 
     @property
     def ok(self) -> bool:
@@ -40,7 +42,11 @@ class AttemptEvent:
 
     def __str__(self) -> str:
         end = f"status={self.status}" if self.error is None else f"error={self.error}"
-        return f"attempt method={self.method} path={self.path} attempt={self.attempt} {end} seconds={self.seconds:.3f}"
+        found = "" if self.request_id is None else f" request_id={self.request_id}"
+        return (
+            f"attempt method={self.method} path={self.path} attempt={self.attempt} {end} "
+            f"seconds={self.seconds:.3f}{found}"
+        )
 
 
 @frozen(kw_only=True)

@@ -28,10 +28,14 @@ class Hooks:
     def __init__(self, clock: Clock, on_event: Callable[[Event], object] | None) -> None:
         self._clock = clock
         self._on_event = on_event
-        self.is_active: bool = on_event is not None
         self.call_hook = on_event if isinstance(on_event, CallHook) else None
         """The hook, if it also implements `CallHook`."""
         self._logged_until: dict[str, float] = {}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether events are reported: to a hook, or to the log at level DEBUG."""
+        return self._on_event is not None or _log.isEnabledFor(logging.DEBUG)
 
     @contextmanager
     def call(self, hook: CallHook, request: Request, origin: str, limiter: RateLimiter) -> Generator[None, None, None]:
@@ -57,7 +61,12 @@ class Hooks:
                 _call_hook(lambda: hook.call_ends(spans[0], failed))
 
     def attempt_finished(
-        self, request: Request, attempt: int, result: Reply | SecodaError | str, seconds: float
+        self,
+        request: Request,
+        attempt: int,
+        result: Reply | SecodaError | str,
+        seconds: float,
+        request_id: str | None = None,
     ) -> None:
         """Report an attempt.
 
@@ -66,8 +75,9 @@ class Hooks:
             attempt: The number of the attempt, from 1.
             result: The response, the error, or the name of an error.
             seconds: The duration of the attempt.
+            request_id: The server's id for the request, without secrets.
         """
-        if self._on_event is None:
+        if not self.is_active:
             return
         reply = result if isinstance(result, Reply) else None
         event = AttemptEvent(
@@ -78,8 +88,9 @@ class Hooks:
             seconds=seconds,
             error=None if reply is not None else result if isinstance(result, str) else type(result).__name__,
             limits={} if reply is None else _limit_headers(reply),
+            request_id=request_id if _REQUEST_ID.fullmatch(request_id or "") else None,
         )
-        _call_hook(partial(self._on_event, event))
+        self._report(event)
 
     def attempt_cancelled(self, request: Request, attempt: int, seconds: float, *, maybe_sent: bool) -> str | None:
         """Report an attempt whose task was cancelled.
@@ -107,10 +118,17 @@ class Hooks:
 
     def wait_finished(self, request: Request, reason: str, seconds: float) -> None:
         """Report a wait."""
-        if self._on_event is not None and seconds > 0:
-            event = WaitEvent(method=request.method, path=request.path, reason=reason, seconds=seconds)
+        if seconds > 0 and self.is_active:
+            self._report(WaitEvent(method=request.method, path=request.path, reason=reason, seconds=seconds))
+
+    def _report(self, event: Event) -> None:
+        _log.debug("%s", event)
+        if self._on_event is not None:
             _call_hook(partial(self._on_event, event))
 
+
+_REQUEST_ID: Final = re.compile(r"[!-~]{1,200}")
+"""One word, as it stands in a line of `key=value`."""
 
 _LIMIT_HEADER: Final = re.compile(rb"retry-after|(?:x-)?ratelimit[a-z0-9-]{0,40}")
 _NUMBER: Final = re.compile(r"\d{1,10}(?:\.\d{1,6})?")

@@ -188,7 +188,7 @@ class Pipeline:
                     return read(reply)
                 except ResponseError:
                     pass  # it is read once more, without the key
-            reply = protocol.redact_reply(reply, key)  # no error or traceback may show an echo of the key
+            reply = protocol.redact_reply(reply, key, *self.transport.secrets)  # no error may show an echo of them
             if is_success:
                 return state.read_redacted(reply, read)
             if self._remember_trailing_slash(state, reply) or await self._refresh_credentials(state, reply, key):
@@ -281,7 +281,8 @@ class Pipeline:
             raise
         else:
             if self._hooks.is_active:
-                self._hooks.attempt_finished(request, state.attempts, reply, self.clock.now() - began)
+                request_id = protocol.request_id(reply, key, *self.transport.secrets)
+                self._hooks.attempt_finished(request, state.attempts, reply, self.clock.now() - began, request_id)
             return reply
         self._hooks.attempt_finished(request, state.attempts, failed, self.clock.now() - began)
         if request.method != "GET" and send_state.maybe_sent:

@@ -17,9 +17,9 @@ from cyclopts import Group, Parameter
 
 from secoda_async import Event, SecodaClient, SlidingWindowLimiter, TransportError
 from secoda_async._engine.limits.window_file import share_window
+from secoda_async._engine.settings import key_source
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.signals import StopController, interrupt_on_signal
-from secoda_async.config import key_source
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.input_file import InputError, read_bytes
 

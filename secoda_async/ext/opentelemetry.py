@@ -59,8 +59,8 @@ class Telemetry:
 
     Spans: a call has an internal span such as `POST auth/group`, and each of its requests a client span such as `POST`
     below it, with `http.request.method`, `http.response.status_code`, `http.request.resend_count`, `server.address`,
-    `server.port`, `url.template` and `error.type`. A wait is an event of the call's span. Spans of other
-    instrumentation, such as aiohttp's, are children of the call's span too.
+    `server.port`, `url.template`, `error.type` and `secoda.request_id` (the server's id for the request). A wait is an
+    event of the call's span. Spans of other instrumentation, such as aiohttp's, are children of the call's span too.
 
     Metrics:
 
@@ -166,6 +166,8 @@ class Telemetry:
         call.attempts = event.attempt
         if event.attempt > 1:
             attributes["http.request.resend_count"] = event.attempt - 1
+        if event.request_id is not None:  # of the span only: a metric would get a new series for each request
+            attributes["secoda.request_id"] = event.request_id
         ended = time.time_ns()
         span = self._tracer.start_span(
             event.method,

@@ -11,7 +11,8 @@ from attrs import evolve
 from secoda_async._engine.call import Scope
 from secoda_async._engine.limits.limiter import time_left
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async.config import CallOptions, check_kind
+from secoda_async._engine.settings import check_kind
+from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.groups import Groups
 from secoda_async.models import UNSET

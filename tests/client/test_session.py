@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -491,7 +491,24 @@ BEGINNINGS: list[Callable[[SecodaClient], Awaitable[object]]] = [
     lambda secoda: secoda.health(),
     lambda secoda: secoda.plan(DesiredState(())),
     lambda secoda: secoda.apply(plan_of([], [])),
+    lambda secoda: secoda.__aenter__(),
+    lambda secoda: secoda.close(),
+    lambda secoda: secoda.aclose(),
 ]
+
+
+def test_with_in_place_of_async_with_says_so() -> None:
+    secoda: Any = SecodaClient("key")
+    with pytest.raises(TypeError, match=r"use `async with SecodaClient\(...\)`, inside an async function"), secoda:
+        pass
+
+
+async def test_aclose_closes(connect: Connect) -> None:
+    secoda = connect()
+    async with aclosing(secoda):
+        await secoda.groups.snapshot()
+    with pytest.raises(ClientClosedError):
+        await secoda.groups.snapshot()
 
 
 @pytest.mark.requirement("SL-1", "SEC-3")

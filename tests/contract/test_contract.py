@@ -30,6 +30,7 @@ LAYERS = [
     {"groups", "users", "operations"},
     {"bulk"},
     {"reconcile"},
+    {"workspace"},
     {"client"},
     {""},
     {"ext"},

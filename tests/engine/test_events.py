@@ -52,6 +52,29 @@ async def test_hook_receives_each_attempt_and_each_wait(
     assert waits == [("limit", approx(60))]
 
 
+@pytest.mark.requirement("OB-1", "ER-1")
+async def test_events_of_successes_and_failures_have_the_request_id(
+    emulator: Emulator, connect: Connect, group_id: str
+) -> None:
+    events: list[Event] = []
+    secoda = connect(on_event=events.append)
+    for headers in (
+        {"CF-Ray": "8f-AMS", "X-Request-Id": "r-1"},
+        {"X-Amzn-Trace-Id": "Root=1-67;Self=2"},
+        {"X-Request-Id": "two words status=500"},  # would look like another field
+        {"X-Request-Id": "r" * 201},
+        {"X-Request-Id": f"id-of-{emulator.api_key}"},
+        {},
+    ):
+        emulator.faults.add(headers=headers)
+        await secoda.groups.get(group_id)
+    emulator.faults.add(status=403, headers={"X-Request-Id": "r-2"})
+    error = await error_of(get(secoda))
+    ids = [event.request_id for event in events if isinstance(event, AttemptEvent)]
+    assert ids == ["r-1", "Root=1-67;Self=2", None, None, "id-of-***", None, "r-2"]
+    assert getattr(error, "request_id", None) == "r-2"
+
+
 @pytest.mark.requirement("OB-1")
 async def test_hook_that_raises_does_not_end_the_call(
     connect: Connect, caplog: pytest.LogCaptureFixture, group_id: str

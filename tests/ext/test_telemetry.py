@@ -330,12 +330,27 @@ def test_call_hook_that_fails_at_the_start_is_not_called_at_the_end(caplog: pyte
     assert caplog.messages == ["the on_event hook failed; the call continues"]
 
 
+async def test_request_id_is_in_the_span_and_in_no_metric(
+    watched: Watched, connect: Connect, emulator: Emulator, group_id: str
+) -> None:
+    secoda = connect(on_event=watched.telemetry)
+    emulator.faults.add(headers={"X-Request-Id": "r-1"})
+    await secoda.groups.get(group_id)
+    await secoda.groups.get(group_id)
+    ids = [(span.attributes or {}).get("secoda.request_id") for span in watched.spans if span.name == "GET"]
+    assert sorted(ids, key=str) == [None, "r-1"]
+    for name in ("http.client.request.duration", "secoda.client.calls"):
+        assert "r-1" not in str(watched.points(name))
+
+
 def test_events_as_text_are_lines_of_key_and_value() -> None:
     assert str(AttemptEvent(method="GET", path="/api/v1/user", attempt=2, status=503, seconds=0.25)) == (
         "attempt method=GET path=/api/v1/user attempt=2 status=503 seconds=0.250"
     )
     failed = AttemptEvent(method="GET", path="/u", attempt=1, status=None, seconds=30, error="RequestTimeoutError")
     assert str(failed) == "attempt method=GET path=/u attempt=1 error=RequestTimeoutError seconds=30.000"
+    found = AttemptEvent(method="GET", path="/u", attempt=1, status=200, seconds=0.5, request_id="r-1")
+    assert str(found) == "attempt method=GET path=/u attempt=1 status=200 seconds=0.500 request_id=r-1"
     assert str(WaitEvent(method="POST", path="/g", reason="limit", seconds=12)) == (
         "wait method=POST path=/g reason=limit seconds=12.000"
     )

@@ -16,8 +16,8 @@ from attrs import frozen
 
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.error_bodies import messages_by_field
-from secoda_async._engine.wire.redaction import redact_bytes
-from secoda_async.config import API_PREFIX, Secret
+from secoda_async._engine.wire.redaction import redact, redact_bytes
+from secoda_async.config import API_PREFIX
 from secoda_async.errors import (
     STATUS_ERRORS,
     APIError,
@@ -43,7 +43,7 @@ _PLAIN: Final = f"{ascii_letters}{digits}-".encode()
 
 _PLAIN_ID: Final = re.compile("[a-zA-Z0-9-]+")
 
-_REQUEST_IDS: Final = ("x-request-id", "x-amzn-requestid", "x-amzn-trace-id", "cf-ray")
+_REQUEST_IDS: Final = (b"x-request-id", b"x-amzn-requestid", b"x-amzn-trace-id", b"cf-ray")
 
 
 @frozen
@@ -149,7 +149,7 @@ def error_for(request: Request, reply: Reply, now: datetime) -> SecodaError:
         status=reply.status,
         headers=headers,
         body=excerpt(reply.body),
-        request_id=next((headers[name] for name in _REQUEST_IDS if name in headers), None),
+        request_id=request_id(reply),
         retry_after=retry_after(reply, now),
     )
     fields = cast("dict[str, object]", payload) if type(payload) is dict else {}
@@ -158,6 +158,12 @@ def error_for(request: Request, reply: Reply, now: datetime) -> SecodaError:
     if isinstance(error, BadRequestError):
         error.fields = messages_by_field(fields)
     return error
+
+
+def request_id(reply: Reply, *secrets: str) -> str | None:
+    """Return the server's id for the request, without the secrets; None if it gave none."""
+    found = next((value for name in _REQUEST_IDS for value in reply.values(name)), None)
+    return None if found is None else redact(found, *secrets)
 
 
 def is_absence(error: SecodaError) -> bool:
@@ -215,10 +221,10 @@ def is_cut_short(reply: Reply) -> bool:
     return False
 
 
-def redact_reply(reply: Reply, key: Secret) -> Reply:
-    """Return the response without the key, in case the server or a proxy's error page echoes it."""
-    headers = [(redact_bytes(name, key), redact_bytes(value, key)) for name, value in reply.raw_headers]
-    return Reply(reply.status, headers, redact_bytes(reply.body, key))
+def redact_reply(reply: Reply, *secrets: str) -> Reply:
+    """Return the response without the secrets, in case the server or a proxy's error page echoes them."""
+    headers = [(redact_bytes(name, *secrets), redact_bytes(value, *secrets)) for name, value in reply.raw_headers]
+    return Reply(reply.status, headers, redact_bytes(reply.body, *secrets))
 
 
 def excerpt(body: bytes) -> str:

@@ -1,29 +1,43 @@
-"""Remove the API key from responses, in every notation in which a server or a proxy may echo it."""
+"""Remove the API key and other secrets from responses, in every notation in which a server or a proxy may echo them."""
 
 import re
 from base64 import b64encode
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from functools import cache, lru_cache
 from typing import Final
 
 REDACTED: Final = "***"
 
+_SHORTEST_WORD: Final = 8
+"""Characters of a header's value that counts as a secret."""
+
 _SHORTEST: Final = 6
 """Characters of base64: fewer occur in any text by chance."""
 
 
-def redact(text: str, key: str) -> str:
-    """Replace the key by `***`.
+def redact(text: str, *secrets: str) -> str:
+    """Replace each secret by `***`.
 
-    The key is found unchanged, with any characters escaped as in JSON (once or several times), in a URL or in HTML,
+    A secret is found unchanged, with any characters escaped as in JSON (once or several times), in a URL or in HTML,
     between zero bytes as in UTF-16, and in base64 after any number of other bytes.
     """
-    return _pattern(key).sub(REDACTED, text)
+    for secret in secrets:
+        text = _pattern(secret).sub(REDACTED, text)
+    return text
 
 
-def redact_bytes(data: bytes, key: str) -> bytes:
-    """Replace the key by `***` in text of any encoding that has ASCII's letters."""
-    return redact(data.decode("latin-1"), key).encode("latin-1")
+def redact_bytes(data: bytes, *secrets: str) -> bytes:
+    """Replace each secret by `***` in text of any encoding that has ASCII's letters."""
+    return redact(data.decode("latin-1"), *secrets).encode("latin-1")
+
+
+def secret_parts(values: Iterable[str]) -> tuple[str, ...]:
+    """Return the texts to redact for values of headers: a value, and each long word of it, as in `Basic dXNlcjpwdw==`.
+
+    Short words are left out: they would hide unrelated text.
+    """
+    parts = {part for value in values for part in (value, *value.split()) if len(part) >= _SHORTEST_WORD}
+    return tuple(sorted(parts, key=len, reverse=True))
 
 
 @lru_cache(maxsize=16)

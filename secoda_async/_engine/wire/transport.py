@@ -8,6 +8,7 @@ import asyncio
 import codecs
 import platform
 import ssl as ssl_module
+from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -24,6 +25,7 @@ from secoda_async._engine.wire.decoding import CutShortError, Decoder, UnusableB
 from secoda_async._engine.wire.failures import FAILURES, HEADER_LIMIT, OTHER_LOOP, DroppedError, translate
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.proxies import environment_proxy
+from secoda_async._engine.wire.redaction import secret_parts
 from secoda_async._version import __version__
 from secoda_async.config import Secret
 from secoda_async.errors import ClientClosedError, ConfigurationError, SecodaError, TransportError
@@ -194,8 +196,11 @@ class Transport:
         session: object,
         ssl: ssl_module.SSLContext | None,
         trust_env: bool,
+        headers: Mapping[str, str],
     ) -> None:
         self.origin = origin
+        self.secrets: tuple[str, ...] = secret_parts(headers.values())
+        """Parts of the extra headers, which no error may show."""
         if session is None:
             # With trust_env on its sessions, aiohttp would read the environment and `.netrc` for each call.
             named = environment_proxy(origin) if trust_env else None
@@ -208,7 +213,9 @@ class Transport:
             borrow = _BorrowedSession(session, max_connections).sessions
             self._sessions = PerLoop(borrow, _leave_open, client_closed_error)
         agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
-        self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": agent}
+        own = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": agent}
+        replaced = {name.lower() for name in headers}
+        self._headers = {name: value for name, value in own.items() if name.lower() not in replaced} | {**headers}
         self._key: Secret | None = None
         self._headers_with_key: dict[str, str] = self._headers
 
