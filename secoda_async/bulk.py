@@ -196,6 +196,8 @@ class WorkerPool(Generic[Job]):
     ) -> None:
         self.rest: list[Outcome] = []
         """After `run` has ended: the outcomes that it did not yield."""
+        self.stop_reason = ""
+        """The reason why errors ended the jobs early; empty if they did not."""
         self._execute = execute
         self._operation_of = operation_of
         self._fail_fast = fail_fast
@@ -293,9 +295,16 @@ class WorkerPool(Generic[Job]):
         self._consecutive_refusals = self._consecutive_refusals + 1 if is_refused else 0
         self._consecutive_failures = self._consecutive_failures + 1 if isinstance(error, TRANSIENT) else 0
         limit = self._max_consecutive_failures
-        is_down = limit is not None and self._consecutive_failures >= limit
-        if isinstance(cause, AuthenticationError) or self._consecutive_refusals >= _MAX_CONSECUTIVE_REFUSALS or is_down:
-            self._cancel_unsent()
+        if isinstance(cause, AuthenticationError):
+            reason = "the key was refused"
+        elif self._consecutive_refusals >= _MAX_CONSECUTIVE_REFUSALS:
+            reason = f"{_MAX_CONSECUTIVE_REFUSALS} changes in a row were refused: the key may not change groups"
+        elif limit is not None and self._consecutive_failures >= limit:
+            reason = f"{limit} changes in a row failed: the service seems to be down"
+        else:
+            return
+        self.stop_reason = self.stop_reason or reason
+        self._cancel_unsent()
 
     def _outcome(
         self,

@@ -160,7 +160,7 @@ class Admission:
         left = state.call.expires_at - self._clock.now()
         patience = inf if options.max_wait is None else options.max_wait - state.waited_for_limit
         longest = min(left, patience)
-        self._hooks.wait_started(state.request, "limit", self._limiter.time_for(1))
+        self._hooks.wait_started(state, "limit", self._limiter.time_for(1))
         acquiring: Awaitable[Permit] = self._limiter.acquire(
             priority=options.priority,
             max_wait=None if longest == inf else longest,
@@ -203,7 +203,7 @@ class Admission:
         """Sleep, or raise immediately if the deadline comes first."""
         if state.call.expires_at - self._clock.now() < seconds:
             raise state.deadline_error(seconds)
-        self._hooks.wait_started(state.request, reason, seconds)
+        self._hooks.wait_started(state, reason, seconds)
         sleeping: Awaitable[None] = sleep(self._clock, seconds)
         if state.call.operation is not None and state.request.method != "GET":
             sleeping = state.call.operation.run_unless_cancelled(sleeping)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
+from secoda_async._engine.call import CallState
 from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.wire.protocol import Reply, Request
@@ -20,6 +21,9 @@ _log: Final = logging.getLogger("secoda_async")
 
 _LOGGED_FROM: Final = 1.0
 """Seconds: a shorter wait is not logged."""
+
+_MAX_CAUSE: Final = 120
+"""Characters of the failure that a wait follows."""
 
 
 class Hooks:
@@ -109,12 +113,17 @@ class Hooks:
         _log.warning("%s", note)
         return note
 
-    def wait_started(self, request: Request, reason: str, seconds: float) -> None:
+    def wait_started(self, state: CallState, reason: str, seconds: float) -> None:
         """Log a long wait: one line for all calls that wait for the same reason at the same time."""
         now = self._clock.now()
         if seconds >= _LOGGED_FROM and now >= self._logged_until.get(reason, now):
             self._logged_until[reason] = now + seconds
-            _log.info("waiting %.1f s (%s) before %s %s", seconds, _REASONS[reason], request.method, request.path)
+            request, failure = state.request, state.last_failure
+            why, attempt = _REASONS[reason], ""
+            if failure is not None:
+                why = failure.message[:_MAX_CAUSE]
+                attempt = f"attempt {state.attempts + 1} of {state.call.options.retry.attempts}: "
+            _log.info("waiting %.1f s (%s) before %s%s %s", seconds, why, attempt, request.method, request.path)
 
     def wait_finished(self, request: Request, reason: str, seconds: float) -> None:
         """Report a wait."""
@@ -167,5 +176,5 @@ def _call_hook(report: Callable[[], object]) -> None:
 _REASONS: Final = {
     "limit": "the write limit",
     "gate": "the server asked for a pause",
-    "backoff": "backing off after a failure",
+    "backoff": "a pause between two requests",
 }

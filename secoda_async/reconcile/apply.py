@@ -38,8 +38,8 @@ from secoda_async.groups import Groups
 from secoda_async.models import Group
 from secoda_async.operations import Outcome
 from secoda_async.reconcile.binding import check_origin, check_workspace
-from secoda_async.reconcile.change_state import ChangeState
-from secoda_async.reconcile.drift import ChangeStatus, DriftCheck, WorkspaceSnapshot, status_of
+from secoda_async.reconcile.change_state import ChangeState, check_drift, is_service_down
+from secoda_async.reconcile.drift import ChangeStatus, DriftCheck, status_of
 from secoda_async.reconcile.journal import Journal
 from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.reader import WorkspaceReader
@@ -95,6 +95,7 @@ class Applier:
     _reader: WorkspaceReader = field(init=False)
     _initial_ids: frozenset[str] | None = field(default=None, init=False)
     """Ids of all groups before the first write."""
+    _stop_reason: str = field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
         self._states = [ChangeState(index, change) for index, change in enumerate(self.plan.changes)]
@@ -129,6 +130,7 @@ class Applier:
             conflicts=len(self.plan.conflicts),
             held=self.plan.held,
             seconds=self.clock.now() - began,
+            stopped=self._reason_to_stop(),
         )
 
     # --- reads -------------------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ class Applier:
             if self.stop.is_set():
                 return False
             check_workspace(self.plan, workspace)
-        _check_drift(self._states, snapshot)
+        check_drift(self._states, snapshot)
         drifted = [state for state in self._states if state.check.status is ChangeStatus.DRIFTED]
         if drifted and on_drift == "raise":
             reasons = "; ".join(f"{state.change.name!r} {state.check.reason}" for state in drifted)
@@ -168,6 +170,8 @@ class Applier:
         await self._write_each(await self._retryable(others))
         if all(state.is_ok for state in others):
             await self._write_each(deletes)
+        elif deletes and not (self._stop_reason or self.stop.is_set()):
+            self._stop_reason = "groups are deleted only after every other change has succeeded"
 
     async def _write_each(self, states: Sequence[ChangeState]) -> None:
         """Write some of the changes concurrently, and record their outcomes."""
@@ -181,6 +185,7 @@ class Applier:
         finally:  # cancelled: the journal gets the outcomes too
             for outcome in pool.rest:
                 self._record(states[outcome.index], outcome)
+            self._stop_reason = self._stop_reason or pool.stop_reason
 
     async def _retryable(self, states: Sequence[ChangeState]) -> Sequence[ChangeState]:
         """Return the changes to attempt once more, after a re-read of the workspace.
@@ -188,7 +193,7 @@ class Applier:
         In a run of an hour, a few changes meet a network or service failure that outlasts their retries.
         """
         failed = [state for state in states if state.has_transient_error]
-        if not failed or self.stop.is_set() or _is_service_down(states):
+        if not failed or self.stop.is_set() or is_service_down(states):
             return ()
         try:
             snapshot = await self._reader.read_known()
@@ -196,7 +201,7 @@ class Applier:
             return ()
         if snapshot is None:
             return ()
-        _check_drift(failed, snapshot)
+        check_drift(failed, snapshot)
         return [state for state in failed if state.is_retry_safe]
 
     async def _write(self, state: ChangeState, shared: SharedState) -> Result:
@@ -266,6 +271,12 @@ class Applier:
 
     # --- outcomes ----------------------------------------------------------------------------------------------
 
+    def _reason_to_stop(self) -> str:
+        """Return why changes were not attempted; empty if all were."""
+        if not any(state.outcome is not None and state.outcome.status == "not_attempted" for state in self._states):
+            return ""
+        return self._stop_reason or "stopped"
+
     def _mark_not_attempted(self) -> None:
         """Record an outcome for every change that has none."""
         for state in self._states:
@@ -289,6 +300,7 @@ class Applier:
             done=len(outcomes),
             total=len(self._states),
             failed=sum(outcome.error is not None for outcome in outcomes),
+            unknown=sum(outcome.status == "unknown" for outcome in outcomes),
             seconds_left=self.time_left(left),
         )
         try:
@@ -316,14 +328,3 @@ class Applier:
             if not differences:
                 break
         return differences
-
-
-def _is_service_down(states: Iterable[ChangeState]) -> bool:
-    """Return whether no write succeeded, or the writes ended early: a second attempt would only take as long."""
-    statuses = {state.outcome.status for state in states if state.outcome is not None}
-    return "not_attempted" in statuses or "applied" not in statuses
-
-
-def _check_drift(states: Iterable[ChangeState], snapshot: WorkspaceSnapshot) -> None:
-    for state in states:
-        state.check = snapshot.status_of(state.change)

@@ -1,15 +1,17 @@
 """The state of one change while its plan is applied."""
 
+from collections.abc import Iterable
+
 from attrs import define, field
 
 from secoda_async.bulk import TRANSIENT, Result
 from secoda_async.errors import PaginationError, StalePlanError
 from secoda_async.models import Group
 from secoda_async.operations import CreateGroup, DeleteGroup, Operation, Outcome, UpdateGroup
-from secoda_async.reconcile.drift import ChangeStatus, DriftCheck
+from secoda_async.reconcile.drift import ChangeStatus, DriftCheck, WorkspaceSnapshot
 from secoda_async.reconcile.plan import Change
 
-__all__ = ["ChangeState"]
+__all__ = ["ChangeState", "check_drift", "is_service_down"]
 
 
 @define
@@ -59,3 +61,15 @@ class ChangeState:
     def stale_error(self, reason: str) -> StalePlanError:
         """Return the error for a change whose group has drifted."""
         return StalePlanError(f"{self.change.name!r} {reason}: skipped, plan again", names=(self.change.name,))
+
+
+def is_service_down(states: Iterable[ChangeState]) -> bool:
+    """Return whether no write succeeded, or the writes ended early: a second attempt would only take as long."""
+    statuses = {state.outcome.status for state in states if state.outcome is not None}
+    return "not_attempted" in statuses or "applied" not in statuses
+
+
+def check_drift(states: Iterable[ChangeState], snapshot: WorkspaceSnapshot) -> None:
+    """Compare changes with a complete read."""
+    for state in states:
+        state.check = snapshot.status_of(state.change)

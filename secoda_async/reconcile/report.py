@@ -21,6 +21,8 @@ class Progress:
     """Number of all changes."""
     failed: int
     """Number of changes with an error: failed, or the outcome is unknown."""
+    unknown: int = 0
+    """Number of changes among them that may have been written."""
     seconds_left: float
     """Seconds that the remaining writes take at least, by the write limit."""
 
@@ -41,6 +43,8 @@ class Report:
     """The plan's members who are not users of the workspace: their groups gain members and lose none."""
     seconds: float = 0.0
     """Seconds from start to end."""
+    stopped: str = ""
+    """The reason why changes were not attempted; empty if all were."""
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -10,11 +10,14 @@ from secoda_async import (
     Event,
     NotFoundError,
     RequestTimeoutError,
+    ServerError,
     TransportError,
     WaitEvent,
 )
+from secoda_async._engine.call import Call, CallState
 from secoda_async._engine.hooks import Hooks
 from secoda_async._engine.wire.protocol import Reply, Request
+from secoda_async.config import CallOptions
 from secoda_async.emulator import Emulator
 from secoda_async.events import CallStart
 from tests.support.approx import approx
@@ -84,22 +87,39 @@ def test_keyboard_interrupt_of_a_hook_is_raised() -> None:
 async def test_long_wait_is_logged_once_for_all_waiting_calls(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "secoda_async")
     clock = ManualClock()
-    hooks = Hooks(clock, None)
-    hooks.wait_started(REQUEST, "limit", 0.99)
+    hooks, state = Hooks(clock, None), CallState(Call(REQUEST, CallOptions(), 0.0), REQUEST)
+    hooks.wait_started(state, "limit", 0.99)
     for _ in range(100):
-        hooks.wait_started(REQUEST, "limit", 50.0)
-        hooks.wait_started(REQUEST, "gate", 5.0)
+        hooks.wait_started(state, "limit", 50.0)
+        hooks.wait_started(state, "gate", 5.0)
     assert caplog.messages == [
         "waiting 50.0 s (the write limit) before POST /api/v1/auth/group",
         "waiting 5.0 s (the server asked for a pause) before POST /api/v1/auth/group",
     ]
     caplog.clear()
     await clock.advance(50.0)
-    hooks.wait_started(REQUEST, "limit", 1.0)
-    hooks.wait_started(REQUEST, "backoff", 2.0)
+    hooks.wait_started(state, "limit", 1.0)
+    hooks.wait_started(state, "backoff", 2.0)
     assert caplog.messages == [
         "waiting 1.0 s (the write limit) before POST /api/v1/auth/group",
-        "waiting 2.0 s (backing off after a failure) before POST /api/v1/auth/group",
+        "waiting 2.0 s (a pause between two requests) before POST /api/v1/auth/group",
+    ]
+
+
+@pytest.mark.requirement("OB-1")
+def test_wait_before_a_retry_names_the_cause_and_the_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "secoda_async")
+    state = CallState(Call(REQUEST, CallOptions(), 0.0), REQUEST, attempts=1)
+    state.last_failure = TransportError("could not connect to 127.0.0.1:80: connection refused")
+    Hooks(ManualClock(), None).wait_started(state, "backoff", 1.9)
+    state.last_failure = ServerError("x" * 1000)
+    Hooks(ManualClock(), None).wait_started(state, "backoff", 1.9)
+    assert caplog.messages == [
+        (
+            "waiting 1.9 s (could not connect to 127.0.0.1:80: connection refused) before attempt 2 of 5: "
+            "POST /api/v1/auth/group"
+        ),
+        f"waiting 1.9 s ({'x' * 120}) before attempt 2 of 5: POST /api/v1/auth/group",
     ]
 
 

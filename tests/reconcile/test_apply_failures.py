@@ -17,6 +17,7 @@ async def test_failure_prevents_deletes(emulator: Emulator, secoda: SecodaClient
     report = await secoda.apply(await make_plan(secoda))
     assert (report.ok, report.verified) == (False, True)
     assert [outcome.status for outcome in report.outcomes] == ["failed", "applied", "not_attempted"]
+    assert report.stopped == "groups are deleted only after every other change has succeeded"
     assert "c" in emulator.groups
 
 
@@ -65,6 +66,27 @@ async def test_forbidden_write_stops_the_apply(emulator: Emulator, secoda: Secod
     report = await secoda.apply(plan)
     assert report.counts["not_attempted"] >= 20
     assert report.counts["failed"] + report.counts["not_attempted"] == 50
+    assert report.stopped == "20 changes in a row were refused: the key may not change groups"
+
+
+async def test_refused_key_stops_the_apply(emulator: Emulator, secoda: SecodaClient) -> None:
+    plan = await secoda.plan(desired_state(*(DesiredGroup(name=f"n{index}") for index in range(50))))
+    emulator.faults.add(status=401, method="POST", times=None)
+    report = await secoda.apply(plan)
+    assert report.counts["not_attempted"] >= 20
+    assert report.stopped == "the key was refused"
+
+
+@pytest.mark.requirement("BS-1")
+async def test_repeated_failures_of_the_service_stop_the_apply(emulator: Emulator, secoda: SecodaClient) -> None:
+    plan = await secoda.plan(desired_state(*(DesiredGroup(name=f"n{index:02}") for index in range(75))))
+    emulator.faults.add(status=503, method="GET", match=lambda _: emulator.count("POST") == 30, times=None)
+    seen = list[Progress]()
+    report = await secoda.apply(plan, on_progress=seen.append)
+    assert report.counts["applied"] == 30
+    assert report.counts["failed"] + report.counts["not_attempted"] == 45
+    assert (seen[-1].failed, seen[-1].unknown) == (report.counts["failed"], 0)
+    assert report.stopped == "20 changes in a row failed: the service seems to be down"
 
 
 @pytest.mark.requirement("BS-1")
@@ -90,7 +112,7 @@ async def test_second_attempt_sends_a_change_with_a_transient_error(emulator: Em
     report = await secoda.apply(plan, log=log, on_progress=seen.append)
     assert (report.ok, report.counts) == (True, {"applied": 3})
     assert [now.done for now in seen] == [1, 2, 3, 3]
-    assert (seen[2].failed, seen[-1].failed) == (1, 0)
+    assert (seen[2].failed, seen[2].unknown, seen[-1].failed) == (1, 1, 0)
     assert (emulator.count("PATCH"), len(emulator.groups)) == (7, 4)
     ends = [line["status"] for line in map(json.loads, log.getvalue().splitlines()) if line["event"] == "outcome"]
     assert sorted(ends) == ["applied"] * 3 + ["unknown"]

@@ -28,7 +28,7 @@ async def test_stop_finishes_writes_in_flight_and_reports_the_rest(
             stop.set()
 
     report = await secoda.apply(plan, stop=stop, on_progress=stop_after_30)
-    assert report.counts == {"applied": 30, "not_attempted": 23}
+    assert (report.counts, report.stopped) == ({"applied": 30, "not_attempted": 23}, "stopped")
     assert emulator.count("POST") == 30
     assert clock.now() < 60  # no write waited for the next window
     assert (report.ok, report.verified) == (False, True)

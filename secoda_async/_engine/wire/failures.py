@@ -3,6 +3,7 @@
 aiohttp's own exceptions are never chained: they hold the request's headers, and so the key.
 """
 
+import os
 from typing import Final
 
 import aiohttp
@@ -115,4 +116,7 @@ _PROXY_REFUSALS: Final = {
 def _system_reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return getattr(error.certificate_error, "verify_message", None) or type(error.certificate_error).__name__
-    return getattr(error, "strerror", None) or type(error).__name__
+    text = str(getattr(error, "strerror", None) or type(error).__name__)
+    if (number := getattr(error, "errno", None)) and "Connect call failed" in text:  # asyncio's, with a tuple in it
+        return os.strerror(number).lower()
+    return text
