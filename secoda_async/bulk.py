@@ -106,7 +106,7 @@ def run(
 ) -> Bulk:
     """Execute the operations and yield their outcomes in completion order; see `SecodaClient.bulk`."""
     _check(operations, concurrency, stop)
-    known_ids = _ReadOnce(groups(Scope()).listed_ids)
+    known_ids = _ReadOnce(groups(Scope()).store.listed_ids)
     names = NameClaims(map(_created_name, operations if isinstance(operations, Collection) else ()))
 
     async def execute(operation: Operation, shared: SharedState) -> Result:

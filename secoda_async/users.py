@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 
 from secoda_async._engine.call import Scope
+from secoda_async._engine.hinting import hinting
 from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.responses import model_of
@@ -41,7 +42,8 @@ class Users:
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
     ) -> AsyncGenerator[Page[User], None]:
         """Yield the users page by page; as `Groups.pages`."""
-        return self._lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
+        pages = self._lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
+        return hinting(pages, "users", "page", "pages")
 
     async def snapshot(self, *, concurrency: int = 4) -> list[User]:
         """Return every user once, or raise; as `Groups.snapshot`."""
@@ -77,7 +79,8 @@ class Users:
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
     ) -> AsyncGenerator[User, None]:
         """Yield every user, page after page; as `Groups.list`."""
-        return self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
+        items = self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
+        return hinting(items, "users", "user", "list")
 
 
 def _check_texts(values: Sequence[object], what: str) -> None:

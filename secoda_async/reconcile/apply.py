@@ -211,7 +211,7 @@ class Applier:
         if state.check.status is ChangeStatus.DRIFTED:
             raise state.stale_error(state.check.reason)
         if state.change.id is None:  # wait until lists show this client's own writes of the name
-            await self.groups(Scope(operation=shared)).settle(state.change.name)
+            await self.groups(Scope(operation=shared)).store.settle(state.change.name)
         scope = Scope(
             operation=shared,
             precondition=partial(self._check_precondition, state, shared),

@@ -37,7 +37,7 @@ async def make_plan(pipeline: Pipeline, options: CallOptions, desired: DesiredSt
     """
     check_kind("desired", desired, DesiredState)
     scope = Scope(began=pipeline.clock.now())
-    groups = await Groups(pipeline, options, scope).snapshot_with_own_writes()
+    groups = await Groups(pipeline, options, scope).store.snapshot_with_own_writes()
     user_calls = Users(pipeline, options, scope)
     is_read = any(group.members is not UNSET for group in desired.groups)
     users = await user_calls.snapshot() if is_read else []

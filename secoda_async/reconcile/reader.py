@@ -36,7 +36,7 @@ class WorkspaceReader:
     async def read_known(self) -> WorkspaceSnapshot | None:
         """Read all groups, including this client's own recent writes; return None when stopped."""
         read_at = self.clock.now()
-        groups = await self.unless_stopped(self.groups(Scope()).snapshot_with_own_writes())
+        groups = await self.unless_stopped(self.groups(Scope()).store.snapshot_with_own_writes())
         return None if groups is None else WorkspaceSnapshot.of(groups, self.plan, read_at)
 
     async def read_listed(self, grace: float) -> WorkspaceSnapshot | None:
@@ -55,7 +55,7 @@ class WorkspaceReader:
             if self.recent is None or self.clock.now() - self.recent.read_at > _MAX_AGE:
                 read_at = self.clock.now()
                 self.recent = WorkspaceSnapshot.of(
-                    await self.groups(scope).observed_with_own_writes(), self.plan, read_at
+                    await self.groups(scope).store.observed_with_own_writes(), self.plan, read_at
                 )
             return self.recent
 
