@@ -6,7 +6,8 @@ import attrs
 
 from secoda_async.emulator.clock import Clock
 from secoda_async.emulator.exceptions import ApiError
-from secoda_async.emulator.responses import Response, detail_response, html_response, json_response
+from secoda_async.emulator.parsers import PARSED_TYPES
+from secoda_async.emulator.responses import JSON_TYPE, Response, detail_response, html_response, json_response
 from secoda_async.emulator.routes import Route, find_route
 from secoda_async.emulator.settings import Settings
 from secoda_async.emulator.store import Store
@@ -59,8 +60,10 @@ class Application:
             return json_response(error.status, error.payload)
 
     def _refusal(self, route: Route, request: RequestContext) -> Response | None:
-        """Return the 401, 429 or 405 of a request; None if it may be executed."""
+        """Return the 406, 401, 429 or 405 of a request, or the answer to OPTIONS; None if it may be executed."""
         record = request.record
+        if not route.is_public and not accepts_json(request.accept):
+            return detail_response(406, "Could not satisfy the request Accept header.")
         if not route.is_public and not record.authorized:
             detail = "Invalid token." if request.has_credentials else "Authentication credentials were not provided."
             return detail_response(401, detail, ("WWW-Authenticate", "Bearer"))
@@ -68,9 +71,10 @@ class Application:
             throttled = self._throttle()
             if throttled is not None:
                 return throttled
+        if record.method == "OPTIONS":
+            return json_response(200, _description(route), ("Allow", route.allow))
         if record.method not in route.views:
-            allow = ("Allow", ", ".join(route.views))
-            return detail_response(405, f'Method "{record.method}" not allowed.', allow)
+            return detail_response(405, f'Method "{record.method}" not allowed.', ("Allow", route.allow))
         return None
 
     def _throttle(self) -> Response | None:
@@ -82,6 +86,19 @@ class Application:
         seconds = f"{wait} second{'' if wait == 1 else 's'}"
         detail = f"Request was throttled. Expected available in {seconds}."
         return detail_response(429, detail, ("Retry-After", str(wait)))
+
+
+def accepts_json(accept: str | None) -> bool:
+    """Return whether an `Accept` header admits JSON; as in the framework, `q` is ignored."""
+    if accept is None:
+        return True
+    types = (each.partition(";")[0].strip().lower().partition("/") for each in accept.split(","))
+    return any(main in {"*", "application"} and sub in {"*", "json"} for main, _, sub in types)
+
+
+def _description(route: Route) -> dict[str, object]:
+    """Return the body of the response to OPTIONS, without the fields of the serializer."""
+    return {"name": route.name, "description": "", "renders": [JSON_TYPE], "parses": PARSED_TYPES}
 
 
 def _with_slash(target: str) -> str:

@@ -27,6 +27,6 @@ class NotFoundError(ApiError):
 
 
 class UnsupportedMediaTypeError(ApiError):
-    """A body that is not sent as JSON."""
+    """A body that is not labelled as JSON or as a form."""
 
     status = 415

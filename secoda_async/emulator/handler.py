@@ -44,7 +44,7 @@ class RequestHandler:
     _application: Application
     _calendar: Calendar
     origin: str = attrs.field(init=False, default="")
-    """The emulator's own origin, for links."""
+    """The emulator's own origin."""
     waits: Waits = attrs.field(init=False)
     _idle: IdleTimeouts = attrs.field(init=False)
     _tasks: set["asyncio.Task[Any]"] = attrs.field(init=False, factory=set["asyncio.Task[Any]"])
@@ -130,8 +130,9 @@ class RequestHandler:
         context = RequestContext(
             record=record,
             has_credentials="Authorization" in request.headers,
-            content_type=request.content_type,
-            origin=self.origin,
+            accept=", ".join(request.headers.getall("Accept")) if "Accept" in request.headers else None,
+            content_type=request.headers.get("Content-Type"),
+            origin=f"http://{request.headers['Host']}" if "Host" in request.headers else self.origin,
         )
         if not fault.delay:
             return self._respond(context, fault)

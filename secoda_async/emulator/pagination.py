@@ -56,9 +56,13 @@ def paginate(items: Sequence[Any], query: Mapping[str, str], style: PageStyle) -
 
 def _page_start(query: Mapping[str, str], total: int, size: int) -> int:
     text = query.get("page") or "1"
-    if not (_is_number(text) and 1 <= int(text) <= total):
+    try:
+        page = total if text == "last" else int(text)  # other digits and blanks too, as in the framework
+    except ValueError:
+        page = 0
+    if not 1 <= page <= total:
         raise NotFoundError({"detail": "Invalid page."})
-    return (int(text) - 1) * size
+    return (page - 1) * size
 
 
 def _cursor_start(query: Mapping[str, str], count: int) -> int:

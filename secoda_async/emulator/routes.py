@@ -18,22 +18,30 @@ class Route:
     pattern: re.Pattern[str]
     views: Mapping[str, View]
     is_public: bool = False
-    """Neither the key nor the write limit is checked."""
+    """Neither the key nor the write limit nor the `Accept` header is checked."""
+    name: str = ""
+    """The name of the view in the response to OPTIONS."""
+
+    @property
+    def allow(self) -> str:
+        """The methods, for the `Allow` header."""
+        return ", ".join((*self.views, "OPTIONS"))
 
 
 def _views(read: View, **writes: View) -> Mapping[str, View]:
-    return {"GET": read, "HEAD": read, **writes}
+    return {"GET": read, **writes, "HEAD": read}
 
 
 ROUTES = (
-    Route(re.compile(r"/healthcheck/?"), _views(Views.health), is_public=True),
-    Route(re.compile(r"/api/v1/auth/group/?"), _views(Views.list_groups, POST=Views.create_group)),
+    Route(re.compile(r"/healthcheck/?"), _views(Views.health), is_public=True, name="Health"),
+    Route(re.compile(r"/api/v1/auth/group/?"), _views(Views.list_groups, POST=Views.create_group), name="Group List"),
     Route(
         re.compile(r"/api/v1/auth/group/[^/]+/?"),
         _views(Views.get_group, PATCH=Views.update_group, DELETE=Views.delete_group),
+        name="Group Instance",
     ),
-    Route(re.compile(r"/api/v1/user/?"), _views(Views.list_users)),
-    Route(re.compile(r"/api/v1/user/[^/]+/?"), _views(Views.get_user)),
+    Route(re.compile(r"/api/v1/user/?"), _views(Views.list_users), name="User List"),
+    Route(re.compile(r"/api/v1/user/[^/]+/?"), _views(Views.get_user), name="User Instance"),
 )
 
 

@@ -1,25 +1,30 @@
-"""The emulator as an HTTP server on a loopback address."""
+"""The emulator as an HTTP server."""
 
-from typing import TYPE_CHECKING, Self
+import asyncio
+from typing import TYPE_CHECKING, Self, cast
 
 import attrs
 from aiohttp import web
 
+from secoda_async.emulator.connections import LOGGER, HalfClosableProtocol
 from secoda_async.emulator.dashboard import Dashboard
 from secoda_async.emulator.handler import RequestHandler, remove_date
 from secoda_async.emulator.state import EmulatorState
-from secoda_async.emulator.validators import between, loopback
+from secoda_async.emulator.validators import between
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 MAX_BODY = 2_621_440  # bytes: Django's DATA_UPLOAD_MAX_MEMORY_SIZE
+BACKLOG = 128
 SHUTDOWN_SECONDS = 0.05  # for handlers to end, after all their waits were cancelled
+
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to name it, not to listen on it
 
 
 @attrs.define(kw_only=True, eq=False)
 class Emulator(EmulatorState):
-    """A Secoda workspace on 127.0.0.1.
+    """A Secoda workspace on 127.0.0.1, or on another address of this machine.
 
     Example::
 
@@ -36,8 +41,9 @@ class Emulator(EmulatorState):
         ValueError: An argument is out of range, or the API would refuse a group or user.
     """
 
-    host: str = attrs.field(default="127.0.0.1", validator=loopback, on_setattr=attrs.setters.frozen)
-    """The loopback address to listen on."""
+    host: str = attrs.field(default="127.0.0.1", on_setattr=attrs.setters.frozen)
+    """The address to listen on. If it is no loopback address, such as "0.0.0.0" in a container, everybody who can reach
+    this machine can read and change the workspace."""
     port: int = attrs.field(default=0, validator=between(0, 65_535), on_setattr=attrs.setters.frozen)
     """The port to listen on; 0: any free port."""
     page: bool = attrs.field(default=False, on_setattr=attrs.setters.frozen)
@@ -45,6 +51,7 @@ class Emulator(EmulatorState):
 
     _handler: RequestHandler = attrs.field(init=False, repr=False)
     _runner: web.AppRunner | None = attrs.field(init=False, default=None, repr=False)
+    _server: asyncio.Server | None = attrs.field(init=False, default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -67,7 +74,7 @@ class Emulator(EmulatorState):
 
         Raises:
             RuntimeError: The emulator is already running.
-            OSError: The port is in use.
+            OSError: The port is in use, or `host` is no address of this machine.
         """
         if self._runner is not None:
             raise RuntimeError("the emulator is already running")
@@ -77,32 +84,41 @@ class Emulator(EmulatorState):
             application.add_routes(Dashboard(self, lambda: self.url).routes())
         application.router.add_route("*", "/{path:.*}", self._handler.handle)
         runner = web.AppRunner(
-            application, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
+            application,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            auto_decompress=False,  # the framework does not decode the bodies of requests
+            logger=LOGGER,
         )
         await runner.setup()
         # "localhost" can resolve to two addresses, and port 0 would give each of them another port.
         host = "127.0.0.1" if self.host == "localhost" else self.host
         try:
-            await web.TCPSite(runner, host, self.port).start()
+            server = await _listen(runner, host, self.port)
         except BaseException:
             await runner.cleanup()
             raise
-        self._runner = runner
-        host, port = runner.addresses[0][:2]
+        self._runner, self._server = runner, server
+        address: str = server.sockets[0].getsockname()[0]
+        port: int = server.sockets[0].getsockname()[1]
+        host = _LOOPBACK_OF.get(address, address)
         self._handler.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def close(self) -> None:
         """Stop listening and end all requests in flight; do nothing if the emulator is not running."""
         runner, self._runner = self._runner, None
-        if runner is None:
+        server, self._server = self._server, None
+        if runner is None or server is None:
             return
+        server.close()
         self._handler.cancel_waits()
         await runner.cleanup()
         await self._handler.cancel_tasks()
 
     @property
     def url(self) -> str:
-        """The origin to pass as `base_url`, on loopback.
+        """The origin to pass as `base_url`; on loopback if the emulator listens on all addresses.
 
         Raises:
             RuntimeError: The emulator is not running.
@@ -116,3 +132,11 @@ class Emulator(EmulatorState):
         """The number of open TCP connections."""
         server = None if self._runner is None else self._runner.server
         return 0 if server is None else len(server.connections)
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+    """Listen, with a protocol that responds to half-closed connections too."""
+    protocol_factory = cast("web.Server", runner.server)  # it is there after `setup`
+    return await asyncio.get_running_loop().create_server(
+        lambda: HalfClosableProtocol(protocol_factory()), host, port, backlog=BACKLOG
+    )

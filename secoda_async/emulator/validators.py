@@ -67,9 +67,3 @@ def is_loopback(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     return False
-
-
-def loopback(_instance: object, _attribute: "_Attribute", host: str) -> None:
-    """Require a loopback address: the emulator is not a server for a network."""
-    if not is_loopback(host):
-        raise ValueError(f"host must be a loopback address, not {host!r}")

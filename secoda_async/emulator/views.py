@@ -9,12 +9,12 @@ from urllib.parse import unquote
 
 import attrs
 
-from secoda_async.emulator.exceptions import NotFoundError, UnsupportedMediaTypeError
+from secoda_async.emulator.exceptions import NotFoundError
 from secoda_async.emulator.pagination import PageStyle, paginate
-from secoda_async.emulator.responses import JSON_TYPE, Response, json_response, replace_surrogates
+from secoda_async.emulator.parsers import parse_body
+from secoda_async.emulator.responses import Response, json_response
 from secoda_async.emulator.settings import Settings
 from secoda_async.emulator.store import Store
-from secoda_async.emulator.validation import parse_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,9 +30,12 @@ class RequestContext:
 
     record: "RecordedRequest"
     has_credentials: bool
-    content_type: str
+    accept: str | None
+    """The `Accept` header; None: the request has none."""
+    content_type: str | None
+    """The `Content-Type` header; None: the request has none."""
     origin: str
-    """The emulator's own origin, for links."""
+    """The origin that the client has used, for links."""
 
     @property
     def object_id(self) -> str:
@@ -43,13 +46,10 @@ class RequestContext:
         """Return the parsed body.
 
         Raises:
-            UnsupportedMediaTypeError: The body is not labelled as JSON.
-            ValidationError: The body is not JSON.
+            UnsupportedMediaTypeError: The body is not labelled as JSON or as a form.
+            ValidationError: The body can't be parsed.
         """
-        if self.record.body and self.content_type != JSON_TYPE:
-            sent = replace_surrogates(self.content_type)
-            raise UnsupportedMediaTypeError({"detail": f'Unsupported media type "{sent}" in request.'})
-        return parse_body(self.record.body)
+        return parse_body(self.record.body, self.content_type)
 
     def mark_applied(self, group_id: str) -> None:
         """Note in the log that the request changed this group."""

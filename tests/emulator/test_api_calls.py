@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from secoda_async.emulator import Emulator
-from tests.support.emulator_calls import GROUPS, USERS, Caller, call_json
+from tests.support.emulator_calls import GROUPS, USERS, Caller, call_json, connect
 
 GROUP_KEYS = [
     *("id", "created_at", "updated_at", "users", "name", "icon", "description"),
@@ -71,7 +71,7 @@ async def test_users_are_read_only_and_list_their_groups(call: Caller) -> None:
     assert (await call("GET", f"{USERS}/u9")).status == 404
     refused = await call("POST", USERS, json={})
     assert (refused.status, refused.json) == (405, {"detail": 'Method "POST" not allowed.'})
-    assert refused.headers["Allow"] == "GET, HEAD"
+    assert refused.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 async def test_health_check_needs_no_key(call: Caller) -> None:
@@ -89,12 +89,74 @@ async def test_unknown_path_is_an_html_404_before_the_key_is_checked(call: Calle
         assert response.body.startswith(b"<!doctype html>")
 
 
+async def test_options_describes_a_route_and_uses_no_write(emulator: Emulator, call: Caller) -> None:
+    emulator.writes_per_window = 1
+    for _ in range(2):
+        described = await call("OPTIONS", GROUPS)
+        assert described.status == 200
+        assert described.headers["Allow"] == "GET, POST, HEAD, OPTIONS"
+        assert described.json["name"] == "Group List"
+        assert described.json["parses"][0] == "application/json"
+    assert (await call("OPTIONS", f"{GROUPS}/x")).headers["Allow"] == "GET, PATCH, DELETE, HEAD, OPTIONS"
+    assert (await call("OPTIONS", GROUPS, key=None)).status == 401
+    assert (await call("POST", GROUPS, json={})).status == 201
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("text/html", 406),
+        ("", 406),
+        ("application/xml, text/*", 406),
+        ("*/*", 200),
+        ("text/html, application/*;q=0.5", 200),
+        ("Application/JSON; q=0", 200),
+    ],
+)
+async def test_accept_header_must_admit_json(call: Caller, accept: str, status: int) -> None:
+    response = await call("GET", GROUPS, headers={"Accept": accept})
+    assert response.status == status
+    assert status == 200 or response.json == {"detail": "Could not satisfy the request Accept header."}
+    assert (await call("GET", GROUPS, headers={"Accept": accept}, key=None)).status == (401 if status == 200 else 406)
+
+
+async def test_links_have_the_host_that_the_client_has_used(emulator: Emulator, call: Caller) -> None:
+    emulator.page_size = 1
+    listed = await call("GET", USERS, headers={"Host": "emulator:8080"})
+    assert listed.json["links"]["next"] == f"http://emulator:8080{USERS}?page=2"
+
+
+async def test_http_1_0_request_without_a_host_gets_links_of_the_emulator(emulator: Emulator) -> None:
+    emulator.page_size = 1
+    reader, writer = await connect(emulator)
+    writer.write(f"GET {USERS} HTTP/1.0\r\nAuthorization: Bearer {emulator.api_key}\r\n\r\n".encode())
+    assert f"{emulator.url}{USERS}?page=2".encode() in await reader.read()
+    writer.close()
+
+
+async def test_forms_create_groups_too(call: Caller) -> None:
+    form = await call("POST", GROUPS, data=[("name", "x"), ("name", " A "), ("users", "u2"), ("users", "u1")])
+    assert (form.status, form.json["name"], form.json["users"]) == (201, "A", ["u1", "u2"])
+    parts = aiohttp.FormData({"name": "B", "users": "u3"}, default_to_multipart=True)
+    parts.add_field("description", b"ignored", filename="a.txt")
+    multipart = await call("POST", GROUPS, data=parts)
+    assert (multipart.status, multipart.json["name"], multipart.json["users"]) == (201, "B", ["u3"])
+    assert multipart.json["description"] is None
+
+
+async def test_content_encoding_of_a_request_is_not_decoded(call: Caller) -> None:
+    for encoding in ("gzip", "br"):
+        headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+        assert (await call("POST", GROUPS, data=b"\x1f\x8b", headers=headers)).status == 400
+        assert (await call("POST", GROUPS, data=b"{}", headers=headers)).status == 201
+
+
 async def test_body_must_be_json_with_a_json_content_type(call: Caller) -> None:
     headers = {"Content-Type": "text/plain; charset=utf-8"}
     response = await call("POST", GROUPS, data=b"{}", headers=headers)
     assert (response.status, response.json) == (
         415,
-        {"detail": 'Unsupported media type "text/plain" in request.'},
+        {"detail": 'Unsupported media type "text/plain; charset=utf-8" in request.'},
     )
     headers = {"Content-Type": "application/json; charset=utf-8"}
     response = await call("POST", GROUPS, data=b"{", headers=headers)

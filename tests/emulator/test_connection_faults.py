@@ -6,11 +6,12 @@ from typing import Literal
 import aiohttp
 import orjson
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from secoda_async.emulator import Emulator
 from secoda_async.emulator.handler import hang_up
-from tests.support.emulator_calls import GROUPS, exchange, post, request_bytes
+from tests.support.emulator_calls import GROUPS, connect, exchange, post, request_bytes
 from tests.support.waiting import wait_until
 
 
@@ -110,8 +111,48 @@ async def test_client_that_disconnects_within_the_body_changes_nothing(emulator:
     assert await reader.read() == b""
 
 
-async def test_malformed_gzip_body_closes_the_connection(emulator: Emulator, session: aiohttp.ClientSession) -> None:
-    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
-    with pytest.raises(aiohttp.ClientConnectionError):
-        await session.post(GROUPS, data=b"no gzip at all", headers=headers)
-    assert emulator.requests[0].applied is False
+@pytest.mark.parametrize("size", [10, 1_000_000])
+async def test_client_that_closes_its_sending_side_gets_the_response(emulator: Emulator, size: int) -> None:
+    reader, writer = await connect(emulator)
+    writer.write(request_bytes(emulator, b'{"description":"' + b"x" * size + b'"}'))
+    writer.write_eof()
+    response = await reader.read()
+    writer.close()
+    assert response.startswith(b"HTTP/1.1 201 Created")
+    assert len(response) > size
+    await wait_until(lambda: not emulator.open_connections)
+
+
+async def test_client_that_closes_its_sending_side_within_the_body_changes_nothing(emulator: Emulator) -> None:
+    reader, writer = await connect(emulator)
+    writer.write(request_bytes(emulator, b"{", 10))
+    writer.write_eof()
+    assert await reader.read() == b""
+    writer.close()
+    assert emulator.groups == {}
+
+
+async def test_large_response_waits_for_a_slow_reader(emulator: Emulator, session: aiohttp.ClientSession) -> None:
+    emulator.faults.add(200, body="x" * 20_000_000)
+    async with session.post(GROUPS) as response:
+        assert len(await response.read()) == 20_000_000
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("reset"), web.RequestPayloadError("cut")])
+async def test_error_while_the_body_is_read_closes_the_connection(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fail(_request: web.BaseRequest) -> bytes:
+        raise error
+
+    monkeypatch.setattr(web.BaseRequest, "read", fail)
+    assert await exchange(emulator) in {b"", b"reset"}
+    assert emulator.groups == {}
+
+
+async def test_malformed_request_is_a_400_without_a_traceback(emulator: Emulator) -> None:
+    reader, writer = await connect(emulator)
+    writer.write(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")
+    assert b" 400 Bad Request\r\n" in await reader.read()  # the fixture `no_warnings` reads the log
+    writer.close()
+    assert emulator.requests == []

@@ -59,6 +59,22 @@ async def test_emulator_listens_on_loopback_addresses(host: str, origin: str) ->
         pytest.skip(str(error))
 
 
+@pytest.mark.parametrize(("host", "origin"), [("0.0.0.0", "http://127.0.0.1:"), ("::", "http://[::1]:")])  # noqa: S104
+async def test_emulator_on_all_addresses_has_a_url_on_loopback(host: str, origin: str) -> None:
+    try:
+        async with Emulator(host=host) as emulator, aiohttp.ClientSession() as session:
+            assert emulator.url.startswith(origin)
+            assert (await Caller(emulator, session)("GET", "/healthcheck")).status == 200
+    except OSError as error:  # pragma: no cover - a machine without IPv6
+        pytest.skip(str(error))
+
+
+async def test_host_of_another_machine_is_an_os_error() -> None:
+    emulator = Emulator(host="192.0.2.1")
+    with pytest.raises(OSError, match="address"):
+        await emulator.start()
+
+
 @pytest.mark.parametrize("fault", [{"stall": "before"}, {"stall": "after"}, {"stall": "unread"}, {"delay": 9.0}])
 async def test_close_ends_requests_in_flight(
     emulator: Emulator, session: aiohttp.ClientSession, fault: dict[str, Any]

@@ -24,7 +24,7 @@ def test_empty_list_has_one_page() -> None:
     }
 
 
-@pytest.mark.parametrize("page", ["0", "4", "-1", "x", "1.0", "٢", "9" * 5_000, "last"])
+@pytest.mark.parametrize("page", ["0", "4", "-1", "x", "1.0", "1_0", "9" * 5_000, "Last"])
 def test_unknown_page_number_is_not_found(page: str) -> None:
     with pytest.raises(NotFoundError, match=r"Invalid page\."):
         paginate(range(25), {"page": page}, STYLE)
@@ -121,10 +121,9 @@ async def test_last_of_two_page_parameters_is_used(emulator: Emulator, session: 
     assert (await call_json(session, "GET", "/api/v1/user?page=1&page=2"))["meta"]["page"] == 2
 
 
-def test_page_number_has_at_most_nine_digits() -> None:
-    assert paginate(range(25), {"page": "000000002"}, STYLE)["meta"]["page"] == 2
-    with pytest.raises(NotFoundError):
-        paginate(range(25), {"page": "0000000002"}, STYLE)
+@pytest.mark.parametrize(("text", "page"), [("0000000002", 2), (" 2 ", 2), ("٢", 2), ("last", 3), ("", 1)])
+def test_page_number_is_read_as_the_framework_reads_it(text: str, page: int) -> None:
+    assert paginate(range(25), {"page": text}, STYLE)["meta"]["page"] == page
 
 
 @pytest.mark.parametrize("cursor", [True, False])
