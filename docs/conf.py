@@ -7,7 +7,14 @@ author = "The secoda_async authors"
 copyright = "The secoda_async authors"  # noqa: A001 - Sphinx's name
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "cyclopts.ext.sphinx"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "cyclopts.ext.sphinx",
+    "sphinx_copybutton",
+    "sphinx_llms_txt",
+]
 exclude_patterns = ["examples"]
 source_suffix = {".md": "markdown"}
 
@@ -23,6 +30,9 @@ napoleon_use_ivar = True
 default_role = "code"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
+
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = f"secoda_async {__version__}"

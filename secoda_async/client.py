@@ -38,6 +38,12 @@ class SecodaClient(Workspace):
 
     A client can be created anywhere, also at import: it opens nothing before the first call. Calls may be concurrent.
 
+    Example:
+        >>> async with SecodaClient() as secoda:  # reads SECODA_API_KEY
+        ...     group = await secoda.groups.ensure(name="Data Stewards", icon="🧪")
+        >>> group.icon
+        '🧪'
+
     Attributes:
         groups: The calls on groups.
         users: The calls on users.
@@ -165,6 +171,9 @@ class SecodaClient(Workspace):
 
         The calls raise `ClientClosedError`, or `OutcomeUnknownError` if a create was sent. A second close, and the
         close of a copy made by `with_options`, do nothing.
+
+        Example:
+            >>> await secoda.close()
         """
         check_event_loop()
         if self._is_copy:
@@ -174,7 +183,12 @@ class SecodaClient(Workspace):
         await self._pipeline.transport.close()
 
     async def aclose(self) -> None:
-        """Do the same as `close`, for `contextlib.aclosing` and by the usual name for async objects."""
+        """Do the same as `close`, for `contextlib.aclosing` and by the usual name for async objects.
+
+        Example:
+            >>> async with contextlib.aclosing(SecodaClient()) as secoda:
+            ...     user = await secoda.users.find(email="ana@example.com")
+        """
         await self.close()
 
     def with_options(
@@ -187,6 +201,10 @@ class SecodaClient(Workspace):
         priority: Priority | Unset = UNSET,
     ) -> "SecodaClient":
         """Return a copy with other options, on the same connections and the same limit.
+
+        Example:
+            >>> patient = secoda.with_options(deadline=300, priority="background")
+            >>> group = await patient.groups.create(name="Analysts")
 
         Args:
             timeout: As for the client; so are `deadline`, `max_wait` and `retry`.
@@ -207,11 +225,20 @@ class SecodaClient(Workspace):
         """Return the seconds until the last of a job's remaining `writes` could start.
 
         Unlike `limiter.time_for`, queued and in-flight writes count as part of the job.
+
+        Example:
+            >>> secoda.time_left(45)
+            60.0
         """
         return time_left(self.limiter, writes)
 
     async def health(self) -> str:
-        """Return the status of the service, such as "OK" (`GET /healthcheck`)."""
+        """Return the status of the service, such as "OK" (`GET /healthcheck`).
+
+        Example:
+            >>> await secoda.health()
+            'OK'
+        """
         return await read_health(self._pipeline, self._options)
 
     async def request(
@@ -223,6 +250,11 @@ class SecodaClient(Workspace):
         json: object = None,
     ) -> Any:  # noqa: ANN401 - plain JSON
         """Call any endpoint that the SDK does not model, with plain JSON.
+
+        Example:
+            >>> page = await secoda.request("GET", "user", params={"page": 1})
+            >>> page["count"]
+            2
 
         Args:
             method: GET, POST, PUT, PATCH or DELETE.

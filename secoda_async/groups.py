@@ -45,6 +45,11 @@ class Groups:
         The request is never sent again while the server may have executed the first one: names are not unique, so a
         second request could create a second group.
 
+        Example:
+            >>> group = await secoda.groups.create(name="Analysts", icon="🧪", users=[ana.id])
+            >>> group.name
+            'Analysts'
+
         Args:
             name: The name of the group.
             icon: An emoji.
@@ -69,6 +74,11 @@ class Groups:
         Names are compared after trimming and in Unicode's form NFC; letter case counts. Groups that this client created
         within the last minute are found although a list may not show them yet.
 
+        Example:
+            >>> group = await secoda.groups.find(name="Data Stewards")
+            >>> None if group is None else group.name
+            'Data Stewards'
+
         Raises:
             AmbiguousNameError: When several groups have the name; `.candidates` holds their ids.
             InvalidArgumentError: When the name is empty or not a string.
@@ -90,6 +100,12 @@ class Groups:
         Names match as in `find`, or if they differ in white space only. Omitted fields keep their values. The create is
         that of `create(on_unknown="reconcile")`.
 
+        Example:
+            >>> group = await secoda.groups.ensure(name="Analysts", users=[ana.id])
+            >>> same = await secoda.groups.ensure(name="Analysts", users=[ana.id])  # writes nothing
+            >>> same.id == group.id
+            True
+
         Raises:
             AmbiguousNameError: When several groups have the name, or one has a confusable name (other letter case,
                 full-width or invisible characters); nothing was written.
@@ -101,6 +117,9 @@ class Groups:
 
     async def get(self, group_id: str) -> Group:
         """Read one group (`GET /auth/group/{id}`).
+
+        Example:
+            >>> group = await secoda.groups.get(group.id)
 
         Raises:
             NotFoundError: When no group has this id.
@@ -123,6 +142,11 @@ class Groups:
         Omitted fields keep their values, None is sent as null, and `users` replaces the whole membership: `[]` removes
         all members. The request is retried after an unclear failure, because it is idempotent.
 
+        Example:
+            >>> group = await secoda.groups.update(group.id, name="Stewards", description=None)
+            >>> group.name, group.description
+            ('Stewards', None)
+
         Raises:
             NotFoundError: When no group has this id.
             InvalidArgumentError: When there is nothing to change, or an argument can't be sent.
@@ -134,6 +158,11 @@ class Groups:
 
         The group is read again just before each attempt, and calls on one group through one client run in turn. The API
         replaces whole memberships: a change by another program between the last read and the write is lost.
+
+        Example:
+            >>> group = await secoda.groups.add_users(group.id, [ben.id])
+            >>> ben.id in group.users
+            True
 
         Raises:
             NotFoundError: When no group has this id.
@@ -147,6 +176,11 @@ class Groups:
     async def remove_users(self, group_id: str, users: Iterable[str]) -> Group:
         """Remove members; the group is read and written as by `add_users`.
 
+        Example:
+            >>> group = await secoda.groups.remove_users(group.id, [ana.id])
+            >>> ana.id in group.users
+            False
+
         Raises:
             NotFoundError: When no group has this id.
             InvalidArgumentError: When an id is malformed.
@@ -158,6 +192,12 @@ class Groups:
 
     async def delete(self, group_id: str, *, missing_ok: bool = False) -> bool:
         """Delete a group (`DELETE /auth/group/{id}`).
+
+        Example:
+            >>> await secoda.groups.delete(group.id)
+            True
+            >>> await secoda.groups.delete(group.id, missing_ok=True)
+            False
 
         Returns:
             True if this call deleted the group; False if the group was already absent: with `missing_ok`, or because
@@ -184,6 +224,11 @@ class Groups:
 
         A group that moves to a later page during the read, and so comes twice, is left out of the later page.
 
+        Example:
+            >>> async for page in secoda.groups.pages():
+            ...     print(page.number, len(page.items), page.count)
+            1 2 2
+
         Args:
             concurrency: Maximum number of pages in flight. Cursor lists are read one page after the other.
             on_invalid: With "skip", a group that can't be read is left out and reported in `Page.invalid`.
@@ -203,6 +248,11 @@ class Groups:
         another page. No clock is compared, and reads cost no rate-limited write. A group without the key `users` is an
         error, because the members are unknown.
 
+        Example:
+            >>> groups = await secoda.groups.snapshot()
+            >>> sorted(group.name for group in groups)
+            ['Data Stewards', 'Finance']
+
         Raises:
             PaginationError: When the list changed during each of five reads, contradicts itself, or has no count.
         """
@@ -215,6 +265,12 @@ class Groups:
         """Yield every group, page after page; the arguments are those of `pages`.
 
         A group that moves to another page during the read is yielded once, and can be missed; `snapshot` misses none.
+
+        Example:
+            >>> async for group in secoda.groups.list():
+            ...     print(group.name, len(group.users))
+            Data Stewards 1
+            Finance 0
 
         Raises:
             PaginationError: As in `pages`.

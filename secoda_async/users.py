@@ -29,6 +29,11 @@ class Users:
     async def get(self, user_id: str) -> User:
         """Read one user (`GET /user/{id}`).
 
+        Example:
+            >>> user = await secoda.users.get(ana.id)
+            >>> user.email
+            'ana@example.com'
+
         Raises:
             NotFoundError: When the id is unknown.
             InvalidArgumentError: When the id is malformed.
@@ -41,12 +46,24 @@ class Users:
     def pages(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
     ) -> AsyncGenerator[Page[User], None]:
-        """Yield the users page by page; as `Groups.pages`."""
+        """Yield the users page by page; as `Groups.pages`.
+
+        Example:
+            >>> async for page in secoda.users.pages():
+            ...     print(page.number, len(page.items), page.count)
+            1 2 2
+        """
         pages = self._lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
         return hinting(pages, "users", "page", "pages")
 
     async def snapshot(self, *, concurrency: int = 4) -> list[User]:
-        """Return every user once, or raise; as `Groups.snapshot`."""
+        """Return every user once, or raise; as `Groups.snapshot`.
+
+        Example:
+            >>> users = await secoda.users.snapshot()
+            >>> len(users)
+            2
+        """
         return await self._lister.snapshot(concurrency=concurrency)
 
     async def find(self, *, email: str) -> User | None:
@@ -54,6 +71,11 @@ class Users:
 
         Letter case counts only if several users have the address: then the only enabled user with exactly this address
         is returned.
+
+        Example:
+            >>> user = await secoda.users.find(email="ana@example.com")
+            >>> user == ana
+            True
 
         Raises:
             AmbiguousNameError: When the address fits several users in another way; `candidates` holds their ids.
@@ -67,6 +89,11 @@ class Users:
 
         Addresses match as in `find`. An empty list reads nothing.
 
+        Example:
+            >>> ids = await secoda.users.resolve(["ana@example.com", ben.id])
+            >>> ids == [ana.id, ben.id]
+            True
+
         Raises:
             AmbiguousNameError: When addresses fit several users; `candidates` holds the ids of all of them.
             InvalidArgumentError: When an id or address is unknown. The message names every unknown or ambiguous one.
@@ -78,7 +105,14 @@ class Users:
     def list(
         self, *, concurrency: int = 1, on_invalid: OnInvalid = "raise", max_pages: int = 10_000
     ) -> AsyncGenerator[User, None]:
-        """Yield every user, page after page; as `Groups.list`."""
+        """Yield every user, page after page; as `Groups.list`.
+
+        Example:
+            >>> async for user in secoda.users.list():
+            ...     print(user.email)
+            ana@example.com
+            ben@example.com
+        """
         items = self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
         return hinting(items, "users", "user", "list")
 

@@ -38,6 +38,13 @@ class Workspace:
         Interactive writes of the same client go first. A failure does not stop the other operations, but a 401 does,
         because all would fail in the same way. Creates use `on_unknown="reconcile"`; those whose names look alike fail.
 
+        Example:
+            >>> operations = [CreateGroup(name="Analysts"), UpdateGroup(group.id, icon="🧪")]
+            >>> async for outcome in secoda.bulk(operations):
+            ...     print(outcome.status)
+            applied
+            applied
+
         Args:
             operations: `CreateGroup`, `UpdateGroup` and `DeleteGroup`, from any iterable or async iterable.
             concurrency: Operations in flight at a time.
@@ -67,6 +74,13 @@ class Workspace:
         """Compare the workspace with a desired state, and return the fewest changes between them. Nothing is written.
 
         Groups and fields that the desired state does not mention stay as they are.
+
+        Example:
+            >>> plan = await secoda.plan(DesiredState.load("groups.yaml"))
+            >>> plan.writes
+            1
+            >>> [(change.kind, change.name) for change in plan.changes]
+            [('create', 'Analysts')]
 
         Args:
             desired: The desired state, such as `DesiredState.load("groups.yaml")`.
@@ -113,6 +127,12 @@ class Workspace:
 
         The workspace is read before the first write and after the last, and each group again just before its change.
         Deletes come last, and only if everything before succeeded. Two applies on one client run one after the other.
+
+        Example:
+            >>> plan = await secoda.plan(DesiredState.load("groups.yaml"))
+            >>> report = await secoda.apply(plan, log="apply.jsonl")
+            >>> report.ok, report.verified
+            (True, True)
 
         Args:
             plan: The result of `plan` or `Plan.load`.
