@@ -107,6 +107,8 @@ def docs(session: nox.Session) -> None:
     session.install("-e", WITH_EXTRAS, *group("docs"))
     site = Path(session.create_tmp()) / "site"
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "--fresh-env", "docs", str(site))
+    if "_sources/tutorial.md.txt" not in (site / "llms.txt").read_text("utf-8"):
+        session.error("llms.txt, the list of pages for language models, is incomplete")
     session.run("pytest", "--all", "tests/contract/test_docs.py", "tests/contract/test_ci_jobs.py", *session.posargs)
 
 

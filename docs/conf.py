@@ -34,13 +34,15 @@ python_maximum_signature_line_length = 80
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
+llms_txt_uri_template = "_sources/{docname}{suffix}{sourcelink_suffix}"  # relative: the site may be in a folder
+
 html_theme = "furo"
 html_title = f"secoda_async {__version__}"
 html_theme_options = {"navigation_with_keys": True}
 html_static_path = ["_static"]
 html_css_files = ["tables.css"]
 html_show_sphinx = False
-html_copy_source = False
+html_copy_source = True  # llms.txt links to the sources
 suppress_warnings = ["misc.highlighting_failure"]  # Pygments has no lexer for CSV
 highlight_language = "none"
 pygments_style = "friendly"
