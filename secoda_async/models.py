@@ -68,7 +68,8 @@ def confusable_key(name: str | Unset | None) -> str:
     if name.isascii() and name.isprintable():  # fast path: most names
         return " ".join(name.split()).casefold()
     visible = unicodedata.normalize("NFKC", _BLANK.sub(" ", name))
-    visible = "".join(character for character in visible if character.isspace() or not _is_invisible(character))
+    if not visible.isprintable() or INVISIBLE.search(visible):
+        visible = "".join(character for character in visible if character.isspace() or not _is_invisible(character))
     return unicodedata.normalize("NFKC", " ".join(visible.split()).casefold())
 
 
@@ -185,9 +186,10 @@ class GroupFields:
 
         Texts are normalized and members have no order, because the server may do the same; null equals an empty text.
         """
-        if any(normalize(shown or "") != normalize(sent or "") for _, shown, sent in self._texts(group)):
-            return False
-        return self.users is UNSET or set(group.users) == set(self.users)
+        for _, shown, sent in self._texts(group):
+            if shown != sent and normalize(shown or "") != normalize(sent or ""):
+                return False
+        return self.users is UNSET or self.users == group.users or set(self.users) == set(group.users)
 
     def contradicted_by(self, group: Group) -> list[str]:
         """Return the names of the fields that a response shows with another value than was sent.

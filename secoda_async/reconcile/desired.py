@@ -68,12 +68,14 @@ class DesiredState:
         given = list(groups)
         names = Counter(normalize(group.name) for group in given)
         wanted = [
-            _from_group(group, pinned=_needs_id(group, names)) if isinstance(group, Group) else group for group in given
+            _from_group(group, f"groups[{index}]", pinned=_needs_id(group, names))
+            if isinstance(group, Group)
+            else group
+            if group.place
+            else evolve(group, place=f"groups[{index}]")
+            for index, group in enumerate(given)
         ]
-        return cls._checked(
-            [group if group.place else evolve(group, place=f"groups[{index}]") for index, group in enumerate(wanted)],
-            [],
-        )
+        return cls._checked(wanted, [])
 
     @classmethod
     def _checked(cls, groups: Iterable[DesiredGroup], problems: list[str], ignore: Iterable[str] = ()) -> Self:
@@ -121,11 +123,12 @@ def _needs_id(group: Group, names: Mapping[str, int]) -> bool:
     return names[normalize(group.name)] > 1 or not normalize(group.name)
 
 
-def _from_group(group: Group, *, pinned: bool) -> DesiredGroup:
+def _from_group(group: Group, place: str, *, pinned: bool) -> DesiredGroup:
     return DesiredGroup(
         name=group.name,
         id=group.id if pinned else None,
         icon=group.icon,
         description=group.description,
         members=group.users,
+        place=place,
     )

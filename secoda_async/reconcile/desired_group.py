@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, cast
 
 from attrs import define, field, frozen
 
@@ -20,7 +20,7 @@ _UNSENDABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 def has_unsendable_characters(text: str) -> bool:
     """Return whether a string contains a NUL, which databases reject, or half a surrogate pair."""
-    return _UNSENDABLE.search(text) is not None
+    return "\0" in text if text.isascii() else _UNSENDABLE.search(text) is not None
 
 
 def _name(value: object) -> str:
@@ -30,7 +30,12 @@ def _name(value: object) -> str:
 def _strings(field_name: str, values: Iterable[object]) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"{field_name} must be a list of strings, not {type(values).__name__}")
-    return tuple(_string(field_name, value) for value in values)
+    strings = cast("tuple[str, ...]", tuple(values))
+    try:
+        is_sendable = not has_unsendable_characters("".join(strings))
+    except TypeError:
+        is_sendable = False
+    return strings if is_sendable else tuple(_string(field_name, value) for value in strings)
 
 
 def _string(field_name: str, value: object) -> str:
@@ -49,7 +54,7 @@ def _members(values: Iterable[object] | Unset) -> tuple[str, ...] | Unset:
     """Return the members trimmed, each once."""
     if isinstance(values, Unset):
         return values
-    members = tuple(dict.fromkeys(member.strip() for member in _strings("members", values)))
+    members = tuple(dict.fromkeys(map(str.strip, _strings("members", values))))
     if "" in members:
         raise InvalidArgumentError("members contains an empty string: use an e-mail address or id")
     return members

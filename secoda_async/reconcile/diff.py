@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 
 from attrs import evolve
 
@@ -11,7 +12,7 @@ from secoda_async.models import UNSET, Group, GroupFields, User, normalize
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.invited import hidden_member_notes
-from secoda_async.reconcile.matching import Matching
+from secoda_async.reconcile.matching import Matching, gets_its_name
 from secoda_async.reconcile.member_resolver import MemberResolver
 from secoda_async.reconcile.plan import Change, Plan, delete_of, members_of, sort_changes, sort_conflicts, update_of
 from secoda_async.reconcile.safety import Rules, find_breaches
@@ -39,7 +40,7 @@ def diff(
         DesiredStateError: With every desired group that is ignored, or with every member who is not a user of the
             workspace, unless these are held.
     """
-    index = UserIndex.of(users, (user for group in groups for user in group.users))
+    index = UserIndex.of(users, chain.from_iterable(group.users for group in groups))
     rules = evolve(rules, ignore=(*rules.ignore, *desired.ignore))
     matching, members = Matching(desired, groups, rules.scope), MemberResolver(index, rules)
     matched = [_change(wanted, present, members.resolve(wanted, present)) for wanted, present in matching.pairs]
@@ -84,30 +85,31 @@ def _gaining(changes: Iterable[Change], ids: Collection[str]) -> list[str]:
     return [change.name for change in changes if change.id in ids and change.after.users is not UNSET]
 
 
-def _change(wanted: DesiredGroup, present: Group | None, members: tuple[str, ...] | None) -> Change | None:
+def _change(wanted: DesiredGroup, present: Group | None, members: set[str] | None) -> Change | None:
     """Return the change for a desired group; None if the group is as desired."""
     return _create_change(wanted, members) if present is None else _update_change(wanted, present, members)
 
 
-def _create_change(wanted: DesiredGroup, members: tuple[str, ...] | None) -> Change:
+def _create_change(wanted: DesiredGroup, members: set[str] | None) -> Change:
     """Return a create without the empty fields: every field of a new group is empty."""
+    users = tuple(sorted(members)) if members else UNSET
     after = GroupFields(
-        name=wanted.name, icon=wanted.icon or UNSET, description=wanted.description or UNSET, users=members or UNSET
+        name=wanted.name, icon=wanted.icon or UNSET, description=wanted.description or UNSET, users=users
     )
     return Change(kind="create", name=wanted.name, after=after, place=wanted.place)
 
 
-def _update_change(wanted: DesiredGroup, present: Group, members: tuple[str, ...] | None) -> Change | None:
+def _update_change(wanted: DesiredGroup, present: Group, members: set[str] | None) -> Change | None:
     """Return an update of the fields that differ; None when none does."""
-    name = UNSET if normalize(present.name) == wanted.name else wanted.name
-    users = UNSET if members is None else members
-    if GroupFields(name=name, icon=wanted.icon, description=wanted.description, users=users).matches(present):
-        return None  # fast path: most groups
+    name = wanted.name if gets_its_name(wanted, present) else UNSET
     before: dict[str, object] = {}
     after: dict[str, object] = {}
-    for key, value in (("name", name), ("icon", wanted.icon), ("description", wanted.description), ("users", users)):
-        if not GroupFields(**{key: value}).matches(present):  # type: ignore[arg-type]
-            current = getattr(present, key)
-            before[key] = tuple(sorted(current)) if key == "users" else current
-            after[key] = value
+    for key, value in (("name", name), ("icon", wanted.icon), ("description", wanted.description)):
+        current = getattr(present, key)
+        if value is not UNSET and value != current and normalize(value or "") != normalize(current or ""):
+            before[key], after[key] = current, value
+    if members is not None and members != set(present.users):
+        before["users"], after["users"] = tuple(sorted(present.users)), tuple(sorted(members))
+    if not after:
+        return None
     return update_of(present.id, wanted.name, before, after, wanted.place)

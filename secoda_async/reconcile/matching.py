@@ -6,6 +6,7 @@ mentions is never deleted. A match that would give two groups one name is a conf
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache, cached_property
 
 from secoda_async.errors import DesiredStateError
 from secoda_async.models import Group, normalize
@@ -16,10 +17,15 @@ from secoda_async.reconcile.name_keys import similarity_key
 from secoda_async.reconcile.plan import Conflict
 from secoda_async.reconcile.scope import Scope
 
-__all__ = ["Matching", "Pair"]
+__all__ = ["Matching", "Pair", "gets_its_name"]
 
 Pair = tuple[DesiredGroup, Group | None]
 """A desired group and its group; None if the group does not exist."""
+
+
+def gets_its_name(wanted: DesiredGroup, present: Group | None) -> bool:
+    """Return whether the plan creates or renames the group."""
+    return present is None or (present.name != wanted.name and normalize(present.name) != wanted.name)
 
 
 class Matching:
@@ -34,34 +40,40 @@ class Matching:
         """The desired groups inside the scope that have no conflict."""
         self.conflicts: list[Conflict] = []
         self._scope = scope
+        contains = self._contains = cache(scope.contains)
         self._by_id = {group.id: group for group in groups}
         self._by_name: dict[str, list[Group]] = defaultdict(list)
         self._managed_ids: set[str] = set()
         """Ids of the groups that a desired group means, or may mean."""
         for group in groups:
             self._by_name[normalize(group.name)].append(group)
-        self._reject_ignored(desired.groups)
+        if scope.ignore:
+            self._reject_ignored(desired.groups)
         self._match_pinned([wanted for wanted in desired.groups if wanted.id is not None])
         self._match_named(
             sorted((wanted for wanted in desired.groups if wanted.id is None), key=lambda wanted: wanted.name)
         )
-        meant_keys = self._unmatched_keys(desired.groups)
-        self.wanted: list[DesiredGroup] = [wanted for wanted in desired.groups if scope.contains(wanted.name)]
+        matched = {id(wanted) for wanted, present in self.pairs if present is not None}
+        self._unmatched = [wanted for wanted in desired.groups if id(wanted) not in matched]
+        self.wanted: list[DesiredGroup] = [wanted for wanted in desired.groups if contains(wanted.name)]
         """The desired groups inside the scope."""
-        self.outside: list[DesiredGroup] = [wanted for wanted in desired.groups if not scope.contains(wanted.name)]
+        self.outside: list[DesiredGroup] = [wanted for wanted in desired.groups if not contains(wanted.name)]
         """The desired groups outside the scope: they are left out."""
         self._leave_out_of_scope()
         self._reject_name_collisions()
-        self.ignored: list[Group] = [group for group in groups if not scope.contains(group.name)]
+        self.ignored: list[Group] = [group for group in groups if not contains(group.name)]
         """Groups of the workspace outside the scope."""
-        self.inside: list[Group] = [group for group in groups if scope.contains(group.name)]
+        self.inside: list[Group] = [group for group in groups if contains(group.name)]
         """Groups of the workspace inside the scope."""
         self.unmanaged: list[Group] = [group for group in self.inside if group.id not in self._managed_ids]
         """Groups inside the scope that no desired group means."""
-        self.deletable: list[Group] = [
-            group for group in self.unmanaged if similarity_key(group.name) not in meant_keys
-        ]
-        """The unmanaged groups whose names no unmatched desired group can be meant to have."""
+
+    @cached_property
+    def deletable(self) -> list[Group]:
+        """The unmanaged groups whose names no desired group without a group can be meant to have."""
+        names = (name for wanted in self._unmatched for name in (wanted.name, *wanted.previously))
+        keys = frozenset(map(similarity_key, names))
+        return [group for group in self.unmanaged if not keys or similarity_key(group.name) not in keys]
 
     # --- matches -----------------------------------------------------------------------------------------------
 
@@ -96,21 +108,11 @@ class Matching:
             ids = tuple(sorted(group.id for group in free))
             message = f"{len(free)} groups have the name {name!r} ({', '.join(ids)}): choose with `id:`, or rename one"
             self._add_conflict(wanted, message, ids)
-        self._managed_ids |= {group.id for group in free}
+        self._managed_ids.update(group.id for group in free)
         return bool(free)
 
     def _groups_named(self, name: str) -> Sequence[Group]:
         return self._by_name.get(name, ())
-
-    def _unmatched_keys(self, desired: Iterable[DesiredGroup]) -> set[str]:
-        """Return the keys of all names of the desired groups that have no group."""
-        matched = {id(wanted) for wanted, present in self.pairs if present is not None}
-        return {
-            similarity_key(name)
-            for wanted in desired
-            if id(wanted) not in matched
-            for name in (wanted.name, *wanted.previously)
-        }
 
     # --- scope -------------------------------------------------------------------------------------------------
 
@@ -126,13 +128,15 @@ class Matching:
 
     def _leave_out_of_scope(self) -> None:
         """Keep the pairs inside the scope. A rename into or out of the scope is a conflict."""
-        contains = self._scope.contains
+        contains = self._contains
         self.conflicts = [conflict for conflict in self.conflicts if contains(conflict.name)]
         pairs, self.pairs = self.pairs, []
-        for wanted, present in pairs:
+        for pair in pairs:
+            wanted, present = pair
             is_inside = contains(wanted.name)
             if present is None or contains(present.name) == is_inside:
-                self.pairs += [(wanted, present)] if is_inside else []
+                if is_inside:
+                    self.pairs.append(pair)
             else:
                 side = "outside" if is_inside else "inside"
                 message = f"a rename of {present.name!r}, which is {side} the scope (only): plan both names together"
@@ -149,7 +153,7 @@ class Matching:
         kept = dict(enumerate(self.pairs))
         by_new_name: dict[str, list[int]] = defaultdict(list)
         for index, (wanted, present) in kept.items():
-            if present is None or normalize(present.name) != wanted.name:
+            if gets_its_name(wanted, present):
                 by_new_name[wanted.name].append(index)
         names = list(by_new_name)
         while names:

@@ -1,7 +1,9 @@
 """The members that desired groups should have, as ids of users; and the members who are not users of the workspace."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Final, cast
 
 from attrs import define, field
 
@@ -37,9 +39,14 @@ class MemberResolver:
     _unknown: dict[str, list[DesiredGroup]] = field(factory=dict[str, list[DesiredGroup]], init=False)
     """The groups of each unknown member, otherwise."""
     _reasons: dict[str, str] = field(factory=dict[str, str], init=False)
+    _id_of: Callable[[str], str | None] = field(init=False)
+    """Returns the id of a member, and remembers it: most people are members of several groups."""
 
-    def resolve(self, wanted: DesiredGroup, present: Group | None) -> tuple[str, ...] | None:
-        """Return the sorted ids of the members that a group should have; None if its members are not managed.
+    def __attrs_post_init__(self) -> None:
+        self._id_of = cache(self.index.id_of)
+
+    def resolve(self, wanted: DesiredGroup, present: Group | None) -> set[str] | None:
+        """Return the ids of the members that a group should have; None if its members are not managed.
 
         Nobody leaves an additive group, nor a group with a held member: one who is present may be the unknown one.
         """
@@ -47,25 +54,29 @@ class MemberResolver:
             return None
         found, unknown = self._find(wanted.members)
         self.desired |= found
-        present_ids = frozenset(present.users if present is not None else ())
         is_additive = self.rules.additive or wanted.membership == "additive"
+        if not is_additive and not unknown:
+            return found
+        present_ids = frozenset(present.users if present is not None else ())
         if unknown:
             self._note(wanted, unknown, kept=() if is_additive else sorted(present_ids - found))
-        if not is_additive and not unknown:
-            return tuple(sorted(found))
         if present is not None:
             self.keeping.add(present.id)
-        return tuple(sorted(found | present_ids))
+        return found | present_ids
 
     def _find(self, members: Sequence[str]) -> tuple[set[str], Mapping[str, str]]:
         """Return the ids of the members, and the reason why each other member is unknown."""
         if (given := set(members)) <= self.index.ids:  # fast path: all are ids
             return given, {}
+        with suppress(AmbiguousNameError):
+            ids = set(map(self._id_of, members))
+            if None not in ids:
+                return cast("set[str]", ids), {}
         found: set[str] = set()
         unknown: dict[str, str] = {}
         for member in members:
             try:
-                user_id = self.index.id_of(member)
+                user_id = self._id_of(member)
             except AmbiguousNameError as error:
                 unknown[member] = error.message.removeprefix(f"{member!r} ")
                 continue

@@ -41,14 +41,24 @@ _TO_LATIN: Final = {
 }
 
 
+_REPLACEABLE: Final = re.compile(f"[{''.join(map(chr, [*_TO_ASCII, *_TO_LATIN]))}]")
+
+_LATIN: Final = re.compile("[a-z]")
+
+_WORD: Final = re.compile(r"\w+")
+
+
 def similarity_key(name: str) -> str:
     """Return the confusable key of a name, with look-alike letters of other scripts as Latin letters, and dashes alike.
 
     Only a word that contains Latin letters too is replaced: words of one script are ordinary words.
     """
-    key = confusable_key(name).translate(_TO_ASCII)
-    return key if key.isascii() else re.sub(r"\w+", lambda word: _as_latin(word[0]), key)
+    key = confusable_key(name)
+    if key.isascii() or not _REPLACEABLE.search(key):  # fast path: most names
+        return key
+    key = key.translate(_TO_ASCII)
+    return _WORD.sub(lambda word: _as_latin(word[0]), key)
 
 
 def _as_latin(word: str) -> str:
-    return word.translate(_TO_LATIN) if re.search("[a-z]", word) else word
+    return word.translate(_TO_LATIN) if _LATIN.search(word) else word

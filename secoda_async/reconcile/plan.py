@@ -52,14 +52,14 @@ class Change:
     @property
     def added(self) -> tuple[str, ...]:
         """Ids of the members that the group gains."""
-        present = set(self.before.users or ())
-        return tuple(user for user in self.after.users or () if user not in present)
+        wanted, present = self.after.users or (), set(self.before.users or ())
+        return tuple(user for user in wanted if user not in present) if present else wanted
 
     @property
     def removed(self) -> tuple[str, ...]:
         """Ids of the members that the group loses."""
-        wanted = set(self.after.users or ())
-        return tuple(user for user in self.before.users or () if user not in wanted)
+        present, wanted = self.before.users or (), set(self.after.users or ())
+        return tuple(user for user in present if user not in wanted) if wanted else present
 
 
 @frozen(kw_only=True)

@@ -125,15 +125,15 @@ def _excess_removals(
 ) -> Iterator[Breach]:
     """Yield a breach if too many members are removed; the members of deleted groups count."""
     memberships = sum(len(group.users) for group in groups)
-    shrinking = [change for change in (*updates, *deletes) if change.removed]
-    removals = sum(len(change.removed) for change in shrinking)
+    shrinking = [(change, removed) for change in (*updates, *deletes) if (removed := len(change.removed))]
+    removals = sum(removed for _, removed in shrinking)
     most = resolve_limit(rules.max_remove, memberships, _MINIMUM_REMOVALS, "max_remove")
     if removals > most:
         deleted = sum(len(change.removed) for change in deletes)
         parts = f" ({removals - deleted} from groups that stay, {deleted} with deleted groups)" if deleted else ""
         limit = f"the limit is {most} ({rules.max_remove}: max_remove, --max-remove)"
         message = f"{removals} of {memberships} memberships{where} would be removed{parts}; {limit}"
-        yield Breach(kind="removals", message=message, names=_names(shrinking))
+        yield Breach(kind="removals", message=message, names=_names(change for change, _ in shrinking))
 
 
 def _large_removals(updates: Sequence[Change]) -> Iterator[Breach]:

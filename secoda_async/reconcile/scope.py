@@ -60,7 +60,9 @@ class Scope:
 
     def contains(self, name: str) -> bool:
         """Return whether a group with this name is inside."""
-        return (not self.only or _first_match(name, self.only) is not None) and self.ignore_pattern_of(name) is None
+        if self.only and _first_match(name, self.only) is None:
+            return False
+        return not self.ignore or _first_match(name, self.ignore) is None
 
     def ignore_pattern_of(self, name: str) -> str | None:
         """Return the first pattern of `ignore` that fits a name, or None."""

@@ -8,7 +8,7 @@ from typing import Final
 from secoda_async.models import Group, normalize
 from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.escape import quote_name, spell_name
-from secoda_async.reconcile.matching import Matching
+from secoda_async.reconcile.matching import Matching, gets_its_name
 from secoda_async.reconcile.name_keys import similarity_key
 from secoda_async.reconcile.plan import Breach, Change
 from secoda_async.reconcile.scope import Scope
@@ -42,10 +42,10 @@ def _pairs_with_shared_members(
     An index by member avoids a comparison of every delete with every create.
     """
     creates_by_user: dict[str, list[int]] = defaultdict(list)
-    for index, create in enumerate(creates):
+    for index, create in enumerate(creates if deletes else ()):
         for user in create.after.users or ():
             creates_by_user[user].append(index)
-    for delete in deletes:
+    for delete in deletes if creates else ():
         shared_counts = Counter(index for user in delete.before.users or () for index in creates_by_user.get(user, ()))
         for index, shared in sorted(shared_counts.items()):
             yield delete, creates[index], shared
@@ -72,18 +72,15 @@ def _deletes_named(names: Mapping[str, str], deletes: Sequence[Change]) -> Itera
 
 def similar_names(matching: Matching) -> Iterator[Breach]:
     """Yield a breach for each create or rename whose new name people, or a server, can mistake for another name."""
+    named = sorted((pair for pair in matching.pairs if gets_its_name(*pair)), key=lambda pair: pair[0].name)
+    if not named:
+        return
     index = _NameIndex(matching)
-    for wanted, present in sorted(matching.pairs, key=lambda pair: pair[0].name):
-        if _gets_its_name(wanted, present):
-            yield from index.similar_groups(wanted, present)
-            yield from index.similar_desired_groups(wanted)
+    for wanted, present in named:
+        yield from index.similar_groups(wanted, present)
+        yield from index.similar_desired_groups(wanted)
         if present is None:
             yield from index.similar_to_former_names(wanted)
-
-
-def _gets_its_name(wanted: DesiredGroup, present: Group | None) -> bool:
-    """Return whether the plan creates or renames the group."""
-    return present is None or normalize(present.name) != wanted.name
 
 
 class _NameIndex:
@@ -106,7 +103,7 @@ class _NameIndex:
             if group.id not in matched:
                 self._groups[similarity_key(group.name)].append(group)
         for wanted, present in sorted(matching.pairs, key=lambda pair: pair[0].name):
-            index = self._new if _gets_its_name(wanted, present) else self._kept
+            index = self._new if gets_its_name(wanted, present) else self._kept
             index[similarity_key(wanted.name)].append(wanted.name)
         names = {normalize(group.name) for group in groups}
         for wanted in matching.outside:

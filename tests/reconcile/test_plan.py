@@ -23,6 +23,7 @@ from secoda_async import (
 from secoda_async.models import GroupFields
 from secoda_async.reconcile.diff import diff
 from secoda_async.reconcile.safety import Rules
+from secoda_async.user_index import UserIndex
 from tests.support.plans import USERS, group, only, plan_of, wanted
 from tests.support.strategies import GROUPS, NAMES, PEOPLE, TEXTS
 
@@ -146,6 +147,20 @@ class TestMembers:
         assert only(plan).after.users == ("2",)
         with pytest.raises(DesiredStateError, match=r"'ANA@x', a member of 'a', is the address of 2 users \(1, 2\)"):
             diff(DesiredState((wanted("a", members=("ANA@x",)),)), [], users, Rules())
+
+    def test_address_of_many_groups_is_looked_up_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+        find = UserIndex.find
+
+        def note(index: UserIndex, address: str) -> User | None:
+            asked.append(address)
+            return find(index, address)
+
+        monkeypatch.setattr(UserIndex, "find", note)
+        desired = [wanted(f"Team {number}", members=("ana@example.com", "u-ben")) for number in range(9)]
+        plan = plan_of(desired, [group("Team 0", users=("u-ben",))])
+        assert {change.added for change in plan.changes} == {("u-ana",), ("u-ana", "u-ben")}
+        assert asked == ["ana@example.com"]
 
     def test_ambiguous_address_is_an_error(self) -> None:
         twins = [User(id="1", email="x@example.com"), User(id="2", email="X@example.com"), User(id="3")]

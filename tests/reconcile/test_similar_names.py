@@ -1,14 +1,38 @@
 """Breaches for groups that may be meant under another name."""
 
 import itertools
+import re
+import unicodedata
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from secoda_async.models import normalize
 from secoda_async.reconcile.escape import quote_name, spell_name
 from secoda_async.reconcile.name_keys import similarity_key
 from tests.support.plans import group, only, plan_of, wanted
+
+_LATIN_OF = {0x430: "a", 0x435: "e", 0x43A: "k", 0x3BF: "o"}
+_SIGN_OF = {0x2013: "-", 0x2019: "'"}
+
+
+@given(
+    st.text(
+        st.sampled_from(
+            "ab A-12\u2013\u2019\u0430\u0435\u043a\u03bf\u200b\ufe0f\u3164\u00ad\x07\u00e9e\u0301\u0130\uff21"
+        )
+    )
+)
+def test_similarity_key_of_any_name_is_that_of_its_words(name: str) -> None:
+    def looks(word: str) -> str:
+        return word.translate(_LATIN_OF) if re.search("[a-z]", word) else word
+
+    visible = unicodedata.normalize("NFKC", name.replace("\u3164", " "))
+    visible = "".join(one for one in visible if one.isspace() or one not in "\u200b\ufe0f\u00ad\x07")
+    key = unicodedata.normalize("NFKC", " ".join(visible.split()).casefold()).translate(_SIGN_OF)
+    assert similarity_key(name) == re.sub(r"\w+", lambda word: looks(word[0]), key)
 
 
 class TestProbableRename:
