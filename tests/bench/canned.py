@@ -9,6 +9,9 @@ COLLECTION: Final = "/api/v1/auth/group"
 PAGE_SIZE: Final = 100
 """Groups a page (documented)."""
 
+MEMBERS: Final = 50
+"""Members of each group of `page_with_members`."""
+
 TOKEN: Final = "bench-" + "x" * 34
 
 _DESCRIPTION: Final = "People who own the quality, the lineage and the documentation of the certified tables."
@@ -50,15 +53,21 @@ def _group(chance: random.Random, members: int) -> dict[str, Any]:
     }
 
 
+def _json(value: object) -> bytes:
+    """JSON as the server's framework writes it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def _split(value: object) -> list[bytes]:
-    """JSON as the server's framework writes it, in pieces between the ids."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode().split(_PLACEHOLDER.encode())
+    """JSON in pieces between the ids."""
+    return _json(value).split(_PLACEHOLDER.encode())
 
 
 _CHANCE: Final = random.Random(1)  # noqa: S311 - the same each time
 _ONE: Final = _split(_group(_CHANCE, 25) | CHANGE)  # also what the server returns after the change
 _PAGES: Final = [_split([_group(_CHANCE, _CHANCE.randint(10, 50)) for _ in range(PAGE_SIZE)]) for _ in range(4)]
+_EMPTY: Final = _group(_CHANCE, 0)
+_USERS: Final = user_ids(10_000)
 
 
 def one_group(identity: str) -> bytes:
@@ -75,6 +84,31 @@ def page_of_groups(number: int, pages: int, base: str) -> bytes:
         pages: How many there are.
         base: What comes before the path in links to other pages.
     """
+    pieces = _PAGES[number % len(_PAGES)]
+    parts = [_head(number, pages, base), pieces[0]]
+    first = number * PAGE_SIZE
+    for index, piece in enumerate(pieces[1:]):
+        parts += (group_id(first + index).encode(), piece)
+    return b"".join((*parts, b"}"))
+
+
+def page_with_members(number: int, pages: int, base: str) -> bytes:
+    """A page of the list as JSON whose groups have 50 members each, out of 10,000 users."""
+    first = number * PAGE_SIZE
+    groups = [
+        {**_EMPTY, "id": group_id(each), "users": _USERS[each * 37 % (len(_USERS) - MEMBERS) :][:MEMBERS]}
+        for each in range(first, first + PAGE_SIZE)
+    ]
+    return b"".join((_head(number, pages, base), _json(groups), b"}"))
+
+
+def with_new_field(page: bytes) -> bytes:
+    """Add a field that no client knows to each group."""
+    return page.replace(b'"snowflake_role":', b'"cost_center":"4711","snowflake_role":')
+
+
+def _head(number: int, pages: int, base: str) -> bytes:
+    """The start of a page, up to its results."""
     head = {
         "links": {
             "next": f"{base}/auth/group?page={number + 1}" if number < pages else None,
@@ -88,9 +122,4 @@ def page_of_groups(number: int, pages: int, base: str) -> bytes:
         "count": pages * PAGE_SIZE,
         "total_pages": pages,
     }
-    pieces = _PAGES[number % len(_PAGES)]
-    parts = [json.dumps(head, separators=(",", ":")).encode()[:-1], b',"results":', pieces[0]]
-    first = number * PAGE_SIZE
-    for index, piece in enumerate(pieces[1:]):
-        parts += (group_id(first + index).encode(), piece)
-    return b"".join((*parts, b"}"))
+    return _json(head)[:-1] + b',"results":'

@@ -29,6 +29,8 @@ class Contender:
     """Jobs that the client supports."""
     reads_whole: ClassVar[bool] = False
     """Whether the client reads a list in one call, not page by page."""
+    is_slow: ClassVar[bool] = False
+    """Whether it makes fewer calls, since it takes several times the CPU time of the others."""
     note: ClassVar[str] = ""
 
     async def open(self, base: str) -> None:
@@ -167,6 +169,7 @@ class SlackSdk(Contender):
 class Httpx(Contender):
     name = "httpx"
     module = "httpx"
+    is_slow = True
 
     async def open(self, base: str) -> None:
         library = import_module("httpx")
@@ -194,6 +197,7 @@ class Httpx(Contender):
 class OpenAI(Contender):
     name = "openai"
     module = "openai"
+    is_slow = True
     gives = "pydantic, not checked"
     note = "its generic `get` and `patch`, with models for groups and pages"
 
@@ -238,6 +242,7 @@ class OpenAI(Contender):
 class Pysecoda(Contender):
     name = "pysecoda"
     module = "pysecoda"
+    is_slow = True
     shape = "/rel"
     jobs = "ac"
     reads_whole = True

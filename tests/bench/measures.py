@@ -1,42 +1,37 @@
-"""The jobs that measure something else than calls beside a floor; each runs in a process of its own.
+"""Run a job other than a to d in its own process.
 
-    python -m tests.bench.measures f --base http://127.0.0.1:8000 [--key KEY] [--scale 1.0]
+    python -m tests.bench.measures f --base http://127.0.0.1:8000 [--key KEY] [--scale 1.0] [--size 1000]
 
-It prints one line of JSON with what was measured.
+Prints one line of JSON with the measured values.
 """
 
 import argparse
 import asyncio
 import gc
 import json
-import resource
-import sys
+import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from itertools import count, islice
-from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import aiohttp
 
-from secoda_async import DesiredState, Group, RateLimit, SecodaClient, UpdateGroup, User
-from secoda_async.reconcile.diff import diff
-from secoda_async.reconcile.safety import Rules
-from tests.bench.canned import CHANGE, TOKEN, group_id, user_ids
+from secoda_async import Group, Page, RateLimit, SecodaClient, UpdateGroup
+from tests.bench import growth, write_queue
+from tests.bench.canned import CHANGE, PAGE_SIZE, TOKEN, group_id
 from tests.bench.cores import pin
+from tests.bench.meters import FAR, Case, cpu_seconds, resident
 from tests.bench.worker import at_a_time
-
-FAR: Final = RateLimit(10**9, per_seconds=60)
-"""A limit that is on and never reached."""
 
 LIMIT: Final = RateLimit(30, per_seconds=1)
 
 
-async def creates(base: str, key: str, scale: float) -> dict[str, float]:
-    """f: creates as fast as the limit lets them."""
-    number = _part(300, scale)
-    async with SecodaClient(key, base_url=base, write_limit=LIMIT) as secoda:
+async def creates(case: Case) -> dict[str, float]:
+    """f: creates as fast as the limit permits."""
+    number = case.scaled(300)
+    async with SecodaClient(case.key, base_url=case.bases[0], write_limit=LIMIT) as secoda:
         began = time.perf_counter()
         await at_a_time(40, map(str, range(number)), lambda name: secoda.groups.create(name=name))
         seconds = time.perf_counter() - began
@@ -44,10 +39,10 @@ async def creates(base: str, key: str, scale: float) -> dict[str, float]:
     return {"seconds": seconds, "least": least, "ratio": seconds / max(least, 1.0)}
 
 
-async def stream(base: str, _: str, __: float) -> dict[str, float]:
-    """g: every group of a long list, one by one."""
+async def stream(case: Case) -> dict[str, float]:
+    """g: all groups of a long list, one by one."""
     groups, at_first, most = 0, 0.0, 0.0
-    async with SecodaClient(TOKEN, base_url=base, write_limit=FAR) as secoda:
+    async with SecodaClient(TOKEN, base_url=case.bases[0], write_limit=FAR) as secoda:
         async for _group in secoda.groups.list():
             groups += 1
             if groups % 10_000 == 0:
@@ -56,13 +51,13 @@ async def stream(base: str, _: str, __: float) -> dict[str, float]:
     return {"groups": groups, "megabytes": (most - at_first) / 2**20}
 
 
-async def many_clients(base: str, _: str, scale: float) -> dict[str, float]:
+async def many_clients(case: Case) -> dict[str, float]:
     """h: a client for each of many workspaces, all of them over one connector."""
-    number = _part(1000, scale)
+    number = case.scaled(1000)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=20)) as session:
 
         def client(workspace: int) -> SecodaClient:
-            return SecodaClient(f"{TOKEN}-{workspace}", base_url=base, session=session)
+            return SecodaClient(f"{TOKEN}-{workspace}", base_url=case.bases[0], session=session)
 
         await asyncio.gather(*(client(-1 - each).groups.get(group_id(each)) for each in range(20)))
         gc.collect()
@@ -76,11 +71,11 @@ async def many_clients(base: str, _: str, scale: float) -> dict[str, float]:
         return {"clients": number, "kilobytes": kilobytes, "close": time.perf_counter() - began}
 
 
-async def bulk(base: str, _: str, scale: float) -> dict[str, float]:
+async def bulk(case: Case) -> dict[str, float]:
     """i: a bulk beside the same calls under a semaphore."""
-    blocks, number = 10, _part(1000, scale)
+    blocks, number = 10, case.scaled(1000)
     ids = map(group_id, count())
-    async with SecodaClient(TOKEN, base_url=base, write_limit=FAR) as secoda:
+    async with SecodaClient(TOKEN, base_url=case.bases[0], write_limit=FAR) as secoda:
 
         async def by_bulk(items: Iterable[str]) -> None:
             async for outcome in secoda.bulk(UpdateGroup(each, **CHANGE) for each in items):
@@ -100,80 +95,69 @@ async def bulk(base: str, _: str, scale: float) -> dict[str, float]:
         ratios = list[float]()
         for block in range(blocks):
             ways = (by_bulk, by_hand) if block % 2 else (by_hand, by_bulk)
-            seconds = {way: await _processor(way, islice(ids, number)) for way in ways}
+            seconds = {way: await cpu_seconds(way(islice(ids, number))) for way in ways}
             ratios.append(seconds[by_bulk] / seconds[by_hand])
     return {"operations": blocks * number, "ratio": median(ratios)}
 
 
-async def _processor(way: Callable[[Iterable[str]], Awaitable[None]], items: Iterable[str]) -> float:
-    began = time.process_time()
-    await way(items)
-    return time.process_time() - began
+async def new_field(case: Case) -> dict[str, float]:
+    """n: pages with a field that the client does not know, beside pages without it."""
+    blocks, number = 10, max(1, int(20 * case.scale))
+    plain, new = (SecodaClient(TOKEN, base_url=base) for base in case.bases)
+    async with plain, new:
+        sources = {secoda: _pages(secoda) for secoda in (plain, new)}
+        ratios = list[float]()
+        for block in range(blocks + 1):
+            order = (plain, new) if block % 2 else (new, plain)
+            seconds = {secoda: await cpu_seconds(_read(sources[secoda], number)) for secoda in order}
+            ratios.append(seconds[new] / seconds[plain])
+        for source in sources.values():
+            await source.aclose()
+    return {"pages": blocks * number, "ratio": median(ratios[1:])}  # the first block is a warm-up
 
 
-async def plans(_: str, __: str, scale: float) -> dict[str, float]:
-    """k: a plan for many groups, one in ten of which has to change."""
-    number = _part(100_000, scale)
-    seconds, tenth = _plan(number), _plan(number // 10)
-    return {"groups": number, "seconds": seconds, "times_a_tenth": seconds / tenth}
+async def _pages(secoda: SecodaClient) -> AsyncGenerator[Page[Group], None]:
+    while True:
+        async for page in secoda.groups.pages():
+            yield page
 
 
-def _plan(number: int) -> float:
-    ids = user_ids(5000)
-    users = [User(id=each, email=f"{each}@example.com") for each in ids]
-    present = [
-        Group(id=group_id(each), name=f"Group {each}", users=tuple(ids[each % 4900 :][:50])) for each in range(number)
-    ]
-    wanted = [
-        Group(id=group.id, name=group.name, users=group.users[1:] if index % 10 == 0 else group.users)
-        for index, group in enumerate(present)
-    ]
-    desired = DesiredState.from_groups(wanted)
-    gc.collect()
-    began = time.process_time()
-    plan = diff(desired, present, users, Rules(max_remove="100%"))
-    seconds = time.process_time() - began
-    assert len(plan.changes) == -(-number // 10)
-    return seconds
+async def _read(source: AsyncGenerator[Page[Group], None], number: int) -> None:
+    for _ in range(number):
+        assert len((await anext(source)).items) == PAGE_SIZE
 
 
-def resident() -> float:
-    """Bytes of this process that are in memory: now, where the system says; else the most there ever were."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024
-    return pages * resource.getpagesize()
-
-
-def _part(number: int, scale: float) -> int:
-    return max(10, int(number * scale))
-
-
-JOBS: Final[dict[str, Callable[[str, str, float], Awaitable[dict[str, Any]]]]] = {
+JOBS: Final[dict[str, Callable[[Case], Awaitable[Any]]]] = {
     "f": creates,
     "g": stream,
     "h": many_clients,
     "i": bulk,
-    "k": plans,
+    "k": growth.plans,
+    "l": write_queue.reads_beside_writes,
+    "m": growth.snapshot,
+    "n": new_field,
+    "o": write_queue.writes_per_window,
+    **growth.OPERATIONS,
 }
 
 
-async def measure(job: str, base: str, key: str, scale: float) -> None:
-    print(json.dumps(await JOBS[job](base, key, scale)), flush=True)
+async def measure(job: str, case: Case) -> None:
+    print(json.dumps(await JOBS[job](case)), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("job", choices=JOBS)
-    parser.add_argument("--base", default="")
+    parser.add_argument("--base", action="append", default=[])
     parser.add_argument("--key", default="")
     parser.add_argument("--core", type=int, default=None)
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--size", type=int, default=0)
     arguments = parser.parse_args()
     pin(arguments.core)
-    asyncio.run(measure(arguments.job, arguments.base, arguments.key, arguments.scale))
+    logging.disable(logging.WARNING)  # l cancels its writes
+    case = Case(tuple(arguments.base), arguments.key, arguments.scale, arguments.size)
+    asyncio.run(measure(arguments.job, case))
 
 
 if __name__ == "__main__":

@@ -1,47 +1,80 @@
-"""Shows results: Markdown for people who read, a picture for people who look."""
+"""Render results as Markdown, and write them to the documentation."""
 
 import re
-from collections.abc import Sequence
-from html import escape
-from math import log2
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-from tests.bench.contenders import CONTENDERS, FLOOR, OURS
-from tests.bench.results import CALLS, JOBS, Ratio, Results
-
-_MOST: Final = 32.0
-"""Ratio at the right end of the chart."""
+from tests.bench import chart
+from tests.bench.contenders import CONTENDERS, FLOOR, OURS, AiohttpAgain
+from tests.bench.results import CALLS, JOBS, SIZES, Growth, Ratio, Results
 
 _MARKS: Final = ("<!-- results: begin -->", "<!-- results: end -->")
 
 
-def markdown(results: Results) -> str:
-    """The goals, the contenders and what was measured where."""
-    parts = [_goals(results), _contenders(results, "pinned"), _default_allocator(results), _conditions(results)]
+def markdown(columns: Sequence[Results]) -> str:
+    """Return the tables of the results, one column for each label; the first column decides whether a goal is met."""
+    first = columns[0]
+    parts = [
+        _section("### Goals that users notice", _goals(columns, is_internal=False)),
+        _section("### Cost by the number of groups", _growths(first)),
+        _section("### CPU ratios: internal goals", _goals(columns, is_internal=True)),
+        _section("### CPU time over bare aiohttp, by client", _contenders(first)),
+        _default_allocator(first),
+        *map(_conditions, columns),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _goals(results: Results) -> str:
-    figures = {ratio.job: (median(ratio.rounds), _spread(ratio)) for ratio in _of(results, OURS, "pinned")}
-    figures |= {figure.job: (figure.value, figure.more) for figure in results.figures}
+def _section(heading: str, table: str) -> str:
+    return f"{heading}\n\n{table}" if table else ""
+
+
+def _goals(columns: Sequence[Results], *, is_internal: bool) -> str:
+    measured = [_measured(column) for column in columns]
     rows = [
-        (letter, job.what, job.unit, f"{'≥' if job.is_more_better else '≤'} {job.goal:g}", f"**{value:.2f}**", more,
-         "yes" if job.is_met(value) else "no")
+        (letter, job.what, job.goal_with_unit, *_cells(letter, measured),
+         "yes" if job.is_met(measured[0][letter][0]) else "no", measured[0][letter][1])
         for letter, job in JOBS.items()
-        if letter in figures
-        for value, more in [figures[letter]]
+        if job.is_internal is is_internal and letter in measured[0]
     ]  # fmt: skip
-    return _table(("", "job", "figure", "goal", "measured", "", "met"), rows) if rows else ""
+    labels = ("measured",) if len(columns) == 1 else (column.label for column in columns)
+    return _table(("", "job", "goal", *labels, "met", ""), rows) if rows else ""
 
 
-def _contenders(results: Results, allocator: str) -> str:
-    names = list(dict.fromkeys(ratio.contender for ratio in results.ratios if ratio.allocator == allocator))
+def _cells(letter: str, measured: Sequence[Mapping[str, tuple[float, str]]]) -> Iterable[str]:
+    """Return the figure of each column, the first one bold."""
+    for index, figures in enumerate(measured):
+        value = f"{figures[letter][0]:.2f}" if letter in figures else ""
+        yield value if index else f"**{value}**"
+
+
+def _measured(results: Results) -> Mapping[str, tuple[float, str]]:
+    """Return the value and the additional text for each job."""
+    ratios = {ratio.job: (median(ratio.rounds), _spread(ratio)) for ratio in _of(results, OURS, "pinned")}
+    return ratios | {figure.job: (figure.value, figure.more) for figure in results.figures}
+
+
+def _growths(results: Results) -> str:
+    cells = {(each.what, each.groups): each for each in results.growths}
+    rows = [
+        (what, *(_growth(cells.get((what, size))) for size in SIZES))
+        for what in dict.fromkeys(each.what for each in results.growths)
+    ]
+    return _table(("CPU for each group; memory gained", *(f"{size:,} groups" for size in SIZES)), rows) if rows else ""
+
+
+def _growth(growth: Growth | None) -> str:
+    return "" if growth is None else f"{growth.microseconds:.0f} us; {growth.megabytes:.1f} MB"
+
+
+def _contenders(results: Results) -> str:
+    cells = {(ratio.contender, ratio.job): ratio for ratio in results.ratios if ratio.allocator == "pinned"}
+    names = list(dict.fromkeys(name for name, _ in cells))
     if not names:
         return ""
-    cells = {(ratio.contender, ratio.job): ratio for ratio in results.ratios if ratio.allocator == allocator}
-    names.sort(key=lambda name: _first(results, name, allocator))
+    names.sort(key=lambda name: next(median(cells[name, job].rounds) for job in CALLS if (name, job) in cells))
     jobs = [job for job in CALLS if any((name, job) in cells for name in names)]
     rows = [
         (
@@ -53,23 +86,29 @@ def _contenders(results: Results, allocator: str) -> str:
         for name in names
     ]
     rows.insert(0, (FLOOR, CONTENDERS[FLOOR].gives, *("1.00" for _ in jobs), CONTENDERS[FLOOR].note))
-    return _table(("client", "gives", *jobs, ""), rows)
-
-
-def _first(results: Results, name: str, allocator: str) -> float:
-    return next((median(ratio.rounds) for ratio in _of(results, name, allocator)), 0.0)
+    return _table(("client", "returns", *jobs, ""), rows)
 
 
 def _default_allocator(results: Results) -> str:
     ours = _of(results, OURS, "default")
-    told = ", ".join(f"{ratio.job} {median(ratio.rounds):.2f}" for ratio in ours)
-    return f"With the allocator at its default, {OURS} over {FLOOR}: {told}." if ours else ""
+    return f"With the allocator at its default, {OURS} over {FLOOR}: {_listed(ours)}." if ours else ""
 
 
 def _conditions(results: Results) -> str:
+    """Return where and how the results were measured, with the control."""
     missing = f" Not installed: {', '.join(results.missing)}." if results.missing else ""
     part = "" if results.scale == 1 else f", {results.scale:g} of the calls"
-    return f"Measured {results.date}: {results.machine}; {results.rounds} rounds{part}.{missing}"
+    runs = "" if results.runs == 1 else f"; medians of {results.runs} runs"
+    again = _of(results, AiohttpAgain.name, "pinned")
+    control = f" Control ({FLOOR} over itself): {_listed(again)}." if again else ""
+    return (
+        f"{results.label}: measured {results.date}, {results.machine}; {results.rounds} rounds{part}{runs}."
+        f"{control}{missing}"
+    )
+
+
+def _listed(ratios: Iterable[Ratio]) -> str:
+    return ", ".join(f"{ratio.job} {median(ratio.rounds):.2f}" for ratio in ratios)
 
 
 def _of(results: Results, name: str, allocator: str) -> list[Ratio]:
@@ -85,76 +124,16 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def written(page: str, results: Results) -> str:
-    """A page with the results put between its marks."""
+def written(page: str, columns: Sequence[Results]) -> str:
+    """Return the page with the results between its marks."""
     begin, end = _MARKS
     if page.count(begin) != 1 or page.count(end) != 1:
         raise ValueError(f"the page must have {begin} and {end}, each once")
-    inside = f"{begin}\n\n{markdown(results)}\n{end}"
+    inside = f"{begin}\n\n{markdown(columns)}\n{end}"
     return re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: inside, page, flags=re.DOTALL)
 
 
-def write(page: Path, picture: Path, results: Results) -> None:
-    """Put the results into a page, and beside it the picture."""
-    page.write_text(written(page.read_text("utf-8"), results), "utf-8")
-    picture.write_text(svg(results), "utf-8")
-
-
-def svg(results: Results) -> str:
-    """Bars for each job and contender on a logarithmic scale, with a line at bare aiohttp; for light and dark pages."""
-    ratios = [ratio for ratio in results.ratios if ratio.allocator == "pinned"]
-    left, width, bar, gap, top = 118, 640, 17, 30, 46
-    lines = list[str]()
-    one = _place(1, width)
-    y = top
-    for job in [job for job in CALLS if any(ratio.job == job for ratio in ratios)]:
-        lines.append(f'<text class="job" x="8" y="{y + 4}">{job}: {escape(JOBS[job].what)}</text>')
-        y += 14
-        start_of_bars = y
-        for ratio in sorted((each for each in ratios if each.job == job), key=lambda each: median(each.rounds)):
-            value = median(ratio.rounds)
-            end = _place(value, width)
-            kind = "ours" if ratio.contender == OURS else "peer"
-            start = min(end, one)
-            box = f'width="{max(1.5, abs(end - one)):.1f}" height="{bar - 4}"'
-            lines += [
-                f'<text class="name {kind}" x="{left - 8}" y="{y + 12}">{escape(ratio.contender)}</text>',
-                f'<rect class="{kind}" x="{left + start:.1f}" y="{y}" rx="2" {box}/>',
-                f'<text class="value" x="{left + max(end, one) + 6:.1f}" y="{y + 12}">{value:.2f}</text>',
-            ]
-            y += bar
-        lines.append(f'<line x1="{left + one:.1f}" x2="{left + one:.1f}" y1="{start_of_bars - 2}" y2="{y}"/>')
-        y += gap
-    height = y - gap + 16
-    alternative = "; ".join(
-        f"{job}: " + ", ".join(f"{each.contender} {median(each.rounds):.2f}" for each in ratios if each.job == job)
-        for job in CALLS
-    )
-    view = f"0 0 {left + width + 60} {height}"
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" role="img" aria-labelledby="t d">
-<title id="t">CPU of each client over that of bare aiohttp</title>
-<desc id="d">{escape(alternative)}</desc>
-<style>
-text {{ font: 12px system-ui, sans-serif; fill: #24292f; }}
-.job, .head {{ font-weight: 600; }}
-.name {{ text-anchor: end; }}
-.name.ours {{ font-weight: 700; }}
-rect.ours {{ fill: #0969da; }}
-rect.peer {{ fill: #8c959f; }}
-line {{ stroke: #cf222e; stroke-dasharray: 4 3; }}
-@media (prefers-color-scheme: dark) {{
-text {{ fill: #e6edf3; }}
-rect.ours {{ fill: #58a6ff; }}
-rect.peer {{ fill: #6e7681; }}
-line {{ stroke: #ff7b72; }}
-}}
-</style>
-<text class="head" x="8" y="18">CPU over bare aiohttp (1.00, the dashed line); less is better; logarithmic</text>
-{chr(10).join(lines)}
-</svg>
-"""
-
-
-def _place(value: float, width: int) -> float:
-    """Return the position of a ratio on the scale from 0.5 to `_MOST`."""
-    return width * min(1.0, max(0.0, (log2(value) + 1) / (log2(_MOST) + 1)))
+def write(page: Path, picture: Path, columns: Sequence[Results]) -> None:
+    """Write the results to a page, and the chart of the first column to a picture."""
+    page.write_text(written(page.read_text("utf-8"), columns), "utf-8")
+    picture.write_text(chart.svg(columns[0]), "utf-8")

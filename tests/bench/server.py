@@ -1,9 +1,9 @@
 """Serve prepared bytes from a separate process, with as little work for each request as possible.
 
-    python -m tests.bench.server [--core 1] [--pages 200] [--latency 0]
+    python -m tests.bench.server [--core 1] [--pages 200] [--latency 0] [--write-latency 0] [--kind members]
 
-Prints `{"port": ...}` when it listens; ends when standard input ends. `GET /count` returns the numbers of requests
-and connections. The first segment of a path chooses the shape that some clients insist on: `slack` (`"ok": true`
+Prints `{"port": ...}` when it listens; ends when standard input ends. `GET /count` returns the numbers of requests,
+connections and bytes. The first segment of a path chooses the shape that some clients insist on: `slack` (`"ok": true`
 in each body), `gh` (the next page in a `Link` header), `rel` (relative links).
 """
 
@@ -12,12 +12,13 @@ import asyncio
 import gc
 import json
 import sys
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Final, cast
 
-from tests.bench.canned import one_group, page_of_groups
+from tests.bench.canned import one_group, page_of_groups, page_with_members, with_new_field
 from tests.bench.cores import pin
 
 _HEADERS: Final = (
@@ -37,11 +38,12 @@ def response(body: bytes, status: bytes = b"200 OK", more: bytes = b"") -> bytes
 class Canned:
     """Responses by request line."""
 
-    def __init__(self, pages: int) -> None:
+    def __init__(self, pages: int, kind: str) -> None:
         self.pages = pages
         self.port = 0
-        self.requests = self.connections = 0
-        self.of = cache(self._of) if pages <= 1000 else self._of  # 150 KB each
+        self.requests = self.connections = self.sent = 0
+        self.of = cache(self._of) if pages < 1000 else self._of  # 150 KB each
+        self._page_of = KINDS[kind]
 
     def _of(self, line: bytes) -> bytes:
         target = line.split(b" ")[1].decode()
@@ -50,7 +52,8 @@ class Canned:
         shape = shape.rstrip("/")
         name = path.rstrip("/").rpartition("/")[2]
         if line == b"GET /count":
-            return response(json.dumps({"requests": self.requests - 1, "connections": self.connections}).encode())
+            counts = {"requests": self.requests - 1, "connections": self.connections, "bytes": self.sent}
+            return response(json.dumps(counts).encode())
         if name == "group":
             number = int(query.rpartition("=")[2] or 1)
             return self._page(shape, number)
@@ -61,7 +64,15 @@ class Canned:
         link = b""
         if shape == "gh" and number < self.pages:
             link = f'Link: <{root}/auth/group?page={number + 1}>; rel="next"\r\n'.encode()
-        return response(_shaped(shape, page_of_groups(number, self.pages, root)), more=link)
+        return response(_shaped(shape, self._page_of(number, self.pages, root)), more=link)
+
+
+KINDS: Final[dict[str, Callable[[int, int, str], bytes]]] = {
+    "plain": page_of_groups,
+    "members": page_with_members,
+    "new_field": lambda number, pages, base: with_new_field(page_of_groups(number, pages, base)),
+}
+"""Contents of the pages."""
 
 
 def _shaped(shape: str, body: bytes) -> bytes:
@@ -71,9 +82,10 @@ def _shaped(shape: str, body: bytes) -> bytes:
 class Connection(asyncio.Protocol):
     """One connection of a client."""
 
-    def __init__(self, canned: Canned, latency: float) -> None:
+    def __init__(self, canned: Canned, read_latency: float, write_latency: float) -> None:
         self._canned = canned
-        self._latency = latency
+        self._read_latency = read_latency
+        self._write_latency = write_latency
         self._transport: asyncio.Transport | None = None
         self._read = b""
 
@@ -88,13 +100,15 @@ class Connection(asyncio.Protocol):
             self._read = self._read[end:]
             self._canned.requests += 1
             reply = self._canned._of(line) if line == b"GET /count" else self._canned.of(line)
-            if self._latency:
-                asyncio.get_running_loop().call_later(self._latency, self._send, reply)
+            latency = self._read_latency if line.startswith(b"GET") else self._write_latency
+            if latency:
+                asyncio.get_running_loop().call_later(latency, self._send, reply)
             else:
                 self._send(reply)
 
     def _send(self, reply: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
+            self._canned.sent += len(reply)
             self._transport.write(reply)
 
 
@@ -115,11 +129,12 @@ def _end_of_request(data: bytes) -> int | None:
     return end if len(data) >= end else None
 
 
-async def serve(pages: int, latency: float) -> None:
+async def serve(canned: Canned, read_latency: float, write_latency: float) -> None:
     """Listen until standard input ends."""
-    canned = Canned(pages)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(canned, latency), "127.0.0.1", 0, backlog=2048)
+    server = await loop.create_server(
+        lambda: Connection(canned, read_latency, write_latency), "127.0.0.1", 0, backlog=2048
+    )
     canned.port = server.sockets[0].getsockname()[1]
     print(json.dumps({"port": canned.port}), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
@@ -131,11 +146,14 @@ def main() -> None:
     parser.add_argument("--core", type=int, default=None)
     parser.add_argument("--pages", type=int, default=200)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each response")
+    parser.add_argument("--write-latency", type=float, default=None, help="the same for writes (default: --latency)")
+    parser.add_argument("--kind", choices=KINDS, default="plain", help="contents of the pages (default: plain)")
     arguments = parser.parse_args()
     pin(arguments.core)
     gc.disable()
     run = import_module("uvloop").run if find_spec("uvloop") else asyncio.run  # faster, if it is installed
-    run(serve(arguments.pages, arguments.latency))
+    writes = arguments.latency if arguments.write_latency is None else arguments.write_latency
+    run(serve(Canned(arguments.pages, arguments.kind), arguments.latency, writes))
 
 
 if __name__ == "__main__":
