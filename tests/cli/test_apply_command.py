@@ -152,7 +152,7 @@ async def test_difference_after_the_writes_is_named(
         times=None,
     )
     result = await shell.run("apply", file, "--yes")
-    assert (result.code, "not as written: 'Stewards' does not exist" in result.out) == (3, True)
+    assert (result.code, "problem: 'Stewards' does not exist" in result.out) == (3, True)
     assert "NOT verified" in result.out
 
 

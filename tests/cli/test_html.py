@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from secoda_async import (
     WaitEvent,
 )
 from secoda_async.cli.exit_codes import Exit
+from secoda_async.cli.output.endings import Ending
 from secoda_async.cli.output.html import report_page
 from secoda_async.cli.output.plans import format_plan
 from secoda_async.cli.output.timeline import Recorder
@@ -183,6 +185,32 @@ async def test_report_html_has_failures_first_and_a_timeline(
     assert rows == len(workspace.requests)
 
 
+async def test_report_html_starts_with_the_next_step_and_folds_many_failures(
+    tab: Tab, shell: Shell, workspace: Emulator, tmp_path: Path
+) -> None:
+    groups = tmp_path / "g.json"
+    groups.write_text(json.dumps({"groups": [{"name": f"g{index:02} <b>"} for index in range(45)]}))
+    workspace.faults.add(status=403, body={"detail": "<i>no</i>"}, method="POST", times=None)
+    page = tmp_path / "report.html"
+    result = await shell.run("apply", str(groups), "--yes", "--report", str(page))
+    assert result.code == Exit.SOME_FAILED
+    assert f"report: {page}" in result.err
+    await check_page(tab, page.as_uri())
+    step = await tab.run("document.querySelector('h1 + p + section').innerText")
+    assert step.startswith(
+        "Next step\nStopped early\n20 changes in a row were refused: the key may not change groups\n"
+        "Certain\n45 changes are not written.\nNext\n"
+    )
+    assert "use a key that an admin created" in step
+    assert step.endswith(f"\nsecoda-async apply {groups} --yes --report {page}")
+    assert await tab.run(OPEN) == 0
+    causes = await tab.run("[...document.querySelectorAll('h2 + .wide tbody tr')].map(each => each.innerText)")
+    assert [cause.partition("\t")[0] for cause in causes] == ["failed", "not attempted"]
+    assert causes[0].endswith("403 <i>no</i>")
+    statuses = await tab.run("[...document.querySelectorAll('details[data-text]')].map(each => each.dataset.kind)")
+    assert list(dict.fromkeys(statuses)) == ["failed", "not attempted"]
+
+
 async def test_unwritable_report_is_refused_before_any_request(
     shell: Shell, workspace: Emulator, file: str, tmp_path: Path
 ) -> None:
@@ -240,7 +268,9 @@ async def test_report_of_a_refused_plan_shows_how_to_approve_it(
     assert (await shell.run("apply", str(tmp_path / "empty.json"), *options)).code == Exit.UNSAFE
     text = page.read_text("utf-8")
     assert "Nothing has been written" in text
-    assert "secoda-async apply empty.json --approve" in text
+    assert re.search(
+        r"<code>secoda-async apply \S+/empty.json --yes --report \S+ --prune --approve [0-9a-f]{32}</code>", text
+    )
     assert workspace.url in text
     assert not workspace.writes
 
@@ -263,7 +293,7 @@ def test_report_headline_counts_conflicts_and_held_members() -> None:
     )
     report = Report(outcomes=(), verified=True, conflicts=1, held=plan.held)
     page = report_page(
-        plan, report, Recorder(ManualClock()), RateLimit(2), source="g.yaml", host="https://api.secoda.co", stopped=None
+        plan, report, Recorder(ManualClock()), RateLimit(2), Ending(), source="g.yaml", host="https://api.secoda.co"
     )
     assert '<h1 class="bad">Incomplete: nothing to do, 1 in conflict, 1 held</h1>' in page
     assert "<li>nobody@example.com is not a user; not added to Finance</li>" in page
@@ -271,7 +301,9 @@ def test_report_headline_counts_conflicts_and_held_members() -> None:
 
 def test_timeline_counts_the_writes_of_the_window_before() -> None:
     recorder = Recorder(ManualClock())
+    recorder.began = 0.0
     recorder.events += [
+        (-1.0, WaitEvent(method="POST", path="/g", reason="limit", seconds=3.0)),
         (1.0, AttemptEvent(method="POST", path="/g", attempt=1, status=201, seconds=1.0)),
         (5.0, WaitEvent(method="POST", path="/g", reason="limit", seconds=3.0)),
         (6.0, WaitEvent(method="POST", path="/g", reason="limit", seconds=2.0)),
@@ -288,9 +320,9 @@ def test_timeline_counts_the_writes_of_the_window_before() -> None:
         Report(outcomes=(), verified=True),
         recorder,
         RateLimit(2, per_seconds=60),
+        Ending(),
         source="groups.yaml",
         host="https://api.secoda.co",
-        stopped=None,
     )
     assert "at most 2, and the limit is 2" in page
     assert page.count("<circle") == 2

@@ -122,6 +122,7 @@ PARTS = {
 }
 """Parts of a layer that do not import its other modules, except the modules in `SHARED`."""
 SHARED = {
+    "cli.exit_codes",
     "cli.files",
     "cli.options",
     "cli.signals",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import responses
 from string import ascii_letters, digits
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -247,9 +248,7 @@ def _reason(reply: Reply, payload: object) -> str:
             text = "; ".join(f"{name}: {' '.join(messages)}" for name, messages in messages_by_field(fields).items())
         return " ".join(text.split())[:EXCERPT_LENGTH]
     text = " ".join(excerpt(reply.body).split())
-    if text.startswith("<"):
-        return "(an HTML page)"
-    return text[:200]
+    return "(an HTML page)" if text.startswith("<") else text[:200] or responses.get(reply.status, "")
 
 
 def retry_after(reply: Reply, now: datetime) -> float | None:

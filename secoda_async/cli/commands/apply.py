@@ -6,18 +6,21 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Final, Literal, TextIO
 
 from attrs import define, field, frozen
 from cyclopts import Parameter
 
 from secoda_async import DesiredState, Plan, RateLimit, Report, SecodaClient, UnsafePlanError
+from secoda_async.cli.command_line import command_line
 from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.files import check_writable, wait_for_reader, write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
 from secoda_async.cli.options import Connection, Flag
 from secoda_async.cli.output.console import Console
+from secoda_async.cli.output.endings import ending_of
 from secoda_async.cli.output.html import in_progress_page, plan_page, report_page
 from secoda_async.cli.output.plans import Verbose, print_plan
 from secoda_async.cli.output.reports import count_summary, print_report
@@ -72,7 +75,8 @@ async def apply_command(
         _check_default(rules, inputs)
     elif not given.yes and not is_interactive:
         raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
-    run = _Run(Console(options), source_name(files), target, is_interactive, given, rules, options)
+    command = command_line("apply", files, given, inputs, rules, options, without=["approve"])
+    run = _Run(Console(options), source_name(files), command, target, is_interactive, given, rules, options)
     with handle_signals(run.console.warn, seconds) as stops:
         result = await run.execute(stops)
     return _exit_code(result, stops)
@@ -96,6 +100,8 @@ class _Run:
 
     console: Console
     source: str
+    command: str
+    """The command line of this run, without an approval."""
     target: Plan | DesiredState
     is_interactive: bool
     given: ApplyOptions
@@ -115,12 +121,14 @@ class _Run:
             if not self.is_interactive:
                 await stack.enter_async_context(self.options.exclusive(stops))
             plan = await self._plan(secoda)
-            self._write_report(lambda: plan_page(plan, self.source, secoda.origin))  # in case the plan is refused
+            self._write_report(
+                lambda: plan_page(plan, self.source, secoda.origin, self.command)
+            )  # in case it is refused
             self._confirm(plan)
             if self.is_interactive:
                 await stack.enter_async_context(self.options.exclusive(stops))
             journal = await self._open_journal(stack)
-            self._write_report(in_progress_page)
+            self._write_report(lambda: in_progress_page(self._repeat()))
             stops.has_begun_writing = True
             result = await self._apply(secoda, plan, journal, stops)
             stops.is_finished = True  # only the report and the release of the lock are left
@@ -150,31 +158,41 @@ class _Run:
         return stack.enter_context(open_journal(self.given.log))
 
     async def _apply(self, secoda: SecodaClient, plan: Plan, journal: TextIO | None, stops: StopController) -> Report:
+        self.recorder.begin()
         with self.console.progress("applying", plan.writes, secoda.time_left) as bar:
             return await secoda.apply(
                 plan,
                 approve=self.given.approve,
                 on_drift=self.given.on_drift,
                 log=journal,
-                on_progress=lambda now: bar.update(now.done, now.failed),
+                on_progress=lambda now: bar.update(now.done, now.failed - now.unknown, now.unknown),
                 stop=stops.event,
             )
 
     def _finish(self, secoda: SecodaClient, plan: Plan, result: Report, stopped: str | None) -> None:
         """Print the result and write the report. The writes are done, so an error here changes no exit code."""
+        ending = ending_of(
+            plan, result, stopped=stopped, command=self._repeat(), is_saved=isinstance(self.target, Plan)
+        )
         try:
-            print_report(self.console, plan, result)
+            print_report(self.console, plan, result, ending, is_verbose=self.given.verbose)
         except OSError:
             self.console.info(f"{count_summary(result)}; the output can't be written", style="red")
         limit = getattr(secoda.limiter, "limit", RateLimit())
         try:
             self._write_report(
-                lambda: report_page(
-                    plan, result, self.recorder, limit, source=self.source, host=secoda.origin, stopped=stopped
-                )
+                lambda: report_page(plan, result, self.recorder, limit, ending, source=self.source, host=secoda.origin)
             )
         except CommandError as error:
             self.console.info(f"the report was not written: {error}", style="red")
+        else:
+            if self.given.report is not None:
+                self.console.info(f"report: {self.given.report}")
+
+    def _repeat(self) -> str:
+        """Return the command line that repeats the run; an approval of a plan that is made again would not fit."""
+        approve = self.given.approve if isinstance(self.target, Plan) else None
+        return self.command if approve is None else f"{self.command} --approve {quote(approve)}"
 
     def _write_report(self, page: Callable[[], str]) -> None:
         if self.given.report is not None:

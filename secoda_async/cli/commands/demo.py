@@ -118,7 +118,7 @@ class _Walkthrough:
             return await self.secoda.apply(
                 plan,
                 approve=plan.digest if plan.breaches else None,  # the workspace is not real
-                on_progress=lambda now: bar.update(now.done, now.failed),
+                on_progress=lambda now: bar.update(now.done, now.failed - now.unknown, now.unknown),
             )
 
 

@@ -7,6 +7,7 @@ from attrs import asdict, define
 from cyclopts import Group, Parameter
 
 from secoda_async import Plan
+from secoda_async.cli.command_line import command_line
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.files import write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
@@ -69,7 +70,11 @@ async def plan_command(
         host = secoda.origin
     if out is not None:
         write(out, plan.to_json())
-    output.show(console, plan, source=source_name(files), host=host)
+    unused = ("json", "debug")
+    command = command_line("apply", files, inputs, rules, options, without=unused)
+    if out is not None:
+        command = command_line("apply", [out], options, without=unused)
+    output.show(console, plan, source=source_name(files), host=host, command=command)
     return exit_code(plan, detailed=detailed_exitcode)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from secoda_async import Plan
+from secoda_async.cli.command_line import command_line
 from secoda_async.cli.files import check_outputs
 from secoda_async.cli.options import Output
 from secoda_async.cli.output.console import Console
@@ -30,4 +31,5 @@ def show_command(
     check_outputs({"--output": output.output}, [plan])
     with interrupt_on_signal():
         saved = Plan.load(plan)
-    output.show(Console(options), saved, source=plan.name, host=saved.origin)
+    command = "" if str(plan) == "-" else command_line("apply", [plan])
+    output.show(Console(options), saved, source=plan.name, host=saved.origin, command=command)

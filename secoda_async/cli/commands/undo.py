@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from secoda_async import Plan, SecodaClient
+from secoda_async.cli.command_line import command_line
 from secoda_async.cli.commands.plan import MaxDelete, MaxRemove, exit_code
 from secoda_async.cli.files import check_outputs, write
 from secoda_async.cli.options import Connection, Flag
@@ -51,7 +52,8 @@ async def undo_command(  # noqa: PLR0913 - each is an option
         host = secoda.origin
     if out is not None:
         write(out, plan.to_json())
-    output.show(console, plan, source=(out or journal).name, host=host)
+    command = "" if out is None else command_line("apply", [out], options, without=("json", "debug"))
+    output.show(console, plan, source=(out or journal).name, host=host, command=command)
     if out is None and not plan.is_empty:
         console.info("To undo: save this plan with --out FILE, then run `secoda-async apply FILE`.")
     return exit_code(plan, detailed=detailed_exitcode)

@@ -119,6 +119,10 @@ class Console:
         """Print a line of a result for a person."""
         print_text(self.out, escape_control(text), style)
 
+    def print_command(self, command: str) -> None:
+        """Print a command line to copy: it is never wrapped."""
+        self.out.print(Text(f"  {escape_control(command)}"), soft_wrap=True)
+
     def info(self, text: str, style: str = "dim") -> None:
         """Print a line to stderr; a closed stderr is not an error."""
         with suppress(OSError, ValueError):
@@ -152,7 +156,7 @@ class _EtaColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         left = int((task.total or 0) - task.completed)
-        return Text(_time_left(self._seconds_for(left)), style="cyan") if left else Text("")
+        return Text(_time_left(left, self._seconds_for(left)), style="cyan") if left else Text("")
 
 
 @define
@@ -165,16 +169,19 @@ class Bar:
     _seconds_for: Callable[[int], float] | None
     _logged_at: float = field(factory=lambda: time.monotonic(), init=False)  # noqa: PLW0108 - looked up when called
 
-    def update(self, done: int, failed: int) -> None:
-        """Set the number of items that are done, and how many of them failed."""
+    def update(self, done: int, failed: int, unknown: int = 0) -> None:
+        """Set the number of items that are done, how many of them failed, and how many have an unknown outcome."""
         self._progress.update(self._task, completed=done)
         task = self._progress.tasks[0]
-        description = task.description.partition(", ")[0] + (f", {failed} failed" if failed else "")
+        problems = [f", {number} {status}" for number, status in ((failed, "failed"), (unknown, "unknown")) if number]
+        description = task.description.partition(", ")[0] + "".join(problems)
         self.describe(description)
         if self._progress.disable and self._seconds_for and time.monotonic() - self._logged_at >= _LOG_INTERVAL:
             self._logged_at = time.monotonic()
             left = int(task.total or 0) - done
-            self._console.info(f"{description}: {done} of {task.total:.0f}, {_time_left(self._seconds_for(left))}")
+            self._console.info(
+                f"{description}: {done} of {task.total:.0f}, {_time_left(left, self._seconds_for(left))}"
+            )
 
     def describe(self, text: str) -> None:
         """Change the text before the bar."""
@@ -256,8 +263,12 @@ def at_least(seconds: float) -> str:
     return f"at least {duration(seconds)}" if seconds else "immediately"
 
 
-def _time_left(seconds: float) -> str:
-    return f"about {duration(seconds)} left" if seconds >= 1 else "nearly done"
+def _time_left(items: int, seconds: float) -> str:
+    """Return the time that the items take by the write limit, or their number if the limit does not delay them.
+
+    The limit knows nothing of a service that is slow or down, so the text never says that the end is near.
+    """
+    return f"at least {duration(seconds)} left" if seconds >= 1 else f"{items} left"
 
 
 def duration(seconds: float) -> str:

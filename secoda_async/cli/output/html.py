@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from secoda_async import AttemptEvent, Change, Outcome, Plan, RateLimit, Report, __version__
 from secoda_async.cli.output import timeline
 from secoda_async.cli.output.console import duration, estimate
+from secoda_async.cli.output.endings import Cause, Ending, causes_of
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.render import MemberNames, facts, field_changes, held_messages
@@ -19,6 +20,9 @@ _MAX_EXPANDED: Final = 10
 """A plan of more changes starts with all but the deletes collapsed."""
 
 _TOO_MANY_REQUESTS: Final = 429
+
+_ORDER: Final = {"unknown": 0, "failed": 1, "not attempted": 2}
+"""The order of the changes by status; those that succeeded are last."""
 
 
 @frozen
@@ -43,8 +47,15 @@ class _Row:
     open: bool = False
 
 
-def plan_page(plan: Plan, source: str, host: str) -> str:
-    """Return a plan as HTML; `source` is the name of its file, `host` the API's origin."""
+def plan_page(plan: Plan, source: str, host: str, command: str = "") -> str:
+    """Return a plan as HTML.
+
+    Args:
+        plan: The plan.
+        source: The names of its files.
+        host: The API's origin.
+        command: The command line that applies it, without an approval; empty if there is none.
+    """
     names = MemberNames(plan)
     is_expanded = len(plan.changes) <= _MAX_EXPANDED
     changes = sorted(plan.changes, key=lambda change: change.kind != "delete")
@@ -68,30 +79,30 @@ def plan_page(plan: Plan, source: str, host: str) -> str:
         cost="" if plan.is_empty else f"{estimate(plan)}.",
         digest="" if plan.is_empty else plan.digest,
         breaches=[breach.message for breach in plan.breaches],
-        approve=f"--approve {plan.digest}",
+        command="" if plan.is_empty or not command else escape_control(command + _approval(plan)),
         **_remarks(plan),
         kinds=list(kinds.items()),
         rows=rows,
     )
 
 
-def report_page(
-    plan: Plan,
-    report: Report,
-    recorder: Recorder,
-    limit: RateLimit,
-    *,
-    source: str,
-    host: str,
-    stopped: str | None,
-) -> str:
-    """Return a report as HTML: failures first, with a timeline of the writes.
+def _approval(plan: Plan) -> str:
+    return f" --approve {plan.digest}" if plan.breaches else ""
 
-    `source` and `host` are as in `plan_page`; `stopped` is the reason why the run was stopped early, if it was.
+
+def report_page(
+    plan: Plan, report: Report, recorder: Recorder, limit: RateLimit, ending: Ending, *, source: str, host: str
+) -> str:
+    """Return a report as HTML: the next step and the failures first, with a timeline of the writes.
+
+    `source` and `host` are as in `plan_page`; `ending` is the end in sentences.
     """
     names = MemberNames(plan)
     rows = [_with_outcome(_row(plan.changes[each.index], names), each) for each in report.outcomes]
-    rows.sort(key=lambda row: row.ok)
+    rows.sort(key=lambda row: _ORDER.get(row.filter, len(_ORDER)))
+    failures = sum(row.open for row in rows)
+    if failures > _MAX_EXPANDED:  # the causes are on top
+        rows = [evolve(row, open=False) for row in rows]
     statuses = Counter(row.filter for row in rows)
     counts = [f"{number} {status}" for status, number in statuses.items()] or ["nothing to do"]
     problems = (("in conflict", len(plan.conflicts)), ("held", _held(plan)))
@@ -102,15 +113,17 @@ def report_page(
         headline=f"{'Done' if report.ok else 'Incomplete'}: {', '.join(counts)}",
         source=escape_control(source),
         host=host,
-        stopped=stopped,
         ok=report.ok,
+        ending=[(label, escape_control(text)) for label, text in ending.parts()],
+        command=escape_control(ending.command),
+        causes=_cause_rows(causes_of(plan, report)),
         numbers=[*_status_numbers(statuses), *_request_numbers(recorder), ("duration", duration(report.seconds), "")],
         cost=f"{count(report.writes, 'write')} in {duration(report.seconds)}; {verified}.",
         digest=plan.digest,
         differences=[escape_control(difference) for difference in report.differences],
         **_remarks(plan),
-        chart=timeline.chart(recorder.events, limit),
-        events=[timeline.event_row(at, event) for at, event in recorder.events],
+        chart=timeline.chart(recorder.timed, limit),
+        events=[timeline.event_row(at, event) for at, event in recorder.timed],
         kinds=list(statuses.items()),
         rows=rows,
     )
@@ -151,9 +164,18 @@ def _request_numbers(recorder: Recorder) -> list[tuple[str, int, str]]:
     ]
 
 
-def in_progress_page() -> str:
-    """Return the page that stands in for the report while `apply` runs."""
-    return _render("in_progress.html")
+def _cause_rows(causes: Iterable[Cause]) -> list[tuple[str, str, str]]:
+    """Return each cause with its status and its number of changes, escaped; those of a single change need no row."""
+    return [
+        (cause.status, count(len(cause.names), "change"), escape_control(cause.message))
+        for cause in causes
+        if len(cause.names) > 1 and cause.message
+    ]
+
+
+def in_progress_page(command: str) -> str:
+    """Return the page that stands in for the report while `apply` runs; `command` repeats the run."""
+    return _render("in_progress.html", command=escape_control(command))
 
 
 def _render(template: str, **values: Any) -> str:  # noqa: ANN401 - the template's variables
@@ -211,5 +233,5 @@ def _with_outcome(row: _Row, outcome: Outcome) -> _Row:
         ok=outcome.ok,
         error=error,
         effort=f"{count(outcome.attempts, 'request')}, waited {duration(outcome.waited)}",
-        open=not outcome.ok,
+        open=outcome.status in ("failed", "unknown"),
     )

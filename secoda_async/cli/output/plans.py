@@ -42,24 +42,29 @@ class PlanOutput:
     output: Annotated[Path | None, Parameter(help="Write to this file instead of stdout, only on success.")] = None
     verbose: Verbose = False
 
-    def show(self, console: Console, plan: Plan, *, source: str, host: str) -> None:
-        """Print a plan, or write it to a file; only a terminal gets colors. A page shows the source and the host."""
+    def show(self, console: Console, plan: Plan, *, source: str, host: str, command: str = "") -> None:
+        """Print a plan, or write it to a file; only a terminal gets colors.
+
+        A page shows the source, the host, and the command line that applies the plan.
+        """
         output_format = "json" if console.output.json else self.format
         if self.output is None and output_format == "text":
             print_plan(console.out, plan, verbose=self.verbose)
         else:
-            text = format_plan(plan, output_format, source=source, host=host, verbose=self.verbose)
+            text = format_plan(plan, output_format, source=source, host=host, command=command, verbose=self.verbose)
             write_or_print(text, self.output)
 
 
-def format_plan(plan: Plan, output_format: PlanFormat, *, source: str, host: str, verbose: bool = False) -> str:
+def format_plan(
+    plan: Plan, output_format: PlanFormat, *, source: str, host: str, command: str = "", verbose: bool = False
+) -> str:
     """Return a plan in an output format; see `PlanOutput.show`."""
     if output_format == "json":
         return to_json(json.loads(plan.to_json()))
     if output_format == "markdown":
         return render_markdown(plan)
     if output_format == "html":
-        return plan_page(plan, source, host)
+        return plan_page(plan, source, host, command)
     return _plan_text(plan, verbose=verbose)
 
 

@@ -1,5 +1,6 @@
 """The result of `apply`, for a person and as JSON."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
@@ -7,6 +8,7 @@ from attrs import asdict
 
 from secoda_async import Plan, Report
 from secoda_async.cli.output.console import Console, duration
+from secoda_async.cli.output.endings import Cause, Ending, causes_of
 from secoda_async.reconcile.render import MemberNames, held_messages
 from secoda_async.reconcile.wording import count
 
@@ -14,18 +16,22 @@ _MOST_HELD: Final = 10
 """Held members that are named once more after the writes; all of them are above, in the plan."""
 
 
-def print_report(console: Console, plan: Plan, report: Report) -> None:
-    """Print failures, differences and held members, and the summary as the last line; with `--json`, one document."""
+def print_report(console: Console, plan: Plan, report: Report, ending: Ending, *, is_verbose: bool = False) -> None:
+    """Print the failures by cause, the end, and the summary as the last line; with `--json`, one document."""
+    causes = causes_of(plan, report)
     if console.output.json:
-        console.print_json(_report_document(plan, report))
+        console.print_json(_report_document(plan, report, causes, ending))
         return
-    for outcome in report.outcomes:
-        if outcome.error is not None:
-            console.print(f"{outcome.status}: {plan.changes[outcome.index].name}: {outcome.error}", style="red")
+    for cause in causes:
+        console.print(cause.text(is_verbose=is_verbose), style="red")
     for difference in report.differences:
-        console.print(f"not as written: {difference}", style="red")
+        console.print(f"problem: {difference}", style="red")
     if report.outcomes:
         _print_held(console, plan)
+    for label, text in ending.parts():
+        console.print(f"{label}: {text}", style="bold")
+    if ending.command:
+        console.print_command(ending.command)
     console.print("; ".join(_summary_parts(plan, report)), style="green" if report.ok else "bold red")
 
 
@@ -55,7 +61,7 @@ def _summary_parts(plan: Plan, report: Report) -> list[str]:
     return parts
 
 
-def _report_document(plan: Plan, report: Report) -> dict[str, object]:
+def _report_document(plan: Plan, report: Report, causes: Sequence[Cause], ending: Ending) -> dict[str, object]:
     names = MemberNames(plan)
     return {
         "ok": report.ok,
@@ -70,6 +76,10 @@ def _report_document(plan: Plan, report: Report) -> dict[str, object]:
             for outcome in report.outcomes
             if outcome.error is not None
         ],
+        "causes": [asdict(cause) | {"status": cause.status.replace(" ", "_")} for cause in causes],
+        "stopped": ending.stopped or None,
+        "next_step": ending.advice or None,
+        "next_command": ending.command or None,
         "held": [asdict(held) | {"kept": names.addresses(held.kept)} for held in plan.held],
         "notes": list(plan.notes),
         "pending": names.addresses(plan.pending),

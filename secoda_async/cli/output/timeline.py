@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil, floor
 from operator import itemgetter
 from typing import Any, Final, TypeGuard
 
@@ -13,29 +14,50 @@ from secoda_async.cli.output.console import duration
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BASE = 960, 220, 40, 945, 18, 190
 
-_MINIMUM_SECONDS: Final = 12.0
+_MINIMUM_SECONDS: Final = 0.01
 """The shortest time axis."""
 
-_TICKS: Final = 6
-"""Intervals on the time axis."""
+_MAX_TICKS: Final = 8
+"""Intervals on the time axis, at most."""
+
+_STEPS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
+"""Seconds between two marks of the time axis; above, hours."""
+
+_HOUR: Final = 3600
+_TENTH: Final = 0.1
+
+_ROUNDING: Final = 1e-9
+
+_MARGIN: Final = 30
+"""Columns at the right edge that a centered text would leave."""
 
 _Timed = tuple[float, Event]
 
 
 @define
 class Recorder:
-    """Records events with the seconds since it was created: pass it as `on_event`."""
+    """Records events with their time: pass it as `on_event`."""
 
     clock: Clock
     events: list[_Timed] = field(init=False, factory=list[_Timed])
-    started: float = field(init=False)
+    began: float = field(init=False)
+    """The start of the apply; events before it have a negative time."""
 
     def __attrs_post_init__(self) -> None:
-        self.started = self.clock.now()
+        self.begin()
 
     def __call__(self, event: Event) -> None:
         """Record an event."""
-        self.events.append((self.clock.now() - self.started, event))
+        self.events.append((self.clock.now(), event))
+
+    def begin(self) -> None:
+        """Count the time from now on."""
+        self.began = self.clock.now()
+
+    @property
+    def timed(self) -> Sequence[_Timed]:
+        """The events, each with the seconds since the start of the apply."""
+        return [(at - self.began, event) for at, event in self.events]
 
 
 @frozen
@@ -75,7 +97,7 @@ def chart(events: Sequence[_Timed], limit: RateLimit) -> Mapping[str, Any] | Non
         "limit": limit.places,
         "limit_y": scale.y(limit.places),
         "path": _path(scale, starts, limit.per_seconds, end),
-        "times": [_tick(scale, number) for number in range(_TICKS + 1)],
+        "times": list(_ticks(scale)),
         "waits": [_wait_bar(scale, start, stop) for start, stop in _merged(events)],
         "dots": [_dot(scale, start, count, event) for (start, event), count in zip(sent, counts, strict=True)],
         "text": (
@@ -97,9 +119,15 @@ def _path(scale: _Scale, starts: Sequence[float], window: float, end: float) -> 
     return f"{path}H{scale.x(end)}"
 
 
-def _tick(scale: _Scale, number: int) -> Mapping[str, object]:
-    seconds = scale.seconds * number / _TICKS
-    return {"x": scale.x(seconds), "text": duration(seconds), "anchor": "end" if number == _TICKS else "middle"}
+def _ticks(scale: _Scale) -> Iterable[Mapping[str, object]]:
+    """Yield the marks of the time axis, at round times."""
+    hours = _HOUR * ceil(scale.seconds / _HOUR / _MAX_TICKS)
+    step = next((step for step in _STEPS if scale.seconds / step <= _MAX_TICKS), hours)
+    for number in range(floor(scale.seconds / step + _ROUNDING) + 1):
+        seconds = number * step
+        x = scale.x(seconds)
+        text = f"{seconds * 1000:.0f} ms" if step < _TENTH else duration(seconds)
+        yield {"x": x, "text": text, "anchor": "end" if x > _RIGHT - _MARGIN else "middle"}
 
 
 def _wait_bar(scale: _Scale, start: float, end: float) -> Mapping[str, object]:
@@ -127,7 +155,8 @@ def _is_limited(event: Event) -> TypeGuard[AttemptEvent]:
 def _merged(events: Iterable[_Timed]) -> list[tuple[float, float]]:
     """Return the start and end of each wait; overlapping waits are one."""
     merged: list[tuple[float, float]] = []
-    for start, end in sorted((at - event.seconds, at) for at, event in events if isinstance(event, WaitEvent)):
+    waits = ((at - event.seconds, at) for at, event in events if isinstance(event, WaitEvent) and at > 0)
+    for start, end in sorted(waits):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -143,9 +172,13 @@ def _result(event: AttemptEvent) -> str:
     return str(event.error or event.status)
 
 
+def _at(seconds: float) -> str:
+    return duration(seconds) if seconds >= 0 else f"-{duration(-seconds)}"
+
+
 def event_row(at: float, event: Event) -> Mapping[str, str]:
     """Return an event as a row of the table."""
-    shared = {"at": duration(at), "call": f"{event.method} {event.path}", "seconds": f"{event.seconds:.2f}"}
+    shared = {"at": _at(at), "call": f"{event.method} {event.path}", "seconds": f"{event.seconds:.2f}"}
     if isinstance(event, WaitEvent):
         return {**shared, "event": "wait", "attempt": "", "result": event.reason, "kind": ""}
     return {

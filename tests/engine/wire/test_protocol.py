@@ -186,7 +186,7 @@ class TestStatusErrors:
     @pytest.mark.parametrize(
         ("body", "told"),
         [
-            (b"", "502"),
+            (b"", "502 Bad Gateway"),
             (b"<html>\n<title>Bad Gateway</title>", "502 (an HTML page)"),
             (b'{"detail": "cut o', '502 {"detail": "cut o'),
             (b"upstream\r\n  gone", "502 upstream gone"),
