@@ -8,5 +8,6 @@ routes), `views` (the API calls), `store` (groups and users). `settings` and `fa
 
 from secoda_async.emulator.faults import Fault, Faults, RecordedRequest
 from secoda_async.emulator.server import Emulator
+from secoda_async.emulator.stubs import Stub, Stubs
 
-__all__ = ["Emulator", "Fault", "Faults", "RecordedRequest"]
+__all__ = ["Emulator", "Fault", "Faults", "RecordedRequest", "Stub", "Stubs"]

@@ -1,6 +1,7 @@
 """The API without a server: route, trailing slash, key, write limit and method are checked in this order."""
 
 import hmac
+from collections.abc import Callable
 
 import attrs
 
@@ -8,9 +9,10 @@ from secoda_async.emulator.clock import Clock
 from secoda_async.emulator.exceptions import ApiError
 from secoda_async.emulator.parsers import PARSED_TYPES
 from secoda_async.emulator.responses import JSON_TYPE, Response, detail_response, html_response, json_response
-from secoda_async.emulator.routes import Route, find_route
+from secoda_async.emulator.routes import Route
 from secoda_async.emulator.settings import Settings
 from secoda_async.emulator.store import Store
+from secoda_async.emulator.stubs import Stubs
 from secoda_async.emulator.throttle import Throttle
 from secoda_async.emulator.views import RequestContext, Views
 
@@ -24,6 +26,9 @@ class Application:
     _settings: Settings
     store: Store
     _clock: Clock
+    _stubs: Stubs
+    _on_change: Callable[[], object]
+    """Called after each request that has changed the store, before its response is sent."""
     throttle: Throttle = attrs.field(init=False, factory=Throttle)
     _views: Views = attrs.field(init=False)
 
@@ -44,7 +49,7 @@ class Application:
     def accept(self, request: RequestContext) -> Route | Response:
         """Count a request; return its route, or the response that refuses it."""
         record = request.record
-        route = find_route(record.path)
+        route = self._stubs.find_route(record.path, record.method)
         if route is None:
             return html_response(404)
         if self._settings.trailing_slash and not record.path.endswith("/"):
@@ -55,9 +60,12 @@ class Application:
     def execute(self, route: Route, request: RequestContext) -> Response:
         """Call the view of a request that was accepted."""
         try:
-            return route.views[request.record.method](self._views, request)
+            response = route.views[request.record.method](self._views, request)
         except ApiError as error:
             return json_response(error.status, error.payload)
+        if request.record.applied:
+            self._on_change()
+        return response
 
     def _refusal(self, route: Route, request: RequestContext) -> Response | None:
         """Return the 406, 401, 429 or 405 of a request, or the answer to OPTIONS; None if it may be executed."""

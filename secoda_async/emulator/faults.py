@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 import attrs
 import orjson
 
-from secoda_async.emulator.responses import HTML_TYPE, JSON_TYPE, Response, json_response
+from secoda_async.emulator.responses import Response, encode_body, json_response
 from secoda_async.emulator.validators import not_negative, one_of, optional
 
 Transform = Callable[[Any], Any]
@@ -64,7 +64,8 @@ class RecordedRequest:
 Match = Callable[[RecordedRequest], object]
 
 
-def _pairs(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> Pairs:
+def as_pairs(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> Pairs:
+    """Return headers as pairs."""
     if headers is None:
         return ()
     if isinstance(headers, Mapping):
@@ -72,12 +73,29 @@ def _pairs(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> Pai
     return tuple(headers)
 
 
+def check_body(body: object) -> None:
+    """Require a body that can be sent.
+
+    Raises:
+        ValueError: It can't be encoded.
+    """
+    try:
+        encode_body(body)
+    except (TypeError, UnicodeEncodeError) as error:
+        raise ValueError(f"body can't be encoded as JSON ({error}); pass bytes instead") from None
+
+
+def has_line_breaks(headers: Pairs) -> bool:
+    """Return whether a header would end early and begin another one."""
+    return any(set(f"{name}{value}") & {"\r", "\n", "\0"} for name, value in headers)
+
+
 @attrs.define(eq=False, kw_only=True)
 class Fault:
     """A fault that `Faults.add` returned. The fields are the arguments of `add`; `used` counts the requests."""
 
     status: int | None = None
-    headers: Pairs = attrs.field(default=None, converter=_pairs)
+    headers: Pairs = attrs.field(default=None, converter=as_pairs)
     body: Any = None
     delay: float = attrs.field(default=0.0, validator=not_negative)
     drop: Literal["before", "after"] | None = attrs.field(default=None, validator=optional(one_of("before", "after")))
@@ -114,11 +132,8 @@ class Fault:
             raise ValueError(f"a redirect needs a status from 300 to 399, not {self.status}")
 
     def _check_content(self) -> None:
-        try:
-            _encode(self.body)
-        except TypeError as error:
-            raise ValueError(f"body can't be encoded as JSON ({error}); pass bytes instead") from None
-        if any(set(f"{name}{value}") & {"\r", "\n", "\0"} for name, value in self.headers):
+        check_body(self.body)
+        if has_line_breaks(self.headers):
             raise ValueError("headers can't contain line breaks; use raw= for malformed responses")
 
     def _check_combination(self) -> None:
@@ -176,19 +191,9 @@ class Fault:
             payload = orjson.loads(response.body) if response.body else None
             response = json_response(response.status, self.transform(payload))
         if self.body is not None:
-            content_type, body = _encode(self.body)
+            content_type, body = encode_body(self.body)
             response = attrs.evolve(response, body=body).with_headers(("Content-Type", content_type))
         return response.with_headers(*self.headers)
-
-
-def _encode(body: object) -> tuple[str, bytes]:
-    """Return the content type and the bytes of a fault's body."""
-    if isinstance(body, bytes):  # labelled as JSON, so that a test can send malformed JSON
-        return JSON_TYPE, body
-    if isinstance(body, str):
-        content_type = HTML_TYPE if body.startswith("<") else "text/plain; charset=utf-8"
-        return content_type, body.encode()
-    return JSON_TYPE, orjson.dumps(body)
 
 
 @attrs.define(eq=False)

@@ -38,6 +38,10 @@ class History:
             self._edits.popleft()
         self._edits.append(Edit(now, group_id, None if before is None else dict(before), position))
 
+    def clear(self) -> None:
+        """Forget all edits."""
+        self._edits.clear()
+
     def groups_before(self, groups: dict[str, dict[str, Any]], lag: float) -> dict[str, dict[str, Any]]:
         """Return the groups as they were `lag` seconds ago; for a lag of 0 the same dictionary."""
         if not lag:

@@ -46,6 +46,16 @@ def detail_response(status: int, detail: str, *headers: tuple[str, str]) -> Resp
     return json_response(status, {"detail": detail}, *headers)
 
 
+def encode_body(body: object) -> tuple[str, bytes]:
+    """Return the content type and the bytes of the body of a fault or a stub."""
+    if isinstance(body, bytes):  # labelled as JSON, so that a test can send malformed JSON
+        return JSON_TYPE, body
+    if isinstance(body, str):
+        content_type = HTML_TYPE if body.startswith("<") else "text/plain; charset=utf-8"
+        return content_type, body.encode()
+    return JSON_TYPE, orjson.dumps(body)
+
+
 def html_response(status: int) -> Response:
     """Return a response with an HTML page, as a proxy in front of the API sends it."""
     title = f"{status} {reason_phrase(status)}"

@@ -37,7 +37,8 @@ class SeedFactory:
 
     stamp: Callable[[], str]
     """Returns the time as the API writes it."""
-    seed: int = 0
+    seed: int | None = 0
+    """None: unpredictable ids, for a workspace that already has ids of an earlier run."""
     _random: random.Random = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -51,8 +52,10 @@ class SeedFactory:
         """Return users by id.
 
         Raises:
-            ValueError: A user has no e-mail address, an unknown field, or the id of another user.
+            ValueError: The number is below 0, or a user has no e-mail address, an unknown field, or
+                the id of another user.
         """
+        _require_count(wanted, "users")
         given = self._generate_users(wanted) if isinstance(wanted, int) else wanted
         users: dict[str, dict[str, Any]] = {}
         for values in given:
@@ -64,8 +67,10 @@ class SeedFactory:
         """Return groups by id, their members among `users`.
 
         Raises:
-            ValueError: A group has a field that the API would refuse, an unknown field, or the id of another group.
+            ValueError: The number is below 0, or a group has a field that the API would refuse, an
+                unknown field, or the id of another group.
         """
+        _require_count(wanted, "groups")
         if isinstance(wanted, int):
             return {group["id"]: group for group in self._generate_groups(wanted, users)}
         groups: dict[str, dict[str, Any]] = {}
@@ -161,6 +166,11 @@ def _add(store: dict[str, dict[str, Any]], entry: dict[str, Any], kind: str) -> 
     if entry["id"] in store:
         raise ValueError(f"two {kind}s have the id {entry['id']}")
     store[entry["id"]] = entry
+
+
+def _require_count(wanted: object, name: str) -> None:
+    if isinstance(wanted, int) and wanted < 0:
+        raise ValueError(f"{name} must not be below 0, not {wanted}")
 
 
 def _require_text(value: object, subject: str) -> None:

@@ -38,7 +38,7 @@ class Emulator(EmulatorState):
         clock: The clock of the write limit, all waits and all timestamps, instead of a clock that runs at `speed`.
 
     Raises:
-        ValueError: An argument is out of range, or the API would refuse a group or user.
+        ValueError: An argument is out of range, the API would refuse a group or user, or `state_file` is damaged.
     """
 
     host: str = attrs.field(default="127.0.0.1", on_setattr=attrs.setters.frozen)
@@ -75,9 +75,11 @@ class Emulator(EmulatorState):
         Raises:
             RuntimeError: The emulator is already running.
             OSError: The port is in use, or `host` is no address of this machine.
+            StateFileError: The state file can't be written.
         """
         if self._runner is not None:
             raise RuntimeError("the emulator is already running")
+        self.save()
         application = web.Application(client_max_size=MAX_BODY)
         application.on_response_prepare.append(remove_date)
         if self.page:
@@ -106,7 +108,11 @@ class Emulator(EmulatorState):
         self._handler.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def close(self) -> None:
-        """Stop listening and end all requests in flight; do nothing if the emulator is not running."""
+        """Stop listening, end all requests in flight and write the state file; do nothing if it is not running.
+
+        Raises:
+            StateFileError: The state file can't be written, or another program has changed it.
+        """
         runner, self._runner = self._runner, None
         server, self._server = self._server, None
         if runner is None or server is None:
@@ -115,6 +121,7 @@ class Emulator(EmulatorState):
         self._handler.cancel_waits()
         await runner.cleanup()
         await self._handler.cancel_tasks()
+        self.save()
 
     @property
     def url(self) -> str:

@@ -10,8 +10,14 @@ from secoda_async.emulator.history import HISTORY_SECONDS
 from secoda_async.emulator.validators import between, finite, not_negative, one_of, optional, positive
 
 
+class GeneratedKey(str):
+    """An API key that nobody has chosen."""
+
+    __slots__ = ()
+
+
 def _given_or_new_key(key: str | None) -> str:
-    return f"emulated-{secrets.token_urlsafe(24)}" if key is None else key
+    return GeneratedKey(f"emulated-{secrets.token_urlsafe(24)}") if key is None else key
 
 
 @attrs.define(kw_only=True, eq=False)

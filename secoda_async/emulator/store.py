@@ -22,9 +22,21 @@ class Store:
     _factory: SeedFactory = attrs.field(alias="factory")
     _created_at: dict[str, float] = attrs.field(init=False, factory=dict[str, float])
     _history: History = attrs.field(init=False)
+    _initial: tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._history = History(self._calendar.clock)
+        self._initial = _copies(self.groups), _copies(self.users)
+
+    def reset(self) -> None:
+        """Restore the groups and users of the start."""
+        groups, users = self._initial
+        self.groups.clear()
+        self.groups.update(_copies(groups))
+        self.users.clear()
+        self.users.update(_copies(users))
+        self._created_at.clear()
+        self._history.clear()
 
     def visible_groups(self, *, after: float, lag: float) -> list[dict[str, Any]]:
         """Return the groups that a list shows.
@@ -98,3 +110,10 @@ class Store:
                 memberships.setdefault(user_id, []).append(group_id)
         strings = {"pending": "False", "last_login": "None"} if literals else {}
         return [user | {"user_groups": memberships[user_id]} | strings for user_id, user in self.users.items()]
+
+
+def _copies(entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return copies of groups or users, with lists of their own."""
+    return {
+        key: entry | ({"users": list(entry["users"])} if "users" in entry else {}) for key, entry in entries.items()
+    }

@@ -40,6 +40,11 @@ class Throttle:
         self._accepted.append(now)
         return None
 
+    def reset(self) -> None:
+        """Forget all writes."""
+        self.arrivals.clear()
+        self._accepted.clear()
+
     def used(self, now: float, window: float) -> tuple[int, float]:
         """Return the number of writes in the window, and the seconds until the oldest of them leaves it."""
         current = [at for at in self._accepted if now < at + window]

@@ -1,4 +1,4 @@
-"""The package: independent of the SDK, four public names."""
+"""The package: independent of the SDK, its public names."""
 
 import ast
 from pathlib import Path
@@ -29,5 +29,5 @@ def test_emulator_imports_nothing_of_the_sdk() -> None:
                 assert name.startswith("secoda_async.emulator"), f"{module}: {name}"
 
 
-def test_emulator_exports_four_names() -> None:
-    assert secoda_async.emulator.__all__ == ["Emulator", "Fault", "Faults", "RecordedRequest"]
+def test_emulator_exports_its_public_names() -> None:
+    assert secoda_async.emulator.__all__ == ["Emulator", "Fault", "Faults", "RecordedRequest", "Stub", "Stubs"]
