@@ -13,9 +13,9 @@ _TICKS: Final = (0.5, 1, 2, 4, 8, 16)
 """Labels of the axis, which ends at twice the last."""
 
 _WIDTH: Final = 400
-"""As wide as the text on a phone, so that 13 units of type stay legible there."""
+"""Units: about the width of a phone, so that type of 13 units stays legible there."""
 
-_LEFT, _RIGHT = 106, 352
+_LEFT, _RIGHT = 114, 352
 """Start and end of the axis; the longest bar has its value to the right."""
 
 _BAR, _PITCH = 14, 20
@@ -53,7 +53,7 @@ def svg(results: Results) -> str:
         panel = sorted((each for each in ratios if each.job == job), key=lambda each: median(each.rounds))
         if panel:
             lines += _panel(job, panel, y)
-            y += 14 + _PITCH * len(panel) + 52
+            y += 14 + _PITCH * len(panel) + 58
     height = max(y - 14, 48)
     return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" \
 viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="t d">

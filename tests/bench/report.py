@@ -12,6 +12,8 @@ from tests.bench.results import CALLS, JOBS, SIZES, Growth, Ratio, Results
 
 _MARKS: Final = ("<!-- results: begin -->", "<!-- results: end -->")
 
+_CHART: Final = "![CPU time of each client over that of bare aiohttp](performance.svg)"
+
 
 def markdown(columns: Sequence[Results]) -> str:
     """Return the tables of the results, one column for each label; the first column decides whether a goal is met."""
@@ -20,7 +22,7 @@ def markdown(columns: Sequence[Results]) -> str:
         _section("### Goals that users notice", _goals(columns, is_internal=False)),
         _section("### Cost by the number of groups", _growths(first)),
         _section("### CPU ratios: internal goals", _goals(columns, is_internal=True)),
-        _section("### CPU time over bare aiohttp, by client", _contenders(first)),
+        _section(f"### CPU time over bare aiohttp, by client\n\n{_CHART}", _contenders(first)),
         _default_allocator(first),
         *map(_conditions, columns),
     ]
