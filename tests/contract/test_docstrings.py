@@ -20,7 +20,10 @@ from secoda_async.workspace import Workspace
 from tests.support.clients import Connect
 
 USERS = [{"id": f"u-{name}", "email": f"{name}@example.com"} for name in ("ana", "ben")]
-GROUPS = [{"name": "Data Stewards", "description": "Docs", "users": ["u-ana"]}, {"name": "Finance"}]
+GROUPS: list[dict[str, Any]] = [
+    {"name": "Data Stewards", "description": "Docs", "users": ["u-ana"]},
+    {"name": "Finance"},
+]
 
 
 def calls() -> Iterator[tuple[str, str]]:
