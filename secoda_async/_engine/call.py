@@ -1,6 +1,7 @@
 """A call and its state: the request, its options, and what has happened to it so far."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from math import inf
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ from attrs import define, evolve, frozen
 from secoda_async._engine.limits.limiter import Permit
 from secoda_async._engine.operation import Operation
 from secoda_async._engine.retries import Decision, decide, is_unclear
-from secoda_async._engine.wire.protocol import Reply, Request, excerpt, is_absence, is_cut_short
+from secoda_async._engine.wire.protocol import Reply, Request, excerpt, is_absence, is_cut_short, redact_reply
 from secoda_async.config import CallOptions
 from secoda_async.errors import (
     APIError,
@@ -102,8 +103,11 @@ class CallState:
         """Record whether the server may have executed the attempt that failed."""
         self.is_unclear |= is_unclear(self.request.method, error)
 
-    def read_redacted(self, reply: Reply, read: Callable[[Reply], T]) -> T:
-        """Read a 2xx response without the key; an error shows the body."""
+    def read(self, reply: Reply, secrets: Iterable[str], read: Callable[[Reply], T]) -> T:
+        """Read a 2xx response. An error shows the body, so an unusual response is read once more, without the key."""
+        with suppress(ResponseError):
+            return read(reply)
+        reply = redact_reply(reply, *secrets)
         try:
             return read(reply)
         except ResponseError as error:

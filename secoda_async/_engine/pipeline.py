@@ -31,9 +31,10 @@ from secoda_async._engine.operation import OperationCancelledError
 from secoda_async._engine.retries import RetryBudget, is_refusal, outcome_unknown, retry, starts_cooldown
 from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.credentials import Credentials
+from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.transport import SendState, Transport
-from secoda_async.clock import Clock
+from secoda_async.clock import AutojumpClock, Clock
 from secoda_async.config import ApiKeyProvider, CallOptions, Secret
 from secoda_async.errors import (
     ClientClosedError,
@@ -182,15 +183,13 @@ class Pipeline:
             if key is None:
                 key = await self._await_key(state, self._credentials.key())
             reply = await self._send_single_request(state, key)
-            is_success = 200 <= reply.status < 300  # noqa: PLR2004
-            if is_success:
-                try:
-                    return read(reply)
-                except ResponseError:
-                    pass  # it is read once more, without the key
-            reply = protocol.redact_reply(reply, key, *self.transport.secrets)  # no error may show an echo of them
-            if is_success:
-                return state.read_redacted(reply, read)
+            secrets = (key, *self.transport.secrets)
+            if 200 <= reply.status < 300:  # noqa: PLR2004
+                if self._is_read_in_thread(state.request, reply):
+                    reading = asyncio.to_thread(state.read, reply, secrets, read)
+                    return await self._admission.run_before_deadline(state, reading)
+                return state.read(reply, secrets, read)
+            reply = protocol.redact_reply(reply, *secrets)  # no error may show an echo of them
             if self._remember_trailing_slash(state, reply) or await self._refresh_credentials(state, reply, key):
                 continue
             failed = protocol.error_for(state.request, reply, datetime.now(UTC))
@@ -200,6 +199,14 @@ class Pipeline:
             if starts_cooldown(failed):
                 await self._admission.start_cooldown(state, failed)
             raise failed
+
+    def _is_read_in_thread(self, request: Request, reply: Reply) -> bool:
+        """Return whether a response is so large that other tasks run while it is read.
+
+        A write is excluded, because a cancellation meanwhile would lose its outcome. So is the clock that skips time
+        while only threads work.
+        """
+        return len(reply.body) > LARGE and request.method == "GET" and not isinstance(self.clock, AutojumpClock)
 
     def _remember_trailing_slash(self, state: CallState, reply: Reply) -> bool:
         request = state.request  # as it was sent: another call may have learned the slash meanwhile

@@ -14,6 +14,9 @@ MAX_RECEIVED: Final = 64 * 2**20
 MAX_DECODED: Final = 128 * 2**20
 """Bytes of a body after decoding: a few kilobytes of gzip can stand for gigabytes."""
 
+LARGE: Final = 2**20
+"""Bytes of a body that take about 10 ms to read. A larger one is read in a thread, and item by item."""
+
 PIECE: Final = 2**20
 """Bytes that one step decodes at most, so that other tasks of the event loop run in between."""
 

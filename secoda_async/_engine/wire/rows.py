@@ -7,11 +7,13 @@ values of a row then fill the model. That takes about as long as parsing the JSO
 
 - A field that the model lacks is learned: from then on rows have it too. Its value goes to the model's `extra`, as
   orjson reads it: msgspec could read values so deep that they overflow the stack of a thread.
+- A large page is split into its rows first. msgspec blocks all threads while it decodes, so each row is decoded alone.
 - A body that is refused for any other reason is left to `structuring`, which accepts the documented oddities and names
   each error. Both read every body in the same way, or only `structuring` reads it. One exception: msgspec skips what
   surrounds the items and is not needed, even if it is too large or too deep for orjson.
 """
 
+import codecs
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -23,6 +25,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 import orjson
 from attrs import NOTHING, Attribute, field, fields, frozen, make_class
 
+from secoda_async._engine.wire.decoding import LARGE, PIECE
 from secoda_async._engine.wire.envelope import Envelope, Links, Meta
 from secoda_async.models import Group, User
 
@@ -114,8 +117,8 @@ class RowReader(Generic[T]):
         while True:
             try:
                 if not body.isascii():
-                    body.decode()  # msgspec does not check the parts that it skips
-                return rows, (rows.decode_page if kind == "page" else rows.decode)(body)
+                    _check_utf8(body)  # msgspec does not check the parts that it skips
+                return rows, rows.decode_page(body) if kind == "page" else rows.decode(body)
             except _msgspec().ValidationError as error:
                 unknown = _UNKNOWN_FIELD.fullmatch(str(error))
                 if unknown is None or unknown[1] in rows.learned or len(rows.learned) == _MAX_LEARNED:
@@ -153,8 +156,10 @@ class _Rows:
 
     decode: Callable[[bytes], Any]
     """Decodes a row."""
-    decode_page: Callable[[bytes], Any]
+    decode_whole_page: Callable[[bytes], Any]
     """Decodes a page of rows."""
+    split_page: Callable[[bytes], Any]
+    """Decodes a page without its rows: these stay JSON."""
     size: int
     """Number of fields that the model has."""
     times: Sequence[str]
@@ -178,15 +183,23 @@ class _Rows:
             kw_only=True,
             gc=False,
         )
-        page = msgspec.defstruct("Page", [("results", GenericAlias(list, row)), *_fields_of_page()])
         return cls(
             msgspec.json.Decoder(row).decode,
-            msgspec.json.Decoder(page).decode,
+            msgspec.json.Decoder(_page_of(row)).decode,
+            msgspec.json.Decoder(_page_of(msgspec.Raw)).decode,
             len(attributes),
             [attribute.name for attribute in attributes if attribute.type == datetime | None],
             [attribute.name for attribute in attributes if attribute.type == tuple[str, ...]],
             learned,
         )
+
+    def decode_page(self, body: bytes) -> Any:
+        """Decode a page of rows; a large one row by row."""
+        if len(body) <= LARGE:
+            return self.decode_whole_page(body)
+        page = self.split_page(body)
+        page.results = [self.decode(row) for row in page.results]
+        return page
 
     def share_ids(self, rows: Iterable[Any], ids: dict[str, str]) -> None:
         """Replace equal ids by one string."""
@@ -215,11 +228,27 @@ class _Rows:
         return {name: orjson.loads(memoryview(value)) for name, value in learned if value is not _ABSENT}
 
 
-def _fields_of_page() -> Iterable[tuple[str, Any, Any]]:
-    """Return the fields around the items, with their types and defaults."""
+def _check_utf8(body: bytes) -> None:
+    """Check the encoding of a body; of a large one piece by piece.
+
+    Raises:
+        UnicodeDecodeError: When it is not UTF-8.
+    """
+    if len(body) <= PIECE:
+        body.decode()
+        return
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(body), PIECE):
+        decoder.decode(body[start : start + PIECE])
+    decoder.decode(b"", final=True)
+
+
+def _page_of(item: Any) -> type:
+    """Generate a page with items of a type, and the fields around them with their types and defaults."""
     number: Any = Annotated[int, _msgspec().Meta(ge=-_LARGEST, le=_LARGEST)]
     types = {"links": Links, "meta": Meta, "count": number | None, "total_pages": number | None, "next": str | None}
-    return [(name, kind, getattr(_EMPTY_PAGE, name)) for name, kind in types.items()]
+    around = [(name, kind, getattr(_EMPTY_PAGE, name)) for name, kind in types.items()]
+    return cast("type", _msgspec().defstruct("Page", [("results", GenericAlias(list, item)), *around]))
 
 
 def _field_of_row(attribute: "Attribute[Any]") -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ from yarl import URL
 from secoda_async._engine.concurrency.connection_limit import ConnectionLimit
 from secoda_async._engine.concurrency.per_loop import LoopAffinity, PerLoop
 from secoda_async._engine.concurrency.timeouts import client_closed_error
-from secoda_async._engine.wire.decoding import CutShortError, Decoder, UnusableBodyError
+from secoda_async._engine.wire.decoding import LARGE, CutShortError, Decoder, UnusableBodyError
 from secoda_async._engine.wire.failures import FAILURES, HEADER_LIMIT, OTHER_LOOP, DroppedError, translate
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.proxies import environment_proxy
@@ -38,9 +38,6 @@ _JSON: Final = {"Content-Type": "application/json"}
 
 _UNCACHED: Final = {"Cache-Control": "no-cache"}
 """Asks caches on the way to revalidate: a read often follows a write."""
-
-_SMALL: Final = 2**20
-"""Bytes of a body that needs no check while it is read."""
 
 _READ_BUFFER: Final = 2**18
 """Bytes: a page of a hundred groups in one or two reads."""
@@ -278,7 +275,7 @@ async def _body_of(response: aiohttp.ClientResponse) -> bytes:
     """
     encodings = response.headers.getall("Content-Encoding", ())
     length = response.content_length
-    if not encodings and length is not None and length <= _SMALL:  # the usual case
+    if not encodings and length is not None and length <= LARGE:  # the usual case
         return await response.read()
     try:
         decoder = Decoder(", ".join(encodings), length)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from secoda_async import Group, ResponseError, User
 from secoda_async._engine.wire import codec
+from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.envelope import Envelope
 from secoda_async._engine.wire.rows import RowReader, reader_of
 from tests.support.json_values import json_values, times
@@ -98,8 +99,10 @@ def assert_agree(body: bytes, model: type[Any]) -> None:
 
 def assert_agree_on_page(body: bytes) -> None:
     """Assert the same for a page of groups."""
-    page = RowReader(Group).read_page(body, {})
-    assert page is None or shown(page[0]) + repr([*map(shown, page[1])]) == structured_page(body)
+    reader = RowReader(Group)
+    for padded in (body, body + b" " * LARGE):  # a large page is split
+        page = reader.read_page(padded, {})
+        assert page is None or shown(page[0]) + repr([*map(shown, page[1])]) == structured_page(body)
 
 
 @st.composite
@@ -257,6 +260,17 @@ class TestLearning:
             extras = list(threads.map(read, range(400)))
         assert extras == [{f"new_{number % 12}": number} for number in range(400)]
 
+    def test_large_page_is_decoded_row_by_row(self) -> None:
+        def refuse(_: bytes) -> None:
+            pytest.fail("one call decodes the whole page")
+
+        reader = RowReader(Group)
+        reader._rows = attrs.evolve(reader._rows, decode_whole_page=refuse)
+        large = {"results": [GROUP, GROUP | {"description": "x" * LARGE}], "count": 2}
+        page = reader.read_page(orjson.dumps(large), {})
+        assert page is not None
+        assert (page[0].count, [len(group.description or "") for group in page[1]]) == (2, [0, LARGE])
+
     def test_item_without_a_learned_field_has_no_extra(self) -> None:
         reader = RowReader(Group)
         page = reader.read_page(orjson.dumps({"results": [GROUP | {"new": 1}, GROUP]}), None)
@@ -274,3 +288,9 @@ class TestLearning:
         user = reader_of(User).read(orjson.dumps(USER))
         assert user is not None
         assert user.email == "ana@example.com"
+
+    def test_bad_encoding_at_the_end_of_a_large_body_is_left_to_cattrs(self) -> None:
+        body = b'{"results":[],"new":"' + "é".encode() * (LARGE - 11) + b'"}'  # an é on the edge of two pieces
+        reader = RowReader(Group)
+        assert reader.read_page(body, {}) is not None
+        assert reader.read_page(body[:-3] + body[-2:], {}) is None
