@@ -64,10 +64,12 @@ def plain(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format."""
+    """Check style and format, the workflows and the Dockerfile."""
     session.install(*group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("zizmor", "--offline", "--no-progress", "--quiet", ".github/workflows")
+    session.run("hadolint", "docs/examples/Dockerfile")
 
 
 @nox.session

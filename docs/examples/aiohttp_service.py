@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["aiohttp>=3.12.14", "secoda-async"]
+# ///
 """A web service on aiohttp.web that reads and creates groups, with one client for all of its requests.
 
     SECODA_API_KEY=... python aiohttp_service.py --port 8081

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["fastapi>=0.115", "secoda-async", "uvicorn>=0.34"]
+# ///
 """A web service on FastAPI that reads and creates groups, with one client for all of its requests.
 
     SECODA_API_KEY=... python fastapi_service.py --port 8082

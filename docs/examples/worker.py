@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["secoda-async[cli,redis]", "streaq>=7.2"]
+# ///
 """Apply the files of many workspaces every hour, with any number of workers on any number of machines.
 
     export REDIS_URL=redis://... WORKSPACES=workspaces.json

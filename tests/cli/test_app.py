@@ -55,7 +55,16 @@ def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.delattr("secoda_async.cli", raising=False)
     monkeypatch.setitem(sys.modules, "cyclopts", None)
     assert command.main() == Exit.USAGE
-    assert capsys.readouterr().err == "secoda-async: cyclopts is missing: pip install 'secoda-async[cli]'\n"
+    first, *ways = capsys.readouterr().err.splitlines()
+    assert first == (
+        "secoda-async: cyclopts is missing. The command line is an extra. To install it, or to run it without an "
+        "installation:"
+    )
+    assert ways == [
+        "  pip install 'secoda-async[cli]'",
+        "  pipx install 'secoda-async[cli]'",
+        "  uvx --from 'secoda-async[cli]' secoda-async --help",
+    ]
     monkeypatch.setitem(sys.modules, "secoda_async.cli", None)
     with pytest.raises(ModuleNotFoundError):
         command.main()
