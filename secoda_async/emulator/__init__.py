@@ -8,6 +8,7 @@ routes), `views` (the API calls), `store` (groups and users). `settings` and `fa
 
 from secoda_async.emulator.faults import Fault, Faults, RecordedRequest
 from secoda_async.emulator.server import Emulator
+from secoda_async.emulator.state_file import StateFileError
 from secoda_async.emulator.stubs import Stub, Stubs
 
-__all__ = ["Emulator", "Fault", "Faults", "RecordedRequest", "Stub", "Stubs"]
+__all__ = ["Emulator", "Fault", "Faults", "RecordedRequest", "StateFileError", "Stub", "Stubs"]

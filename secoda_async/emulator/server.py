@@ -1,14 +1,16 @@
 """The emulator as an HTTP server."""
 
 import asyncio
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
+import orjson
 from aiohttp import web
 
 from secoda_async.emulator.connections import LOGGER, HalfClosableProtocol
 from secoda_async.emulator.dashboard import Dashboard
 from secoda_async.emulator.handler import RequestHandler, remove_date
+from secoda_async.emulator.openapi import openapi_document
 from secoda_async.emulator.state import EmulatorState
 from secoda_async.emulator.validators import between
 
@@ -38,7 +40,8 @@ class Emulator(EmulatorState):
         clock: The clock of the write limit, all waits and all timestamps, instead of a clock that runs at `speed`.
 
     Raises:
-        ValueError: An argument is out of range, the API would refuse a group or user, or `state_file` is damaged.
+        ValueError: An argument is out of range, or the API would refuse a group or user.
+        StateFileError: The state file is damaged.
     """
 
     host: str = attrs.field(default="127.0.0.1", on_setattr=attrs.setters.frozen)
@@ -84,6 +87,7 @@ class Emulator(EmulatorState):
         application.on_response_prepare.append(remove_date)
         if self.page:
             application.add_routes(Dashboard(self, lambda: self.url).routes())
+        application.router.add_get("/openapi.json", self._get_openapi)
         application.router.add_route("*", "/{path:.*}", self._handler.handle)
         runner = web.AppRunner(
             application,
@@ -122,6 +126,13 @@ class Emulator(EmulatorState):
         await runner.cleanup()
         await self._handler.cancel_tasks()
         self.save()
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI 3.1 document of the calls, stubs included, that is also served at `/openapi.json`."""
+        return openapi_document(None if self._runner is None else self.url, self.stubs)
+
+    async def _get_openapi(self, _request: web.Request) -> web.Response:
+        return web.Response(body=orjson.dumps(self.openapi()), content_type="application/json")
 
     @property
     def url(self) -> str:

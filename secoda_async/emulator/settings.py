@@ -4,10 +4,9 @@ import secrets
 from typing import Literal
 
 import attrs
-from attrs.validators import ge
 
 from secoda_async.emulator.history import HISTORY_SECONDS
-from secoda_async.emulator.validators import between, finite, not_negative, one_of, optional, positive
+from secoda_async.emulator.validators import at_least, between, finite, not_negative, one_of, optional, positive
 
 
 class GeneratedKey(str):
@@ -26,9 +25,9 @@ class Settings:
 
     api_key: str = attrs.field(default=None, converter=_given_or_new_key, repr=False)
     """The key that requests must carry; by default a new random key for each emulator."""
-    page_size: int = attrs.field(default=50, validator=ge(1))
+    page_size: int = attrs.field(default=50, validator=at_least(1))
     """Items on a page of a list."""
-    writes_per_window: int | None = attrs.field(default=30, validator=optional(ge(1)))
+    writes_per_window: int | None = attrs.field(default=30, validator=optional(at_least(1)))
     """The number of POST, PUT and PATCH requests that are accepted within `window`; None: no limit."""
     window: float = attrs.field(default=60.0, validator=positive)
     """Length of the write limit's window in seconds."""

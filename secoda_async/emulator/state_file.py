@@ -19,7 +19,7 @@ USER_TEXTS: Final = ("id", "email")
 
 
 class StateFileError(OSError):
-    """Raised when a state file can't be written."""
+    """Raised when a state file can't be used."""
 
 
 @attrs.frozen
@@ -45,18 +45,18 @@ class StateFile:
         """Return the saved workspace, or None if there is no file.
 
         Raises:
-            ValueError: The file can't be read, or is no saved workspace. The file is left as it is.
+            StateFileError: The file can't be read, or is no saved workspace. The file is left as it is.
         """
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ValueError(f"{self.path} can't be read: {error.strerror or type(error).__name__}") from None
+            raise StateFileError(f"{self.path} can't be read: {error.strerror or type(error).__name__}") from None
         try:
             saved = _parse(content)
         except ValueError as error:
-            raise ValueError(
+            raise StateFileError(
                 f"{self.path} is not a saved workspace: {error}. Restore it, or start with another file"
             ) from None
         self._written = self._identity()

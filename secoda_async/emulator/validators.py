@@ -25,6 +25,16 @@ def not_negative(_instance: object, attribute: "_Attribute", value: float) -> No
         raise ValueError(f"{attribute.name} must be finite and not below 0, not {value}")
 
 
+def at_least(lowest: int) -> "Callable[[object, _Attribute, int], None]":
+    """Return a validator that requires a number that is not below this one."""
+
+    def validate(_instance: object, attribute: "_Attribute", value: int) -> None:
+        if value < lowest:
+            raise ValueError(f"{attribute.name} must be at least {lowest}, not {value}")
+
+    return validate
+
+
 def finite(_instance: object, attribute: "_Attribute", value: float) -> None:
     """Require a finite number."""
     if not math.isfinite(value):

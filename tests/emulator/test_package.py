@@ -30,4 +30,6 @@ def test_emulator_imports_nothing_of_the_sdk() -> None:
 
 
 def test_emulator_exports_its_public_names() -> None:
-    assert secoda_async.emulator.__all__ == ["Emulator", "Fault", "Faults", "RecordedRequest", "Stub", "Stubs"]
+    assert secoda_async.emulator.__all__ == [
+        *("Emulator", "Fault", "Faults", "RecordedRequest", "StateFileError", "Stub", "Stubs"),
+    ]

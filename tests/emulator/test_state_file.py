@@ -99,13 +99,13 @@ def test_timestamps_continue_after_those_of_a_faster_clock(path: Path) -> None:
 )
 def test_damaged_state_file_is_refused_and_left_as_it_is(path: Path, content: bytes, problem: str) -> None:
     write(path, content)
-    with pytest.raises(ValueError, match=f"workspace.json is not a saved workspace: {problem}"):
+    with pytest.raises(StateFileError, match=f"workspace.json is not a saved workspace: {problem}"):
         Emulator(state_file=path)
     assert read(path) == content
 
 
 def test_state_file_that_is_a_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="can't be read: Is a directory"):
+    with pytest.raises(StateFileError, match="can't be read: Is a directory"):
         Emulator(state_file=tmp_path)
 
 

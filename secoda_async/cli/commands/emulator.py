@@ -1,70 +1,107 @@
 """`secoda-async emulator`."""
 
 import asyncio
-from pathlib import Path
-from typing import Annotated
+import os
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from secoda_async.cli.emulator_options import Behaviour, Server
+from secoda_async.cli.emulator_script import EmulatorScript
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.options import Flag, Output
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.seed_files import SeedFiles
-from secoda_async.emulator import Emulator
+from secoda_async.config import is_loopback
+from secoda_async.emulator import Emulator, StateFileError
 
-_DEFAULT = Output()
+_SERVER = Server()
+_BEHAVIOUR = Behaviour()
+_OUTPUT = Output()
 
 
-async def emulator_command(  # noqa: PLR0913 - each is an option
+async def emulator_command(
     *,
-    port: Annotated[int, Parameter(help="Port on 127.0.0.1; 0 selects a free one.")] = 8080,
-    groups: Annotated[int, Parameter(help="Number of generated groups.")] = 60,
-    users: Annotated[int, Parameter(help="Number of generated users.")] = 120,
-    file: Annotated[
-        Path | None, Parameter(help="Start with the groups of this file instead of generated ones.")
-    ] = None,
-    api_key: Annotated[str | None, Parameter(help="API key to accept (default: a random one).")] = None,
-    speed: Annotated[float, Parameter(help="Clock speed-up factor (1 = real time).")] = 1.0,
-    latency: Annotated[float, Parameter(help="Seconds before each response.")] = 0.0,
-    trailing_slash: Annotated[Flag, Parameter(help="Redirect to paths with a trailing slash.")] = False,
-    cursor_lists: Annotated[Flag, Parameter(help="Paginate with cursors instead of page numbers.")] = False,
-    docs_literals: Annotated[
-        Flag, Parameter(help='Return the text "None" instead of null, as the API docs show it.')
-    ] = False,
-    options: Output = _DEFAULT,
+    openapi: Annotated[Flag, Parameter(help="Print the OpenAPI document of the calls, and end.")] = False,
+    server: Server = _SERVER,
+    behaviour: Behaviour = _BEHAVIOUR,
+    options: Output = _OUTPUT,
 ) -> None:
     """Run an emulated workspace until Ctrl-C."""
     console = Console(options)
-    seeds = None if file is None else SeedFiles.read([file])
-    try:
-        server = Emulator(
-            port=port,
-            groups=groups if seeds is None else seeds.groups(),
-            users=users if seeds is None else seeds.users,
-            api_key=api_key,
-            speed=speed,
-            latency=latency,
-            trailing_slash=trailing_slash,
-            cursor_lists=cursor_lists,
-            docs_literals=docs_literals,
-            page=True,
+    emulator = _make(server, behaviour)
+    if openapi:
+        console.print_json(emulator.openapi())
+        return
+    if not is_loopback(server.host):
+        console.warn(
+            f"warning: {server.host} is not a loopback address: everybody who can reach this machine can read and "
+            "change the workspace"
         )
-        await server.start()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise CommandError(
-            f"can't listen on 127.0.0.1:{port}: {reason}. Choose another --port (0: any)", Exit.ERROR
-        ) from None
+    try:
+        await _run(emulator, server, console, options)
+    except StateFileError as error:
+        raise CommandError(f"the state file {error}", Exit.ERROR) from None
+
+
+def _make(server: Server, behaviour: Behaviour) -> Emulator:
+    """Return the emulator, not started, with the stubs and faults of the script.
+
+    Raises:
+        CommandError: If an option or a file can't be used.
+    """
+    seeds = None if server.file is None else SeedFiles.read([server.file])
+    script = None if server.script is None else EmulatorScript.read(server.script)
+    workspace: dict[str, Any] = {
+        "groups": server.groups if seeds is None else seeds.groups(),
+        "users": server.users if seeds is None else seeds.users,
+    }
+    try:
+        emulator = Emulator(
+            host=server.host,
+            port=server.port,
+            seed=server.seed,
+            state_file=server.state,
+            api_key=server.api_key,
+            speed=server.speed,
+            page=True,
+            **workspace,
+            **behaviour.settings(),
+        )
     except ValueError as error:
-        raise CommandError(str(error), Exit.USAGE) from None
+        raise CommandError(_with_option(str(error)), Exit.USAGE) from None
+    except StateFileError as error:
+        raise CommandError(f"the state file {error}", Exit.BAD_INPUT) from None
+    if script is not None:
+        script.apply(emulator)
+    return emulator
+
+
+def _with_option(message: str) -> str:
+    """Return a message of `Emulator` with the option in place of the attribute at its beginning."""
+    name, space, rest = message.partition(" ")
+    is_option = any(hasattr(defaults, name) for defaults in (_SERVER, _BEHAVIOUR))
+    return f"--{name.replace('_', '-')}{space}{rest}" if is_option else message
+
+
+async def _run(emulator: Emulator, server: Server, console: Console, options: Output) -> None:
+    try:
+        await emulator.start()
+    except StateFileError:
+        raise
+    except OSError as error:
+        number = error.errno or 0  # below 0 if a name is unknown
+        reason = os.strerror(number) if number > 0 else error.strerror or type(error).__name__
+        hint = "Choose another --port (0: any)" if server.host == "127.0.0.1" else "Choose another --host or --port"
+        raise CommandError(f"can't listen on {server.host}:{server.port}: {reason}. {hint}", Exit.ERROR) from None
     try:
         if options.json:
-            console.print_json({"url": server.url, "api_key": server.api_key})
+            console.print_json({"url": emulator.url, "api_key": emulator.api_key})
         else:
-            console.print(f"export SECODA_BASE_URL={server.url}")
-            console.print(f"export SECODA_API_KEY={server.api_key}")
-            size = f"{len(server.groups)} groups, {len(server.users)} users"
-            console.info(f"# {size}; open {server.url}/ in a browser; press Ctrl-C to stop")
+            console.print(f"export SECODA_BASE_URL={emulator.url}")
+            console.print(f"export SECODA_API_KEY={emulator.api_key}")
+            size = f"{len(emulator.groups)} groups, {len(emulator.users)} users"
+            console.info(f"# {size}; open {emulator.url}/ in a browser; press Ctrl-C to stop")
         await asyncio.Event().wait()
     finally:
-        await server.close()
+        await emulator.close()
