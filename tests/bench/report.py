@@ -36,13 +36,13 @@ def _section(heading: str, table: str) -> str:
 def _goals(columns: Sequence[Results], *, is_internal: bool) -> str:
     measured = [_measured(column) for column in columns]
     rows = [
-        (letter, job.what, job.goal_with_unit, *_cells(letter, measured),
-         "yes" if job.is_met(measured[0][letter][0]) else "no", measured[0][letter][1])
+        (f"**{letter}** {job.what}", *_cells(letter, measured),
+         f"{job.goal_with_unit}: {'met' if job.is_met(measured[0][letter][0]) else 'missed'}", measured[0][letter][1])
         for letter, job in JOBS.items()
         if job.is_internal is is_internal and letter in measured[0]
     ]  # fmt: skip
     labels = ("measured",) if len(columns) == 1 else (column.label for column in columns)
-    return _table(("", "job", "goal", *labels, "met", ""), rows) if rows else ""
+    return _table(("job", *labels, "goal", ""), rows) if rows else ""
 
 
 def _cells(letter: str, measured: Sequence[Mapping[str, tuple[float, str]]]) -> Iterable[str]:
@@ -81,14 +81,14 @@ def _contenders(results: Results) -> str:
     rows = [
         (
             f"**{name}**" if name == OURS else name,
-            CONTENDERS[name].gives,
             *(f"{median(cells[name, job].rounds):.2f}" if (name, job) in cells else "" for job in jobs),
+            CONTENDERS[name].gives,
             CONTENDERS[name].note,
         )
         for name in names
     ]
-    rows.insert(0, (FLOOR, CONTENDERS[FLOOR].gives, *("1.00" for _ in jobs), CONTENDERS[FLOOR].note))
-    return _table(("client", "returns", *jobs, ""), rows)
+    rows.insert(0, (FLOOR, *("1.00" for _ in jobs), CONTENDERS[FLOOR].gives, CONTENDERS[FLOOR].note))
+    return _table(("client", *jobs, "returns", ""), rows)
 
 
 def _default_allocator(results: Results) -> str:
@@ -100,11 +100,12 @@ def _conditions(results: Results) -> str:
     """Return where and how the results were measured, with the control."""
     missing = f" Not installed: {', '.join(results.missing)}." if results.missing else ""
     part = "" if results.scale == 1 else f", {results.scale:g} of the calls"
+    rounds = f"{results.rounds} round{'s' if results.rounds > 1 else ''}"
     runs = "" if results.runs == 1 else f"; medians of {results.runs} runs"
     again = _of(results, AiohttpAgain.name, "pinned")
     control = f" Control ({FLOOR} over itself): {_listed(again)}." if again else ""
     return (
-        f"{results.label}: measured {results.date}, {results.machine}; {results.rounds} rounds{part}{runs}."
+        f"{results.label}: measured {results.date}, {results.machine}; {rounds}{part}{runs}."
         f"{control}{missing}"
     )
 
