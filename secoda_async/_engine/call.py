@@ -44,7 +44,7 @@ class Scope:
     """Ids of users with a pending invitation: responses may lack them as members."""
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Call:
     """A request, its options, and the operation that it is part of."""
 

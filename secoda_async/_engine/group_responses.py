@@ -96,5 +96,5 @@ def _is_exact(group: Group, fields: GroupFields) -> bool:
         fields.name in (UNSET, group.name)
         and fields.icon in (UNSET, group.icon)
         and fields.description in (UNSET, group.description)
-        and (fields.users is UNSET or set(fields.users) == set(group.users))
+        and (fields.users in (UNSET, group.users) or set(fields.users) == set(group.users))
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from functools import partial
+from typing import Final
 
 from attrs import evolve
 
@@ -18,6 +19,8 @@ from secoda_async._engine.wire.protocol import Request, request_to, validate_ids
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, ResponseError
 from secoda_async.models import UNSET, Group, GroupFields, Unset, confusable_key
+
+_NOTHING: Final = GroupFields()
 
 
 class GroupStore:
@@ -69,7 +72,7 @@ class GroupStore:
         Raises:
             InvalidArgumentError: When there is nothing to change.
         """
-        if fields == GroupFields():
+        if fields == _NOTHING:
             raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
         return await send_update(self._pipeline, self.write(patch_of(group_id, fields)), group_id, fields)
 
@@ -141,7 +144,8 @@ def checked_users(users: Iterable[str]) -> tuple[str, ...]:
     """Return the ids of members, each once, in the order given."""
     if isinstance(users, str) or not isinstance(users, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: put one id in a list")
-    return tuple(dict.fromkeys(validate_ids(users, "user")))
+    ids = tuple(validate_ids(users, "user"))
+    return ids if len(set(ids)) == len(ids) else tuple(dict.fromkeys(ids))
 
 
 def checked_fields(

@@ -2,16 +2,16 @@
 
 import logging
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 from secoda_async._engine.call import CallState
 from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._engine.operation import NotSentError
-from secoda_async._engine.wire.protocol import Reply, Request
+from secoda_async._engine.wire.protocol import REQUEST_IDS, Reply, Request, request_id
 from secoda_async.clock import Clock
 from secoda_async.config import API_PREFIX
 from secoda_async.errors import SecodaError
@@ -70,7 +70,7 @@ class Hooks:
         attempt: int,
         result: Reply | SecodaError | str,
         seconds: float,
-        request_id: str | None = None,
+        secrets: Iterable[str] = (),
     ) -> None:
         """Report an attempt.
 
@@ -79,11 +79,13 @@ class Hooks:
             attempt: The number of the attempt, from 1.
             result: The response, the error, or the name of an error.
             seconds: The duration of the attempt.
-            request_id: The server's id for the request, without secrets.
+            secrets: Texts that no event may show.
         """
         if not self.is_active:
             return
         reply = result if isinstance(result, Reply) else None
+        headers = [] if reply is None else [header for header in reply.raw_headers if _is_reported(header[0])]
+        server_id = request_id(reply, *secrets) if reply is not None and headers else None
         event = AttemptEvent(
             method=request.method,
             path=request.path,
@@ -91,8 +93,8 @@ class Hooks:
             status=None if reply is None else reply.status,
             seconds=seconds,
             error=None if reply is not None else result if isinstance(result, str) else type(result).__name__,
-            limits={} if reply is None else _limit_headers(reply),
-            request_id=request_id if _REQUEST_ID.fullmatch(request_id or "") else None,
+            limits=_limit_headers(headers),
+            request_id=server_id if _REQUEST_ID.fullmatch(server_id or "") else None,
         )
         self._report(event)
 
@@ -133,7 +135,7 @@ class Hooks:
     def _report(self, event: Event) -> None:
         _log.debug("%s", event)
         if self._on_event is not None:
-            _call_hook(partial(self._on_event, event))
+            _call_hook(self._on_event, event)
 
 
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,200}")
@@ -143,10 +145,16 @@ _LIMIT_HEADER: Final = re.compile(rb"retry-after|(?:x-)?ratelimit[a-z0-9-]{0,40}
 _NUMBER: Final = re.compile(r"\d{1,10}(?:\.\d{1,6})?")
 
 
-def _limit_headers(reply: Reply) -> Mapping[str, str]:
+@lru_cache(maxsize=64)
+def _is_reported(name: bytes) -> bool:
+    """Return whether events report a header. Cached, because responses have the same names again and again."""
+    return name.lower() in REQUEST_IDS or _LIMIT_HEADER.fullmatch(name.lower()) is not None
+
+
+def _limit_headers(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
     """Return the headers about limits. A value that is not a number is left out: a server may echo the key anywhere."""
     found: dict[str, str] = {}
-    for name, value in reply.raw_headers:
+    for name, value in headers:
         if _LIMIT_HEADER.fullmatch(name.lower()):
             text = value.decode("latin-1").strip()
             found[name.lower().decode("ascii")] = text if _NUMBER.fullmatch(text) else "(no number)"
@@ -166,9 +174,9 @@ def _template(request: Request) -> str:
     return f"{first}/..." if rest else first
 
 
-def _call_hook(report: Callable[[], object]) -> None:
+def _call_hook(report: Callable[..., object], *arguments: object) -> None:
     try:
-        report()
+        report(*arguments)
     except Exception:  # noqa: BLE001 - user code: its errors must not end the call
         _log.exception("the on_event hook failed; the call continues")
 

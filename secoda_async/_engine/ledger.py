@@ -20,7 +20,7 @@ from datetime import datetime
 from math import inf
 from typing import Final
 
-from attrs import frozen
+from attrs import define
 
 from secoda_async._engine.operation import Operation
 from secoda_async.clock import Clock
@@ -40,7 +40,7 @@ _REPLACED_KNOWN: Final = 60
 """Maximum replaced memberships per group: two for each write that the limit allows in a minute."""
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Write:
     """The latest write of this client to one group."""
 

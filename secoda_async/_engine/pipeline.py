@@ -33,7 +33,7 @@ from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.credentials import Credentials
 from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.protocol import Reply, Request
-from secoda_async._engine.wire.transport import SendState, Transport
+from secoda_async._engine.wire.transport import SendState, Sessions, Transport
 from secoda_async.clock import AutojumpClock, Clock
 from secoda_async.config import ApiKeyProvider, CallOptions, Secret
 from secoda_async.errors import (
@@ -245,15 +245,15 @@ class Pipeline:
     async def _send_single_request(self, state: CallState, key: Secret) -> Reply:
         """Send one request as soon as it may start; return the slot and the permit afterwards."""
         method = state.request.method
-        slots = self.transport.connection_limit()
-        await self._admission.admit(state, slots)
+        sessions = self.transport.sessions()
+        await self._admission.admit(state, sessions.limit)
         send_state = SendState()
         reply: Reply | None = None
         try:
-            reply = await self._exchange_within_timeout(state, key, send_state)
+            reply = await self._exchange_within_timeout(state, sessions, key, send_state)
             return reply
         finally:
-            slots.release(method)
+            sessions.limit.release(method)
             is_refused = reply is not None and 300 <= reply.status < 500  # noqa: PLR2004
             operation = state.call.operation
             if operation is not None and method != "GET" and send_state.maybe_sent and not is_refused:
@@ -261,7 +261,9 @@ class Pipeline:
             if state.permit is not None:
                 await state.permit.release(sent=send_state.maybe_sent)
 
-    async def _exchange_within_timeout(self, state: CallState, key: Secret, send_state: SendState) -> Reply:
+    async def _exchange_within_timeout(
+        self, state: CallState, sessions: Sessions, key: Secret, send_state: SendState
+    ) -> Reply:
         """Send one request and read the response, within the attempt's timeout and the call's deadline."""
         if self._slashes:
             state.request = self._with_known_slash(state.request)  # errors show the path as it was sent
@@ -273,7 +275,7 @@ class Pipeline:
         failed: SecodaError
         try:
             reply = await self.scopes.run_with_timeout(
-                self.transport.exchange(request, key, send_state), min(timeout, left)
+                self.transport.exchange(sessions, request, key, send_state), min(timeout, left)
             )
         except TimedOutError:
             failed = state.timeout_error(maybe_sent=send_state.maybe_sent, is_deadline=left <= timeout)
@@ -288,8 +290,8 @@ class Pipeline:
             raise
         else:
             if self._hooks.is_active:
-                request_id = protocol.request_id(reply, key, *self.transport.secrets)
-                self._hooks.attempt_finished(request, state.attempts, reply, self.clock.now() - began, request_id)
+                secrets = (key, *self.transport.secrets)
+                self._hooks.attempt_finished(request, state.attempts, reply, self.clock.now() - began, secrets)
             return reply
         self._hooks.attempt_finished(request, state.attempts, failed, self.clock.now() - began)
         if request.method != "GET" and send_state.maybe_sent:

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from secoda_async import (
     AutojumpClock,
@@ -330,7 +331,7 @@ class TestInUsersTests:
     ) -> None:
         emulator.api_key = KEY
         pipeline: Any = vars(shared)["_pipeline"]
-        pipeline.transport.origin = emulator.url
+        vars(pipeline.transport)["_url"] = URL(emulator.url)
         assert (await shared.groups.create(name=f"{number}")).name == f"{number}"
         assert emulator.requests[0].connection == 1
 

@@ -332,7 +332,7 @@ def test_libraries_are_imported_in_their_home_only(library: str) -> None:
 
 
 def test_core_imports_declared_requirements_only() -> None:
-    known = {"aiohttp", "attrs", "cattrs", "msgspec", "orjson", "tenacity", "yarl", "secoda_async"}
+    known = {"aiohttp", "attrs", "cattrs", "msgspec", "multidict", "orjson", "tenacity", "yarl", "secoda_async"}
     for found in IMPORTS:
         if (
             found.is_top_level

@@ -15,7 +15,8 @@ class LockHandle:
     locks: "KeyedLocks"
     key: str
     loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop)
-    ready: asyncio.Event = field(factory=asyncio.Event)
+    ready: asyncio.Event | None = None
+    """Set when a waiter becomes the holder."""
 
     def __enter__(self) -> None:
         pass
@@ -49,10 +50,10 @@ class KeyedLocks:
         with self._guard:
             if (handle := self.acquire_nowait(key)) is not None:
                 return handle
-            handle = LockHandle(self, key)
+            handle = LockHandle(self, key, ready=(ready := asyncio.Event()))
             self._handles[key].append(handle)
         try:
-            await handle.ready.wait()
+            await ready.wait()
         except BaseException:
             self.release(handle)
             raise
@@ -61,12 +62,12 @@ class KeyedLocks:
     def release(self, handle: LockHandle) -> None:
         """Release the lock to the next waiter, or stop waiting for it. A second release does nothing."""
         with self._guard:
-            handles = self._handles.get(handle.key, deque())
-            if handle not in handles:
+            handles = self._handles.get(handle.key)
+            if handles is None or handle not in handles:
                 return
             was_held = handles[0] is handle
             handles.remove(handle)
-            while was_held and handles:
+            while was_held and handles and handles[0].ready is not None:
                 with contextlib.suppress(RuntimeError):  # the waiter's event loop is closed: try the next one
                     handles[0].loop.call_soon_threadsafe(handles[0].ready.set)
                     return

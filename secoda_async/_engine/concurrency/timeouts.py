@@ -1,9 +1,10 @@
 """Run awaitables with a timeout on the injected clock, and cancel them when the client closes.
 
 Theory of operation: `asyncio.timeout` and a timer for each attempt would cost a tenth of a call. So all scopes of an
-event loop share one timer, which is set to the earliest deadline (`_Deadlines`). A scope that is due cancels its task,
-as `asyncio.timeout` does, and `run_with_timeout` turns this cancellation into `TimedOutError`. A cancellation by
-another party stays a `CancelledError`: `task.cancelling()` counts the requests, and a scope accounts for exactly one.
+event loop share one timer, which is set to the earliest deadline (`_Deadlines`). A timer of the system clock stays for
+the scopes to come when the last one ends. A scope that is due cancels its task, as `asyncio.timeout` does, and
+`run_with_timeout` turns this cancellation into `TimedOutError`. A cancellation by another party stays a
+`CancelledError`: `task.cancelling()` counts the requests, and a scope accounts for exactly one.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from attrs import define
 
-from secoda_async.clock import Clock, Timer
+from secoda_async.clock import Clock, SystemClock, Timer
 from secoda_async.errors import ClientClosedError
 
 T = TypeVar("T")
@@ -44,7 +45,8 @@ class _Deadlines:
         self._scopes: set[_CancelScope] = set()
         self._timer: Timer | None = None
         self._timer_due = inf
-        self._is_disarm_scheduled = False
+        self._keeps_timer = isinstance(clock, SystemClock)
+        """Whether the timer may stay without scopes. Another clock could jump to it."""
 
     def add(self, scope: _CancelScope) -> None:
         self._scopes.add(scope)
@@ -55,23 +57,20 @@ class _Deadlines:
         self._scopes.discard(scope)
         if scope.is_cancelled:
             scope.task.uncancel()
-        if not self._scopes and not self._is_disarm_scheduled:
-            with contextlib.suppress(RuntimeError):  # the task was garbage-collected with its event loop
-                scope.task.get_loop().call_soon(self._disarm_if_idle)
-                self._is_disarm_scheduled = True
+        if not self._scopes and not self._keeps_timer:
+            self._arm(inf)
 
-    def cancel_due(self, *, now: float = inf) -> None:
+    def close(self) -> None:
+        """Cancel every scope, and disarm the timer."""
+        self._cancel_due(inf)
+        self._arm(inf)
+
+    def _cancel_due(self, now: float) -> None:
         """Cancel every scope whose deadline has passed, once; work that suppresses it is not cancelled again."""
         for scope in tuple(self._scopes):
             if scope.deadline <= now and not scope.is_cancelled:
                 scope.is_cancelled = True
                 scope.task.cancel()
-
-    def _disarm_if_idle(self) -> None:
-        """Disarm the timer if the loop is idle. Deferred by one iteration so that sequential calls reuse it."""
-        self._is_disarm_scheduled = False
-        if not self._scopes:
-            self._arm(inf)
 
     def _arm(self, due: float) -> None:
         if self._timer is not None:
@@ -80,7 +79,7 @@ class _Deadlines:
         self._timer = None if due == inf else self._clock.call_later(due - self._clock.now(), self._on_timer)
 
     def _on_timer(self) -> None:
-        self.cancel_due(now=self._clock.now())
+        self._cancel_due(self._clock.now())
         self._arm(min((scope.deadline for scope in tuple(self._scopes) if not scope.is_cancelled), default=inf))
 
 
@@ -129,10 +128,10 @@ class CallScopes:
             by_loop = tuple(self._deadlines.items())
         for loop, deadlines in by_loop:
             if loop is asyncio.get_running_loop():
-                deadlines.cancel_due()
+                deadlines.close()
             else:
                 with contextlib.suppress(RuntimeError):  # the loop is closed, so none of its tasks runs
-                    loop.call_soon_threadsafe(deadlines.cancel_due)
+                    loop.call_soon_threadsafe(deadlines.close)
 
     def _add_deadlines(self, loop: asyncio.AbstractEventLoop) -> _Deadlines:
         with self._lock:

@@ -13,7 +13,7 @@ from string import ascii_letters, digits
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from attrs import frozen
+from attrs import define
 
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.error_bodies import messages_by_field
@@ -44,10 +44,10 @@ _PLAIN: Final = f"{ascii_letters}{digits}-".encode()
 
 _PLAIN_ID: Final = re.compile("[a-zA-Z0-9-]+")
 
-_REQUEST_IDS: Final = (b"x-request-id", b"x-amzn-requestid", b"x-amzn-trace-id", b"cf-ray")
+REQUEST_IDS: Final = (b"x-request-id", b"x-amzn-requestid", b"x-amzn-trace-id", b"cf-ray")
 
 
-@frozen
+@define
 class Request:
     """One request, without host and key."""
 
@@ -64,7 +64,7 @@ class Request:
     """The name of the group to create."""
 
 
-@frozen
+@define
 class Reply:
     """A complete response."""
 
@@ -125,7 +125,8 @@ def request_to(
     """Return a request to one of the API's collections, or to one item of it; the id was checked before."""
     path, route = f"{API_PREFIX}/{collection}", collection
     if item_id is not None:
-        path, route = f"{path}/{quote(item_id, safe='')}", f"{route}/{{id}}"
+        segment = item_id if _PLAIN_ID.fullmatch(item_id) else quote(item_id, safe="")
+        path, route = f"{path}/{segment}", f"{route}/{{id}}"
     return Request(method, path, query, body, route, name)
 
 
@@ -163,7 +164,7 @@ def error_for(request: Request, reply: Reply, now: datetime) -> SecodaError:
 
 def request_id(reply: Reply, *secrets: str) -> str | None:
     """Return the server's id for the request, without the secrets; None if it gave none."""
-    found = next((value for name in _REQUEST_IDS for value in reply.values(name)), None)
+    found = next((value for name in REQUEST_IDS for value in reply.values(name)), None)
     return None if found is None else redact(found, *secrets)
 
 

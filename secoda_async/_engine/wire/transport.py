@@ -9,13 +9,14 @@ import codecs
 import platform
 import ssl as ssl_module
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from attrs import define, field
+from multidict import CIMultiDict
 from yarl import URL
 
 from secoda_async._engine.concurrency.connection_limit import ConnectionLimit
@@ -33,11 +34,6 @@ from secoda_async.errors import ClientClosedError, ConfigurationError, SecodaErr
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 """The pipeline measures the time: aiohttp's own total would count the wait for a free connection."""
 
-_JSON: Final = {"Content-Type": "application/json"}
-"""Sent with each call: a borrowed session may have another default."""
-
-_UNCACHED: Final = {"Cache-Control": "no-cache"}
-"""Asks caches on the way to revalidate: a read often follows a write."""
 
 _READ_BUFFER: Final = 2**18
 """Bytes: a page of a hundred groups in one or two reads."""
@@ -79,10 +75,15 @@ async def _no_hidden_resend(
     raise dropped
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Closes a kept connection that received bytes while it was idle, such as a 408.
+_BODILESS: Final = ContextVar[SendState | None]("secoda_async_bodiless", default=None)
+"""The state of the request that the present task sends, if the request has no body to record the send."""
 
-    Those bytes would be taken for the response to the next request.
+
+class _Connector(aiohttp.TCPConnector):
+    """Records that a request without a body is about to be written to a connection.
+
+    A kept connection that received bytes while it was idle, such as a 408, is closed: those bytes would be taken for
+    the response to the next request.
     """
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
@@ -90,6 +91,9 @@ class _Connector(aiohttp.TCPConnector):
         while connection.protocol is not None and connection.protocol.should_close:
             connection.close()
             connection = await super().connect(*arguments, **options)
+        state = _BODILESS.get()
+        if state is not None:
+            state.maybe_sent = True
         return connection
 
     def abandon(self) -> object:
@@ -100,15 +104,8 @@ class _Connector(aiohttp.TCPConnector):
         return connections
 
 
-async def _on_headers_sent(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    """Record that a request without a body is about to be written to a connection."""
-    state: SendState | None = context.trace_request_ctx
-    if state is not None:
-        state.maybe_sent = True
-
-
 @define(eq=False, repr=False)
-class _Sessions:
+class Sessions:
     """The sessions of one event loop."""
 
     keep_alive: aiohttp.ClientSession
@@ -145,9 +142,7 @@ class _Sessions:
             await self.one_shot.close()
 
 
-def _open_sessions(max_connections: int, ssl: ssl_module.SSLContext | None, proxy: URL | None) -> _Sessions:
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(_on_headers_sent)
+def _open_sessions(max_connections: int, ssl: ssl_module.SSLContext | None, proxy: URL | None) -> Sessions:
     # The queue is our own connection limit: the connector's is off.
     keep_alive, one_shot = (
         aiohttp.ClientSession(
@@ -155,11 +150,10 @@ def _open_sessions(max_connections: int, ssl: ssl_module.SSLContext | None, prox
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_READ_BUFFER,
             proxy=proxy,
-            trace_configs=[trace],
         )
         for force_close in (False, True)
     )
-    return _Sessions(keep_alive, one_shot, ConnectionLimit(max_connections))
+    return Sessions(keep_alive, one_shot, ConnectionLimit(max_connections))
 
 
 @define(eq=False, repr=False)
@@ -170,16 +164,41 @@ class _BorrowedSession:
     max_connections: int
     affinity: LoopAffinity = field(factory=LoopAffinity)
 
-    def sessions(self) -> _Sessions:
+    def sessions(self) -> Sessions:
         if not self.affinity.is_current():  # two threads would use its connections
             raise ConfigurationError(OTHER_LOOP)
         limit = (self.session.connector.limit if self.session.connector else 0) or self.max_connections
         connections = ConnectionLimit(min(limit, self.max_connections))
-        return _Sessions(self.session, self.session, connections, is_borrowed=True)
+        return Sessions(self.session, self.session, connections, is_borrowed=True)
 
 
-async def _leave_open(_: _Sessions) -> None:
+async def _leave_open(_: Sessions) -> None:
     """Do nothing: the owner closes a borrowed session."""
+
+
+class _Headers:
+    """The headers of all requests with one key."""
+
+    def __init__(self, own: CIMultiDict[str], key: Secret) -> None:
+        self.key = key
+        self._plain = CIMultiDict(own, Authorization=Secret(f"Bearer {key}"))
+        # Caches on the way shall revalidate: a read often follows a write.
+        self._read = CIMultiDict(self._plain, **{"Cache-Control": "no-cache"})
+        # A borrowed session may have another default.
+        self._with_body = CIMultiDict(self._plain, **{"Content-Type": "application/json"})
+
+    def of(self, request: Request) -> CIMultiDict[str]:
+        """Return the headers of a request."""
+        if request.body is not None:
+            return self._with_body
+        return self._read if request.method == "GET" else self._plain
+
+
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "User-Agent": f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}",
+}
 
 
 class Transport:
@@ -203,50 +222,44 @@ class Transport:
             named = environment_proxy(origin) if trust_env else None
             proxy = None if named is None else URL(named)  # may hold a password, which aiohttp sends
             open_sessions = partial(_open_sessions, max_connections, ssl, proxy)
-            self._sessions = PerLoop(open_sessions, _Sessions.close, client_closed_error, _Sessions.abandon)
+            self._sessions = PerLoop(open_sessions, Sessions.close, client_closed_error, Sessions.abandon)
         else:
             if not isinstance(session, aiohttp.ClientSession):
                 raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
             borrow = _BorrowedSession(session, max_connections).sessions
             self._sessions = PerLoop(borrow, _leave_open, client_closed_error)
-        agent = f"secoda-async/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
-        own = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": agent}
-        replaced = {name.lower() for name in headers}
-        self._headers = {name: value for name, value in own.items() if name.lower() not in replaced} | {**headers}
-        self._key: Secret | None = None
-        self._headers_with_key: dict[str, str] = self._headers
+        self._url = URL(origin)
+        self._own_headers = CIMultiDict(_HEADERS)
+        self._own_headers.update(headers)
+        self._headers: _Headers | None = None
 
-    def connection_limit(self) -> ConnectionLimit:
-        """Return the connection limit of the running event loop."""
-        return self._sessions.current().limit
+    def sessions(self) -> Sessions:
+        """Return the sessions of the running event loop."""
+        return self._sessions.current()
 
-    async def exchange(self, request: Request, key: Secret, state: SendState) -> Reply:
+    async def exchange(self, sessions: Sessions, request: Request, key: Secret, state: SendState) -> Reply:
         """Send one request once and read the response to its end, which releases or closes the connection.
 
         Raises:
             TransportError: When no complete response came. It has no cause: aiohttp's exceptions hold the headers.
         """
-        sessions = self._sessions.current()
-        if key is not self._key:
-            self._headers_with_key = {**self._headers, "Authorization": Secret(f"Bearer {key}")}
-            self._key = key
-        headers = self._headers_with_key
+        headers = self._headers
+        if headers is None or headers.key is not key:
+            headers = self._headers = _Headers(self._own_headers, key)
         body: _Body | None = None
         if request.body is not None:
             body = _Body(request.body, state)
-            headers = headers | _JSON
         else:
-            # No trace reports the send on a borrowed session, so assume it, unless aiohttp refuses its closed session.
+            # The connector of a borrowed session records nothing: assume the send, unless the session is closed.
             state.maybe_sent = sessions.is_borrowed and not sessions.keep_alive.closed
-            if request.method == "GET":
-                headers = headers | _UNCACHED
+        _BODILESS.set(state if body is None else None)
         session = sessions.one_shot if request.method == "POST" else sessions.keep_alive
         try:
             response = await session.request(
                 request.method,
-                URL(f"{self.origin}{request.path}{'?' if request.query else ''}{request.query}", encoded=True),
+                self._url_of(request),
                 data=body,
-                headers=headers,
+                headers=headers.of(request),
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=_NO_TIMEOUT,
@@ -254,13 +267,17 @@ class Transport:
                 auto_decompress=False,
                 max_line_size=HEADER_LIMIT,
                 max_field_size=HEADER_LIMIT,
-                trace_request_ctx=None if body is not None or sessions.is_borrowed else state,
             )
             content = await _body_of(response)
             return Reply(response.status, response.raw_headers, content.removeprefix(codecs.BOM_UTF8))
         except FAILURES as error:
             failed = sessions.error_for(error, state)
         raise failed
+
+    def _url_of(self, request: Request) -> URL:
+        if request.query:
+            return URL(f"{self.origin}{request.path}?{request.query}", encoded=True)
+        return self._url.with_path(request.path, encoded=True)
 
     async def close(self) -> None:
         """Close our own sessions: those of the running event loop now, those of other threads' loops soon."""

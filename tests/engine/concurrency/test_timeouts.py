@@ -8,7 +8,7 @@ import pytest
 
 from secoda_async import ClientClosedError, RequestTimeoutError
 from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError, client_closed_error
-from secoda_async.clock import sleep
+from secoda_async.clock import SystemClock, sleep
 from tests.support.clocks import ManualClock, settle
 
 
@@ -25,20 +25,38 @@ async def test_result_in_time_is_returned_and_leaves_no_timer(seconds: float | N
     assert clock.pending == 0
 
 
-async def test_sequential_calls_share_a_timer() -> None:
-    clock = ManualClock()
+class TimerCountingClock(SystemClock):
+    """A system clock that keeps its timers."""
+
+    def __init__(self) -> None:
+        self.timers: list[asyncio.TimerHandle] = []
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> asyncio.TimerHandle:
+        self.timers.append(asyncio.get_running_loop().call_later(delay, callback))
+        return self.timers[-1]
+
+
+async def test_sequential_calls_on_the_system_clock_share_a_timer() -> None:
+    clock = TimerCountingClock()
     scopes = CallScopes(clock)
-    await scopes.run_with_timeout(answer(), 5.0)
-    assert clock.pending == 1
-    clock.jump(1.0)
-    await scopes.run_with_timeout(answer(), 5.0)
-    assert clock.pending == 1
-    late = asyncio.create_task(scopes.run_with_timeout(sleep(clock, 60.0), 5.0))
-    await clock.advance(4.9)
-    assert not late.done()
-    await clock.advance(0.1)
-    with pytest.raises(TimedOutError):
-        await late
+    for _ in range(3):
+        assert await scopes.run_with_timeout(answer(), 5.0) == "done"
+        await settle()
+    assert len(clock.timers) == 1
+    with pytest.raises(TimedOutError):  # before the shared timer
+        await scopes.run_with_timeout(asyncio.sleep(60.0), 0.001)
+    scopes.close()
+    assert all(timer.cancelled() for timer in clock.timers if timer.when() > asyncio.get_running_loop().time())
+
+
+async def test_timer_of_the_system_clock_that_fires_without_a_scope_is_gone() -> None:
+    clock = TimerCountingClock()
+    scopes = CallScopes(clock)
+    await scopes.run_with_timeout(answer(), 0.0)
+    await asyncio.sleep(0.001)
+    assert await scopes.run_with_timeout(answer(), 5.0) == "done"
+    assert len(clock.timers) == 2
+    scopes.close()
 
 
 @pytest.mark.requirement("RT-5")
@@ -164,14 +182,17 @@ async def test_close_cancels_the_work_of_other_event_loops() -> None:
         await asyncio.wait_for(call, 30)
 
 
-async def test_timer_is_disarmed_after_each_idle_time() -> None:
+async def test_timer_of_another_clock_ends_with_the_last_scope() -> None:
     clock = ManualClock()
     scopes = CallScopes(clock)
+    long = asyncio.create_task(scopes.run_with_timeout(sleep(clock, 2.0), 5.0))
+    await settle()
     for _ in range(2):
         await scopes.run_with_timeout(answer(), 5.0)
-        assert clock.pending == 1
-        await settle()
-        assert clock.pending == 0
+        assert clock.pending == 2
+    await clock.advance(2.0)
+    await long
+    assert clock.pending == 0
 
 
 async def test_cancellation_by_the_caller_at_the_deadline_stays_a_cancellation() -> None:
