@@ -2,7 +2,7 @@
 
 import logging
 import re
-import threading
+from collections import deque
 from typing import Final, Generic, TypeVar
 
 from attrs import evolve
@@ -65,18 +65,18 @@ class RecentIds:
 
     def __init__(self, most: int = REMEMBERED_IDS) -> None:
         self._most = most
-        self._ids: dict[str, None] = {}
-        self._lock = threading.RLock()
+        self._ids: set[str] = set()
+        self._in_order: deque[str] = deque()
 
     def add(self, item_id: str) -> bool:
         """Add an id; return True if the id is new."""
-        with self._lock:  # a client may serve event loops in several threads
-            if item_id in self._ids:
-                return False
-            self._ids[item_id] = None
-            if len(self._ids) > self._most:
-                del self._ids[next(iter(self._ids))]
-            return True
+        if item_id in self._ids:
+            return False
+        self._ids.add(item_id)
+        self._in_order.append(item_id)
+        if len(self._ids) > self._most:
+            self._ids.remove(self._in_order.popleft())
+        return True
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._ids

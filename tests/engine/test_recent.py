@@ -1,4 +1,4 @@
-"""Ids seen last and creates in flight are counted once, from any thread."""
+"""Creates in flight are counted once, from any thread."""
 
 import threading
 from collections.abc import Callable
@@ -7,7 +7,6 @@ import pytest
 
 from secoda_async import SystemClock
 from secoda_async._engine.ledger import Ledger
-from secoda_async._engine.page_checks import RecentIds
 
 
 class Name(str):
@@ -47,18 +46,3 @@ def test_creates_of_one_name_in_two_threads_are_all_counted(lookups: int) -> Non
         assert not ledger.is_contested("name")  # nothing is left of the two
         with ledger.creating("name"):
             assert ledger.is_contested("name")
-
-
-@pytest.mark.requirement("SL-6")
-def test_the_oldest_id_is_forgotten_once_although_two_threads_add() -> None:
-    recent = RecentIds(most=1)
-    recent.add("first")
-    name = Name("second")
-    name.others = [lambda: (recent.add("third"), None)[1]]
-    assert recent.add(name)
-    for _ in range(1000):
-        if "third" in recent:
-            break
-        threading.Event().wait(0.001)
-    assert ("first" in recent, "second" in recent, "third" in recent) == (False, False, True)
-    assert not recent.add("third")
