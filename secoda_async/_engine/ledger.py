@@ -13,7 +13,7 @@ what a read shows in that time:
 
 import asyncio
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -84,7 +84,8 @@ class Ledger:
         self._clock = clock
         self._lock = threading.RLock()  # re-entered when garbage collection closes a task that creates a group
         self._created: dict[str, None] = {}
-        self._writes: dict[str, Write] = {}
+        self._writes: OrderedDict[str, Write] = OrderedDict()
+        """The oldest write comes first. A plain dict would search for it among the entries that were removed."""
         self._in_flight: Counter[str | Unset | None] = Counter()
         """Creates in flight, by the name that was sent."""
         self._unclear: dict[str, float] = {}
@@ -214,14 +215,17 @@ class Ledger:
 
     def _put(self, group_id: str, write: Write) -> None:
         key = group_id.casefold()
-        self._writes.pop(key, None)  # the oldest write comes first
         self._writes[key] = write
+        self._writes.move_to_end(key)
         self._discard_old()
 
     def _discard_old(self) -> None:
         now = self._clock.now()
-        while self._writes and next(iter(self._writes.values())).at < now - OWN_WRITES_KNOWN:
-            del self._writes[next(iter(self._writes))]
+        if self._writes:
+            while self._writes and next(iter(self._writes.values())).at < now - OWN_WRITES_KNOWN:
+                self._writes.popitem(last=False)
+            if not self._writes:
+                self._writes = OrderedDict()  # an emptied one keeps its size
         if self._unclear:
             self._unclear = {name: until for name, until in self._unclear.items() if until >= now}
 

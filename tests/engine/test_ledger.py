@@ -1,6 +1,7 @@
 """The ledger of a client's own writes."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,6 +34,16 @@ def test_the_oldest_created_ids_are_forgotten(ledger: Ledger) -> None:
     assert not ledger.has_created("g0")
     assert ledger.has_created("g1")
     assert ledger.has_created(f"g{_CREATED_KNOWN}")
+
+
+def test_writes_of_a_large_bulk_leave_no_memory_behind(ledger: Ledger, manual: ManualClock) -> None:
+    empty = sys.getsizeof(ledger._writes)
+    for index in range(1000):
+        ledger.note_created(evolve(OLD, id=f"g{index}"))
+    assert sys.getsizeof(ledger._writes) > 1000
+    manual.jump(OWN_WRITES_KNOWN + 1)
+    assert ledger.latest("g0") is None
+    assert sys.getsizeof(ledger._writes) == empty
 
 
 class TestLists:
