@@ -48,7 +48,7 @@ def _goals(columns: Sequence[Results], *, is_internal: bool) -> str:
 def _cells(letter: str, measured: Sequence[Mapping[str, tuple[float, str]]]) -> Iterable[str]:
     """Return the figure of each column, the first one bold."""
     for index, figures in enumerate(measured):
-        value = f"{figures[letter][0]:.2f}" if letter in figures else ""
+        value = f"{figures[letter][0]:.2f} {JOBS[letter].unit}".rstrip() if letter in figures else ""
         yield value if index else f"**{value}**"
 
 
@@ -104,10 +104,7 @@ def _conditions(results: Results) -> str:
     runs = "" if results.runs == 1 else f"; medians of {results.runs} runs"
     again = _of(results, AiohttpAgain.name, "pinned")
     control = f" Control ({FLOOR} over itself): {_listed(again)}." if again else ""
-    return (
-        f"{results.label}: measured {results.date}, {results.machine}; {rounds}{part}{runs}."
-        f"{control}{missing}"
-    )
+    return f"{results.label}: measured {results.date}, {results.machine}; {rounds}{part}{runs}.{control}{missing}"
 
 
 def _listed(ratios: Iterable[Ratio]) -> str:

@@ -188,7 +188,7 @@ def test_report_renders_markdown_tables() -> None:
     text = report.markdown([RESULTS])
     assert f"| **a** {JOBS['a'].what} | **0.94** | ≤ 0.98: met | 0.90 to 1.20; 101 us |" in text
     assert "| **5.50** | ≥ 6: missed | 48 pages |" in text
-    assert "| **10.00** | ≤ 10 MB: met |  |" in text
+    assert "| **10.00 MB** | ≤ 10 MB: met |  |" in text
     assert "| list | 20 us; 1.2 MB | 20 us; 2.0 MB |  |" in text
     assert text.index("### Goals that users notice") < text.index("### CPU ratios: internal goals")
     assert "| httpx | 5.00 | 99.00 | dict |  |" in text
@@ -204,7 +204,7 @@ def test_report_has_a_column_for_each_label() -> None:
     other = Results(label="before", machine="m", date="d", rounds=1, scale=1, figures=(Figure("g", 30.0),))
     text = report.markdown([RESULTS, other])
     assert "| job | Python 3.11 | before | goal |  |" in text
-    assert "| **10.00** | 30.00 | ≤ 10 MB: met |  |" in text
+    assert "| **10.00 MB** | 30.00 MB | ≤ 10 MB: met |  |" in text
     assert "| **5.50** |  | ≥ 6: missed | 48 pages |" in text
     assert "before: measured d, m; 1 round." in text
 
