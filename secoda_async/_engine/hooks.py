@@ -121,11 +121,11 @@ class Hooks:
         if seconds >= _LOGGED_FROM and now >= self._logged_until.get(reason, now):
             self._logged_until[reason] = now + seconds
             request, failure = state.request, state.last_failure
-            why, attempt = _REASONS[reason], ""
+            why, what = _REASONS[reason], "for" if reason == "backoff" else "before"
             if failure is not None:
                 why = failure.message[:_MAX_CAUSE]
-                attempt = f"attempt {state.attempts + 1} of {state.call.options.retry.attempts}: "
-            _log.info("waiting %.1f s (%s) before %s%s %s", seconds, why, attempt, request.method, request.path)
+                what = f"before attempt {state.attempts + 1} of {state.call.options.retry.attempts}:"
+            _log.info("waiting %.1f s (%s) %s %s %s", seconds, why, what, request.method, request.path)
 
     def wait_finished(self, request: Request, reason: str, seconds: float) -> None:
         """Report a wait."""
@@ -184,5 +184,5 @@ def _call_hook(report: Callable[..., object], *arguments: object) -> None:
 _REASONS: Final = {
     "limit": "the write limit",
     "gate": "the server asked for a pause",
-    "backoff": "a pause between two requests",
+    "backoff": "a pause before the result is read again",
 }

@@ -63,8 +63,8 @@ def check_writable(file: Path) -> None:
             Path(_create_temporary(target)).unlink()
 
 
-def write(file: Path, text: str) -> None:
-    """Replace a file atomically; a new file gets mode 0600.
+def write(file: Path, text: str, *, mode: int = _PRIVATE) -> None:
+    """Replace a file atomically; a new file gets the mode, 0600 by default.
 
     Raises:
         CommandError: If the file can't be written; it is unchanged.
@@ -77,7 +77,7 @@ def write(file: Path, text: str) -> None:
         temporary = Path(_create_temporary(target))
         try:
             temporary.write_text(text, "utf-8", newline="\n")
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else _PRIVATE)
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else mode)
             temporary.replace(target)
         except BaseException:
             with suppress(OSError):

@@ -12,7 +12,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final, cast
@@ -34,7 +34,7 @@ except ModuleNotFoundError as _missing:
         f"{_missing.name} is missing: pip install 'secoda-async[otel]' for telemetry", name=_missing.name
     ) from _missing
 
-__all__ = ["Telemetry"]
+__all__ = ["Telemetry", "record_gauges"]
 
 Attributes = dict[str, str | int]
 
@@ -178,6 +178,15 @@ class Telemetry:
         if "error.type" in attributes:
             span.set_status(Status(StatusCode.ERROR))
         span.end(ended)
+
+
+def record_gauges(
+    values: Iterable[tuple[str, float, Mapping[str, str]]], meter_provider: MeterProvider | None = None
+) -> None:
+    """Set gauges once, such as those of a run of a command: each has a name, a value and attributes."""
+    meter = metrics.get_meter("secoda_async", __version__, meter_provider)
+    for name, value, attributes in values:
+        meter.create_gauge(name).set(value, attributes)
 
 
 def _outcome(call: _Call, error: BaseException | None) -> str:

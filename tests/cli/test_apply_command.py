@@ -238,3 +238,48 @@ async def test_apply_ends_with_the_number_of_conflicts(shell: Shell, workspace: 
     result = await shell.run("apply", str(tmp_path / "g.yaml"), "--yes", "--verbose")
     assert (result.code, result.out.splitlines()[-1]) == (Exit.SOME_FAILED, "nothing was written; 1 group in conflict")
     assert workspace.requests
+
+
+async def test_error_before_the_first_write_says_that_nothing_was_written(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    workspace.faults.add(status=401, body={"detail": "Invalid token."}, times=None)
+    result = await shell.run("apply", file, "--yes")
+    assert result.code == Exit.REFUSED
+    assert result.err.startswith("secoda-async: nothing was written: 401 Invalid token. [GET /api/v1/auth/group]\n")
+    workspace.faults.clear()
+    saved = str(tmp_path / "plan.json")
+    await shell.run("plan", file, "--out", saved)
+    next(iter(workspace.groups.values()))["name"] = "Stewards"
+    stale = await shell.run("apply", saved, "--json")
+    assert stale.code == Exit.STALE
+    assert stale.json["error"]["message"].count("nothing was written") == 1
+
+
+async def test_incomplete_apply_ends_with_the_command_to_run_next(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    workspace.faults.add(status=400, body={"name": ["no"]}, method="POST", times=None)
+    saved = str(tmp_path / "plan.json")
+    await shell.run("plan", file, "--prune", "--max-delete", "0", "--out", saved)
+    digest = Plan.load(saved).digest
+    result = await shell.run("apply", saved, "--approve", digest, "--on-drift", "skip")
+    lines = result.out.splitlines()
+    assert lines[-7:-3] == [
+        "failed: Stewards: 400 name: no [POST /api/v1/auth/group]",
+        "not attempted: Others",
+        "Stopped early: groups are deleted only after every other change has succeeded",
+        "Certain: 2 changes are not written.",
+    ]
+    assert lines[-3].startswith("Next: Correct what the service refused. Run this again: ")
+    assert lines[-2] == f"  secoda-async apply {saved} --on-drift skip --approve {digest}"
+    again = await shell.run("apply", file, "--prune", "--yes", "--max-delete", "0", "--approve", "0" * 32)
+    assert again.code == Exit.UNSAFE
+    document = (await shell.run("apply", file, "--yes", "--json")).json
+    assert document["causes"] == [
+        {"status": "failed", "message": "400 name: no [POST /api/v1/auth/group]", "names": ["Stewards"]}
+    ]
+    assert document["stopped"] is None
+    assert document["next_step"].startswith("Correct what the service refused.")
+    assert document["next_command"] == f"secoda-async apply {file} --yes --json"
+    assert "Others" in names(workspace)

@@ -50,12 +50,13 @@ def ending(plan: Plan, report: Report, *, stopped: str | None = None, is_saved: 
 
 def test_failures_of_one_cause_are_one_line_with_three_names() -> None:
     report = report_of(*[REFUSED] * 5, BadRequestError("400 name: no", status=400), "not_attempted", stopped="deadline")
-    causes = causes_of(plan_of(7), report)
+    causes = causes_of(plan_of(7), report, "deadline reached")
     assert [cause.text(is_verbose=False) for cause in causes] == [
         "failed: 5 changes (g0, g1, g2 and 2 more): could not connect to 127.0.0.1:80: connection refused",
         "failed: g5: 400 name: no",
-        "not attempted: g6: deadline",
+        "not attempted: g6",
     ]
+    assert causes[-1].message == "deadline reached"
     assert causes[0].text(is_verbose=True).startswith("failed: 5 changes (g0, g1, g2, g3, g4): ")
 
 
@@ -67,7 +68,7 @@ def test_failures_that_differ_in_names_and_seconds_have_one_cause() -> None:
         ServerError("503 retry in 12 s", status=503),
         ServerError("500 retry in 12 s", status=500),
     ]
-    assert [cause.text(is_verbose=False) for cause in causes_of(plan_of(5), report_of(*errors))] == [
+    assert [cause.text(is_verbose=False) for cause in causes_of(plan_of(5), report_of(*errors), "")] == [
         "failed: 2 changes (g0, g1): the group has changed since the plan was made",
         "failed: 2 changes (g2, g3): 503 retry in 3.5 s",
         "failed: g4: 500 retry in 12 s",
@@ -79,14 +80,14 @@ def test_unknown_outcomes_are_never_called_failed() -> None:
     broken = TransportError("the server closed the connection without a response", method="POST", path="/group")
     report = report_of("applied", unknown(1, broken), unknown(2, broken), unknown(3, None), REFUSED)
     plan = plan_of(5)
-    assert [(cause.status, len(cause.names), cause.message) for cause in causes_of(plan, report)] == [
+    assert [(cause.status, len(cause.names), cause.message) for cause in causes_of(plan, report, "")] == [
         ("unknown", 2, "the server closed the connection without a response"),
         ("unknown", 1, "whether the group 'g3' was created is not known"),
         ("failed", 1, "could not connect to 127.0.0.1:80: connection refused [GET /group, 0 attempts]"),
     ]
     end = ending(plan, report)
     assert end.certain == (
-        "1 change is written: the service confirmed each, but no last read has shown it; 1 change is not written."
+        "1 change is written: the service confirmed it, but no last read has shown it; 1 change is not written."
     )
     assert end.unknown == "3 changes may or may not be written: g1, g2, g3."
     assert end.command == "secoda-async apply g.yaml"

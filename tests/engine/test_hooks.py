@@ -102,7 +102,7 @@ async def test_long_wait_is_logged_once_for_all_waiting_calls(caplog: pytest.Log
     hooks.wait_started(state, "backoff", 2.0)
     assert caplog.messages == [
         "waiting 1.0 s (the write limit) before POST /api/v1/auth/group",
-        "waiting 2.0 s (a pause between two requests) before POST /api/v1/auth/group",
+        "waiting 2.0 s (a pause before the result is read again) for POST /api/v1/auth/group",
     ]
 
 

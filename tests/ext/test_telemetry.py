@@ -33,7 +33,7 @@ from secoda_async._engine.hooks import Hooks
 from secoda_async._engine.wire.protocol import Request
 from secoda_async.emulator import Emulator
 from secoda_async.events import CallStart
-from secoda_async.ext.opentelemetry import Telemetry
+from secoda_async.ext.opentelemetry import Telemetry, record_gauges
 from tests.support.approx import approx
 from tests.support.clients import Connect
 from tests.support.clocks import ManualClock
@@ -361,3 +361,9 @@ def test_import_without_opentelemetry_names_the_extra(monkeypatch: pytest.Monkey
     monkeypatch.delitem(sys.modules, "secoda_async.ext.opentelemetry")
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'secoda-async\[otel\]'"):
         __import__("secoda_async.ext.opentelemetry")
+
+
+def test_gauges_are_set_once(watched: Watched) -> None:
+    record_gauges([("secoda.apply.exit_code", 3.0, {"source": "g.yaml"})], watched.meter_provider)
+    (point,) = watched.points("secoda.apply.exit_code")
+    assert (point.value, dict(point.attributes)) == (3.0, {"source": "g.yaml"})

@@ -12,9 +12,9 @@ from typing import Annotated, Final, Literal, TextIO
 from attrs import define, field, frozen
 from cyclopts import Parameter
 
-from secoda_async import DesiredState, Plan, RateLimit, Report, SecodaClient, UnsafePlanError
+from secoda_async import DesiredState, Plan, RateLimit, Report, SecodaClient, SecodaError, UnsafePlanError
 from secoda_async.cli.command_line import command_line
-from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules
+from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules, run_labels
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.files import check_writable, wait_for_reader, write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
@@ -22,8 +22,10 @@ from secoda_async.cli.options import Connection, Flag
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.endings import ending_of
 from secoda_async.cli.output.html import in_progress_page, plan_page, report_page
+from secoda_async.cli.output.metrics import Metrics, RunMetrics, recorded
 from secoda_async.cli.output.plans import Verbose, print_plan
 from secoda_async.cli.output.reports import count_summary, print_report
+from secoda_async.cli.output.telemetry import event_hook
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.cli.signals import StopController, handle_signals, interrupt_on_signal
 from secoda_async.clock import SYSTEM_CLOCK
@@ -45,8 +47,11 @@ class ApplyOptions:
     deadline: Annotated[str | None, Parameter(help="Stop after this duration, e.g. 90s, 12m or 1h.")] = None
     log: Annotated[Path | None, Parameter(help="Append a JSON line before and after each write.")] = None
     report: Annotated[Path | None, Parameter(help="Write an HTML report.")] = None
+    metrics: Metrics = None
     verbose: Verbose = False
 
+
+_NOTHING: Final = "nothing was written"
 
 _DEFAULT = Connection()
 _DEFAULT_OPTIONS = ApplyOptions()
@@ -66,20 +71,29 @@ async def apply_command(
     On Ctrl-C or at the deadline, in-flight writes finish. Run the command again to continue.
     """
     seconds = None if given.deadline is None else _parse_duration(given.deadline)
-    inputs.check_outputs({"--log": given.log, "--report": given.report}, files, [options.api_key_file])
-    if given.report is not None:
-        check_writable(given.report)
-    target = _load_plan(files) or inputs.load(files)
-    is_interactive = not given.yes and sys.stdin.isatty()
-    if isinstance(target, Plan):
-        _check_default(rules, inputs)
-    elif not given.yes and not is_interactive:
-        raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
-    command = command_line("apply", files, given, inputs, rules, options, without=["approve"])
-    run = _Run(Console(options), source_name(files), command, target, is_interactive, given, rules, options)
-    with handle_signals(run.console.warn, seconds) as stops:
-        result = await run.execute(stops)
-    return _exit_code(result, stops)
+    outputs = {"--log": given.log, "--report": given.report, "--metrics": given.metrics}
+    inputs.check_outputs(outputs, files, [options.api_key_file])
+    console = Console(options)
+    with recorded(console, "apply", given.metrics, run_labels(files, options)) as metrics:
+        if given.report is not None:
+            check_writable(given.report)
+        target = _load_plan(files) or inputs.load(files)
+        is_interactive = not given.yes and sys.stdin.isatty()
+        if isinstance(target, Plan):
+            _check_default(rules, inputs)
+        elif not given.yes and not is_interactive:
+            raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
+        command = command_line("apply", files, given, inputs, rules, options, without=["approve"])
+        run = _Run(console, source_name(files), command, target, is_interactive, given, rules, options, metrics)
+        with handle_signals(console.warn, seconds) as stops:
+            try:
+                result = await run.execute(stops)
+            except SecodaError as error:
+                if not metrics.has_written and _NOTHING not in error.message:
+                    error.message = f"{_NOTHING}: {error.message}"
+                raise
+        metrics.code = _exit_code(result, stops)
+    return metrics.code
 
 
 def _check_default(rules: Rules, inputs: Inputs) -> None:
@@ -107,6 +121,7 @@ class _Run:
     given: ApplyOptions
     rules: Rules
     options: Connection
+    metrics: RunMetrics
     recorder: Recorder = field(factory=lambda: Recorder(SYSTEM_CLOCK), init=False)
 
     async def execute(self, stops: StopController) -> Report:
@@ -116,11 +131,11 @@ class _Run:
         each group before it writes anyway.
         """
         async with AsyncExitStack() as stack:
-            client = self.options.client(self.recorder if self.given.report is not None else None)
-            secoda = await stack.enter_async_context(client)
+            hooks = [self.metrics] if self.given.report is None else [self.metrics, self.recorder]
+            secoda = await stack.enter_async_context(self.options.client(event_hook(*hooks)))
             if not self.is_interactive:
                 await stack.enter_async_context(self.options.exclusive(stops))
-            plan = await self._plan(secoda)
+            plan = self.metrics.plan = await self._plan(secoda)
             self._write_report(
                 lambda: plan_page(plan, self.source, secoda.origin, self.command)
             )  # in case it is refused
@@ -130,7 +145,7 @@ class _Run:
             journal = await self._open_journal(stack)
             self._write_report(lambda: in_progress_page(self._repeat()))
             stops.has_begun_writing = True
-            result = await self._apply(secoda, plan, journal, stops)
+            result = self.metrics.report = await self._apply(secoda, plan, journal, stops)
             stops.is_finished = True  # only the report and the release of the lock are left
             self._finish(secoda, plan, result, stops.reason if stops.event.is_set() else None)
         return result

@@ -1,7 +1,8 @@
 """`secoda-async plan`, and the rules of a plan, which `apply` takes too."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from attrs import asdict, define
 from cyclopts import Group, Parameter
@@ -13,7 +14,10 @@ from secoda_async.cli.files import write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
 from secoda_async.cli.options import Connection, Flag, Texts
 from secoda_async.cli.output.console import Console
+from secoda_async.cli.output.metrics import Metrics, recorded
 from secoda_async.cli.output.plans import PlanOutput
+from secoda_async.cli.output.telemetry import event_hook
+from secoda_async.reconcile.wording import abbreviate
 
 _SAFETY = Group("Safety", sort_key=7)
 MaxDelete = Annotated[str, Parameter(group=_SAFETY, help="Maximum groups to delete: count or percentage.")]
@@ -43,15 +47,22 @@ class Rules:
 
 DEFAULT_RULES = Rules()
 _DEFAULT = Connection()
+_UNUSED: Final = ("json", "debug")
+"""The options of `plan` that its command line of `apply` does not repeat."""
+
+_MAX_NAMED: Final = 3
+"""Files in the label of a metric."""
+
 _TO_STDOUT = PlanOutput()
 
 
-async def plan_command(
+async def plan_command(  # noqa: PLR0913 - each is an option or a group of options
     files: Files,
     /,
     *,
     out: Annotated[Path | None, Parameter(help="Save the plan to this file, for apply.")] = None,
     detailed_exitcode: Annotated[Flag, Parameter(help="Exit with 2 if the plan has changes or held members.")] = False,
+    metrics: Metrics = None,
     inputs: Inputs = DEFAULT_INPUTS,
     output: PlanOutput = _TO_STDOUT,
     rules: Rules = DEFAULT_RULES,
@@ -62,20 +73,28 @@ async def plan_command(
     The exit code is the one of apply: 3 if a group could not be planned, 4 if the plan needs an approval.
     """
     console = Console(options)
-    inputs.check_outputs({"--out": out, "--output": output.output}, files, [options.api_key_file])
-    desired = inputs.load(files)
-    async with options.client() as secoda:
-        with console.progress("reading the workspace", None):
-            plan = await secoda.plan(desired, **rules.arguments())
-        host = secoda.origin
-    if out is not None:
-        write(out, plan.to_json())
-    unused = ("json", "debug")
-    command = command_line("apply", files, inputs, rules, options, without=unused)
-    if out is not None:
-        command = command_line("apply", [out], options, without=unused)
-    output.show(console, plan, source=source_name(files), host=host, command=command)
-    return exit_code(plan, detailed=detailed_exitcode)
+    outputs = {"--out": out, "--output": output.output, "--metrics": metrics}
+    inputs.check_outputs(outputs, files, [options.api_key_file])
+    with recorded(console, "plan", metrics, run_labels(files, options)) as run:
+        desired = inputs.load(files)
+        async with options.client(event_hook(run)) as secoda:
+            with console.progress("reading the workspace", None):
+                plan = run.plan = await secoda.plan(desired, **rules.arguments())
+            host = secoda.origin
+        if out is not None:
+            write(out, plan.to_json())
+        command = command_line("apply", files, inputs, rules, options, without=_UNUSED)
+        if out is not None:
+            command = command_line("apply", [out], options, without=_UNUSED)
+        output.show(console, plan, source=source_name(files), host=host, command=command)
+        run.code = exit_code(plan, detailed=detailed_exitcode)
+    return run.code
+
+
+def run_labels(files: Sequence[Path], options: Connection) -> Mapping[str, str]:
+    """Return the labels of the metrics of a run: its files, and the name of its workspace if it has one."""
+    workspace = {} if options.workspace is None else {"workspace": options.workspace}
+    return {"source": abbreviate([str(file) for file in files], _MAX_NAMED), **workspace}
 
 
 def exit_code(plan: Plan, *, detailed: bool) -> Exit:

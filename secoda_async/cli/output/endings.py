@@ -22,6 +22,8 @@ from secoda_async.reconcile.wording import abbreviate, count
 
 __all__ = ["Cause", "Ending", "causes_of", "ending_of"]
 
+NOT_ATTEMPTED: Final = "not attempted"
+
 _MOST_NAMES: Final = 3
 """Names that a cause has on the screen; the JSON document, the report and the journal have all of them."""
 
@@ -41,10 +43,10 @@ class Cause:
 
     def text(self, *, is_verbose: bool) -> str:
         """Return a line for people, with three of the names, or with all."""
-        if len(self.names) == 1:
-            return f"{self.status}: {self.names[0]}: {self.message}"
         names = abbreviate(self.names, None if is_verbose else _MOST_NAMES)
-        return f"{self.status}: {count(len(self.names), 'change')} ({names}): {self.message}"
+        subject = names if len(self.names) == 1 else f"{count(len(self.names), 'change')} ({names})"
+        reason = "" if self.status == NOT_ATTEMPTED else f": {self.message}"  # the end says it
+        return f"{self.status}: {subject}{reason}"
 
 
 @frozen
@@ -68,15 +70,18 @@ class Ending:
         return [(label, text) for label, text in labels.items() if text]
 
 
-def causes_of(plan: Plan, report: Report) -> Sequence[Cause]:
-    """Return the failures by status and cause, in the plan's order, and the changes that were not attempted last."""
+def causes_of(plan: Plan, report: Report, stopped: str) -> Sequence[Cause]:
+    """Return the failures by status and cause, in the plan's order, and the changes that were not attempted last.
+
+    `stopped` is the reason why they were not attempted.
+    """
     found: dict[object, list[Outcome]] = {}
     for outcome in report.outcomes:
         if outcome.error is not None:
             found.setdefault(_key(plan.changes[outcome.index], outcome), []).append(outcome)
     causes = [_cause(plan, outcomes) for outcomes in found.values()]
     rest = tuple(plan.changes[each.index].name for each in report.outcomes if each.status == "not_attempted")
-    return [*causes, Cause("not attempted", report.stopped, rest)] if rest else causes
+    return [*causes, Cause(NOT_ATTEMPTED, stopped, rest)] if rest else causes
 
 
 def _key(change: Change, outcome: Outcome) -> object:
@@ -135,7 +140,7 @@ _STALE: Final = "The saved plan is out of date: make a new one with `secoda-asyn
 def _certain(report: Report) -> str:
     counts: Mapping[str, int] = report.counts
     written, rest = counts.get("applied", 0), counts.get("failed", 0) + counts.get("not_attempted", 0)
-    parts = [f"{count(written, 'change')} {_be(written)} written{_proof(report)}"] if written else []
+    parts = [f"{count(written, 'change')} {_be(written)} written{_proof(report, written)}"] if written else []
     if same := counts.get("unchanged", 0):
         parts.append(f"{count(same, 'change')} {_be(same)} not needed any more")
     if rest:
@@ -143,12 +148,11 @@ def _certain(report: Report) -> str:
     return "; ".join(parts) + "." if parts else "nothing was written."
 
 
-def _proof(report: Report) -> str:
-    return (
-        ", and a last read shows it"
-        if report.verified
-        else ": the service confirmed each, but no last read has shown it"
-    )
+def _proof(report: Report, written: int) -> str:
+    them = "it" if written == 1 else "them"
+    if report.verified:
+        return f", and a last read shows {them}"
+    return f": the service confirmed {them}, but no last read has shown {them}"
 
 
 def _unknown(names: Sequence[str]) -> str:

@@ -116,7 +116,7 @@ def report_page(
         ok=report.ok,
         ending=[(label, escape_control(text)) for label, text in ending.parts()],
         command=escape_control(ending.command),
-        causes=_cause_rows(causes_of(plan, report)),
+        causes=_cause_rows(causes_of(plan, report, ending.stopped)),
         numbers=[*_status_numbers(statuses), *_request_numbers(recorder), ("duration", duration(report.seconds), "")],
         cost=f"{count(report.writes, 'write')} in {duration(report.seconds)}; {verified}.",
         digest=plan.digest,

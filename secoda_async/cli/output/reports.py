@@ -18,7 +18,7 @@ _MOST_HELD: Final = 10
 
 def print_report(console: Console, plan: Plan, report: Report, ending: Ending, *, is_verbose: bool = False) -> None:
     """Print the failures by cause, the end, and the summary as the last line; with `--json`, one document."""
-    causes = causes_of(plan, report)
+    causes = causes_of(plan, report, ending.stopped)
     if console.output.json:
         console.print_json(_report_document(plan, report, causes, ending))
         return
