@@ -22,6 +22,7 @@ from typing import Final, Generic, TypeVar
 from secoda_async._engine.call import Scope
 from secoda_async._engine.concurrency.cancellation import cancel_and_wait
 from secoda_async._engine.group_names import NameClaims
+from secoda_async._engine.hinting import AsyncForOnly
 from secoda_async._engine.operation import Operation as SharedState
 from secoda_async._engine.operation import OperationCancelledError
 from secoda_async._engine.page_checks import check_number
@@ -65,7 +66,7 @@ Result = tuple[Status, Group | None]
 """The status of a job that raised no error, and the group afterwards."""
 
 
-class Bulk(AsyncIterator[Outcome]):
+class Bulk(AsyncForOnly, AsyncIterator[Outcome], hint="use `async for outcome in secoda.bulk(...)`"):
     """The outcomes of a bulk in completion order: an iterator that can be used once.
 
     `aclose()` cancels the operations in flight, as does a cancellation; `rest` then has their outcomes.
@@ -78,8 +79,7 @@ class Bulk(AsyncIterator[Outcome]):
         mark_not_attempted: Callable[[], None],
     ) -> None:
         self.rest = rest
-        """After `aclose()`: the outcomes that were not iterated over. Operations that were never taken from a source
-        that can be read only once, such as a generator, have none."""
+        """After `aclose()`: the outcomes not iterated over; operations never taken from a generator have none."""
         self._outcomes = outcomes
         self._mark_not_attempted = mark_not_attempted
         self._has_started = False

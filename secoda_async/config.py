@@ -98,8 +98,8 @@ def _number(
             kind = "a whole number" if whole else "a number"
             bound = f"greater than {least:g}" if exclusive else f"of at least {least:g}"
             none = ", or None" if optional else ""
-            name = type(owner).__name__
-            raise ConfigurationError(f"{name}: {attribute.name} must be {kind} {bound}{none}, not {safe_repr(value)}")
+            name = "" if isinstance(owner, CallOptions) else f"{type(owner).__name__}: "
+            raise ConfigurationError(f"{name}{attribute.name} must be {kind} {bound}{none}, not {safe_repr(value)}")
 
     return check
 
@@ -147,7 +147,7 @@ class RateLimit:
 
 def _policy(_: object, __: object, value: object) -> None:
     if not isinstance(value, RetryPolicy):
-        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(value).__name__}")
+        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(value).__name__}: RetryPolicy(attempts=3)")
 
 
 def _priority(_: object, __: object, value: object) -> None:

@@ -20,6 +20,12 @@ from secoda_async.models import UNSET, Group, Page, Unset
 __all__ = ["Groups"]
 
 
+def _checked_id(group_id: object) -> str:
+    if isinstance(group_id, str) and " " in group_id.strip():
+        raise InvalidArgumentError(f"{group_id!r} is not a group id: find the group with groups.find(name=...)")
+    return validate_id(group_id)
+
+
 class Groups:
     """The groups of a workspace: `SecodaClient.groups`.
 
@@ -125,7 +131,7 @@ class Groups:
             NotFoundError: When no group has this id.
             InvalidArgumentError: When the id is malformed.
         """
-        request = request_to("GET", COLLECTION, validate_id(group_id))
+        request = request_to("GET", COLLECTION, _checked_id(group_id))
         return await self._pipeline.send(self.store.call(request), partial(group_of, group_id=group_id))
 
     async def update(
@@ -151,7 +157,7 @@ class Groups:
             NotFoundError: When no group has this id.
             InvalidArgumentError: When there is nothing to change, or an argument can't be sent.
         """
-        return await self.store.update(validate_id(group_id), checked_fields(name, icon, description, users))
+        return await self.store.update(_checked_id(group_id), checked_fields(name, icon, description, users))
 
     async def add_users(self, group_id: str, users: Iterable[str]) -> Group:
         """Add members: read the group, and write the whole membership if any of them is new.
@@ -170,7 +176,7 @@ class Groups:
         """
         wanted = checked_users(users)
         return await self.store.change_members(
-            validate_id(group_id), lambda present: tuple(dict.fromkeys((*present, *wanted)))
+            _checked_id(group_id), lambda present: tuple(dict.fromkeys((*present, *wanted)))
         )
 
     async def remove_users(self, group_id: str, users: Iterable[str]) -> Group:
@@ -187,7 +193,7 @@ class Groups:
         """
         unwanted = frozenset(checked_users(users))
         return await self.store.change_members(
-            validate_id(group_id), lambda present: tuple(user for user in present if user not in unwanted)
+            _checked_id(group_id), lambda present: tuple(user for user in present if user not in unwanted)
         )
 
     async def delete(self, group_id: str, *, missing_ok: bool = False) -> bool:
@@ -207,7 +213,7 @@ class Groups:
             NotFoundError: When no group has this id, unless `missing_ok`.
             InvalidArgumentError: When the id is malformed.
         """
-        call = self.store.write(request_to("DELETE", COLLECTION, validate_id(group_id)))
+        call = self.store.write(request_to("DELETE", COLLECTION, _checked_id(group_id)))
         try:
             is_deleted = await self._pipeline.send(call, protocol.confirm_deletion, already_gone=False)
         except NotFoundError as error:

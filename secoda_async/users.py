@@ -119,7 +119,11 @@ class Users:
 
 def _check_texts(values: Sequence[object], what: str) -> None:
     if isinstance(values, str) or not isinstance(values, Collection):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(f"users must be a list of ids and addresses, not {values!r}")
+        hint = ": put one address in a list" if type(values) is str else ""
+        raise InvalidArgumentError(f"users must be a list of ids and addresses, not {type(values).__name__}{hint}")
     for value in values:
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str):
+            hint = ": pass its id" if isinstance(value, User) else ""
+            raise InvalidArgumentError(f"{what} must be text that is not empty, not {type(value).__name__}{hint}")
+        if not value.strip():
             raise InvalidArgumentError(f"{what} must be text that is not empty, not {value!r}")

@@ -143,7 +143,8 @@ class GroupStore:
 def checked_users(users: Iterable[str]) -> tuple[str, ...]:
     """Return the ids of members, each once, in the order given."""
     if isinstance(users, str) or not isinstance(users, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: put one id in a list")
+        hint = "put one id in a list" if type(users) is str else "[] means no members"
+        raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: {hint}")
     ids = tuple(validate_ids(users, "user"))
     return ids if len(set(ids)) == len(ids) else tuple(dict.fromkeys(ids))
 

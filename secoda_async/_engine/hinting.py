@@ -1,4 +1,4 @@
-"""An async generator that says what to do when it is awaited, or read by a plain `for`."""
+"""Objects for `async for` that say what to write when they are awaited, or read by a plain `for`."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -6,15 +6,32 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 T = TypeVar("T")
 
 
-class HintingGenerator(AsyncGenerator[T, None]):
+class AsyncForOnly:
+    """Raises for `await` and for a plain `for`, with a hint."""
+
+    hint: str
+
+    def __init_subclass__(cls, *, hint: str = "") -> None:
+        cls.hint = hint
+
+    if not TYPE_CHECKING:  # type checkers report these mistakes by themselves
+
+        def __await__(self) -> NoReturn:
+            raise TypeError(f"this can't be awaited: {self.hint}")
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError(f"`for` needs `async` here: {self.hint}")
+
+
+class Listing(AsyncForOnly, AsyncGenerator[T, None]):
     """Passes everything on to an async generator; `async for` uses that generator itself."""
 
     def __init__(self, inner: AsyncGenerator[T, None], hint: str) -> None:
         self._inner = inner
-        self._hint = hint
+        self.hint = hint
 
     def __repr__(self) -> str:
-        return f"<async generator: {self._hint}>"
+        return f"<async generator: {self.hint}>"
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self._inner
@@ -34,14 +51,6 @@ class HintingGenerator(AsyncGenerator[T, None]):
         """Close the generator."""
         await self._inner.aclose()
 
-    if not TYPE_CHECKING:  # type checkers report these mistakes by themselves
-
-        def __await__(self) -> NoReturn:
-            raise TypeError(f"this is an async generator, and can't be awaited: {self._hint}")
-
-        def __iter__(self) -> NoReturn:
-            raise TypeError(f"this is an async generator, and `for` needs `async`: {self._hint}")
-
 
 def hinting(inner: AsyncGenerator[T, None], collection: str, item: str, method: str) -> AsyncGenerator[T, None]:
     """Wrap what `secoda.groups.list()` and the like return.
@@ -53,4 +62,4 @@ def hinting(inner: AsyncGenerator[T, None], collection: str, item: str, method: 
         method: The method that was called.
     """
     use = f"use `async for {item} in secoda.{collection}.{method}()`"
-    return HintingGenerator(inner, f"{use}, or `await secoda.{collection}.snapshot()` for a list")
+    return Listing(inner, f"{use}, or `await secoda.{collection}.snapshot()` for a list")

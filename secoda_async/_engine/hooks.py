@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from secoda_async._engine.call import CallState
 from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._engine.operation import NotSentError
-from secoda_async._engine.wire.protocol import REQUEST_IDS, Reply, Request, request_id
+from secoda_async._engine.wire.protocol import Reply, Request
+from secoda_async._engine.wire.request_ids import REQUEST_IDS, request_id
 from secoda_async.clock import Clock
 from secoda_async.config import API_PREFIX
 from secoda_async.errors import SecodaError
@@ -85,7 +86,7 @@ class Hooks:
             return
         reply = result if isinstance(result, Reply) else None
         headers = [] if reply is None else [header for header in reply.raw_headers if _is_reported(header[0])]
-        server_id = request_id(reply, *secrets) if reply is not None and headers else None
+        server_id = request_id(headers, *secrets)
         event = AttemptEvent(
             method=request.method,
             path=request.path,

@@ -75,7 +75,7 @@ def check_parts(write_limit: object, limiter: object, max_connections: object, s
         ConfigurationError: When one is of the wrong kind.
     """
     if not isinstance(write_limit, RateLimit):
-        raise ConfigurationError(f"write_limit must be a RateLimit, not {type(write_limit).__name__}")
+        raise ConfigurationError(f"write_limit must be a RateLimit, not {_kind(write_limit)}: RateLimit(30)")
     if limiter is not None and not _has(limiter, "acquire", "pause", "time_for"):
         raise ConfigurationError(
             f"limiter must be a RateLimiter, not {_kind(limiter)}: it needs acquire, pause, time_for"
@@ -90,14 +90,14 @@ def check_parts(write_limit: object, limiter: object, max_connections: object, s
         raise ConfigurationError("ssl belongs to the connections, and those are the session's: set it there")
 
 
-def check_kind(name: str, value: object, kind: type) -> None:
-    """Check an argument of a call.
+def check_kind(name: str, value: object, kind: type, hint: str = "") -> None:
+    """Check an argument of a call; the hint says where a right one comes from.
 
     Raises:
         InvalidArgumentError: When it is something else.
     """
     if not isinstance(value, kind):
-        raise InvalidArgumentError(f"{name} must be of the type {kind.__name__}, not {_kind(value)}")
+        raise InvalidArgumentError(f"{name} must be of the type {kind.__name__}, not {_kind(value)}{hint}")
 
 
 def check_callbacks(on_event: object, clock: object) -> None:

@@ -35,7 +35,7 @@ async def make_plan(pipeline: Pipeline, options: CallOptions, desired: DesiredSt
 
     Users are read for the members of the file, and to show the members of deleted groups by address.
     """
-    check_kind("desired", desired, DesiredState)
+    check_kind("desired", desired, DesiredState, ": DesiredState.load(path) or .from_groups([...]) makes one")
     scope = Scope(began=pipeline.clock.now())
     groups = await Groups(pipeline, options, scope).store.snapshot_with_own_writes()
     user_calls = Users(pipeline, options, scope)
@@ -64,11 +64,15 @@ async def apply_plan(  # noqa: PLR0913 - the arguments of `SecodaClient.apply`
     stop: StopEvent | None,
 ) -> Report:
     """Check the arguments, open the journal and apply the plan."""
-    check_kind("plan", plan, Plan)
+    check_kind("plan", plan, Plan, ": `await secoda.plan(desired)` or Plan.load(path) makes one")
     if on_drift not in ("raise", "skip"):
         raise InvalidArgumentError(f"on_drift must be 'raise' or 'skip', not {on_drift!r}")
     if stop is not None:
-        check_kind("stop", stop, StopEvent)
+        check_kind("stop", stop, StopEvent, ": make one with asyncio.Event()")
+    if on_progress is not None and not callable(on_progress):
+        raise InvalidArgumentError(f"on_progress must be a function, not {type(on_progress).__name__}")
+    if log is not None and not isinstance(log, (str, PathLike)) and not hasattr(log, "write"):
+        raise InvalidArgumentError(f"log must be a path or an open text file, not {type(log).__name__}")
     # Serialize the applies of one client: two concurrent applies would both create what is missing.
     async with pipeline.lock("apply"):
         with Journal(log, pipeline.transport.origin) as journal:

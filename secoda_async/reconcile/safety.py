@@ -49,6 +49,9 @@ class Rules:
     additive: bool = False
 
     def __attrs_post_init__(self) -> None:
+        for name, value in (("prune", self.prune), ("additive", self.additive)):
+            if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidArgumentError(f"{name} must be True or False, not {value!r}")
         if self.unknown_members not in ("error", "hold"):
             raise InvalidArgumentError(f"unknown_members must be 'error' or 'hold', not {self.unknown_members!r}")
         resolve_limit(self.max_delete, 0, 0, "max_delete")

@@ -47,7 +47,8 @@ class TestNumbers:
         ],
     )
     def test_refuses_what_is_no_sensible_number(self, kind: type[Any], name: str, value: object) -> None:
-        with pytest.raises(ConfigurationError, match=rf"{kind.__name__}: {name} must be a (whole )?number"):
+        owner = "^" if kind is CallOptions else f"^{kind.__name__}: "  # the names of `with_options`
+        with pytest.raises(ConfigurationError, match=rf"{owner}{name} must be a (whole )?number"):
             kind(**{name: value})
 
     @pytest.mark.parametrize(

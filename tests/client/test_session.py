@@ -499,7 +499,10 @@ BEGINNINGS: list[Callable[[SecodaClient], Awaitable[object]]] = [
 
 def test_with_in_place_of_async_with_says_so() -> None:
     secoda: Any = SecodaClient("key")
-    with pytest.raises(TypeError, match=r"use `async with SecodaClient\(...\)`, inside an async function"), secoda:
+    with (
+        pytest.raises(TypeError, match=r"use `async with SecodaClient\(...\) as secoda:` inside an async function"),
+        secoda,
+    ):
         pass
 
 

@@ -24,7 +24,7 @@ async def test_awaiting_or_iterating_a_list_names_the_right_way(
     snapshot = "`await secoda.users.snapshot()`" if "users" in use else "`await secoda.groups.snapshot()`"
     with pytest.raises(TypeError, match="can't be awaited: use") as awaited:
         await listing(secoda)
-    with pytest.raises(TypeError, match="`for` needs `async`: use") as iterated:
+    with pytest.raises(TypeError, match="`for` needs `async` here: use") as iterated:
         list(listing(secoda))
     for text in (str(awaited.value), str(iterated.value), repr(listing(secoda))):
         assert f"`{use}`" in text

@@ -17,7 +17,8 @@ from attrs import define
 
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.error_bodies import messages_by_field
-from secoda_async._engine.wire.redaction import redact, redact_bytes
+from secoda_async._engine.wire.redaction import redact_bytes
+from secoda_async._engine.wire.request_ids import request_id
 from secoda_async.config import API_PREFIX
 from secoda_async.errors import (
     STATUS_ERRORS,
@@ -43,8 +44,6 @@ _PLAIN: Final = f"{ascii_letters}{digits}-".encode()
 """The characters of UUIDs; ids are UUIDs (documented)."""
 
 _PLAIN_ID: Final = re.compile("[a-zA-Z0-9-]+")
-
-REQUEST_IDS: Final = (b"x-request-id", b"x-amzn-requestid", b"x-amzn-trace-id", b"cf-ray")
 
 
 @define
@@ -91,6 +90,8 @@ def validate_id(value: object, what: str = "group") -> str:
     if not isinstance(value, str):
         hint = f": pass {what}.id" if hasattr(value, "id") else ""
         raise InvalidArgumentError(f"a {what} id must be a string, not {type(value).__name__}{hint}")
+    if what == "user" and "@" in value:
+        raise InvalidArgumentError(f"{value!r} is an e-mail address, not a user id: users.find(email=...) finds it")
     if not value.isprintable() or "/" in value or " " in value or "\\" in value or value in ("", ".", ".."):
         raise InvalidArgumentError(
             f"{value!r} is not a {what} id: it must be one path segment, without slashes, white space or "
@@ -151,7 +152,7 @@ def error_for(request: Request, reply: Reply, now: datetime) -> SecodaError:
         status=reply.status,
         headers=headers,
         body=excerpt(reply.body),
-        request_id=request_id(reply),
+        request_id=request_id(reply.raw_headers),
         retry_after=retry_after(reply, now),
     )
     fields = cast("dict[str, object]", payload) if type(payload) is dict else {}
@@ -160,12 +161,6 @@ def error_for(request: Request, reply: Reply, now: datetime) -> SecodaError:
     if isinstance(error, BadRequestError):
         error.fields = messages_by_field(fields)
     return error
-
-
-def request_id(reply: Reply, *secrets: str) -> str | None:
-    """Return the server's id for the request, without the secrets; None if it gave none."""
-    found = next((value for name in REQUEST_IDS for value in reply.values(name)), None)
-    return None if found is None else redact(found, *secrets)
 
 
 def is_absence(error: SecodaError) -> bool:
