@@ -77,9 +77,9 @@ async def test_apply_of_an_unsafe_saved_plan_needs_approve_but_not_yes(
 @pytest.mark.parametrize(
     ("members", "options", "advice"),
     [
-        ([], ["--max-delete", "0"], " (or a higher --max-delete)"),
-        ([], ["--max-remove", "0"], " (or a higher --max-remove)"),
-        ([], ["--max-delete", "0", "--max-remove", "0"], " (or a higher --max-delete and --max-remove)"),
+        ([], ["--max-delete", "0"], " (or pass a higher --max-delete)"),
+        ([], ["--max-remove", "0"], " (or pass a higher --max-remove)"),
+        ([], ["--max-delete", "0", "--max-remove", "0"], " (or pass a higher --max-delete and --max-remove)"),
         (["u-eve", "u-ben"], ["--max-delete", "9"], ""),  # a suspected rename: no limit allows it
         (["u-eve", "u-ben"], ["--max-delete", "0"], ""),
     ],
@@ -94,7 +94,8 @@ async def test_unsafe_plan_error_names_the_options_that_allow_it(
     (tmp_path / "g.json").write_text(json.dumps(groups))
     refused = await shell.run("apply", str(tmp_path / "g.json"), "--prune", "--yes", *options)
     assert refused.code == Exit.UNSAFE
-    assert re.search(r"--approve [0-9a-f]{32}(.*)\n$", refused.err).group(1) == advice  # type: ignore[union-attr]
+    assert f"\nTo apply it anyway, approve exactly this plan{advice}:\n  secoda-async apply " in refused.err
+    assert re.search(r" --approve [0-9a-f]{32}\n$", refused.err)
 
 
 @pytest.mark.requirement("CL-1")

@@ -29,6 +29,7 @@ from secoda_async.cli.output.telemetry import event_hook
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.cli.signals import StopController, handle_signals, interrupt_on_signal
 from secoda_async.clock import SYSTEM_CLOCK
+from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.input_file import read_bytes
 from secoda_async.reconcile.journal import open_journal
 from secoda_async.reconcile.plan import is_saved_plan
@@ -162,7 +163,8 @@ class _Run:
         if self.is_interactive or not is_json:
             print_plan(self.console.err if is_json else self.console.out, plan, verbose=self.given.verbose)
         if plan.breaches and self.given.approve is None:
-            raise _unsafe_plan_error(plan)
+            self._print_report_path()
+            raise _unsafe_plan_error(plan, self.command)
         if self.is_interactive and not plan.is_empty and not self.console.confirm(_question(plan)):
             raise CommandError("nothing was written", Exit.ERROR)
 
@@ -201,8 +203,11 @@ class _Run:
         except CommandError as error:
             self.console.info(f"the report was not written: {error}", style="red")
         else:
-            if self.given.report is not None:
-                self.console.info(f"report: {self.given.report}")
+            self._print_report_path()
+
+    def _print_report_path(self) -> None:
+        if self.given.report is not None:
+            self.console.info(f"report: {self.given.report}")
 
     def _repeat(self) -> str:
         """Return the command line that repeats the run; an approval of a plan that is made again would not fit."""
@@ -231,13 +236,14 @@ def _load_plan(files: Sequence[Path]) -> Plan | None:
     return Plan.from_document(content, str(file)) if is_saved_plan(content) else None
 
 
-def _unsafe_plan_error(plan: Plan) -> UnsafePlanError:
+def _unsafe_plan_error(plan: Plan, command: str) -> UnsafePlanError:
     return UnsafePlanError(
         "\n".join(
             [
                 "the plan needs an approval, and nothing was written:",
                 *(f"  {breach.message}" for breach in plan.breaches),
-                f"To apply it anyway: --approve {plan.digest}{_limit_options(plan)}",
+                f"To apply it anyway, approve exactly this plan{_limit_options(plan)}:",
+                escape_control(f"  {command} --approve {plan.digest}"),
             ]
         ),
         breaches=tuple(breach.message for breach in plan.breaches),
@@ -253,7 +259,7 @@ def _limit_options(plan: Plan) -> str:
     kinds = {breach.kind for breach in plan.breaches}
     if not kinds <= set(_LIMIT_OPTIONS):
         return ""
-    return f" (or a higher {' and '.join(name for kind, name in _LIMIT_OPTIONS.items() if kind in kinds)})"
+    return f" (or pass a higher {' and '.join(name for kind, name in _LIMIT_OPTIONS.items() if kind in kinds)})"
 
 
 def _parse_duration(text: str) -> float:

@@ -20,7 +20,7 @@ from secoda_async import (
 from secoda_async.cli.exit_codes import advice_for
 from secoda_async.reconcile.wording import abbreviate, count
 
-__all__ = ["Cause", "Ending", "causes_of", "ending_of"]
+__all__ = ["NOT_ATTEMPTED", "Cause", "Ending", "causes_of", "ending_of"]
 
 NOT_ATTEMPTED: Final = "not attempted"
 

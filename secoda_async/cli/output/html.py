@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from secoda_async import AttemptEvent, Change, Outcome, Plan, RateLimit, Report, __version__
 from secoda_async.cli.output import timeline
 from secoda_async.cli.output.console import duration, estimate
-from secoda_async.cli.output.endings import Cause, Ending, causes_of
+from secoda_async.cli.output.endings import NOT_ATTEMPTED, Cause, Ending, causes_of
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.render import MemberNames, facts, field_changes, held_messages
@@ -118,7 +118,7 @@ def report_page(
         command=escape_control(ending.command),
         causes=_cause_rows(causes_of(plan, report, ending.stopped)),
         numbers=[*_status_numbers(statuses), *_request_numbers(recorder), ("duration", duration(report.seconds), "")],
-        cost=f"{count(report.writes, 'write')} in {duration(report.seconds)}; {verified}.",
+        cost=f"{count(report.writes, 'change')} written in {duration(report.seconds)}; {verified}.",
         digest=plan.digest,
         differences=[escape_control(difference) for difference in report.differences],
         **_remarks(plan),
@@ -165,11 +165,11 @@ def _request_numbers(recorder: Recorder) -> list[tuple[str, int, str]]:
 
 
 def _cause_rows(causes: Iterable[Cause]) -> list[tuple[str, str, str]]:
-    """Return each cause with its status and its number of changes, escaped; those of a single change need no row."""
+    """Return each cause of several failures with its status and number of changes, escaped."""
     return [
         (cause.status, count(len(cause.names), "change"), escape_control(cause.message))
         for cause in causes
-        if len(cause.names) > 1 and cause.message
+        if len(cause.names) > 1 and cause.status != NOT_ATTEMPTED
     ]
 
 
