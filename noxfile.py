@@ -123,10 +123,15 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run thousands of operations with random faults, then hundreds against a hostile server; `-- --seed 7`."""
-    session.install("-e", ".")
+    """Run thousands of operations with random faults, then hundreds against a hostile server; `-- --seed 7`.
+
+    At the end schemathesis checks the emulator against its OpenAPI document. It is installed in this session only: its
+    pytest plugin would slow down every test run.
+    """
+    session.install("-e", ".", *group("openapi"))
     session.run("python", "-m", "tests.soak", "emulator", *(session.posargs or ("--seed", "1")))
     session.run("python", "-m", "tests.soak", "hostile", *(session.posargs or ("--seed", "1")))
+    session.run("python", "tests/contract/openapi_check.py", *(session.posargs or ("--seed", "1")))
 
 
 @nox.session

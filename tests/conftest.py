@@ -13,6 +13,7 @@ from hypothesis import settings
 from secoda_async import AutojumpClock, SecodaClient
 from secoda_async.emulator import Emulator
 from tests.support.clients import Connect
+from tests.support.openapi import check_requests
 from tests.support.shell import Shell, emulated, restored_loggers
 
 USERS = [{"id": f"user-{index}", "email": f"user-{index}@example.com", "first_name": "Ada"} for index in range(20)]
@@ -67,6 +68,7 @@ async def emulator(clock: AutojumpClock) -> AsyncIterator[Emulator]:
             identity: dict[str, Any] = {"id": f"group-{index}", "name": f"Group {index}", "users": []}
             groups[f"group-{index}"] = identity | GROUP | TIMES
         yield emulator
+    check_requests(emulator.requests)
 
 
 @pytest.fixture
