@@ -42,12 +42,9 @@ def resolve(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def operation_of(record: RecordedRequest) -> Mapping[str, Any] | None:
-    """Return the operation of a request; None for a path that is not in the document."""
+    """Return the operation of a request; None for a path or a method that is not in the document."""
     path = next((path for pattern, path in PATTERNS.items() if pattern.fullmatch(record.path)), None)
-    if path is None:
-        return None
-    operation: Mapping[str, Any] = DOCUMENT["paths"][path][record.method.lower()]
-    return operation
+    return None if path is None else DOCUMENT["paths"][path].get(record.method.lower())
 
 
 def check_requests(records: Iterable[RecordedRequest]) -> None:
