@@ -14,13 +14,14 @@ all groups are read until the settle time has passed:
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Final
 
 from attrs import define, frozen
 
 from secoda_async._engine.call import Call, CallState
+from secoda_async._engine.concurrency.keyed_locks import LockHandle
 from secoda_async._engine.ledger import SETTLE_TIME, Ledger
 from secoda_async._engine.operation import NotSentError, OperationCancelledError
 from secoda_async._engine.pagination import Lister
@@ -117,13 +118,13 @@ class GroupCreator:
         holds `lock`.
         """
         name = fields.name or ""
-        async with nullcontext() if is_locked else self.lock(name, call):
+        with nullcontext() if is_locked else await self.lock(name, call):
             known = await (self.ids(call.began) if known_ids is None else known_ids())
             with self._ledger.creating(fields.name, call.operation):
                 return await self._create(_Create(call, fields, read, known))
 
-    def lock(self, name: str, call: Call) -> AbstractAsyncContextManager[None]:
-        """Exclude other creates of a name."""
+    def lock(self, name: str, call: Call) -> Awaitable[LockHandle]:
+        """Exclude other creates of a name: `with await creator.lock(name, call):`."""
         return self.pipeline.lock(f"create {confusable_key(name)}", call)
 
     async def ids(self, began: float | None = None) -> Collection[str] | None:

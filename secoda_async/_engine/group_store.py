@@ -87,7 +87,7 @@ class GroupStore:
         scope = evolve(self._scope, began=began)
         store = GroupStore(self._pipeline, self._options, scope)
         waiting = store.call(request_to("GET", COLLECTION))
-        async with self._creator.lock(name, waiting):
+        with await self._creator.lock(name, waiting):
             listed = await store.snapshot_with_own_writes()
             found = find_by_similar_name(listed, name)
             if found is None and await store.settle(name):

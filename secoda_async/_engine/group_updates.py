@@ -5,14 +5,15 @@ that the read is older than this client's last write, because a replica lags, th
 """
 
 import asyncio
-from collections.abc import Callable, Generator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Final, cast
 
 from attrs import define, evolve
 
 from secoda_async._engine.call import Call, CallState
+from secoda_async._engine.concurrency.keyed_locks import LockHandle
 from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_of, written_group_of
 from secoda_async._engine.ledger import Write
 from secoda_async._engine.operation import NotSentError
@@ -59,9 +60,12 @@ class _Membership:
 async def send_update(pipeline: Pipeline, call: Call, group_id: str, fields: GroupFields) -> Group:
     """Send an update of given fields; one that sets the members excludes changes of the membership meanwhile."""
     sets_users = fields.users is not UNSET
-    async with _lock(pipeline, call, group_id) if sets_users else nullcontext():
-        with _noting_unclear_update(pipeline, group_id):
+    with await _lock(pipeline, call, group_id) if sets_users else nullcontext():
+        try:
             group = await pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
+        except (OutcomeUnknownError, asyncio.CancelledError):
+            pipeline.ledger.note_unclear_update(group_id)
+            raise
         pipeline.ledger.note_updated(group, is_whole_membership=sets_users)
         await confirm_members(pipeline, call, group, fields)
         return group
@@ -69,23 +73,13 @@ async def send_update(pipeline: Pipeline, call: Call, group_id: str, fields: Gro
 
 async def change_membership(pipeline: Pipeline, call: Call, group_id: str, change: MembershipChange) -> Group:
     """Read a group, and write the membership that `change` returns if it differs."""
-    async with _lock(pipeline, call, group_id):
+    with await _lock(pipeline, call, group_id):
         return await _change_membership(pipeline, call, group_id, change)
 
 
-def _lock(pipeline: Pipeline, call: Call, group_id: str) -> AbstractAsyncContextManager[None]:
+def _lock(pipeline: Pipeline, call: Call, group_id: str) -> Awaitable[LockHandle]:
     """Exclude other writes of the group's membership through this client."""
     return pipeline.lock(f"group {group_id.casefold()}", call)
-
-
-@contextmanager
-def _noting_unclear_update(pipeline: Pipeline, group_id: str) -> Generator[None, None, None]:
-    """Record in the ledger that the outcome of an update is unclear, if it is."""
-    try:
-        yield
-    except (OutcomeUnknownError, asyncio.CancelledError):
-        pipeline.ledger.note_unclear_update(group_id)
-        raise
 
 
 async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, change: MembershipChange) -> Group:
@@ -111,12 +105,14 @@ async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, chan
     if not membership.is_changed:
         return membership.group
     try:
-        with _noting_unclear_update(pipeline, group_id):
-            group = await pipeline.send(
-                call.with_precondition(refresh), lambda reply: written_group_of(reply, membership.fields, group_id)
-            )
+        group = await pipeline.send(
+            call.with_precondition(refresh), lambda reply: written_group_of(reply, membership.fields, group_id)
+        )
     except _NothingToWriteError:
         return membership.group
+    except (OutcomeUnknownError, asyncio.CancelledError):
+        pipeline.ledger.note_unclear_update(group_id)
+        raise
     pipeline.ledger.note_updated(group, before=membership.group.users)
     await confirm_members(pipeline, call, group, membership.fields)
     return group

@@ -173,8 +173,7 @@ class Ledger:
             is_whole_membership: The update set the membership without a read before it.
         """
         with self._lock:
-            self._discard_old()
-            last = self._writes.get(group.id.casefold())
+            last = self.latest(group.id)
             is_created = last is not None and last.is_created
             replaced = () if last is None else last.replaced
             if last is not None and last.group is not None:
@@ -182,7 +181,7 @@ class Ledger:
             if before is not None:
                 replaced += (frozenset(before),)
             replaced = replaced[-_REPLACED_KNOWN:]
-            removed = frozenset[str]().union(*replaced) - frozenset(group.users)
+            removed = frozenset[str]().union(*replaced).difference(group.users)
             replaced_at = group.updated_at if is_whole_membership else None if last is None else last.replaced_at
             self._put(
                 group.id,

@@ -10,8 +10,7 @@ A call holds no connection and no permit during a backoff or a cooldown.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
@@ -300,13 +299,13 @@ class Pipeline:
 
     # --- for operations of several calls -----------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def lock(self, key: str, call: Call | None = None) -> AsyncGenerator[None, None]:
-        """Hold the lock of a key. Waiting for it ends at the deadline of `call` and when its operation is cancelled."""
+    async def lock(self, key: str, call: Call | None = None) -> LockHandle:
+        """Acquire the lock of a key: `with await pipeline.lock(key):`.
+
+        The wait ends at the deadline of `call`, and when its operation is cancelled.
+        """
         check_event_loop()
-        handle = self._locks.acquire_nowait(key) or await self._wait_for_lock(key, call)
-        with handle:
-            yield
+        return self._locks.acquire_nowait(key) or await self._wait_for_lock(key, call)
 
     async def _wait_for_lock(self, key: str, call: Call | None) -> LockHandle:
         acquiring: Awaitable[LockHandle] = self._locks.acquire(key)

@@ -11,23 +11,16 @@ it does not back off, because the cooldown in `admission.py` makes every call of
 from the client's retry budget, except after a 429, which is flow control and not a failure.
 
 Most calls succeed at first, and a tenacity controller costs a fifth of a call. So `retry` is called only after a first
-failure, and replays that failure as its first attempt. Each call has a controller of its own: a shared one would mix
-the attempts of concurrent calls. `docs/failures.md` is tested against this table.
+failure, and replays that failure as its first attempt; tenacity is imported then. Each call has a controller of its
+own: a shared one would mix the attempts of concurrent calls. `docs/failures.md` is tested against this table.
 """
 
 import enum
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from tenacity import (
-    AsyncRetrying,
-    Future,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+from attrs import frozen
 
 from secoda_async._engine.wire.protocol import Request, is_absence
 from secoda_async.config import RetryPolicy
@@ -40,6 +33,9 @@ from secoda_async.errors import (
     SecodaError,
     TransportError,
 )
+
+if TYPE_CHECKING:
+    from tenacity import Future, RetryCallState
 
 T = TypeVar("T")
 
@@ -184,6 +180,8 @@ async def retry(
     Raises:
         SecodaError: The error of the last attempt.
     """
+    from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential  # noqa: PLC0415
+
     first: list[Exception] = [first_failure]
 
     async def first_failure_then_attempt() -> T:
@@ -198,35 +196,35 @@ async def retry(
 
     has_no_attempts_left = stop_after_attempt(policy.attempts)
 
-    def should_stop(state: RetryCallState) -> bool:
+    def should_stop(state: "RetryCallState") -> bool:
         is_throttled = isinstance(_failure_of(state), RateLimitError)
         return has_no_attempts_left(state) or (not is_throttled and not budget.take())
 
     controller = AsyncRetrying(
         retry=retry_if_exception(should_retry),
         stop=should_stop,
-        wait=_Backoff(policy, decide),
+        wait=_Backoff(wait_random_exponential(multiplier=policy.initial, max=policy.maximum), decide),
         sleep=sleep,
         reraise=True,
     )
     return await controller(first_failure_then_attempt)
 
 
+@frozen
 class _Backoff:
     """Full jitter, and never earlier than the server asks."""
 
-    def __init__(self, policy: RetryPolicy, decide: Decide) -> None:
-        self._jitter = wait_random_exponential(multiplier=policy.initial, max=policy.maximum)
-        self._decide = decide
+    jitter: Callable[["RetryCallState"], float]
+    decide: Decide
 
-    def __call__(self, state: RetryCallState) -> float:
+    def __call__(self, state: "RetryCallState") -> float:
         error = _failure_of(state)
-        if self._decide(error) is Decision.THROTTLED:
+        if self.decide(error) is Decision.THROTTLED:
             return 0.0  # admission waits for the cooldown
         retry_after = error.retry_after if isinstance(error, APIError) else None
-        return max(self._jitter(state), retry_after or 0.0)
+        return max(self.jitter(state), retry_after or 0.0)
 
 
-def _failure_of(state: RetryCallState) -> BaseException:
+def _failure_of(state: "RetryCallState") -> BaseException:
     # tenacity asks only after a failure; its types do not say so
     return cast("BaseException", cast("Future", state.outcome).exception())

@@ -74,7 +74,7 @@ async def apply_plan(  # noqa: PLR0913 - the arguments of `SecodaClient.apply`
     if log is not None and not isinstance(log, (str, PathLike)) and not hasattr(log, "write"):
         raise InvalidArgumentError(f"log must be a path or an open text file, not {type(log).__name__}")
     # Serialize the applies of one client: two concurrent applies would both create what is missing.
-    async with pipeline.lock("apply"):
+    with await pipeline.lock("apply"):
         with Journal(log, pipeline.transport.origin) as journal:
             applier = Applier(
                 groups=partial(Groups, pipeline, evolve(options, priority="background")),

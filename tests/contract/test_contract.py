@@ -212,11 +212,11 @@ def test_client_loads_neither_reconcile_nor_the_libraries_of_responses() -> None
         "import sys, json, secoda_async; secoda_async.SecodaClient; print(json.dumps(sorted(sys.modules)))"
     )
     assert not [name for name in loaded if "reconcile" in name]
-    assert not {"cattrs", "msgspec"} & set(loaded)
+    assert not {"cattrs", "msgspec", "tenacity"} & set(loaded)
 
 
 @pytest.mark.requirement("PK-2")
-async def test_usual_calls_do_not_load_cattrs(emulator: Emulator) -> None:
+async def test_usual_calls_load_neither_cattrs_nor_tenacity(emulator: Emulator) -> None:
     program = f"""
 import asyncio, json, sys
 from secoda_async import SecodaClient
@@ -227,9 +227,9 @@ async def main():
         await secoda.groups.snapshot()
         await secoda.users.snapshot()
 asyncio.run(main())
-print(json.dumps(["cattrs" in sys.modules, "msgspec" in sys.modules]))
+print(json.dumps([name in sys.modules for name in ("cattrs", "tenacity", "msgspec")]))
 """
-    assert await asyncio.to_thread(run_in_fresh_interpreter, program) == [False, True]
+    assert await asyncio.to_thread(run_in_fresh_interpreter, program) == [False, False, True]
 
 
 def test_unknown_name_raises_attribute_error() -> None:

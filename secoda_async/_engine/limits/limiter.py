@@ -263,7 +263,7 @@ class SlidingWindowLimiter:
             self._waiters = Waiters()
             for _ in range(self._window.in_flight):
                 self._window.release(self._clock.now(), sent=True)
-        if self._waiters.loops:
+        if self._waiters.have_waited:
             self._waiters.discard_closed_loops()
 
     def _report_usage(self) -> None:
@@ -278,8 +278,10 @@ class SlidingWindowLimiter:
         Garbage collection can close a task that holds a permit while this runs. The release then calls this method
         again on the same thread, which only asks the outer call for another round.
         """
+        if not self._waiters.have_waited:
+            return
         with self._lock:
-            self._must_wake_again = bool(self._waiters.loops)
+            self._must_wake_again = True
             if self._is_waking:
                 return
             self._is_waking = True

@@ -34,8 +34,10 @@ class Waiters:
 
     def __init__(self) -> None:
         self._queues: dict[Priority, deque[Waiter]] = {"interactive": deque(), "background": deque()}
-        self.loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-        """The event loops on which calls have waited. Most limiters have none, because no call has waited yet."""
+        self.have_waited: bool = False
+        """Whether a call has waited. Most limiters are never short of permits."""
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        """The event loops on which calls have waited."""
 
     def count_ahead_of(self, priority: Priority) -> int:
         """Return the number of waiters that go before a new one of this priority."""
@@ -52,7 +54,8 @@ class Waiters:
     def add(self, priority: Priority, max_pause: float) -> Waiter:
         """Queue the current task."""
         waiter = Waiter(priority, max_pause)
-        self.loops.add(waiter.loop)
+        self.have_waited = True
+        self._loops.add(waiter.loop)
         self._queues[priority].append(waiter)
         return waiter
 
@@ -70,8 +73,8 @@ class Waiters:
 
     def discard_closed_loops(self) -> None:
         """Drop the waiters of closed event loops."""
-        for closed in [loop for loop in self.loops if loop.is_closed()]:
-            self.loops.discard(closed)
+        for closed in [loop for loop in self._loops if loop.is_closed()]:
+            self._loops.discard(closed)
             for queue in self._queues.values():
                 for waiter in [waiter for waiter in queue if waiter.loop is closed]:
                     queue.remove(waiter)
