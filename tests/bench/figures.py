@@ -63,13 +63,12 @@ def measure(job: str, effort: Effort) -> Figure:
 def growths(effort: Effort) -> Iterator[Growth]:
     """Run each operation at each size, in a new process each time."""
     for what in ("snapshot", "list", "plan", "bulk"):
-        for number in SIZES:
-            size = effort.groups(number)
+        for size in sorted({effort.groups(number) for number in SIZES}):
             effort.say(f"scaling: {what} of {size:,} groups")
-            runs = [_sized(what, size)[0] for _ in range(1 if number == SIZES[-1] else effort.few)]
+            runs = [_sized(what, size)[0] for _ in range(1 if size >= SIZES[-1] else effort.few)]
             yield Growth(
                 what,
-                number,
+                size,
                 median(each["seconds"] for each in runs) / size * 1e6,
                 median(each["megabytes"] for each in runs),
             )

@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.bench import chart
 from tests.bench.contenders import CONTENDERS, FLOOR, OURS, AiohttpAgain
-from tests.bench.results import CALLS, JOBS, SIZES, Growth, Ratio, Results
+from tests.bench.results import CALLS, JOBS, Growth, Ratio, Results
 
 _MARKS: Final = ("<!-- results: begin -->", "<!-- results: end -->")
 
@@ -60,11 +60,12 @@ def _measured(results: Results) -> Mapping[str, tuple[float, str]]:
 
 def _growths(results: Results) -> str:
     cells = {(each.what, each.groups): each for each in results.growths}
+    sizes = sorted({size for _, size in cells})
     rows = [
-        (what, *(_growth(cells.get((what, size))) for size in SIZES))
-        for what in dict.fromkeys(each.what for each in results.growths)
+        (what, *(_growth(cells.get((what, size))) for size in sizes))
+        for what in dict.fromkeys(what for what, _ in cells)
     ]
-    return _table(("CPU for each group; memory gained", *(f"{size:,} groups" for size in SIZES)), rows) if rows else ""
+    return _table(("CPU for each group; memory gained", *(f"{size:,} groups" for size in sizes)), rows) if rows else ""
 
 
 def _growth(growth: Growth | None) -> str:

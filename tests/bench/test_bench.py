@@ -189,7 +189,7 @@ def test_report_renders_markdown_tables() -> None:
     assert f"| **a** {JOBS['a'].what} | **0.94** | ≤ 0.98: met | 0.90 to 1.20; 101 us |" in text
     assert "| **5.50** | ≥ 6: missed | 48 pages |" in text
     assert "| **10.00 MB** | ≤ 10 MB: met |  |" in text
-    assert "| list | 20 us; 1.2 MB | 20 us; 2.0 MB |  |" in text
+    assert "| list | 20 us; 1.2 MB | 20 us; 2.0 MB |" in text
     assert text.index("### Goals that users notice") < text.index("### CPU ratios: internal goals")
     assert "| httpx | 5.00 | 99.00 | dict |  |" in text
     assert text.index("| aiohttp |") < text.index(f"| **{OURS}** |") < text.index("| httpx |")
