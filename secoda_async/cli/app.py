@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import logging
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,11 +19,10 @@ from secoda_async import SecodaError, __version__
 from secoda_async._engine.wire.redaction import redact
 from secoda_async.cli.exit_codes import CommandError, Exit, as_document, exit_for, format_error
 from secoda_async.cli.options import Output
-from secoda_async.cli.output.console import Console, PipeConsole, to_json, write_stdout
+from secoda_async.cli.output.console import Console, make_console, to_json, write_stdout
 from secoda_async.cli.signals import until_terminated
+from secoda_async.cli.usage import usage_message
 from secoda_async.reconcile.escape import escape_control
-
-_RISKY_PROPOSAL: Final = r" Did you mean \"?--(?:yes|approve|prune|allow-duplicate|max-delete|max-remove)\"?\?"
 
 _SHORTEST_KEY: Final = 17
 """Characters: a shorter text is not redacted, because it may occur in any message."""
@@ -36,6 +34,7 @@ app: App = App(
     name="secoda-async",
     help="Manage Secoda user groups. Try `secoda-async demo`: it needs no account.",
     version=__version__,
+    version_flags=("--version", "-V"),
     help_format="plaintext",
 )
 
@@ -94,13 +93,22 @@ _add_commands(
 )
 app.command(users)
 
+app.command(
+    "secoda_async.cli.completion:completion_command",
+    name="completion",
+    help="Print the completion script of a shell: bash, zsh or fish.\n\nIts last lines say how to install it.",
+)
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
     is_stdout_closed = sys.stdout is None  # pyright: ignore[reportUnnecessaryComparison]
     _prepare_streams()
-    output = Output(json=_wants_json(arguments), debug="--debug" in arguments)
+    if "".join(arguments[:1]) == "help":
+        arguments = [*arguments[1:], "--help"]
+    output = Output(json=_wants_json(arguments), debug="--debug" in arguments, no_color="--no-color" in arguments)
     console = Console(output)
+    app.console = make_console(output, width=min(RichConsole().width, _MAX_HELP_WIDTH))
     if output.debug:
         handler = RichHandler(console=console.err, show_path=False, rich_tracebacks=True)
         handler.setFormatter(_Escaping("%(name)s: %(message)s"))
@@ -110,7 +118,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         failure: Exception = CommandError("interrupted", Exit.INTERRUPTED)
     except CycloptsError as error:
-        failure = CommandError(f"{_usage_problem(error)} (see secoda-async --help)", Exit.USAGE)
+        failure = CommandError(usage_message(app, error, arguments), Exit.USAGE)
     except (SecodaError, CommandError) as error:
         failure = error
     except BrokenPipeError:
@@ -124,12 +132,6 @@ def main(arguments: Sequence[str]) -> int:
     return exit_for(failure)
 
 
-def _usage_problem(error: CycloptsError) -> str:
-    """Return the problem of a command line in one line; it never proposes an option that approves or deletes."""
-    text = getattr(error, "exception_message", "") or str(error)
-    return re.sub(_RISKY_PROPOSAL, "", " ".join(text.split()))
-
-
 def _run_and_flush(arguments: Sequence[str], *, is_stdout_closed: bool) -> int:
     if is_stdout_closed:
         raise CommandError("standard output is closed: nothing was done", Exit.ERROR)
@@ -139,7 +141,6 @@ def _run_and_flush(arguments: Sequence[str], *, is_stdout_closed: bool) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    app.console = PipeConsole(width=min(RichConsole().width, _MAX_HELP_WIDTH))
     command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
     result: Any = command(*bound.args, **bound.kwargs)
     if inspect.iscoroutine(result):
@@ -179,7 +180,7 @@ def _report(console: Console, error: Exception) -> None:
     else:
         first, *others = [f"{type(error).__name__}: {error} (a bug: run again with --debug and report it)"]
     for line in (f"secoda-async: {first}", *others):
-        console.info(_without_key(line), style="red")
+        console.error(_without_key(line))
 
 
 def _without_key(text: str) -> str:

@@ -1,25 +1,13 @@
 """The options of `secoda-async emulator`: the settings of an emulator."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from attrs import define, fields
-from cyclopts import Group, Parameter, Token
+from cyclopts import Group, Parameter
 
+from secoda_async.cli.numbers import Count, Factor, Port, Seconds
 from secoda_async.cli.options import Flag
-
-
-def _count(_type: object, tokens: Sequence[Token]) -> int:
-    """Convert a number of things; cyclopts by itself rounds others."""
-    text = tokens[0].value
-    if not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"it must be a whole number from 0, not {text!r}")
-    return int(text)
-
-
-Count = Annotated[int, Parameter(converter=_count)]
-"""An option with a whole number that is not negative."""
 
 
 @Parameter(name="*", group=Group("Server", sort_key=1))
@@ -28,7 +16,7 @@ class Server:
     """The address of the emulator, and its workspace at the start."""
 
     host: Annotated[str, Parameter(help="Address to listen on; 0.0.0.0 in a container.")] = "127.0.0.1"
-    port: Annotated[Count, Parameter(help="Port; 0 selects a free one.")] = 8080
+    port: Annotated[Port, Parameter(help="Port; 0 selects a free one.")] = 8080
     groups: Annotated[Count, Parameter(help="Number of generated groups.")] = 60
     users: Annotated[Count, Parameter(help="Number of generated users.")] = 120
     seed: Annotated[Count, Parameter(help="Seed of the generated groups and users.")] = 0
@@ -41,7 +29,7 @@ class Server:
         Path | None, Parameter(help="YAML or JSON file with stubs of further calls, and with faults.")
     ] = None
     api_key: Annotated[str | None, Parameter(help="API key to accept (default: a random one).")] = None
-    speed: Annotated[float, Parameter(help="Clock speed-up factor (1 = real time).")] = 1.0
+    speed: Annotated[Factor, Parameter(help="Clock speed-up factor (1 = real time).")] = 1.0
 
 
 @Parameter(name="*", group=Group("Behaviour", sort_key=2))
@@ -52,8 +40,8 @@ class Behaviour:
     writes_per_window: Annotated[
         Count, Parameter(help="POST, PUT and PATCH requests that are accepted in a window; 0 removes the limit.")
     ] = 30
-    window: Annotated[float, Parameter(help="Seconds of the write limit's window.")] = 60.0
-    latency: Annotated[float, Parameter(help="Seconds before each response.")] = 0.0
+    window: Annotated[Factor, Parameter(help="Seconds of the write limit's window.")] = 60.0
+    latency: Annotated[Seconds, Parameter(help="Seconds before each response.")] = 0.0
     page_size: Annotated[Count, Parameter(help="Items on a page of a list.")] = 50
     trailing_slash: Annotated[Flag, Parameter(help="Redirect to paths with a trailing slash.")] = False
     cursor_lists: Annotated[Flag, Parameter(help="Paginate with cursors instead of page numbers.")] = False
@@ -65,9 +53,9 @@ class Behaviour:
     docs_literals: Annotated[
         Flag, Parameter(help='Return the text "None" instead of null, as the API docs show it.')
     ] = False
-    visible_after: Annotated[float, Parameter(help="Seconds until reads show a created group.")] = 0.0
-    lists_lag: Annotated[float, Parameter(help="Seconds that lists are behind, at most 300.")] = 0.0
-    reads_lag: Annotated[float, Parameter(help="Seconds that a GET of one group is behind, at most 300.")] = 0.0
+    visible_after: Annotated[Seconds, Parameter(help="Seconds until reads show a created group.")] = 0.0
+    lists_lag: Annotated[Seconds, Parameter(help="Seconds that lists are behind, at most 300.")] = 0.0
+    reads_lag: Annotated[Seconds, Parameter(help="Seconds that a GET of one group is behind, at most 300.")] = 0.0
     date_skew: Annotated[float, Parameter(help="Seconds that the Date header is ahead.")] = 0.0
     no_date: Annotated[Flag, Parameter(help="Send no Date header.")] = False
     created_at_shown: Annotated[

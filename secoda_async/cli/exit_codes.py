@@ -1,6 +1,7 @@
 """Exit codes, and the two formats of an error: one line for a person, a JSON document for a program."""
 
 import enum
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -72,6 +73,33 @@ _CODES: Final[tuple[tuple[type[SecodaError], Exit], ...]] = (
 )
 
 
+_OPTIONS: Final = {
+    "pass api_key (--api-key-file)": "pass --api-key-file",
+    "unknown_members='hold' (--unknown-members hold)": "--unknown-members hold",
+    "apply with on_drift='skip'": "apply with --on-drift skip",
+    "give base_url or region, not both": "give --base-url or --region, not both",
+    "'apac', or base_url": "'apac', or --base-url",
+    "check that base_url is": "check that --base-url is",
+    "Check base_url (": "Check --base-url (",
+    "could not be looked up: check base_url": "could not be looked up: check --base-url",
+    "the host in base_url": "the host in --base-url",
+    "max_delete must": "--max-delete must",
+    "max_remove must": "--max-remove must",
+}
+"""The arguments of Python in the messages of the SDK, and the options of the command line for them.
+
+The phrases are long, so that none of them occurs in a name.
+"""
+
+
+def message_of(error: Exception) -> str:
+    """Return the message of an error, with the options of the command line in place of Python's arguments."""
+    text = str(error)
+    for argument, option in _OPTIONS.items():
+        text = text.replace(argument, option)
+    return re.sub("^base_url ", "--base-url ", text) if isinstance(error, ConfigurationError) else text
+
+
 def exit_for(error: Exception) -> Exit:
     """Return the exit code for an error."""
     if isinstance(error, CommandError):
@@ -109,7 +137,8 @@ def format_error(error: Exception) -> Sequence[str]:
     comes from the server or a file.
     """
     has_lines = isinstance(error, DesiredStateError | UnsafePlanError)
-    lines = str(error).split("\n") if has_lines else [str(error)]
+    message = message_of(error)
+    lines = message.split("\n") if has_lines else [message]
     advice = advice_for(error)
     return lines if advice is None else [*lines, f"{advice} `secoda-async doctor` checks each step of a call."]
 
@@ -130,7 +159,11 @@ _FIELDS: Final[tuple[tuple[type[SecodaError], tuple[str, ...]], ...]] = (
 
 def as_document(error: Exception) -> Mapping[str, Any]:
     """Return the error for a program."""
-    fields: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "exit_code": int(exit_for(error))}
+    fields: dict[str, Any] = {
+        "type": type(error).__name__,
+        "message": message_of(error),
+        "exit_code": int(exit_for(error)),
+    }
     for kind, names in _FIELDS:
         if isinstance(error, kind):
             fields |= {name: _to_plain(getattr(error, name)) for name in names}

@@ -11,6 +11,7 @@ from secoda_async import DesiredState
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.files import check_outputs
 from secoda_async.cli.signals import interrupt_on_signal
+from secoda_async.cli.usage import UnknownFileOptionError
 from secoda_async.reconcile.files.find_files import find_files, is_groups_file
 from secoda_async.reconcile.wording import abbreviate
 
@@ -21,7 +22,7 @@ def _reject_unknown_options(_: object, files: Sequence[Path]) -> None:
     """Refuse an unknown option, which would be taken for a file; `-x.yaml` may be the name of a file."""
     for file in files:
         if file.name.startswith("-") and str(file) == file.name != "-" and not file.exists():
-            raise ValueError(f"{file.name} is not an option, and no such file exists")
+            raise UnknownFileOptionError(file.name)
 
 
 Files = Annotated[

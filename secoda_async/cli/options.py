@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 """An option without a value."""
+Yes = Annotated[Flag, Parameter(name=("--yes", "-y"), help="Do not ask.")]
+OutputFile = Annotated[
+    Path | None, Parameter(name=("--output", "-o"), help="Write to this file instead of stdout, only on success.")
+]
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 """An option that may be repeated."""
 
@@ -39,6 +43,8 @@ class Output:
     """The output of a command."""
 
     json: Annotated[Flag, Parameter(help="Print one JSON document.")] = False
+    quiet: Annotated[Flag, Parameter(name=("--quiet", "-q"), help="Show no progress and no notes on stderr.")] = False
+    no_color: Annotated[Flag, Parameter(help="Use no colors and no bold text, as with NO_COLOR.")] = False
     debug: Annotated[Flag, Parameter(help="Log to stderr and show tracebacks.")] = False
 
 
@@ -79,7 +85,7 @@ class Connection(Output):
             ConfigurationError: If a setting is invalid.
         """
         if not self.debug:
-            _print_waits()
+            _print_waits(logging.WARNING if self.quiet else logging.INFO)
         key = None if self.api_key_file is None else _read_key(self.api_key_file)
         if self.workspace is not None and self.redis is None:
             raise CommandError("--workspace is a name in Redis: pass --redis too", Exit.USAGE)
@@ -148,11 +154,11 @@ class _WaitLogHandler(logging.Handler):
                 sys.stderr.write(f"{escape_control(record.getMessage())}\n")
 
 
-def _print_waits() -> None:
+def _print_waits(level: int) -> None:
     log = logging.getLogger("secoda_async")
     if not any(isinstance(handler, _WaitLogHandler) for handler in log.handlers):
-        log.addHandler(_WaitLogHandler(logging.INFO))
-        log.setLevel(logging.INFO)
+        log.addHandler(_WaitLogHandler(level))
+        log.setLevel(level)
 
 
 def _redis() -> ModuleType:

@@ -16,6 +16,7 @@ from secoda_async.reconcile.matching import Matching, gets_its_name
 from secoda_async.reconcile.member_resolver import MemberResolver
 from secoda_async.reconcile.plan import Change, Plan, delete_of, members_of, sort_changes, sort_conflicts, update_of
 from secoda_async.reconcile.safety import Rules, find_breaches
+from secoda_async.reconcile.wording import natural_key
 from secoda_async.user_index import UserIndex
 
 __all__ = ["diff"]
@@ -49,7 +50,7 @@ def diff(
     changes = sort_changes([*(change for change in matched if change is not None), *deletes])
     deleted = {change.id for change in deletes}
     unmanaged = [group.name for group in matching.unmanaged if group.id not in deleted]
-    held = sorted(members.held, key=lambda held: (held.group, held.member))
+    held = sorted(members.held, key=lambda held: (natural_key(held.group), held.member))
     shown = {user for change in changes for user in (*change.added, *change.removed)}
     shown |= {user for one in held for user in one.kept}
     pending = index.pending(members.desired | members_of(changes))
@@ -62,8 +63,8 @@ def diff(
         seconds=time_for(sum(change.kind != "delete" for change in changes)),
         unchanged=matched.count(None),
         unmanaged=len(unmanaged),
-        unmanaged_names=tuple(sorted(unmanaged)),
-        ignored_names=tuple(sorted(group.name for group in matching.ignored)),
+        unmanaged_names=tuple(sorted(unmanaged, key=natural_key)),
+        ignored_names=tuple(sorted((group.name for group in matching.ignored), key=natural_key)),
         pending=pending,
         disabled=disabled,
         notes=(

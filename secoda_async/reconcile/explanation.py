@@ -14,6 +14,7 @@ from secoda_async.reconcile.invited import with_invited_members
 from secoda_async.reconcile.matching import Matching
 from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.safety import Rules
+from secoda_async.reconcile.wording import natural_key
 from secoda_async.user_index import UserIndex
 
 __all__ = ["Explanation", "Membership", "Reason", "explain"]
@@ -102,7 +103,7 @@ def _present(group: Group) -> Membership:
 
 
 def _sorted(memberships: Iterable[Membership]) -> tuple[Membership, ...]:
-    return tuple(sorted(memberships, key=lambda membership: (membership.group, membership.id or "")))
+    return tuple(sorted(memberships, key=lambda membership: (natural_key(membership.group), membership.id or "")))
 
 
 @frozen

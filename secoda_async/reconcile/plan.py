@@ -14,7 +14,7 @@ from secoda_async.errors import DesiredStateError, ResponseError
 from secoda_async.models import Group, GroupFields
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.input_file import InputError, read_bytes
-from secoda_async.reconcile.wording import count
+from secoda_async.reconcile.wording import count, natural_key
 
 __all__ = [
     "Breach", "Change", "Conflict", "Held", "Plan", "delete_of", "is_saved_plan", "members_of", "sort_changes",
@@ -245,12 +245,14 @@ def members_of(changes: Iterable[Change]) -> set[str]:
 def sort_changes(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Sort changes by kind, name and id."""
     order = ("create", "update", "delete")
-    return tuple(sorted(changes, key=lambda change: (order.index(change.kind), change.name, change.id or "")))
+    return tuple(
+        sorted(changes, key=lambda change: (order.index(change.kind), natural_key(change.name), change.id or ""))
+    )
 
 
 def sort_conflicts(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
     """Sort conflicts by name and message."""
-    return tuple(sorted(conflicts, key=lambda conflict: (conflict.name, conflict.message)))
+    return tuple(sorted(conflicts, key=lambda conflict: (natural_key(conflict.name), conflict.message)))
 
 
 def _checksum(document: Mapping[str, Any]) -> str:

@@ -69,11 +69,12 @@ def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -
     `verbose` names every group and member that is only counted otherwise.
     """
     names = MemberNames(plan)
-    for change in plan.changes[:most]:
+    shown = plan.changes[:most]
+    for change in shown:
         yield StyledLine(f"{_SIGNS[change.kind]} {change.kind} {escape_control(change.name)}", change.kind)
         yield from details(change, names, most=None if verbose else _MOST_MEMBERS)
-    hidden = len(plan.changes[most:]) if most is not None else 0
-    if hidden:
+    hidden = len(plan.changes) - len(shown)
+    if hidden and shown:
         yield StyledLine(f"... and {count(hidden, 'more change')}")
     sections = (
         [StyledLine(fact, "note") for fact in facts(plan, verbose=verbose)],
@@ -82,7 +83,7 @@ def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -
         [StyledLine(f"! in conflict: {conflict.message}", "warning") for conflict in plan.conflicts],
         [StyledLine(f"! needs an approval: {breach.message}", "warning") for breach in plan.breaches],
     )
-    if any(sections) and plan.changes:
+    if any(sections) and shown:
         yield StyledLine("")
     for section in sections:
         yield from section

@@ -1,8 +1,9 @@
 """Counts and lists in sentences for people."""
 
+import re
 from collections.abc import Sequence
 
-__all__ = ["abbreviate", "count"]
+__all__ = ["abbreviate", "count", "natural_key"]
 
 
 def abbreviate(names: Sequence[str], most: int | None, total: int | None = None) -> str:
@@ -14,3 +15,14 @@ def abbreviate(names: Sequence[str], most: int | None, total: int | None = None)
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: `1 group`, `2 groups`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def natural_key(name: str) -> tuple[tuple[object, ...], str]:
+    """Return a sort key that puts `Team 2` before `Team 10`: digits are compared as numbers, of any length."""
+    texts_and_digits = enumerate(re.split("([0-9]+)", name))
+    return tuple(_as_number(part) if index % 2 else part for index, part in texts_and_digits), name
+
+
+def _as_number(digits: str) -> tuple[int, str]:
+    significant = digits.lstrip("0")
+    return len(significant), significant

@@ -8,6 +8,7 @@ import types
 import pytest
 
 from secoda_async import __main__ as command
+from secoda_async import __version__
 from secoda_async.cli.exit_codes import Exit
 from tests.support.shell import Shell
 
@@ -77,3 +78,13 @@ def test_main_passes_the_arguments_on(monkeypatch: pytest.MonkeyPatch, capsys: p
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(command.__file__), run_name="__main__")
     assert ended.value.code == Exit.DONE
+
+
+@pytest.mark.parametrize("flag", ["-V", "--version"])
+async def test_version_has_a_short_option(shell: Shell, flag: str) -> None:
+    assert (await shell.run(flag)).out == f"{__version__}\n"
+
+
+async def test_help_is_a_command_too(shell: Shell) -> None:
+    assert (await shell.run("help")).out == (await shell.run("--help")).out
+    assert (await shell.run("help", "groups", "list")).out == (await shell.run("groups", "list", "--help")).out

@@ -284,3 +284,28 @@ async def test_incomplete_apply_ends_with_the_command_to_run_next(
     assert document["next_step"].startswith("Correct what the service refused.")
     assert document["next_command"] == f"secoda-async apply {file} --yes --json"
     assert "Others" in names(workspace)
+
+
+async def test_dry_run_writes_neither_groups_nor_files(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    files = ["--log", str(tmp_path / "log"), "--report", str(tmp_path / "report.html")]
+    result = await shell.run("apply", file, "--dry-run", "-y", *files)
+    planned = await shell.run("plan", file)
+    assert (result.code, result.out) == (Exit.DONE, planned.out)
+    assert result.err == "A dry run: nothing was written.\n"
+    refused = await shell.run("apply", file, "--dry-run", "-q", "--summary-only", "--prune", "--max-delete", "0")
+    assert (refused.code, refused.err) == (Exit.UNSAFE, "")
+    assert "+ create" not in refused.out
+    assert list(map(os.path.exists, files[1::2])) == [False, False]
+    assert names(workspace) == ["Analysts", "Others"]
+
+
+async def test_dry_run_of_a_saved_plan_needs_no_key(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = str(tmp_path / "plan.json")
+    planned = await shell.run("plan", file, "--out", saved)
+    monkeypatch.delenv("SECODA_API_KEY")
+    result = await shell.run("apply", saved, "--dry-run")
+    assert (result.code, result.out, names(workspace)) == (Exit.DONE, planned.out, ["Analysts", "Others"])

@@ -1,6 +1,7 @@
 """Tables, durations and progress bars."""
 
 import io
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -143,3 +144,35 @@ def test_wrapped_result_line_is_indented_and_a_line_in_a_pipe_is_whole(terminal:
     piped.print(text)
     piped.info(text)
     assert printed(piped.out) == f"{text}\n" * 2
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_plain_console_prints_no_escapes(monkeypatch: pytest.MonkeyPatch, by: str, *, is_plain: bool) -> None:
+    stdout, stderr = _Terminal(), _Terminal()
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1" if is_plain and by == "environment" else "")
+    console = Console(Output(no_color=is_plain and by == "option"))
+    console.print("done", style="bold green")
+    console.table("title", [Column("name")], [["Analysts"]])
+    console.info("a note")
+    console.error("an error")
+    assert ("\x1b" in stdout.getvalue(), "\x1b" in stderr.getvalue()) == (not is_plain, not is_plain)
+
+
+def test_quiet_console_prints_no_notes_and_no_progress(terminal: Callable[[int], Console]) -> None:
+    console = terminal(80)
+    console.output = Output(quiet=True)
+    with console.progress("reading", 2) as bar:
+        bar.update(1, 0)
+    console.info("a note")
+    console.warn("a warning")
+    console.error("an error")
+    assert printed(console.err) == "a warning\nan error\n"

@@ -138,7 +138,7 @@ async def test_probe_asks_on_a_terminal(workspace: Emulator, answer: str) -> Non
     controller, terminal = pty.openpty()
     process = await start("doctor", "--probe", stdin=terminal)
     assert process.stderr is not None
-    told = await asyncio.wait_for(process.stderr.readuntil(b"Type yes: "), 120)
+    told = await asyncio.wait_for(process.stderr.readuntil(b"[y/N] "), 120)
     os.write(controller, f"{answer}\n".encode())
     result = await ended(process)
     os.close(controller)

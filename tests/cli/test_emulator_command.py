@@ -134,10 +134,10 @@ async def test_emulator_warns_about_an_address_that_others_reach(capsys: pytest.
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--users", "-1"], "--users: it must be a whole number from 0, not '-1'"),
-        (["--groups", "3.5"], "--groups: it must be a whole number from 0, not '3.5'"),
+        (["--users", "-1"], "--users must be a whole number, 0 or more, not '-1'"),
+        (["--groups", "3.5"], "--groups must be a whole number, 0 or more, not '3.5'"),
         (["--page-size", "0"], "--page-size must be at least 1, not 0"),
-        (["--latency", "-1"], "--latency must be finite and not below 0, not -1.0"),
+        (["--latency", "-1"], "--latency must be 0 or more seconds, not '-1'"),
         (["--idle-408", "0"], "--idle-408 must be finite and above 0, not 0.0"),
     ],
 )

@@ -11,9 +11,17 @@ import pytest
 
 from secoda_async import RetryPolicy, SecodaClient
 from secoda_async.cli import app, options
-from secoda_async.cli.exit_codes import Exit, as_document, exit_for
+from secoda_async.cli.exit_codes import Exit, as_document, exit_for, message_of
 from secoda_async.emulator import Emulator
-from secoda_async.errors import OutcomeUnknownError, SecodaError, StalePlanError, UnsafePlanError
+from secoda_async.errors import (
+    ConfigurationError,
+    DesiredStateError,
+    InvalidArgumentError,
+    OutcomeUnknownError,
+    SecodaError,
+    StalePlanError,
+    UnsafePlanError,
+)
 from tests.support.shell import Shell
 
 ABSENT = "6c1e0b0e-1111-4222-8333-944455556666"
@@ -40,14 +48,14 @@ async def test_api_key_is_read_from_a_file_or_stdin(
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "text"),
     [
-        (["groups", "list"], {}, Exit.USAGE, "no API key: pass api_key (--api-key-file), or set SECODA_API_KEY"),
+        (["groups", "list"], {}, Exit.USAGE, "no API key: pass --api-key-file, or set SECODA_API_KEY"),
         (["groups", "list"], {"SECODA_API_KEY": "can\nary"}, Exit.USAGE, "the API key has a character inside"),
         (["groups", "list", "--base-url", "http://secoda.example"], {"SECODA_API_KEY": "k"}, Exit.USAGE, "clear text"),
         (["users", "get", "a/b"], {"SECODA_API_KEY": "k"}, Exit.USAGE, "'a/b' is not a user id"),
         (["groups", "get"], {}, Exit.USAGE, "--help"),
         (["nonsense"], {}, Exit.USAGE, "nonsense"),
         (["demo", "--speed", "fast"], {}, Exit.USAGE, "--speed"),
-        (["demo", "--speed", "0"], {}, Exit.USAGE, "speed must be a positive number"),
+        (["demo", "--speed", "0"], {}, Exit.USAGE, "--speed must be a number above 0, not '0'"),
         (["demo", "absent.yaml"], {}, Exit.BAD_INPUT, "absent.yaml: can't be read: No such file"),
         (["emulator", "--speed", "-1"], {}, Exit.USAGE, "speed"),
         (["users", "list", "--base-url", "http://127.0.0.1:1"], {"SECODA_API_KEY": "k"}, Exit.UNAVAILABLE, "network"),
@@ -210,3 +218,19 @@ async def test_no_option_that_approves_or_deletes_is_proposed(shell: Shell, line
     assert len(result.err.splitlines()) == 1
     assert ("Did you mean" in result.err) is (proposal is not None)
     assert (proposal or line.rsplit(maxsplit=1)[-1]) in result.err.replace('"', "")  # some versions of cyclopts quote
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ConfigurationError("give base_url or region, not both: a region"), "give --base-url or --region, not both: a"),
+        (ConfigurationError("base_url is not a URL"), "--base-url is not a URL"),
+        (DesiredStateError("correct them, or use unknown_members='hold' (--unknown-members hold)"),
+         "correct them, or use --unknown-members hold"),
+        (StalePlanError("Plan again, or apply with on_drift='skip'"), "Plan again, or apply with --on-drift skip"),
+        (InvalidArgumentError("no group is called 'base_url'"), "no group is called 'base_url'"),
+    ],
+)  # fmt: skip
+def test_messages_name_the_options_of_the_command_line(error: SecodaError, text: str) -> None:
+    assert text in message_of(error)
+    assert as_document(error)["error"]["message"] == message_of(error)

@@ -13,6 +13,7 @@ from secoda_async import (
     Group,
     User,
 )
+from secoda_async.cli.exit_codes import Exit
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile.files.writing import dump_groups
 from tests.support.shell import Shell, emulated_teams
@@ -99,3 +100,10 @@ async def test_schema_is_printed(shell: Shell) -> None:
 async def test_export_json_is_one_document(shell: Shell, workspace: Emulator) -> None:
     assert len((await shell.run("export", "--json")).json["groups"]) == 2
     assert workspace.requests
+
+
+async def test_schema_is_written_to_a_file(shell: Shell, tmp_path: Path) -> None:
+    printed = await shell.run("schema")
+    result = await shell.run("schema", "-o", str(tmp_path / "schema.json"))
+    assert (result.code, result.out) == (Exit.DONE, "")
+    assert (tmp_path / "schema.json").read_text("utf-8") == printed.out

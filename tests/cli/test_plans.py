@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 from rich.console import Console as RichConsole
 
-from secoda_async import Breach, Change, Plan
+from secoda_async import Breach, Change, InvalidArgumentError, Plan
 from secoda_async.cli.options import Output
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.plans import PlanFormat, PlanOutput, format_plan, print_plan
@@ -99,3 +99,24 @@ def test_line_in_a_pipe_is_never_wrapped() -> None:
     name = "word " * 1000 + "end"
     text = text_of(Plan(changes=(Change(kind="create", name=name, after=GroupFields(name=name)),)))
     assert f"+ create {name}\n" in text
+
+
+def test_summary_has_the_problems_and_no_changes() -> None:
+    printed = io.StringIO()
+    console = Console(Output())
+    console.out = RichConsole(file=printed, width=100)
+    PlanOutput(summary_only=True).show(console, PLAN, source="", host="")
+    first, *_, last = printed.getvalue().splitlines()
+    assert (first, last) == ("! needs an approval: too many", f"digest {PLAN.digest}")
+    assert "create new" not in printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("output", "options"),
+    [(PlanOutput(summary_only=True, format="html"), Output()), (PlanOutput(summary_only=True), Output(json=True))],
+    ids=["html", "json"],
+)
+def test_summary_is_for_text_only(output: PlanOutput, options: Output) -> None:
+    with pytest.raises(InvalidArgumentError, match="--summary-only"):
+        output.check(options)
+    PlanOutput(summary_only=True).check(Output())

@@ -49,7 +49,7 @@ async def test_signal_ends_the_prompt_immediately(workspace: Emulator, number: s
     controller, terminal = pty.openpty()
     process = await start("apply", "groups.yaml", stdin=terminal)
     assert process.stderr is not None
-    told = await asyncio.wait_for(process.stderr.readuntil(b"Type yes: "), 120)
+    told = await asyncio.wait_for(process.stderr.readuntil(b"[y/N] "), 120)
     process.send_signal(number)
     result = await ended(process)
     os.close(controller)

@@ -1,8 +1,10 @@
 """Counts and lists in sentences."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from secoda_async.reconcile.wording import abbreviate, count
+from secoda_async.reconcile.wording import abbreviate, count, natural_key
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,16 @@ def test_names_that_are_not_given_are_counted() -> None:
 @pytest.mark.parametrize(("number", "text"), [(0, "0 groups"), (1, "1 group"), (2, "2 groups")])
 def test_noun_follows_its_number(number: int, text: str) -> None:
     assert count(number, "group") == text
+
+
+def test_numbers_in_names_are_sorted_by_value() -> None:
+    names = ["Team 10", "Team 2", "Team", "10 b", "9 a", "Team 2b", "Team 02", "Team 1" + "0" * 5000]
+    assert sorted(names, key=natural_key) == [
+        "9 a", "10 b", "Team", "Team 02", "Team 2", "Team 2b", "Team 10", "Team 1" + "0" * 5000
+    ]  # fmt: skip
+
+
+@given(st.lists(st.text(alphabet="a 019\u0663")))
+def test_every_two_names_can_be_compared(names: list[str]) -> None:
+    backwards = names[::-1]
+    assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)

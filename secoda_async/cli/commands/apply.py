@@ -14,16 +14,16 @@ from cyclopts import Parameter
 
 from secoda_async import DesiredState, Plan, RateLimit, Report, SecodaClient, SecodaError, UnsafePlanError
 from secoda_async.cli.command_line import command_line
-from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules, run_labels
+from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules, exit_code, plan_command, run_labels
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.files import check_writable, wait_for_reader, write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
-from secoda_async.cli.options import Connection, Flag
+from secoda_async.cli.options import Connection, Flag, Yes
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.endings import ending_of
 from secoda_async.cli.output.html import in_progress_page, plan_page, report_page
 from secoda_async.cli.output.metrics import Metrics, RunMetrics, recorded
-from secoda_async.cli.output.plans import Verbose, print_plan
+from secoda_async.cli.output.plans import PlanOutput, SummaryOnly, Verbose, print_plan
 from secoda_async.cli.output.reports import count_summary, print_report
 from secoda_async.cli.output.telemetry import event_hook
 from secoda_async.cli.output.timeline import Recorder
@@ -40,7 +40,8 @@ from secoda_async.reconcile.plan import is_saved_plan
 class ApplyOptions:
     """The options of `apply` alone."""
 
-    yes: Annotated[Flag, Parameter(help="Do not ask.")] = False
+    yes: Yes = False
+    dry_run: Annotated[Flag, Parameter(help="Show the plan and write nothing, as plan does.")] = False
     approve: Annotated[str | None, Parameter(help="Apply a plan that needs an approval, if this is its digest.")] = None
     on_drift: Annotated[
         Literal["raise", "skip"], Parameter(help="If groups changed since the plan: write nothing, or skip them.")
@@ -50,6 +51,7 @@ class ApplyOptions:
     report: Annotated[Path | None, Parameter(help="Write an HTML report.")] = None
     metrics: Metrics = None
     verbose: Verbose = False
+    summary_only: SummaryOnly = False
 
 
 _NOTHING: Final = "nothing was written"
@@ -71,6 +73,8 @@ async def apply_command(
 
     On Ctrl-C or at the deadline, in-flight writes finish. Run the command again to continue.
     """
+    if given.dry_run:
+        return await _show_plan(files, given, inputs, rules, options)
     seconds = None if given.deadline is None else _parse_duration(given.deadline)
     outputs = {"--log": given.log, "--report": given.report, "--metrics": given.metrics}
     inputs.check_outputs(outputs, files, [options.api_key_file])
@@ -95,6 +99,24 @@ async def apply_command(
                 raise
         metrics.code = _exit_code(result, stops)
     return metrics.code
+
+
+async def _show_plan(
+    files: Sequence[Path], given: ApplyOptions, inputs: Inputs, rules: Rules, options: Connection
+) -> int:
+    """Show the plan and write nothing, not even the journal and the report."""
+    console = Console(options)
+    output = PlanOutput(verbose=given.verbose, summary_only=given.summary_only)
+    saved = _load_plan(files)
+    if saved is None:
+        code = await plan_command(list(files), inputs=inputs, output=output, rules=rules, options=options)
+    else:
+        _check_default(rules, inputs)
+        output.check(options)
+        output.show(console, saved, source=source_name(files), host=saved.origin)
+        code = exit_code(saved, detailed=False)
+    console.info("A dry run: nothing was written.")
+    return code
 
 
 def _check_default(rules: Rules, inputs: Inputs) -> None:
@@ -161,7 +183,12 @@ class _Run:
         """Show the plan, and raise if it must not be applied."""
         is_json = self.console.output.json
         if self.is_interactive or not is_json:
-            print_plan(self.console.err if is_json else self.console.out, plan, verbose=self.given.verbose)
+            print_plan(
+                self.console.err if is_json else self.console.out,
+                plan,
+                verbose=self.given.verbose,
+                most=0 if self.given.summary_only else None,
+            )
         if plan.breaches and self.given.approve is None:
             self._print_report_path()
             raise _unsafe_plan_error(plan, self.command)
@@ -194,14 +221,14 @@ class _Run:
         try:
             print_report(self.console, plan, result, ending, is_verbose=self.given.verbose)
         except OSError:
-            self.console.info(f"{count_summary(result)}; the output can't be written", style="red")
+            self.console.error(f"{count_summary(result)}; the output can't be written")
         limit = getattr(secoda.limiter, "limit", RateLimit())
         try:
             self._write_report(
                 lambda: report_page(plan, result, self.recorder, limit, ending, source=self.source, host=secoda.origin)
             )
         except CommandError as error:
-            self.console.info(f"the report was not written: {error}", style="red")
+            self.console.error(f"the report was not written: {error}")
         else:
             self._print_report_path()
 

@@ -12,6 +12,7 @@ from secoda_async import Group, Plan, Report, ScaledClock, SecodaClient
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Inputs
 from secoda_async.cli.lookup import read_all
+from secoda_async.cli.numbers import Factor
 from secoda_async.cli.options import Flag, Output
 from secoda_async.cli.output.console import Column, Console, at_least, duration
 from secoda_async.cli.output.plans import print_plan
@@ -40,7 +41,7 @@ async def demo_command(
     then: Annotated[Path | None, Parameter(help="Apply this later version of the file afterwards.")] = None,
     users: Annotated[Path | None, Parameter(help="JSON list of users, each with id and email.")] = None,
     loaded: Annotated[Flag, Parameter(help="Start with the groups of the first file already loaded.")] = False,
-    speed: Annotated[float, Parameter(help="Clock speed-up factor (1 = real time).")] = 60.0,
+    speed: Annotated[Factor, Parameter(help="Clock speed-up factor (1 = real time).")] = 60.0,
     inputs: Inputs = DEFAULT_INPUTS,
     options: Output = _DEFAULT,
 ) -> int:

@@ -237,11 +237,11 @@ def _consent(host: str, name: str) -> str:
 
 def _warn_of_rest(console: Console, probe: Probe) -> None:
     for group_id in sorted(probe.left):
-        console.info(
-            f"the group {group_id} ({probe.name}) was not deleted: run `secoda-async groups delete {group_id}`", "red"
+        console.error(
+            f"the group {group_id} ({probe.name}) was not deleted: run `secoda-async groups delete {group_id}`"
         )
     if probe.is_create_unclear:
-        console.info(f"a group named {probe.name!r} may exist or appear later: look for it, and delete it", "red")
+        console.error(f"a group named {probe.name!r} may exist or appear later: look for it, and delete it")
 
 
 def _sheet(origin: str, contracts: Mapping[str, ListContract], probe: Probe) -> str:

@@ -3,13 +3,12 @@
 import os
 import stat
 import sys
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
 from secoda_async.cli.files import check_outputs
-from secoda_async.cli.options import Connection
+from secoda_async.cli.options import Connection, OutputFile
 from secoda_async.cli.output.console import Console, write_or_print
 from secoda_async.reconcile.files.writing import dump_groups
 
@@ -23,7 +22,7 @@ async def export_command(
     *,
     format: Annotated[Literal["yaml", "json", "csv"], Parameter(help="File format.")] = "yaml",  # noqa: A002
     members: Annotated[Literal["emails", "ids"], Parameter(help="Name members by e-mail address or id.")] = "emails",
-    output: Annotated[Path | None, Parameter(help="Write to this file instead of stdout, only on success.")] = None,
+    output: OutputFile = None,
     options: Connection = _DEFAULT,
 ) -> None:
     """Print the workspace's groups as a file for plan and apply."""

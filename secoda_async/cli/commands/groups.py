@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from secoda_async import UNSET, Group, SecodaClient, Unset, User, to_dict
 from secoda_async.cli import lookup
 from secoda_async.cli.exit_codes import CommandError, Exit
-from secoda_async.cli.options import Connection, Flag, Texts
+from secoda_async.cli.options import Connection, Flag, Texts, Yes
 from secoda_async.cli.output.console import Column, Console, format_time
 from secoda_async.reconcile.wording import count
 
@@ -151,7 +151,7 @@ async def delete_command(
     group_name: _GroupName,
     /,
     *,
-    yes: Annotated[Flag, Parameter(help="Do not ask.")] = False,
+    yes: Yes = False,
     options: Connection = _DEFAULT,
 ) -> None:
     """Delete a group. Without a terminal to ask on, --yes is required."""

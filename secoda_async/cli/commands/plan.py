@@ -47,7 +47,7 @@ class Rules:
 
 DEFAULT_RULES = Rules()
 _DEFAULT = Connection()
-_UNUSED: Final = ("json", "debug")
+_UNUSED: Final = ("json", "debug", "quiet", "no_color")
 """The options of `plan` that its command line of `apply` does not repeat."""
 
 _MAX_NAMED: Final = 3
@@ -72,6 +72,7 @@ async def plan_command(  # noqa: PLR0913 - each is an option or a group of optio
 
     The exit code is the one of apply: 3 if a group could not be planned, 4 if the plan needs an approval.
     """
+    output.check(options)
     console = Console(options)
     outputs = {"--out": out, "--output": output.output, "--metrics": metrics}
     inputs.check_outputs(outputs, files, [options.api_key_file])

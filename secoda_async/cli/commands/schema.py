@@ -1,9 +1,10 @@
 """`secoda-async schema`."""
 
-from secoda_async.cli.output.console import write_stdout
+from secoda_async.cli.options import OutputFile
+from secoda_async.cli.output.console import write_or_print
 from secoda_async.reconcile.files.reading import SCHEMA
 
 
-def schema_command() -> None:
+def schema_command(*, output: OutputFile = None) -> None:
     """Print the JSON Schema of a groups file."""
-    write_stdout(SCHEMA.read_text("utf-8"))
+    write_or_print(SCHEMA.read_text("utf-8"), output)

@@ -28,6 +28,7 @@ def show_command(
 
     The exit code is 0 also for a plan that apply would refuse; `plan` has an exit code for that.
     """
+    output.check(options)
     check_outputs({"--output": output.output}, [plan])
     with interrupt_on_signal():
         saved = Plan.load(plan)

@@ -39,6 +39,7 @@ async def undo_command(  # noqa: PLR0913 - each is an option
     options: Connection = _DEFAULT,
 ) -> int:
     """Plan the undo of a run of apply. Nothing is written."""
+    output.check(options)
     console = Console(options)
     rules = Rules(max_delete=max_delete, max_remove=max_remove)
     check_outputs({"--out": out, "--output": output.output}, [journal, options.api_key_file])

@@ -8,7 +8,7 @@ from secoda_async import to_dict
 from secoda_async.cli import lookup
 from secoda_async.cli.options import Connection
 from secoda_async.cli.output.console import Column, Console, format_time
-from secoda_async.reconcile.wording import count
+from secoda_async.reconcile.wording import count, natural_key
 
 _DEFAULT = Connection()
 
@@ -40,7 +40,7 @@ async def get_command(
             console.print_json(to_dict(user))
             return
         groups = await lookup.read_groups(secoda, user.user_groups, console)
-    names = sorted(groups[group].name if group in groups else group for group in user.user_groups)
+    names = sorted((groups[group].name if group in groups else group for group in user.user_groups), key=natural_key)
     fields = [
         ("e-mail", user.email or "(none)"),
         ("name", lookup.full_name(user) or "(none)"),

@@ -1,6 +1,7 @@
 """The output of a command: results on stdout, everything else on stderr."""
 
 import json
+import os
 import re
 import sys
 import time
@@ -56,9 +57,15 @@ class PipeConsole(RichConsole):
         raise BrokenPipeError
 
 
-def _rich_console(*, stderr: bool) -> RichConsole:
+def make_console(output: Output, *, stderr: bool = False, width: int | None = None) -> RichConsole:
+    """Return a console for stdout or stderr; with --no-color or NO_COLOR it prints no colors and no bold text."""
+    is_plain = output.no_color or bool(os.environ.get("NO_COLOR"))
+    return PipeConsole(stderr=stderr, width=width, highlight=False, color_system=None if is_plain else "auto")
+
+
+def _output_console(output: Output, *, stderr: bool) -> RichConsole:
     stream = sys.stderr if stderr else sys.stdout
-    return PipeConsole(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False)
+    return make_console(output, stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH)
 
 
 @frozen
@@ -76,8 +83,12 @@ class Console:
     """Prints for a person, or one JSON document for a program."""
 
     output: Output
-    out: RichConsole = field(factory=lambda: _rich_console(stderr=False), init=False)
-    err: RichConsole = field(factory=lambda: _rich_console(stderr=True), init=False)
+    out: RichConsole = field(init=False)
+    err: RichConsole = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.out = _output_console(self.output, stderr=False)
+        self.err = _output_console(self.output, stderr=True)
 
     def print_json(self, value: object) -> None:
         """Print the one JSON document of a command."""
@@ -86,7 +97,7 @@ class Console:
     def confirm(self, question: str) -> bool:
         """Ask a person on the terminal, and return whether the answer is yes."""
         with interrupt_on_signal():
-            self.err.print(Text(f"{escape_control(question)} Type yes: "), end="")
+            self.err.print(Text(f"{escape_control(question)} [y/N] "), end="")
             return sys.stdin.readline().strip().lower() in ("yes", "y")
 
     def table(self, title: str, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
@@ -123,14 +134,22 @@ class Console:
         """Print a command line to copy: it is never wrapped."""
         self.out.print(Text(f"  {escape_control(command)}"), soft_wrap=True)
 
-    def info(self, text: str, style: str = "dim") -> None:
-        """Print a line to stderr; a closed stderr is not an error."""
-        with suppress(OSError, ValueError):
-            print_text(self.err, escape_control(text), style)
+    def info(self, text: str) -> None:
+        """Print a note to stderr, unless the command is quiet."""
+        if not self.output.quiet:
+            self._print_to_stderr(text, "dim")
 
     def warn(self, text: str) -> None:
         """Print a warning to stderr."""
-        self.info(text, style="yellow")
+        self._print_to_stderr(text, "yellow")
+
+    def error(self, text: str) -> None:
+        """Print an error to stderr."""
+        self._print_to_stderr(text, "red")
+
+    def _print_to_stderr(self, text: str, style: str) -> None:
+        with suppress(OSError, ValueError):  # a closed stderr is not an error
+            print_text(self.err, escape_control(text), style)
 
     @contextmanager
     def progress(
@@ -143,7 +162,9 @@ class Console:
         columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
         columns += [BarColumn(bar_width=30), MofNCompleteColumn()] if total is not None else []
         columns += [_EtaColumn(seconds_for)] if seconds_for is not None else []
-        with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as progress:
+        with Progress(
+            *columns, console=self.err, transient=True, disable=self.output.quiet or not self.err.is_terminal
+        ) as progress:
             yield Bar(self, progress, progress.add_task(description, total=total), seconds_for)
 
 

@@ -2,15 +2,14 @@
 
 import io
 import json
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from attrs import define
 from cyclopts import Group, Parameter
 from rich.console import Console as RichConsole
 
-from secoda_async import Plan
-from secoda_async.cli.options import Flag
+from secoda_async import InvalidArgumentError, Plan
+from secoda_async.cli.options import Flag, Output, OutputFile
 from secoda_async.cli.output.console import PIPED_WIDTH, Console, estimate, print_text, to_json, write_or_print
 from secoda_async.cli.output.html import plan_page
 from secoda_async.reconcile.markdown import render_markdown
@@ -18,7 +17,10 @@ from secoda_async.reconcile.render import StyledLine, render_text
 
 PlanFormat = Literal["text", "json", "markdown", "html"]
 
-Verbose = Annotated[Flag, Parameter(help="Name every group and member that is only counted otherwise.")]
+Verbose = Annotated[
+    Flag, Parameter(name=("--verbose", "-v"), help="Name every group and member that is only counted otherwise.")
+]
+SummaryOnly = Annotated[Flag, Parameter(help="Leave out the changes: print the notes, the problems and the summary.")]
 
 _STYLES: Final = {
     "create": "green",
@@ -39,8 +41,18 @@ class PlanOutput:
     """The options of a command that shows a plan."""
 
     format: Annotated[PlanFormat, Parameter(help="Output format; html is a web page.")] = "text"
-    output: Annotated[Path | None, Parameter(help="Write to this file instead of stdout, only on success.")] = None
+    output: OutputFile = None
     verbose: Verbose = False
+    summary_only: SummaryOnly = False
+
+    def check(self, options: Output) -> None:
+        """Refuse --summary-only for a format that always has the whole plan.
+
+        Raises:
+            InvalidArgumentError: If the format is not text.
+        """
+        if self.summary_only and (options.json or self.format != "text"):
+            raise InvalidArgumentError("--summary-only goes with --format text: other formats have the whole plan")
 
     def show(self, console: Console, plan: Plan, *, source: str, host: str, command: str = "") -> None:
         """Print a plan, or write it to a file; only a terminal gets colors.
@@ -48,15 +60,25 @@ class PlanOutput:
         A page shows the source, the host, and the command line that applies the plan.
         """
         output_format = "json" if console.output.json else self.format
+        most = 0 if self.summary_only else None
         if self.output is None and output_format == "text":
-            print_plan(console.out, plan, verbose=self.verbose)
+            print_plan(console.out, plan, most=most, verbose=self.verbose)
         else:
-            text = format_plan(plan, output_format, source=source, host=host, command=command, verbose=self.verbose)
+            text = format_plan(
+                plan, output_format, source=source, host=host, command=command, most=most, verbose=self.verbose
+            )
             write_or_print(text, self.output)
 
 
 def format_plan(
-    plan: Plan, output_format: PlanFormat, *, source: str, host: str, command: str = "", verbose: bool = False
+    plan: Plan,
+    output_format: PlanFormat,
+    *,
+    source: str,
+    host: str,
+    command: str = "",
+    most: int | None = None,
+    verbose: bool = False,
 ) -> str:
     """Return a plan in an output format; see `PlanOutput.show`."""
     if output_format == "json":
@@ -65,7 +87,7 @@ def format_plan(
         return render_markdown(plan)
     if output_format == "html":
         return plan_page(plan, source, host, command)
-    return _plan_text(plan, verbose=verbose)
+    return _plan_text(plan, most=most, verbose=verbose)
 
 
 def print_plan(console: RichConsole, plan: Plan, *, most: int | None = None, verbose: bool = False) -> None:
@@ -81,9 +103,9 @@ def _print_line(console: RichConsole, line: StyledLine) -> None:
     print_text(console, line.text, _STYLES.get(line.kind, ""), line.indent)
 
 
-def _plan_text(plan: Plan, *, verbose: bool) -> str:
+def _plan_text(plan: Plan, *, most: int | None, verbose: bool) -> str:
     """Return a plan as `print_plan` prints it into a pipe."""
     console = RichConsole(file=io.StringIO(), width=PIPED_WIDTH, highlight=False)
     with console.capture() as captured:
-        print_plan(console, plan, verbose=verbose)
+        print_plan(console, plan, most=most, verbose=verbose)
     return captured.get()

@@ -14,6 +14,7 @@ from secoda_async.reconcile.files.cells import damage_of, quote_cell
 from secoda_async.reconcile.files.columns import COLUMNS
 from secoda_async.reconcile.files.members import MemberError, parse_member
 from secoda_async.reconcile.files.validation import has_variable
+from secoda_async.reconcile.wording import natural_key
 from secoda_async.user_index import UserIndex
 
 __all__ = ["Format", "dump_groups"]
@@ -36,7 +37,7 @@ def dump_groups(
             or has_variable(group.name)
             or (file_format == "csv" and _is_damaged(group)),
         )
-        for group in sorted(groups, key=lambda group: (normalize(group.name), group.id))
+        for group in sorted(groups, key=lambda group: (natural_key(normalize(group.name)), group.id))
     ]
     if file_format == "csv":
         return _csv(entries)
