@@ -85,8 +85,8 @@ class _PageOptions:
     """The time from which the deadline counts; None: from the start of each page."""
     needed: tuple[str, ...] = ()
     """Fields that every item must have."""
-    ids: dict[str, str] | None = None
-    """Ids of members that came before: equal ids share one string, which saves most of a snapshot's memory."""
+    strings: dict[str, str] | None = None
+    """Strings that came before: equal strings are one object, which saves most of a snapshot's memory."""
 
 
 @frozen(eq=False, repr=False)
@@ -127,7 +127,7 @@ class Lister(Generic[T]):
         """Return every item once, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now."""
         began = self.scope.began if began is None else began
         began = self.pipeline.clock.now() if began is None else began
-        options = _PageOptions("raise", began, self.needed, ids={})
+        options = _PageOptions("raise", began, self.needed, strings={})
         seen: set[str] = set()
         reason = ""
         for _ in range(_SNAPSHOT_READS):
@@ -238,7 +238,7 @@ class Lister(Generic[T]):
     def _read(self, reply: Reply, number: int, options: _PageOptions) -> _FetchedPage[T]:
         skip_invalid = options.on_invalid == "skip"
         envelope, items, invalid = page_of(
-            reply, self.model, skip_invalid=skip_invalid, needed=options.needed, ids=options.ids
+            reply, self.model, skip_invalid=skip_invalid, needed=options.needed, strings=options.strings
         )
         meta = envelope.meta
         if meta.page not in (None, number):

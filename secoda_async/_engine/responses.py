@@ -29,7 +29,7 @@ def model_of(reply: Reply, model: type[T], needed: Sequence[str] = ()) -> T:
 
 
 def page_of(
-    reply: Reply, model: type[T], *, skip_invalid: bool, needed: Sequence[str], ids: dict[str, str] | None
+    reply: Reply, model: type[T], *, skip_invalid: bool, needed: Sequence[str], strings: dict[str, str] | None
 ) -> tuple[Envelope, Sequence[T], Sequence[ResponseError]]:
     """Return the page in a response, its items, and with `skip_invalid` an error for each item that is left out.
 
@@ -38,12 +38,12 @@ def page_of(
         model: The model of the items.
         skip_invalid: Whether to leave out items that can't be read.
         needed: Fields that every item must have.
-        ids: Ids that came before. Equal ids of members are one string in all pages that are read with it.
+        strings: Strings that came before. Equal strings are one object in all pages that are read with it.
 
     Raises:
         ResponseError: When the response is not what the API promises.
     """
-    page = reader_of(model).read_page(reply.body, ids)
+    page = reader_of(model).read_page(reply.body, strings)
     if page is not None:
         return page[0], page[1], ()
     envelope: Envelope = codec.structure(json_of(reply), Envelope)

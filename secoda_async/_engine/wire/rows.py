@@ -94,18 +94,18 @@ class RowReader(Generic[T]):
         items = None if row is None else self._to_models(rows, [row])
         return None if items is None else items[0]
 
-    def read_page(self, body: bytes, ids: dict[str, str] | None) -> tuple[Envelope, list[T]] | None:
+    def read_page(self, body: bytes, strings: dict[str, str] | None) -> tuple[Envelope, list[T]] | None:
         """Return a page without its results, and its items; None if the body is unusual.
 
         Args:
             body: The body.
-            ids: Ids that came before. Equal ids of members are one string in all pages that are read with it.
+            strings: Strings that came before. Equal strings are one object in all pages that are read with it.
         """
         rows, page = self._decode(body, "page")
         if page is None:
             return None
-        if ids is not None:
-            rows.share_ids(page.results, ids)
+        if strings is not None:
+            rows.share_strings(page.results, strings)
         items = self._to_models(rows, page.results)
         if items is None:
             return None
@@ -166,6 +166,8 @@ class _Rows:
     """Names of the fields with a time."""
     ids: Sequence[str]
     """Names of the fields with a list of ids."""
+    texts: Sequence[str]
+    """Names of the fields with a text."""
     learned: Sequence[str]
     """Names of the fields that the model lacks, sorted: `extra` has the same order in every process."""
 
@@ -190,6 +192,7 @@ class _Rows:
             len(attributes),
             [attribute.name for attribute in attributes if attribute.type == datetime | None],
             [attribute.name for attribute in attributes if attribute.type == tuple[str, ...]],
+            [attribute.name for attribute in attributes if attribute.type in (str, str | None)],
             learned,
         )
 
@@ -201,12 +204,15 @@ class _Rows:
         page.results = [self.decode(row) for row in page.results]
         return page
 
-    def share_ids(self, rows: Iterable[Any], ids: dict[str, str]) -> None:
-        """Replace equal ids by one string."""
-        for name in self.ids:
-            for row in rows:
+    def share_strings(self, rows: Iterable[Any], strings: dict[str, str]) -> None:
+        """Replace equal strings by one object."""
+        for row in rows:
+            for name in self.texts:
+                if value := getattr(row, name):
+                    setattr(row, name, strings.setdefault(value, value))
+            for name in self.ids:
                 values = getattr(row, name)
-                setattr(row, name, tuple(map(ids.setdefault, values, values)))
+                setattr(row, name, tuple(map(strings.setdefault, values, values)))
 
     def use_utc(self, rows: Sequence[Any]) -> None:
         """Convert times to UTC."""

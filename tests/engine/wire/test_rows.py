@@ -206,13 +206,15 @@ class TestReading:
         payload = {name: value for name, value in GROUP.items() if name != "users"}
         assert RowReader(Group).read(orjson.dumps(payload)) is None
 
-    def test_equal_ids_of_members_are_one_string(self) -> None:
-        ids: dict[str, str] = {}
+    def test_equal_strings_are_one_object(self) -> None:
+        strings: dict[str, str] = {}
         body = orjson.dumps({"results": [GROUP, GROUP | {"id": "g-2"}]})
-        pages = [RowReader(Group).read_page(body, ids) for _ in range(2)]
-        members = [user for page in pages if page is not None for group in page[1] for user in group.users]
-        assert len(members) == 8
-        assert len(set(map(id, members))) == 2
+        pages = [RowReader(Group).read_page(body, strings) for _ in range(2)]
+        groups = [group for page in pages if page is not None for group in page[1]]
+        assert len(groups) == 4
+        assert len({id(user) for group in groups for user in group.users}) == 2
+        assert len({id(group.id) for group in groups}) == 2
+        assert len({id(group.workspace_id) for group in groups}) == len({id(group.name) for group in groups}) == 1
 
 
 class TestLearning:
