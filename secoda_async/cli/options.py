@@ -8,9 +8,10 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from attrs import define
 from cyclopts import Group, Parameter
@@ -26,6 +27,9 @@ from secoda_async.reconcile.files.input_file import InputError, read_bytes
 if TYPE_CHECKING:
     from secoda_async.ext.redis import RedisLock
 
+
+_WAIT_INTERVAL: Final = 10.0
+"""Seconds between two printed waits for one cause."""
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 """An option without a value."""
@@ -147,11 +151,23 @@ class Connection(Output):
 class _WaitLogHandler(logging.Handler):
     """Prints warnings and long waits to stderr; --debug shows the rest of the log."""
 
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._printed_at: dict[object, float] = {}
+
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record that a person needs."""
-        if record.levelno >= logging.WARNING or str(record.msg).startswith("waiting"):
+        if record.levelno >= logging.WARNING or (str(record.msg).startswith("waiting") and self._is_new(record)):
             with suppress(OSError, ValueError):  # a closed stderr must not end the call
                 sys.stderr.write(f"{escape_control(record.getMessage())}\n")
+
+    def _is_new(self, record: logging.LogRecord) -> bool:
+        """Return whether no wait for this cause was printed a moment ago: many calls may wait in turn."""
+        cause = record.args[1] if isinstance(record.args, tuple) and len(record.args) > 1 else record.msg
+        is_new = record.created - self._printed_at.get(cause, -inf) >= _WAIT_INTERVAL
+        if is_new:
+            self._printed_at[cause] = record.created
+        return is_new
 
 
 def _print_waits(level: int) -> None:

@@ -15,10 +15,13 @@ from secoda_async.bulk import Outcome
 from secoda_async.errors import InvalidArgumentError, SecodaError
 from secoda_async.reconcile.plan import Plan
 
-__all__ = ["VERSION", "Journal", "open_journal"]
+__all__ = ["INCOMPLETE", "VERSION", "Journal", "open_journal"]
 
 VERSION: Final = 2
 """The format of a line; since 2 it has the run, the origin and the workspace, which `undo` needs."""
+
+INCOMPLETE: Final = "the journal is incomplete"
+"""The start of the sentence about lines that could not be written."""
 
 
 @contextmanager
@@ -120,7 +123,7 @@ class Journal:
     @property
     def problems(self) -> tuple[str, ...]:
         """A sentence about lines that could not be written; usually empty."""
-        return (f"the journal is incomplete: {self._write_error}",) if self._write_error else ()
+        return (f"{INCOMPLETE}: {self._write_error}",) if self._write_error else ()
 
     def _write(self, event: str, plan: Plan, fields: Mapping[str, Any]) -> None:
         if self._stream is None or self._write_error:

@@ -19,6 +19,7 @@ from secoda_async import (
 )
 from secoda_async.cli.output.endings import Ending, causes_of, ending_of
 from secoda_async.operations import Status
+from secoda_async.reconcile.journal import INCOMPLETE
 
 REFUSED = TransportError("could not connect to 127.0.0.1:80: connection refused", method="GET", path="/group")
 
@@ -137,3 +138,20 @@ def test_saved_plan_that_is_out_of_date_has_no_command() -> None:
     end = ending(plan_of(1), report, is_saved=True)
     assert (end.command, "make a new one with `secoda-async plan`" in end.advice) == ("", True)
     assert ending(plan_of(1), report).command
+
+
+@pytest.mark.requirement("BS-5")
+def test_unknown_creates_alone_are_neither_written_nor_not_written() -> None:
+    end = ending(plan_of(2), report_of(unknown(0, REFUSED), unknown(1, REFUSED)))
+    assert end.certain == ""
+    assert "Wait a few minutes first" in end.advice
+    changes = tuple(Change(kind="update", name=f"g{index}", id="x") for index in range(2))
+    assert "Wait" not in ending(Plan(changes=changes), report_of(unknown(0, REFUSED), "applied")).advice
+
+
+def test_incomplete_journal_needs_room() -> None:
+    outcomes = report_of(
+        SecodaError("the journal can't be written, so the change was not sent: No space left on device")
+    )
+    report = Report(outcomes=outcomes.outcomes, verified=False, differences=(f"{INCOMPLETE}: No space left on device",))
+    assert ending(plan_of(1), report).advice.startswith("Make room for the journal (--log), or name another file.")

@@ -175,10 +175,18 @@ async def test_long_wait_is_printed_once(shell: Shell, workspace: Emulator) -> N
         await shell.run("groups", "list", "--json")
     log = logging.getLogger("secoda_async")
     log.info("waiting %.1f s (%s) before %s %s", 47, "the write limit", "POST", "/auth/group")
+    log.info("waiting %.1f s (%s) before %s %s", 46, "the write limit", "POST", "/auth/group")  # a moment later
+    log.info("waiting %.1f s (%s) before %s %s", 2, "503", "attempt 2 of 5: POST", "/auth/group")
+    log.info("waiting for the Redis server")
     log.info("something else")
     log.warning("of interest")
     _, err = shell.capture.readouterr()
-    assert err == "waiting 47.0 s (the write limit) before POST /auth/group\nof interest\n"
+    assert err.splitlines() == [
+        "waiting 47.0 s (the write limit) before POST /auth/group",
+        "waiting 2.0 s (503) before attempt 2 of 5: POST /auth/group",
+        "waiting for the Redis server",
+        "of interest",
+    ]
     assert workspace.requests
 
 

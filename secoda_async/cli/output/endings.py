@@ -18,6 +18,7 @@ from secoda_async import (
     StalePlanError,
 )
 from secoda_async.cli.exit_codes import advice_for
+from secoda_async.reconcile.journal import INCOMPLETE
 from secoda_async.reconcile.wording import abbreviate, count
 
 __all__ = ["NOT_ATTEMPTED", "Cause", "Ending", "causes_of", "ending_of"]
@@ -145,7 +146,9 @@ def _certain(report: Report) -> str:
         parts.append(f"{count(same, 'change')} {_be(same)} not needed any more")
     if rest:
         parts.append(f"{count(rest, 'change')} {_be(rest)} not written")
-    return "; ".join(parts) + "." if parts else "nothing was written."
+    if not parts:
+        return "" if counts.get("unknown") else "nothing was written."
+    return "; ".join(parts) + "."
 
 
 def _proof(report: Report, written: int) -> str:
@@ -170,6 +173,10 @@ def _advice(plan: Plan, report: Report) -> Sequence[str]:
     roots = [_root(outcome.error) for outcome in report.outcomes if outcome.error is not None]
     roots.sort(key=lambda error: not isinstance(error, AuthenticationError))
     found = [advice for error in roots if (advice := _advice_for(error)) is not None]
+    if any(each.status == "unknown" and plan.changes[each.index].kind == "create" for each in report.outcomes):
+        found.append("Wait a few minutes first: the service may list a new group late.")
+    if any(difference.startswith(INCOMPLETE) for difference in report.differences):
+        found.append("Make room for the journal (--log), or name another file.")
     if plan.conflicts:
         found.append("Resolve the groups in conflict, which are named above.")
     return list(dict.fromkeys(found))

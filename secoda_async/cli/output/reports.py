@@ -50,8 +50,9 @@ def _print_held(console: Console, plan: Plan) -> None:
 
 def _summary_parts(plan: Plan, report: Report) -> list[str]:
     if report.outcomes:
-        verified = "verified by a last read" if report.verified else "NOT verified"
-        parts = [f"{count_summary(report)} in {duration(report.seconds)}", verified]
+        parts = [f"{count_summary(report)} in {duration(report.seconds)}"]
+        if any(outcome.ok or outcome.status == "unknown" for outcome in report.outcomes):
+            parts.append("verified by a last read" if report.verified else "NOT verified")
     else:
         parts = ["nothing was written"]
     if plan.conflicts:
