@@ -23,7 +23,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +50,9 @@ FILE: Final = os.environ["WORKSPACES"]
 LEASE: Final = int(os.environ.get("LEASE_SECONDS", "90"))
 """Seconds that the workspaces of a killed worker stay claimed, and the delay before a task is tried again."""
 
+BATCH: Final = 1000
+"""The number of tasks that are put into the queue together."""
+
 TRANSIENT: Final = (TransportError, LockedError, OutcomeUnknownError, RateLimitError, ServerError, StalePlanError)
 """The errors that another try may fix. All others need a person: streaQ records the task as failed."""
 
@@ -66,23 +69,32 @@ worker = Worker(
 
 
 def workspaces() -> Mapping[str, Mapping[str, Any]]:
-    """Read the settings of all workspaces: each time anew, so that no worker has to be started again."""
+    """Return the settings of all workspaces. A changed file takes effect without a restart of the workers."""
+    return _read(Path(FILE).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)  # with many workspaces, each task would spend more time on this file than on its groups
+def _read(_modified: int) -> Mapping[str, Mapping[str, Any]]:
     settings: dict[str, dict[str, Any]] = json.loads(Path(FILE).read_text("utf-8"))
-    for each in settings.values():
-        each["api_key"] = Path(each["api_key_file"]).read_text("utf-8")
     return settings
+
+
+def read_key(file: str) -> str:
+    """Read an API key: each time anew, since keys are renewed."""
+    return Path(file).read_text("utf-8")
 
 
 @worker.task(max_tries=10)
 async def sync(name: str) -> str:
     """Plan and apply one workspace."""
     settings = workspaces()[name]
+    api_key = read_key(settings["api_key_file"])
     limit = RateLimit(settings.get("writes", 30), per_seconds=settings.get("per_seconds", 60))
     try:
         async with (
             RedisLock(REDIS_URL, name=name, lease_seconds=LEASE, max_wait=2 * LEASE) as lock,  # outlast a dead worker
             RedisRateLimiter(REDIS_URL, limit, name=name) as limiter,
-            SecodaClient(settings["api_key"], base_url=settings["base_url"], limiter=limiter) as secoda,
+            SecodaClient(api_key, base_url=settings["base_url"], limiter=limiter) as secoda,
         ):
             plan = await secoda.plan(DesiredState.load(settings["groups"]))
             report = await secoda.apply(plan, stop=lock.lost)
@@ -96,24 +108,29 @@ async def sync(name: str) -> str:
 
 
 @worker.cron("0 * * * *")
-async def ask_for_all() -> None:
-    """Put each workspace into the queue."""
-    await worker.enqueue_many([sync.enqueue(name) for name in workspaces()])
+async def enqueue_all() -> None:
+    """Put each workspace into the queue. A workspace whose last task has not ended is not queued again."""
+    names = list(workspaces())
+    for start in range(0, len(names), BATCH):
+        tasks = [sync.enqueue(name) for name in names[start : start + BATCH]]
+        for task in tasks:
+            task.id = f"sync-{task.args[0]}"  # streaQ ignores a task whose id is queued or running
+        await worker.enqueue_many(tasks)
 
 
-async def ask_now() -> None:
+async def enqueue_now() -> None:
     """Put each workspace into the queue, from outside of a worker."""
     async with worker:
-        await worker.enqueue_many([sync.enqueue(name) for name in workspaces()])
+        await enqueue_all.fn()
 
 
 def main() -> None:
-    """Run a worker, or ask for work."""
+    """Run a worker, or fill the queue."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--now", action="store_true", help="enqueue all workspaces now, and exit")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if parser.parse_args().now:
-        asyncio.run(ask_now())
+        asyncio.run(enqueue_now())
     else:
         worker.run_sync()
 
