@@ -57,6 +57,10 @@ class Tab:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    async def evaluate(self, script: str) -> Any:
+        """Run a script; axe-playwright-python calls this method."""
+        return await self.run(script)
+
     async def show(self, url: str, *, width: int, dark: bool = False) -> None:
         """Open a page in a window of this width."""
         await self.call(

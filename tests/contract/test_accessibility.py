@@ -1,0 +1,83 @@
+"""All pages in a browser, checked with axe-core: no serious or critical violation, and nothing wider than the window."""
+
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secoda_async import SecodaClient
+from secoda_async.cli.exit_codes import Exit
+from secoda_async.emulator import Emulator
+from tests.support.chromium import Tab, open_browser
+from tests.support.shell import Shell, emulated_teams
+
+axe: Any = pytest.importorskip("axe_playwright_python.async_playwright", reason="nox -s docs checks accessibility")
+
+SITE = os.environ.get("DOCS_SITE")
+"""The directory of the built docs."""
+VIEWS = ((390, False), (390, True), (1280, False), (1280, True))
+"""The widths of the window, in light and dark mode."""
+GRAVE = ("serious", "critical")
+FILE = """groups:
+- name: Stewards
+  description: new
+  members: [ana@example.com, ben@example.com]
+- name: Analysts
+  members: [ben@example.com]
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def tab(tmp_path: Path) -> AsyncGenerator[Tab, None]:
+    async with open_browser(tmp_path) as tab:
+        yield tab
+
+
+async def violations(tab: Tab, url: str, views: tuple[tuple[int, bool], ...] = VIEWS) -> list[str]:
+    """Return the violations of a page in each view."""
+    found: list[str] = []
+    for width, dark in views:
+        await tab.show(url, width=width, dark=dark)
+        results = await axe.Axe().run(tab)
+        grave = {**results.response, "violations": [one for one in results.response["violations"] if one["impact"] in GRAVE]}
+        if grave["violations"]:
+            found.append(f"{url} at {width}, dark {dark}: {type(results)(grave).generate_report()}")
+        if await tab.run("document.documentElement.scrollWidth > window.innerWidth"):
+            found.append(f"{url} at {width} is wider than the window")
+    return found
+
+
+async def test_plan_report_and_emulator_page_have_no_grave_violation(
+    tab: Tab, shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, plan, report = (tmp_path / name for name in ("groups.yaml", "plan.html", "report.html"))
+    file.write_text(FILE, "utf-8")
+    async with emulated_teams(monkeypatch) as workspace:
+        result = await shell.run("plan", str(file), "--prune", "--format", "html", "--max-delete", "1")
+        plan.write_text(result.out, "utf-8")
+        workspace.faults.add(400, body={"name": ["refused"]}, method="POST")
+        assert (await shell.run("apply", str(file), "--yes", "--report", str(report))).code == Exit.SOME_FAILED
+    assert await violations(tab, plan.as_uri()) == []
+    assert await violations(tab, report.as_uri()) == []
+    async with (
+        Emulator(groups=3, users=2, page=True) as emulator,
+        SecodaClient(emulator.api_key, base_url=emulator.url) as secoda,
+    ):
+        await secoda.groups.create(name="New")
+        assert await violations(tab, f"{emulator.url}/") == []
+
+
+@pytest.mark.skipif(SITE is None, reason="DOCS_SITE names no built docs")
+async def test_docs_have_no_grave_violation(tab: Tab) -> None:
+    pages = sorted(Path(str(SITE)).glob("*.html"))
+    assert pages
+    found: list[str] = []
+    for number, page in enumerate(pages):
+        opposite = bool(number % 2)  # each page in two of the four views: all of them would take a minute
+        views = VIEWS if page.stem == "index" else ((390, opposite), (1280, not opposite))
+        found += await violations(tab, page.as_uri(), views)
+    assert not found, "\n".join(found)
