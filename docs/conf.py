@@ -1,5 +1,9 @@
 """Configure Sphinx. `nox -s docs` builds the site, without access to the network."""
 
+from typing import Any
+
+from sphinx.application import Sphinx
+
 from secoda_async import __version__
 
 project = "secoda_async"
@@ -40,10 +44,24 @@ html_theme = "furo"
 html_title = f"secoda_async {__version__}"
 html_theme_options = {"navigation_with_keys": True}
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["pages.css"]
+html_js_files = ["pages.js"]
 html_show_sphinx = False
 html_copy_source = True  # llms.txt links to the sources
 suppress_warnings = ["misc.highlighting_failure"]  # Pygments has no lexer for CSV
 highlight_language = "none"
-pygments_style = "friendly"
-pygments_dark_style = "monokai"
+
+
+def repair_markup(_app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: object) -> None:
+    """Repair what screen readers misread: headings without a level, and parameters that are a list of definitions."""
+    tree: str = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+    body: str = context.get("body", "")
+    context["body"] = body.replace(
+        '<dl>\n<dd><em class="sig-param">', '<dl role="presentation">\n<dd><em class="sig-param">'
+    )
+
+
+def setup(app: Sphinx) -> None:
+    """Register the repairs, to run after the theme's own changes."""
+    app.connect("html-page-context", repair_markup, priority=900)
