@@ -105,13 +105,14 @@ def minimum(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the docs with warnings as errors, and run every program and command in the docs and the README."""
+    """Build the docs with warnings as errors, run every program and command in them, and check their accessibility."""
     session.install("-e", WITH_EXTRAS, *group("docs"))
     site = Path(session.create_tmp()) / "site"
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "--fresh-env", "docs", str(site))
     if "_sources/tutorial.md.txt" not in (site / "llms.txt").read_text("utf-8"):
         session.error("llms.txt, the list of pages for language models, is incomplete")
-    session.run("pytest", "--all", "tests/contract/test_docs.py", "tests/contract/test_ci_jobs.py", *session.posargs)
+    tests = [f"tests/contract/test_{name}.py" for name in ("docs", "ci_jobs", "accessibility")]
+    session.run("pytest", "--all", *tests, *session.posargs, env={"DOCS_SITE": str(site)})
 
 
 @nox.session
@@ -146,3 +147,11 @@ def limit(session: nox.Session) -> None:
     """Measure, in real time, how much of the write limit one process uses, and three that share a Redis."""
     session.install("-e", WITH_EXTRAS, *group("tests"))
     session.run("python", "-m", "tests.bench.limit_utilization", *session.posargs)
+
+
+@nox.session
+def capacity(session: nox.Session) -> None:
+    """Run docs/examples/worker.py on a hundred workspaces while processes are killed, and measure its load on Redis."""
+    session.install("-e", WITH_EXTRAS, *group("tests"))
+    session.run("python", "-m", "tests.soak.workers")
+    session.run("python", "-m", "tests.bench.redis_capacity", *session.posargs)
