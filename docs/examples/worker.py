@@ -50,6 +50,9 @@ FILE: Final = os.environ["WORKSPACES"]
 LEASE: Final = int(os.environ.get("LEASE_SECONDS", "90"))
 """Seconds that the workspaces of a killed worker stay claimed, and the delay before a task is tried again."""
 
+CONCURRENCY: Final = int(os.environ.get("CONCURRENCY", "4"))
+"""The number of workspaces that one worker applies concurrently."""
+
 BATCH: Final = 1000
 """The number of tasks that are put into the queue together."""
 
@@ -60,7 +63,7 @@ log = logging.getLogger("worker")
 worker = Worker(
     REDIS_URL,
     queue_name="secoda-groups",
-    concurrency=4,
+    concurrency=CONCURRENCY,
     idle_timeout=LEASE,
     grace_period=30,  # for the requests in flight
     serializer=partial(json.dumps, default=str),  # and not pickle: who can write to Redis can't run code here
