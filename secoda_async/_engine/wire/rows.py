@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import starmap
+from operator import attrgetter, itemgetter
 from types import GenericAlias, ModuleType
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
@@ -132,6 +133,7 @@ class RowReader(Generic[T]):
         try:
             rows.use_utc(items)
             models: list[Any] = list(starmap(self._draft, rows.values_of(items)))
+            rows.fill_extra(models, items)
         except (OverflowError, ValueError):  # a time beyond the calendar; a value that orjson refuses
             return None
         for model in models:
@@ -176,7 +178,7 @@ class _Rows:
         """Generate the rows of a model."""
         attributes = [attribute for attribute in fields(model) if attribute.name != "extra"]
         msgspec = _msgspec()
-        names = {f"learned_{index}": name for index, name in enumerate(learned)}
+        names = {_learned_field(index): name for index, name in enumerate(learned)}
         row = msgspec.defstruct(
             model.__name__,
             [*map(_field_of_row, attributes), *((name, msgspec.Raw, _ABSENT) for name in names)],
@@ -225,13 +227,20 @@ class _Rows:
     def values_of(self, rows: Iterable[Any]) -> Iterable[tuple[Any, ...]]:
         """Return the values of each model, in the order of its fields."""
         values: Iterable[tuple[Any, ...]] = map(_msgspec().structs.astuple, rows)
-        if not self.learned:
-            return values
-        return [(*row[: self.size], self._extra_of(row)) for row in values]
+        return map(itemgetter(slice(self.size)), values) if self.learned else values
 
-    def _extra_of(self, values: tuple[Any, ...]) -> dict[str, Any]:
-        learned = zip(self.learned, values[self.size :], strict=False)  # a strict zip takes twice as long
-        return {name: orjson.loads(memoryview(value)) for name, value in learned if value is not _ABSENT}
+    def fill_extra(self, models: Iterable[Any], rows: Iterable[Any]) -> None:
+        """Set the learned fields of each model."""
+        for index, name in enumerate(self.learned):
+            raw_values = map(attrgetter(_learned_field(index)), rows)
+            for model, value in zip(models, raw_values, strict=False):  # a strict zip takes twice as long
+                if value is not _ABSENT:
+                    model.extra[name] = orjson.loads(memoryview(value))
+
+
+def _learned_field(index: int) -> str:
+    """Return the name of a learned field in a row."""
+    return f"learned_{index}"
 
 
 def _check_utf8(body: bytes) -> None:
