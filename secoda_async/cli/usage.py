@@ -37,7 +37,7 @@ _HINTS: Final = {
     "--dry-run": "`plan` shows the changes and writes nothing, and `apply --dry-run` does the same",
     "version": "use --version",
 }
-"""What to use in place of options and commands that other programs have."""
+"""Hints for options and commands that other programs have."""
 
 
 class UnknownFileOptionError(ValueError):
@@ -153,4 +153,4 @@ _EXPLANATIONS: Final[Sequence[tuple[type[CycloptsError], Callable[[Any, _Command
     (UnusedCliTokensError, _unused),
     (RepeatArgumentError, _repeated),
 )
-"""The errors of cyclopts that speak of Python or of another program's terms; the others are shown as they are."""
+"""The errors of cyclopts whose own text uses terms of Python. Other errors are shown as they are."""

@@ -277,7 +277,10 @@ def test_command_line_tables_match_commands_and_exit_codes() -> None:
         name for row in table("command-line.md", "command") for name in re.findall(r"`([a-z-]+(?: [a-z-]+)?)", row[0])
     }
     inner = {f"groups {name}" for name in ("list", "get", "create", "update", "delete", "add-users", "remove-users")}
-    outer = {"demo", "validate", "plan", "show", "undo", "apply", "explain", "export", "schema", "emulator", "doctor"}
+    outer = {
+        "apply", "completion", "demo", "doctor", "emulator", "explain", "export", "plan", "schema", "show", "undo",
+        "validate",
+    }  # fmt: skip
     assert named == outer | inner | {"users list", "users get"}
     for name in named:
         command, _, _ = app.app.parse_commands(name.split())
