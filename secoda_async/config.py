@@ -182,6 +182,8 @@ def key_problem(key: object) -> str | None:
         return f"the API key must be a string or an async callable, not {type(key).__name__}"
     if not key.strip():
         return "the API key is empty"
+    if key.strip().lower().startswith("bearer "):
+        return "the API key starts with 'Bearer': pass the key alone"
     if not all(" " < character < "\x7f" for character in key.strip()):
         return "the API key has a character inside that no key has (white space, a control character or non-ASCII)"
     return None

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Self
+from typing import Any, Self, cast
 
 from attrs import evolve, field, frozen
 
@@ -19,11 +19,31 @@ from secoda_async.reconcile.scope import Scope, ignore_patterns
 __all__ = ["DesiredState"]
 
 
+def _checked(groups: object, *kinds: type) -> tuple[Any, ...]:
+    if isinstance(groups, str) or not isinstance(groups, Iterable):
+        kind = type(groups).__name__
+        raise InvalidArgumentError(f"groups must be a list of DesiredGroup, not {kind}: DesiredState.load reads files")
+    given = tuple(cast("Iterable[Any]", groups))
+    for index, group in enumerate(given):
+        if not isinstance(group, kinds):
+            hint = "DesiredGroup(name=...) makes one"
+            raise InvalidArgumentError(f"groups[{index}] must be a DesiredGroup, not {type(group).__name__}: {hint}")
+    return given
+
+
+def _desired_groups(groups: Iterable[DesiredGroup]) -> tuple[DesiredGroup, ...]:
+    return _checked(groups, DesiredGroup)
+
+
 @frozen
 class DesiredState:
-    """The groups that a workspace should have."""
+    """The groups that a workspace should have.
 
-    groups: tuple[DesiredGroup, ...]
+    Raises:
+        InvalidArgumentError: When `groups` is not a list of `DesiredGroup`.
+    """
+
+    groups: tuple[DesiredGroup, ...] = field(converter=_desired_groups)
     ignore: tuple[str, ...] = field(default=(), converter=ignore_patterns)
     """Patterns of names, such as `SAML *`: groups with such a name are never changed or deleted."""
 
@@ -47,6 +67,10 @@ class DesiredState:
         """
         if not paths:
             raise InvalidArgumentError("load needs at least one file or directory")
+        for path in paths:
+            if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
+                kind = type(path).__name__
+                raise InvalidArgumentError(f"load needs paths, not {kind}: write load(*paths) for a list of paths")
         wanted = None if columns is None else Columns.parse(columns)
         files, problems = find_files(os.fspath(path) for path in paths)
         loaded = [load_file(file, columns=wanted, file_format=input) for file in files]
@@ -65,7 +89,7 @@ class DesiredState:
         Raises:
             DesiredStateError: With every duplicate name or id.
         """
-        given = list(groups)
+        given: tuple[Group | DesiredGroup, ...] = _checked(groups, Group, DesiredGroup)
         names = Counter(normalize(group.name) for group in given)
         wanted = [
             _from_group(group, f"groups[{index}]", pinned=_needs_id(group, names))

@@ -29,7 +29,8 @@ def _name(value: object) -> str:
 
 def _strings(field_name: str, values: Iterable[object]) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(f"{field_name} must be a list of strings, not {type(values).__name__}")
+        hint = ": put it in a list" if type(values) is str else ""
+        raise InvalidArgumentError(f"{field_name} must be a list of strings, not {type(values).__name__}{hint}")
     strings = cast("tuple[str, ...]", tuple(values))
     try:
         is_sendable = not has_unsendable_characters("".join(strings))

@@ -120,7 +120,7 @@ class TestKey:
             (f"{CANARY}é", "non-ASCII"),
             (f"\ufeff{CANARY}", "non-ASCII"),
             (f"{CANARY}\u200b", "non-ASCII"),
-            (f"Bearer {CANARY}", "white space"),
+            (f"Bearer {CANARY}", "starts with 'Bearer': pass the key alone"),
         ],
     )
     def test_what_cannot_be_a_key_is_named_without_showing_it(self, key: object, problem: str) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -189,12 +190,44 @@ def test_aliases_are_read_once(tmp_path: Path) -> None:
     assert a.members == b.members == ("x", "y")
 
 
+WRONG_STATES: list[tuple[Callable[[Any], Any], str]] = [
+    (
+        lambda state: state("groups.yaml"),
+        "groups must be a list of DesiredGroup, not str: DesiredState.load reads files",
+    ),
+    (lambda state: state(None), "groups must be a list of DesiredGroup, not NoneType"),
+    (
+        lambda state: state([{"name": "A"}]),
+        "groups[0] must be a DesiredGroup, not dict: DesiredGroup(name=...) makes one",
+    ),
+    (lambda state: state.from_groups(DesiredGroup(name="A")), "a list of DesiredGroup, not DesiredGroup"),
+    (lambda state: state.from_groups([DesiredGroup(name="A"), "B"]), "groups[1] must be a DesiredGroup, not str"),
+    (lambda state: state.load(["a.yaml"]), "load needs paths, not list: write load(*paths) for a list of paths"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    WRONG_STATES,
+    ids=["path", "none", "dict", "one group", "name", "list of paths"],
+)
+def test_a_state_of_the_wrong_things_is_refused(make: Callable[[Any], Any], words: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        make(DesiredState)
+    assert words in str(caught.value)
+
+
+def test_a_state_is_made_of_any_iterable_of_groups() -> None:
+    groups = (DesiredGroup(name="A"), DesiredGroup(name="B"))
+    assert DesiredState(iter(groups)) == DesiredState(list(groups)) == DesiredState(groups)
+
+
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
         ({"name": 5}, "name must be a string, not int"),
         ({"name": "a\0"}, r"name contains a character that can't be sent: 'a\x00'"),
-        ({"name": "a", "members": "ana@example.com"}, "members must be a list of strings, not str"),
+        ({"name": "a", "members": "ana@example.com"}, "members must be a list of strings, not str: put it in a list"),
         ({"name": "a", "members": 5}, "members must be a list of strings, not int"),
         ({"name": "a", "members": ["x", None]}, "members must be a string, not NoneType"),
         ({"name": "a", "previously": "b"}, "previously must be a list of strings, not str"),
