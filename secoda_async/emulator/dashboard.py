@@ -1,16 +1,18 @@
-"""The dashboard that the emulator serves at `/`: groups, requests and buttons that add faults."""
+"""The dashboard that the emulator serves at `/`: groups, requests, faults, stubs and settings."""
 
 from collections.abc import Callable, Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 import orjson
 from aiohttp import web
 
+from secoda_async.emulator.controls import CONTROLS, change_setting
 from secoda_async.emulator.faults import Fault
-from secoda_async.emulator.state import MUTATIONS, EmulatorState
-from secoda_async.emulator.validators import is_loopback
+from secoda_async.emulator.presets import PRESETS
+from secoda_async.emulator.state import EmulatorState
+from secoda_async.emulator.validators import is_address, is_loopback
 
 if TYPE_CHECKING:
     from secoda_async.emulator.faults import RecordedRequest
@@ -26,52 +28,14 @@ _POLICY: Final = (
 _MAX_DIGITS: Final = 12
 
 
-@attrs.frozen
-class Preset:
-    """A fault with a button."""
-
-    name: str
-    title: str
-    description: str
-    arguments: Mapping[str, Any]
-    """The arguments of `Faults.add`."""
-
-
-def _is_mutation(record: "RecordedRequest") -> bool:
-    return record.method in MUTATIONS
-
-
-PRESETS: Final = (
-    Preset(
-        "lost",
-        "Lose a response",
-        "Execute the next write, then close the connection.",
-        {"drop": "after", "match": _is_mutation},
-    ),
-    Preset("unavailable", "503 Service Unavailable", "Fail the next five requests.", {"status": 503, "times": 5}),
-    Preset(
-        "limited",
-        "429 Too Many Requests",
-        "Refuse the next write, with Retry-After: 5.",
-        {"status": 429, "headers": {"Retry-After": "5"}, "match": _is_mutation},
-    ),
-    Preset(
-        "gateway",
-        "502 Bad Gateway",
-        "Fail the next three requests with an HTML page, as a proxy does.",
-        {"status": 502, "body": "<html><h1>Bad Gateway</h1></html>", "times": 3},
-    ),
-    Preset("slow", "Slow responses", "Delay the next twenty requests by two seconds.", {"delay": 2.0, "times": 20}),
-    Preset("hung", "No response", "Never respond to the next request.", {"stall": "before"}),
-)
-
-
 @attrs.define(eq=False)
 class Dashboard:
     """The handlers of the dashboard. Its own requests are not part of the emulator's request log."""
 
     _emulator: EmulatorState
     _get_url: Callable[[], str]
+    _is_local: bool
+    """Whether the emulator listens on a loopback address."""
     _started_at: float = attrs.field(init=False)
     _added: list[tuple[str, Fault]] = attrs.field(init=False, factory=list[tuple[str, Fault]])
 
@@ -85,12 +49,16 @@ class Dashboard:
             web.get("/_emulator/state", self._get_state),
             web.post("/_emulator/faults", self._add_fault),
             web.delete("/_emulator/faults", self._clear_faults),
+            web.post("/_emulator/stubs", self._add_stub),
+            web.delete("/_emulator/stubs", self._clear_stubs),
+            web.patch("/_emulator/settings", self._change_setting),
+            web.post("/_emulator/reset", self._reset),
             web.route("*", "/_emulator/{rest:.*}", self._not_found),
             web.get("/favicon.ico", self._not_found),
         ]
 
     async def _get_page(self, request: web.Request) -> web.Response:
-        _check_origin(request)
+        self._check_origin(request)
         text = files("secoda_async.emulator").joinpath("dashboard.html").read_text("utf-8")
         presets = orjson.dumps([[preset.name, preset.title, preset.description] for preset in PRESETS]).decode()
         headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
@@ -100,12 +68,12 @@ class Dashboard:
 
     async def _not_found(self, request: web.Request) -> web.Response:
         """Refuse every other path that a browser may ask for."""
-        _check_origin(request)
+        self._check_origin(request)
         raise web.HTTPNotFound
 
     async def _get_state(self, request: web.Request) -> web.Response:
         """Return all that the page shows; of the requests only those after number `after`."""
-        _check_origin(request)
+        self._check_origin(request)
         text = request.query.get("after", "0")
         after = int(text) if text.isdecimal() and len(text) < _MAX_DIGITS else 0
         emulator = self._emulator
@@ -123,26 +91,79 @@ class Dashboard:
                 "groups": [{"name": each["name"], "members": len(each["users"])} for each in emulator.groups.values()],
                 "requests": [self._request_row(record) for record in emulator.requests[after:][-_MAX_REQUESTS:]],
                 "faults": [self._fault_row(preset.name) for preset in PRESETS],
+                "other_faults": len(emulator.faults) - len(self._added),
+                "stubs": [{"call": f"{each.method} {each.path}", "used": each.used} for each in emulator.stubs],
+                "settings": [control.describe(emulator) for control in CONTROLS],
             }
         )
 
     async def _add_fault(self, request: web.Request) -> web.Response:
         """Add the fault of a preset; once more if it was added before."""
-        _check_origin(request, changes=True)
-        try:
-            name: object = orjson.loads(await request.read())["name"]
-            preset = next(preset for preset in PRESETS if preset.name == name)
-        except (orjson.JSONDecodeError, KeyError, TypeError, StopIteration):
-            raise web.HTTPBadRequest(text="unknown fault") from None
+        self._check_origin(request, changes=True)
+        name = (await _read_fields(request)).get("name")
+        preset = next((preset for preset in PRESETS if preset.name == name), None)
+        if preset is None:
+            raise web.HTTPBadRequest(text="unknown fault")
         self._added.append((preset.name, self._emulator.faults.add(**preset.arguments)))
         return _json_response(self._fault_row(preset.name))
 
     async def _clear_faults(self, request: web.Request) -> web.Response:
         """Remove all faults, including those that a program has added."""
-        _check_origin(request, changes=True)
+        self._check_origin(request, changes=True)
         self._emulator.faults.clear()
         self._added.clear()
         return _json_response({})
+
+    async def _add_stub(self, request: web.Request) -> web.Response:
+        """Add a stub; its `body` is JSON as text, or empty for no body."""
+        self._check_origin(request, changes=True)
+        fields = await _read_fields(request)
+        method, path, status, text = (fields.get(name) for name in ("method", "path", "status", "body"))
+        if not (isinstance(method, str) and isinstance(path, str) and isinstance(text, str)):
+            raise web.HTTPBadRequest(text="a stub needs method, path and body")
+        if not isinstance(status, int):
+            raise web.HTTPBadRequest(text="the status must be a whole number")
+        try:
+            body: object = orjson.loads(text) if text.strip() else None
+            self._emulator.stubs.add(method, path, status=status, body=body)
+        except orjson.JSONDecodeError:
+            raise web.HTTPBadRequest(text="the body is not JSON") from None
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from None
+        return _json_response({})
+
+    async def _clear_stubs(self, request: web.Request) -> web.Response:
+        self._check_origin(request, changes=True)
+        self._emulator.stubs.clear()
+        return _json_response({})
+
+    async def _change_setting(self, request: web.Request) -> web.Response:
+        self._check_origin(request, changes=True)
+        fields = await _read_fields(request)
+        try:
+            change_setting(self._emulator, fields.get("name"), fields.get("value"))
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from None
+        return _json_response({})
+
+    async def _reset(self, request: web.Request) -> web.Response:
+        """Restore the workspace of the start."""
+        self._check_origin(request, changes=True)
+        self._emulator.reset()
+        self._added.clear()
+        return _json_response({})
+
+    def _check_origin(self, request: web.Request, *, changes: bool = False) -> None:
+        """Refuse requests of other web sites.
+
+        A name of another site that resolves to this machine is recognized by the `Host` header; a cross-site form by
+        the missing `X-Emulator` header, which only a script of the dashboard can set.
+        """
+        host = request.url.host or ""
+        if not is_loopback(host) and (self._is_local or not is_address(host)):
+            raise web.HTTPForbidden(text="open the dashboard at localhost or at an IP address")
+        if changes and "X-Emulator" not in request.headers:
+            raise web.HTTPForbidden(text="only the emulator's own dashboard may send this request")
 
     def _fault_row(self, name: str) -> Mapping[str, Any]:
         """Return how often the faults of a preset have been applied, and how often they will be."""
@@ -164,14 +185,13 @@ class Dashboard:
         }
 
 
-def _check_origin(request: web.Request, *, changes: bool = False) -> None:
-    """Refuse requests of other web sites.
-
-    A name of another site that resolves to this machine is recognized by the `Host` header; a cross-site form by the
-    missing `X-Emulator` header, which only a script of the dashboard can set.
-    """
-    if not is_loopback(request.url.host or "") or (changes and "X-Emulator" not in request.headers):
-        raise web.HTTPForbidden(text="only the emulator's own dashboard may send this request")
+async def _read_fields(request: web.Request) -> Mapping[str, object]:
+    """Return the fields of a JSON object; none for other bodies."""
+    try:
+        body: object = orjson.loads(await request.read())
+    except orjson.JSONDecodeError:
+        return {}
+    return cast("Mapping[str, object]", body) if isinstance(body, dict) else {}
 
 
 def _json_response(document: object) -> web.Response:

@@ -12,7 +12,7 @@ from secoda_async.emulator.dashboard import Dashboard
 from secoda_async.emulator.handler import RequestHandler, remove_date
 from secoda_async.emulator.openapi import openapi_document
 from secoda_async.emulator.state import EmulatorState
-from secoda_async.emulator.validators import between
+from secoda_async.emulator.validators import between, is_loopback
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -86,7 +86,7 @@ class Emulator(EmulatorState):
         application = web.Application(client_max_size=MAX_BODY)
         application.on_response_prepare.append(remove_date)
         if self.page:
-            application.add_routes(Dashboard(self, lambda: self.url).routes())
+            application.add_routes(Dashboard(self, lambda: self.url, is_loopback(self.host)).routes())
         application.router.add_get("/openapi.json", self._get_openapi)
         application.router.add_route("*", "/{path:.*}", self._handler.handle)
         runner = web.AppRunner(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from secoda_async.emulator.stubs import Stubs
 from secoda_async.emulator.validators import positive
 
 LOGGER = logging.getLogger("secoda_async.emulator")
+TOO_MANY_REQUESTS = 429
 MUTATIONS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -144,9 +146,13 @@ class EmulatorState(Settings):
         """Return the write limit now.
 
         Returns:
-            `used` writes `of` the limit (None: unlimited) in `window` seconds; seconds until the `next` can start.
+            `used` writes `of` the limit (None: unlimited) in `window` seconds, and the number of 429 responses
+            (`refused`) in that time; seconds until the `next` write can start.
         """
-        used, wait = self._application.throttle.used(self.clock.now(), self.window)
+        now = self.clock.now()
+        used, wait = self._application.throttle.used(now, self.window)
+        recent = takewhile(lambda record: now < record.at + self.window, reversed(self.requests))
+        refused = sum(record.status == TOO_MANY_REQUESTS for record in recent)
         limit = self.writes_per_window
         is_full = limit is not None and used >= limit
-        return {"of": limit, "window": self.window, "used": used, "next": wait if is_full else 0.0}
+        return {"of": limit, "window": self.window, "used": used, "refused": refused, "next": wait if is_full else 0.0}

@@ -72,6 +72,13 @@ def optional(validator: "Callable[[object, _Attribute, Any], None]") -> "Callabl
     return validate
 
 
+def is_address(host: str) -> bool:
+    """Return whether a host is an IP address, which no other web site can have as its name."""
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return False
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host is this machine, so that no other machine can reach it."""
     with contextlib.suppress(ValueError):

@@ -21,7 +21,9 @@ from secoda_async import (
     OutcomeUnknownError,
     Plan,
     RateLimit,
+    RateLimitError,
     Report,
+    RetryPolicy,
     SecodaClient,
     WaitEvent,
 )
@@ -366,6 +368,43 @@ async def test_emulator_page_shows_requests_and_adds_faults(tab: Tab) -> None:
     await tab.until("!document.querySelector('#lost').hidden")
 
 
+@pytest.mark.slow
+async def test_emulator_page_copies_resets_and_changes_settings_and_stubs(tab: Tab) -> None:
+    async with (
+        Emulator(groups=[{"name": "First"}], users=2, page=True, writes_per_window=1) as emulator,
+        SecodaClient(emulator.api_key, base_url=emulator.url, retry=RetryPolicy(attempts=1)) as secoda,
+    ):
+        await tab.show(f"{emulator.url}/", width=1280)
+        await tab.until("document.querySelectorAll('#controls label').length > 0")
+        await tab.run("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+        assert await tab.unnamed_elements() == []
+        assert await tab.run(CONTRAST) == []
+        await tab.run("window.copied = []; navigator.clipboard.writeText = async text => copied.push(text)")
+        await tab.run("document.querySelectorAll('[data-copy]').forEach(each => each.click())")
+        exports = f"export SECODA_BASE_URL={emulator.url}\nexport SECODA_API_KEY={emulator.api_key}\n"
+        assert await tab.run("copied") == [emulator.url, emulator.api_key, exports]
+        await secoda.groups.create(name="Second")
+        with pytest.raises(RateLimitError):
+            await secoda.groups.create(name="Third")
+        await tab.until("document.querySelector('#limit-text').textContent.includes('; 1 refused with 429')")
+        assert await tab.run("document.querySelector('#limit-refused').offsetWidth > 0")
+        change = "input => input.dispatchEvent(new Event('change'))"
+        await tab.run(f"$('setting-writes_per_window').value = ''; ({change})($('setting-writes_per_window'))")
+        await tab.run(f"$('setting-trailing_slash').checked = true; ({change})($('setting-trailing_slash'))")
+        await tab.run(f"$('setting-next_link').value = 'top'; ({change})($('setting-next_link'))")
+        await wait_until(lambda: emulator.next_link == "top")
+        assert (emulator.writes_per_window, emulator.trailing_slash) == (None, True)
+        await tab.run(f"$('setting-page_size').value = '0'; ({change})($('setting-page_size'))")
+        await tab.until("$('notice').textContent === 'page_size must be at least 1, not 0'")
+        await tab.run("document.forms[0].path.value = '/api/v1/tag'; document.forms[0].requestSubmit()")
+        await tab.until("$('stub-rows').textContent.includes('GET /api/v1/tag')")
+        await tab.run("$('clear-stubs').click()")
+        await wait_until(lambda: not len(emulator.stubs))
+        await tab.run("window.confirm = () => true; $('reset').click()")
+        await tab.until("$('groups-count').textContent === '1' && document.querySelector('#requests tr') === null")
+        assert [group["name"] for group in emulator.groups.values()] == ["First"]
+
+
 async def test_emulator_page_is_served_on_every_loopback_address_and_in_no_frame() -> None:
     async with (
         Emulator(page=True, host="127.0.0.2") as paged,
@@ -407,7 +446,7 @@ async def test_emulator_faults_can_be_added_from_its_page_only(emulator: Emulato
 def test_emulator_limit_state_has_the_time_of_the_next_permit() -> None:
     clock = ManualClock()
     emulator = Emulator(clock=clock, writes_per_window=1)
-    assert emulator.limit_state() == {"of": 1, "window": 60.0, "used": 0, "next": 0.0}
+    assert emulator.limit_state() == {"of": 1, "window": 60.0, "used": 0, "refused": 0, "next": 0.0}
     emulator._application.throttle.admit(clock.now(), limit=1, window=60.0)
     clock.jump(20)
-    assert emulator.limit_state() == {"of": 1, "window": 60.0, "used": 1, "next": 40.0}
+    assert emulator.limit_state() == {"of": 1, "window": 60.0, "used": 1, "refused": 0, "next": 40.0}

@@ -134,9 +134,9 @@ async def test_limit_state_has_the_used_writes_and_the_wait(
     emulator: Emulator, clock: ManualClock, call: Caller
 ) -> None:
     for number in range(3):
-        assert emulator.limit_state() == {"of": 3, "window": 60.0, "used": number, "next": 0.0}
+        assert emulator.limit_state() == {"of": 3, "window": 60.0, "used": number, "refused": 0, "next": 0.0}
         await call("POST", GROUPS, json={})
     clock.advance(20.0)
-    assert emulator.limit_state() == {"of": 3, "window": 60.0, "used": 3, "next": 40.0}
+    assert emulator.limit_state() == {"of": 3, "window": 60.0, "used": 3, "refused": 0, "next": 40.0}
     emulator.writes_per_window = None
-    assert emulator.limit_state() == {"of": None, "window": 60.0, "used": 3, "next": 0.0}
+    assert emulator.limit_state() == {"of": None, "window": 60.0, "used": 3, "refused": 0, "next": 0.0}
