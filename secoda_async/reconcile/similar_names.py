@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from secoda_async.models import Group, normalize
@@ -18,37 +19,59 @@ __all__ = ["deleted_former_names", "deletes_like_desired", "deletes_like_ignored
 _MOST_SIMILAR: Final = 10
 """Names that are listed for each name that looks like them."""
 
+_MOST_COMPARED: Final = 5_000_000
+"""Memberships that are compared to find renames: more take seconds."""
+
 
 def probable_renames(creates: Sequence[Change], deletes: Sequence[Change]) -> Iterator[Breach]:
     """Yield a breach for each delete and create that share more than half of their members.
 
     A rename would take one write and keep the group's id.
     """
-    for delete, create, shared in _pairs_with_shared_members(creates, deletes):
-        larger = max(len(delete.before.users or ()), len(create.after.users or ()))
-        if shared > 1 and 2 * shared > larger:
+    creates_by_user = _index_by_user(creates if deletes else ())
+    compared = 0
+    for index, delete in enumerate(deletes if creates_by_user else ()):
+        found = [creates_by_user[user] for user in delete.before.users or () if user in creates_by_user]
+        compared += sum(map(len, found))
+        if compared > _MOST_COMPARED:
             message = (
-                f"{delete.name!r} would be deleted and {create.name!r} created, with {shared} of {larger} members "
-                f"in common: if this is a rename, add `previously: [{quote_name(delete.name)}]` to {create.name!r}"
+                f"{len(deletes) - index} of the groups that would be deleted are not compared with the "
+                f"{len(creates)} that would be created, because these are too many: look for renames among them"
             )
-            yield Breach(kind="rename", message=message, names=(delete.name, create.name))
+            yield Breach(kind="rename", message=message)
+            return
+        yield from _renames_of(delete, creates, Counter(chain.from_iterable(found)))
 
 
-def _pairs_with_shared_members(
-    creates: Sequence[Change], deletes: Sequence[Change]
-) -> Iterator[tuple[Change, Change, int]]:
-    """Yield each delete and create with members in common, and the number of these.
-
-    An index by member avoids a comparison of every delete with every create.
-    """
+def _index_by_user(creates: Iterable[Change]) -> Mapping[str, Sequence[int]]:
+    """Return the positions of the creates by member: an index avoids a comparison of every delete with every create."""
     creates_by_user: dict[str, list[int]] = defaultdict(list)
-    for index, create in enumerate(creates if deletes else ()):
+    for index, create in enumerate(creates):
         for user in create.after.users or ():
             creates_by_user[user].append(index)
-    for delete in deletes if creates else ():
-        shared_counts = Counter(index for user in delete.before.users or () for index in creates_by_user.get(user, ()))
-        for index, shared in sorted(shared_counts.items()):
-            yield delete, creates[index], shared
+    return creates_by_user
+
+
+def _renames_of(delete: Change, creates: Sequence[Change], shared_counts: Mapping[int, int]) -> Iterator[Breach]:
+    """Yield a breach for each create that may be the new name of a deleted group; `shared_counts` is by position."""
+    size = len(delete.before.users or ())
+    found = [
+        (index, shared, larger)
+        for index, shared in shared_counts.items()
+        if shared > 1
+        and 2 * shared > size
+        and 2 * shared > (larger := max(size, len(creates[index].after.users or ())))
+    ]
+    for index, shared, larger in sorted(found)[:_MOST_SIMILAR]:
+        new = creates[index].name
+        message = (
+            f"{delete.name!r} would be deleted and {new!r} created, with {shared} of {larger} members "
+            f"in common: if this is a rename, add `previously: [{quote_name(delete.name)}]` to {new!r}"
+        )
+        yield Breach(kind="rename", message=message, names=(delete.name, new))
+    if len(found) > _MOST_SIMILAR:
+        message = f"more than {_MOST_SIMILAR} new groups have the members of {delete.name!r}: only the first are listed"
+        yield Breach(kind="rename", message=message, names=(delete.name,))
 
 
 def deleted_former_names(desired: Iterable[DesiredGroup], deletes: Sequence[Change]) -> Iterator[Breach]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secoda_async.models import normalize
+from secoda_async.reconcile import similar_names
 from secoda_async.reconcile.escape import quote_name, spell_name
 from secoda_async.reconcile.name_keys import similarity_key
 from tests.support.plans import group, only, plan_of, wanted
@@ -70,6 +71,26 @@ class TestProbableRename:
             ("old-3", "new-1"),
             ("old-3", "new-3"),
         ]
+
+    def test_many_creates_with_the_members_of_a_delete_are_not_all_listed(self) -> None:
+        users = ("u-ana", "u-ben")
+        desired = [wanted(f"new-{number}", members=users) for number in range(11, 23)]
+        plan = plan_of(desired, [group("old", users=users)], prune=True, max_delete=9, max_remove=9)
+        *listed, last = [breach for breach in plan.breaches if breach.kind == "rename"]
+        assert [breach.names for breach in listed] == [("old", f"new-{number}") for number in range(11, 21)]
+        assert last.names == ("old",)
+        assert "more than 10 new groups" in last.message
+
+    def test_deletes_and_creates_that_are_too_many_to_compare_need_an_approval(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(similar_names, "_MOST_COMPARED", 5)
+        users = ("u-ana", "u-ben")
+        there = [group(f"old-{number}", users=users) for number in range(3)]
+        plan = plan_of([wanted("new", members=users)], there, prune=True, max_delete=9, max_remove=9)
+        *listed, last = [breach for breach in plan.breaches if breach.kind == "rename"]
+        assert [breach.names for breach in listed] == [("old-0", "new"), ("old-1", "new")]
+        assert last.message.startswith("1 of the groups that would be deleted are not compared with the 1")
 
     def test_former_name_is_advised_in_its_own_letters(self) -> None:
         pair = ("u-ana", "u-ben")
