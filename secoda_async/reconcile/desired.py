@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from attrs import evolve, field, frozen
 
@@ -23,7 +23,7 @@ def _checked(groups: object, *kinds: type) -> tuple[Any, ...]:
     if isinstance(groups, str) or not isinstance(groups, Iterable):
         kind = type(groups).__name__
         raise InvalidArgumentError(f"groups must be a list of DesiredGroup, not {kind}: DesiredState.load reads files")
-    given = tuple(cast("Iterable[Any]", groups))
+    given: tuple[Any, ...] = tuple(groups)  # pyright: ignore[reportUnknownArgumentType]
     for index, group in enumerate(given):
         if not isinstance(group, kinds):
             hint = "DesiredGroup(name=...) makes one"
