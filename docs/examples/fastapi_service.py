@@ -112,13 +112,14 @@ async def answer_nobody(_request: Request, _gone: ClientDisconnect) -> Response:
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
     parser.add_argument("--port", type=int, default=8082)
     parser.add_argument("--deadline", type=float, default=5, help="seconds for a call to Secoda")
     parser.add_argument("--max-wait", type=float, default=2, help="seconds that a create may wait for the write limit")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     app.state.deadline, app.state.max_wait = options.deadline, options.max_wait
-    uvicorn.run(app, host="127.0.0.1", port=options.port)
+    uvicorn.run(app, host=options.host, port=options.port)
 
 
 if __name__ == "__main__":
