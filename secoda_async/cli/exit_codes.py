@@ -83,6 +83,7 @@ _OPTIONS: Final = {
     "Check base_url (": "Check --base-url (",
     "could not be looked up: check base_url": "could not be looked up: check --base-url",
     "the host in base_url": "the host in --base-url",
+    "give name, icon, description or users": "pass --name, --icon, --description, --user or --clear",
     "max_delete must": "--max-delete must",
     "max_remove must": "--max-remove must",
 }

@@ -85,7 +85,8 @@ def _unknown_command(_: UnknownCommandError, command: _Command) -> str:
         return f"unknown option {text}: options follow the command, as in `groups list --json`"
     if hint := _HINTS.get(text):
         return f"unknown command {text!r}: {hint}"
-    return f"unknown command {text!r}{_proposal(text, (name for name in command.app if not name.startswith('-')))}"
+    names = [name for name in command.app if not name.startswith("-")]
+    return f"unknown command {text!r}{_proposal(text, names) or ': use one of ' + ', '.join(names)}"
 
 
 def _proposal(text: str, names: Iterable[str]) -> str:

@@ -118,7 +118,7 @@ def find_breaches(matching: Matching, changes: Sequence[Change], rules: Rules) -
 def _excess_deletes(groups: Sequence[Group], deletes: Sequence[Change], rules: Rules, where: str) -> Iterator[Breach]:
     most = resolve_limit(rules.max_delete, len(groups), _MINIMUM_DELETES, "max_delete")
     if len(deletes) > most:
-        limit = f"the limit is {most} ({rules.max_delete}: max_delete, --max-delete)"
+        limit = f"the limit is {most} ({rules.max_delete}: --max-delete)"
         message = f"{len(deletes)} of {len(groups)} groups{where} would be deleted; {limit}"
         yield Breach(kind="deletes", message=message, names=_names(deletes))
 
@@ -134,7 +134,7 @@ def _excess_removals(
     if removals > most:
         deleted = sum(len(change.removed) for change in deletes)
         parts = f" ({removals - deleted} from groups that stay, {deleted} with deleted groups)" if deleted else ""
-        limit = f"the limit is {most} ({rules.max_remove}: max_remove, --max-remove)"
+        limit = f"the limit is {most} ({rules.max_remove}: --max-remove)"
         message = f"{removals} of {memberships} memberships{where} would be removed{parts}; {limit}"
         yield Breach(kind="removals", message=message, names=_names(change for change, _ in shrinking))
 

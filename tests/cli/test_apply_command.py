@@ -68,6 +68,7 @@ async def test_apply_of_an_unsafe_saved_plan_needs_approve_but_not_yes(
     assert refused.code == Exit.UNSAFE
     assert "1 of 2 groups would be deleted; the limit is 0" in refused.err
     assert f"--approve {digest}" in refused.err
+    assert "pass a higher" not in refused.err  # a saved plan takes no limits
     assert names(workspace) == ["Analysts", "Others"]
     assert (await shell.run("apply", saved, "--approve", digest)).code == 0
     assert names(workspace) == ["Analysts", "Stewards"]

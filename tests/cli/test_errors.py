@@ -236,6 +236,8 @@ async def test_no_option_that_approves_or_deletes_is_proposed(shell: Shell, line
         (DesiredStateError("correct them, or use unknown_members='hold' (--unknown-members hold)"),
          "correct them, or use --unknown-members hold"),
         (StalePlanError("Plan again, or apply with on_drift='skip'"), "Plan again, or apply with --on-drift skip"),
+        (InvalidArgumentError("update has nothing to change: give name, icon, description or users"),
+         "update has nothing to change: pass --name, --icon, --description, --user or --clear"),
         (InvalidArgumentError("no group is called 'base_url'"), "no group is called 'base_url'"),
     ],
 )  # fmt: skip

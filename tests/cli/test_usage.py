@@ -37,7 +37,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("groups list --regoin us", "unknown option --regoin. Did you mean --region?", "groups list"),
         ("groups lst", "unknown command 'lst'. Did you mean list?", "groups"),
         ("plann g.yaml", "unknown command 'plann'. Did you mean plan?", ""),
-        ("frobnicate", "unknown command 'frobnicate'", ""),
+        ("users rm", "unknown command 'rm': use one of list, get", "users"),
         ("version", "unknown command 'version': use --version", ""),
         ("-q plan g.yaml", "unknown option -q: options follow the command, as in `groups list --json`", ""),
         ("plan", "plan needs FILES", "plan"),
@@ -104,3 +104,10 @@ def test_other_errors_of_the_parser_are_shown_in_one_line() -> None:
         shown = usage_message(app, error, ["plan"])
         assert text in shown
         assert shown.endswith(" (see secoda-async plan --help)")
+
+
+async def test_unknown_command_lists_the_commands(shell: Shell) -> None:
+    result = await shell.run("frobnicate")
+    assert result.code == Exit.USAGE
+    assert result.err.startswith("secoda-async: unknown command 'frobnicate': use one of demo, ")
+    assert ", completion (see secoda-async --help)" in result.err

@@ -191,7 +191,8 @@ class _Run:
             )
         if plan.breaches and self.given.approve is None:
             self._print_report_path()
-            raise _unsafe_plan_error(plan, self.command)
+            is_saved = isinstance(self.target, Plan)
+            raise _unsafe_plan_error(plan, self.command, "" if is_saved else _limit_options(plan))
         if self.is_interactive and not plan.is_empty and not self.console.confirm(_question(plan)):
             raise CommandError("nothing was written", Exit.ERROR)
 
@@ -263,13 +264,13 @@ def _load_plan(files: Sequence[Path]) -> Plan | None:
     return Plan.from_document(content, str(file)) if is_saved_plan(content) else None
 
 
-def _unsafe_plan_error(plan: Plan, command: str) -> UnsafePlanError:
+def _unsafe_plan_error(plan: Plan, command: str, other_way: str) -> UnsafePlanError:
     return UnsafePlanError(
         "\n".join(
             [
                 "the plan needs an approval, and nothing was written:",
                 *(f"  {breach.message}" for breach in plan.breaches),
-                f"To apply it anyway, approve exactly this plan{_limit_options(plan)}:",
+                f"To apply it anyway, approve exactly this plan{other_way}:",
                 escape_control(f"  {command} --approve {plan.digest}"),
             ]
         ),
@@ -282,7 +283,7 @@ _LIMIT_OPTIONS: Final = {"deletes": "--max-delete", "removals": "--max-remove"}
 
 
 def _limit_options(plan: Plan) -> str:
-    """Return the options that would allow the plan too; a suspected rename has none."""
+    """Return the options that would allow the plan too; a suspected rename has none, and a saved plan keeps its own."""
     kinds = {breach.kind for breach in plan.breaches}
     if not kinds <= set(_LIMIT_OPTIONS):
         return ""
