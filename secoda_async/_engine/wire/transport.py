@@ -263,7 +263,7 @@ class Transport:
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=_NO_TIMEOUT,
-                middlewares=(_no_hidden_resend,),
+                middlewares=() if request.method == "PATCH" else (_no_hidden_resend,),  # aiohttp repeats no PATCH
                 auto_decompress=False,
                 max_line_size=HEADER_LIMIT,
                 max_field_size=HEADER_LIMIT,
