@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import attrs
 
@@ -49,7 +50,7 @@ class Application:
     def accept(self, request: RequestContext) -> Route | Response:
         """Count a request; return its route, or the response that refuses it."""
         record = request.record
-        route = self._stubs.find_route(record.path, record.method)
+        route = self._stubs.find_route(unquote(record.path), record.method)
         if route is None:
             return html_response(404)
         if self._settings.trailing_slash and not record.path.endswith("/"):

@@ -104,7 +104,7 @@ class RequestHandler:
             path=request.rel_url.raw_path,
             query=dict(request.query.items()),  # the last value of a repeated name, as in the framework
             headers={k: v for k, v in request.headers.items() if k.lower() not in SECRET_HEADERS},
-            authorized=self._application.is_authorized(request.headers.get("Authorization")),
+            authorized=self._application.is_authorized(joined_header(request, "Authorization")),
             connection=connection,
             at=self._state.clock.now(),
             target=request.rel_url.raw_path_qs,
@@ -130,7 +130,7 @@ class RequestHandler:
         context = RequestContext(
             record=record,
             has_credentials="Authorization" in request.headers,
-            accept=", ".join(request.headers.getall("Accept")) if "Accept" in request.headers else None,
+            accept=joined_header(request, "Accept"),
             content_type=request.headers.get("Content-Type"),
             origin=f"http://{request.headers['Host']}" if "Host" in request.headers else self.origin,
         )
@@ -183,6 +183,12 @@ class RequestHandler:
         has_date = any(name.lower() == "date" for name, _ in dated.headers)
         kind = web.Response if has_date else ResponseWithoutDate
         return kind(status=dated.status, body=dated.body, headers=dated.headers)
+
+
+def joined_header(request: web.BaseRequest, name: str) -> str | None:
+    """Return the values of a header that may be repeated, joined as in WSGI; None: the request has none."""
+    values = request.headers.getall(name, None)
+    return None if values is None else ",".join(values)
 
 
 async def remove_date(_request: web.Request, response: web.StreamResponse) -> None:

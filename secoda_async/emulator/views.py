@@ -39,8 +39,8 @@ class RequestContext:
 
     @property
     def object_id(self) -> str:
-        """The last segment of the path, decoded: the id of a group or user."""
-        return unquote(self.record.path.rstrip("/").rpartition("/")[2])
+        """The last segment of the decoded path: the id of a group or user."""
+        return unquote(self.record.path).rstrip("/").rpartition("/")[2]
 
     def payload(self) -> object:
         """Return the parsed body.

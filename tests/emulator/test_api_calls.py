@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from secoda_async.emulator import Emulator
-from tests.support.emulator_calls import GROUPS, USERS, Caller, call_json, connect
+from tests.support.emulator_calls import GROUPS, USERS, Caller, call_json, connect, request_head
 
 GROUP_KEYS = [
     *("id", "created_at", "updated_at", "users", "name", "icon", "description"),
@@ -118,6 +118,24 @@ async def test_accept_header_must_admit_json(call: Caller, accept: str, status: 
     assert response.status == status
     assert status == 200 or response.json == {"detail": "Could not satisfy the request Accept header."}
     assert (await call("GET", GROUPS, headers={"Accept": accept}, key=None)).status == (401 if status == 200 else 406)
+
+
+@pytest.mark.parametrize(
+    ("path", "start"),
+    [
+        ("/api/v1/auth/%67roup", b"HTTP/1.1 200 "),
+        (f"{GROUPS}/a%20b/", b"HTTP/1.1 200 "),
+        (f"{GROUPS}/a%2Fb", b"HTTP/1.1 404 "),
+    ],
+)
+async def test_path_is_decoded_before_it_is_matched(emulator: Emulator, path: str, start: bytes) -> None:
+    emulator.groups["a b"] = {"id": "a b", "name": "A", "users": []}
+    reader, writer = await connect(emulator)
+    writer.write(request_head(emulator, path=path, headers="Connection: close\r\n"))
+    response = await reader.read()
+    writer.close()
+    assert response.startswith(start)
+    assert (b"<!doctype html>" in response) is ("%2F" in path)  # an unknown route, not an unknown group
 
 
 async def test_links_have_the_host_that_the_client_has_used(emulator: Emulator, call: Caller) -> None:

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from secoda_async.emulator import Emulator
-from tests.support.emulator_calls import GROUPS, Caller
+from tests.support.emulator_calls import GROUPS, Caller, connect, request_head
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,11 @@ async def test_api_key_can_be_changed_while_running(emulator: Emulator, call: Ca
 def test_default_api_key_is_new_for_each_emulator() -> None:
     assert Emulator().api_key != Emulator().api_key
     assert Emulator(api_key="k").api_key == "k"
+
+
+async def test_two_authorization_headers_are_a_401(emulator: Emulator) -> None:
+    reader, writer = await connect(emulator)
+    header = f"Authorization: Bearer {emulator.api_key}\r\nConnection: close\r\n"
+    writer.write(request_head(emulator, headers=header))  # which has the key too
+    assert b" 401 Unauthorized\r\n" in await reader.read()
+    writer.close()
