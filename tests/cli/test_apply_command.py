@@ -310,3 +310,15 @@ async def test_dry_run_of_a_saved_plan_needs_no_key(
     monkeypatch.delenv("SECODA_API_KEY")
     result = await shell.run("apply", saved, "--dry-run")
     assert (result.code, result.out, names(workspace)) == (Exit.DONE, planned.out, ["Analysts", "Others"])
+
+
+async def test_output_that_fails_after_the_writes_does_not_change_the_exit_code(
+    shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("secoda_async.cli.commands.apply.print_report", fail)
+    result = await shell.run("apply", file, "--yes")
+    assert (result.code, "1 applied; the output can't be written" in result.err) == (0, True)
+    assert "Stewards" in names(workspace)

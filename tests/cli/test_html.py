@@ -1,6 +1,7 @@
 """The HTML of plan, apply and the emulator, in a real browser."""
 
 import asyncio
+import html
 import json
 import os
 import re
@@ -167,6 +168,27 @@ async def test_plan_html_of_an_empty_and_of_an_unsafe_plan(shell: Shell, workspa
     assert workspace.groups
 
 
+async def test_plan_html_has_the_command_that_applies_it(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path
+) -> None:
+    saved = tmp_path / "plan.json"
+    options = ("--format", "html", "--quiet", "--base-url", workspace.url)
+    direct = await shell.run("plan", file, "--additive", *options)
+    assert command_of(direct.out) == f"secoda-async apply {file} --additive --base-url {workspace.url}"
+    kept = await shell.run("plan", file, "--out", str(saved), "--prune", "--max-delete", "0", "--format", "html")
+    approve = f"--approve {Plan.load(saved).digest}"
+    assert command_of(kept.out) == f"secoda-async apply {saved} {approve}"
+    shown = await shell.run("show", str(saved), "--format", "html")
+    assert command_of(shown.out) == f"secoda-async apply {saved} {approve}"
+    assert workspace.writes == []
+
+
+def command_of(page: str) -> str:
+    """Return the command line on a page."""
+    found = re.search("<code>(.*)</code></pre>", page)
+    return "" if found is None else html.unescape(re.sub("</?span>", "", found[1]))
+
+
 async def test_report_html_has_failures_first_and_a_timeline(
     tab: Tab, shell: Shell, workspace: Emulator, file: str, tmp_path: Path
 ) -> None:
@@ -270,9 +292,8 @@ async def test_report_of_a_refused_plan_shows_how_to_approve_it(
     assert (await shell.run("apply", str(tmp_path / "empty.json"), *options)).code == Exit.UNSAFE
     text = page.read_text("utf-8")
     assert "Nothing has been written" in text
-    found = re.search("<code>(.*)</code></pre>", text)
-    command = "" if found is None else re.sub("</?span>", "", found[1])
-    assert re.fullmatch(r"secoda-async apply \S+/empty.json --yes --report \S+ --prune --approve [0-9a-f]{32}", command)
+    line = r"secoda-async apply \S+/empty.json --yes --report \S+ --prune --approve [0-9a-f]{32}"
+    assert re.fullmatch(line, command_of(text))
     assert workspace.url in text
     assert not workspace.writes
 

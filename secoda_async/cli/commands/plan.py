@@ -47,7 +47,7 @@ class Rules:
 
 DEFAULT_RULES = Rules()
 _DEFAULT = Connection()
-_UNUSED: Final = ("json", "debug", "quiet", "no_color")
+UNUSED: Final = ("json", "debug", "quiet", "no_color")
 """The options of `plan` that its command line of `apply` does not repeat."""
 
 _MAX_NAMED: Final = 3
@@ -84,9 +84,9 @@ async def plan_command(  # noqa: PLR0913 - each is an option or a group of optio
             host = secoda.origin
         if out is not None:
             write(out, plan.to_json())
-        command = command_line("apply", files, inputs, rules, options, without=_UNUSED)
+        command = command_line("apply", files, inputs, rules, options, without=UNUSED)
         if out is not None:
-            command = command_line("apply", [out], options, without=_UNUSED)
+            command = command_line("apply", [out], options, without=UNUSED)
         output.show(console, plan, source=source_name(files), host=host, command=command)
         run.code = exit_code(plan, detailed=detailed_exitcode)
     return run.code
