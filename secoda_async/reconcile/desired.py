@@ -23,7 +23,7 @@ def _checked(groups: object, *kinds: type) -> tuple[Any, ...]:
     if isinstance(groups, str) or not isinstance(groups, Iterable):
         kind = type(groups).__name__
         raise InvalidArgumentError(f"groups must be a list of DesiredGroup, not {kind}: DesiredState.load reads files")
-    given: tuple[Any, ...] = tuple(groups)  # pyright: ignore[reportUnknownArgumentType]
+    given: tuple[Any, ...] = tuple(groups)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     for index, group in enumerate(given):
         if not isinstance(group, kinds):
             hint = "DesiredGroup(name=...) makes one"
