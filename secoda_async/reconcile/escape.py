@@ -61,6 +61,8 @@ def escape_json(text: str) -> str:
 
 
 def _escape(text: str, is_coded: Callable[[str, int], bool], code: Callable[[str], str]) -> str:
+    if text.isprintable() and not INVISIBLE.search(text):  # fast path: most texts
+        return text
     return _UNUSUAL.sub(lambda found: code(found[0]) if is_coded(text, found.start()) else found[0], text)
 
 
