@@ -152,14 +152,14 @@ def _reads_beside_writes(effort: Effort) -> Figure:
     """Return the larger of the ratios of the two limits."""
     with server("--latency", str(_READ_LATENCY), "--write-latency", str(_WRITE_LATENCY)) as base:
         runs = [_measured("l", "--base", base, "--scale", str(effort.scale)) for _ in range(effort.few)]
-    ratios, told = list[float](), list[str]()
+    ratios, texts = list[float](), list[str]()
     for name in runs[0]:
         ratios.append(median(run[name]["busy"] / run[name]["idle"] for run in runs))
         idle, idle_p99, busy, busy_p99 = (
             median(run[name][key] for run in runs) for key in ("idle", "idle_p99", "busy", "busy_p99")
         )
-        told.append(f"{name}: p50 {busy:.1f} ms, p99 {busy_p99:.0f} ms (idle: {idle:.1f} and {idle_p99:.0f} ms)")
-    return Figure("l", max(ratios), "; ".join(told))
+        texts.append(f"{name}: p50 {busy:.1f} ms, p99 {busy_p99:.0f} ms (idle: {idle:.1f} and {idle_p99:.0f} ms)")
+    return Figure("l", max(ratios), "; ".join(texts))
 
 
 def _memory(effort: Effort) -> Figure:
@@ -203,7 +203,7 @@ def _imports(effort: Effort) -> Figure:
 
 
 def _import_time(statement: str) -> float:
-    program = f"import time; began = time.perf_counter(); {statement}; print(time.perf_counter() - began)"
+    program = f"import time; began = time.process_time(); {statement}; print(time.process_time() - began)"
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment("default"))
     return float(done.stdout)

@@ -51,7 +51,7 @@ JOBS: Final[dict[str, Job]] = {
         Job("f", "300 creates at 30 a second, over the least possible time", "", 1.02, 300),
         Job("g", "Memory that grows while a million groups are listed", "MB", 10, 1_000_000),
         Job("h", "Memory of each of a thousand clients on one connector", "KB", 64, 1000),
-        Job("j", "Import of SecodaClient, over that of aiohttp, attrs, cattrs and tenacity", "", 1.06),
+        Job("j", "CPU time to import SecodaClient, over that of aiohttp, attrs, cattrs and tenacity", "", 1.06),
         _ratio("a", "GET of one group, one after the other", 0.98, 2000),
         _ratio("b", "GET of one group, 50 at a time", 0.98, 5000),
         _ratio("c", "Pages of 100 groups, one after the other", 0.82, 200),
