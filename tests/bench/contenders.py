@@ -269,24 +269,17 @@ class Pysecoda(Contender):
 
 
 class SecodaAsync(Contender):
-    """Default settings: retries enabled, a write limit high enough not to apply, an event for each attempt."""
+    """Default settings, but for a write limit high enough not to apply."""
 
     name = "secoda_async"
     module = "secoda_async"
     gives = "Group (attrs), checked"
+    settings: ClassVar[dict[str, Any]] = {}
 
     async def open(self, base: str) -> None:
         library = import_module("secoda_async")
-        self.events = 0
-        self.client = library.SecodaClient(
-            TOKEN,
-            base_url=base,
-            write_limit=library.RateLimit(10**9, per_seconds=60),
-            on_event=self._note,
-        )
-
-    def _note(self, _: object) -> None:
-        self.events += 1
+        limit = library.RateLimit(10**9, per_seconds=60)
+        self.client = library.SecodaClient(TOKEN, base_url=base, write_limit=limit, **self.settings)
 
     async def close(self) -> None:
         await self.client.close()
@@ -306,10 +299,18 @@ class SecodaAsync(Contender):
             yield page.items
 
 
+class SecodaAsyncEvents(SecodaAsync):
+    name = "with on_event"
+    jobs = "abcd"
+    note = "secoda_async with a callback for the event of each attempt"
+    settings: ClassVar[dict[str, Any]] = {"on_event": lambda _: None}
+
+
 KINDS: tuple[type[Contender], ...] = (
     Aiohttp,
     AiohttpAgain,
     SecodaAsync,
+    SecodaAsyncEvents,
     AiohttpRetry,
     Gidgethub,
     SlackSdk,
