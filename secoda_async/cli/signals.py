@@ -65,6 +65,9 @@ class StopController:
     code: Exit = field(default=Exit.INTERRUPTED, init=False)
     """The exit code of a stopped command."""
 
+    advice: str = field(default="Run the command again: it reads the workspace first", init=False)
+    """The advice after writes were aborted."""
+
     def request(self, reason: str, code: Exit = Exit.INTERRUPTED) -> None:
         """Stop after the in-flight writes. Only the first request counts."""
         if self.is_finished or self.event.is_set():
@@ -111,10 +114,7 @@ def handle_signals(warn: Callable[[str], None], seconds: float | None) -> Genera
         if timer is not None:
             timer.cancel()
     if stops.has_begun_writing:
-        raise CommandError(
-            "aborted: some writes may have been applied. Run the command again: it reads the workspace first",
-            stops.code,
-        )
+        raise CommandError(f"aborted: some writes may have been applied. {stops.advice}", stops.code)
     raise CommandError(f"{stops.reason}: nothing was written", stops.code)
 
 

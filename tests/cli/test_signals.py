@@ -98,7 +98,7 @@ async def test_second_signal_aborts_in_flight_writes(workspace: Emulator) -> Non
     result = await ended(process)
     assert b"interrupted: finishing in-flight writes" in told
     assert result.code == 130
-    assert "aborted: some writes may have been applied. Run the command again" in result.err
+    assert "may have been applied. Run this again, it reads the workspace first: secoda-async apply " in result.err
     lines = [json.loads(line) for line in Path("log.jsonl").read_text("utf-8").splitlines()]  # noqa: ASYNC240
     assert {line["name"]: line["status"] for line in lines if line["event"] == "outcome"} == {
         "Analysts": "unknown",

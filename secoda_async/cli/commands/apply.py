@@ -167,6 +167,7 @@ class _Run:
                 await stack.enter_async_context(self.options.exclusive(stops))
             journal = await self._open_journal(stack)
             self._write_report(lambda: in_progress_page(self._repeat()))
+            stops.advice = f"Run this again, it reads the workspace first: {self._repeat()}"
             stops.has_begun_writing = True
             result = self.metrics.report = await self._apply(secoda, plan, journal, stops)
             stops.is_finished = True  # only the report and the release of the lock are left
