@@ -88,4 +88,5 @@ async def test_docs_have_no_grave_violation(tab: Tab) -> None:
         url = f"file://{SITE}/{name}.html"
         views = COMPLETE.get(name, (VIEWS[number % 2],))  # others at 390 pixels, every second one in dark mode
         found += await violations(tab, url, views, are_colors_checked=name in COMPLETE)
+        assert "secoda_async" in await tab.run("document.title"), f"{url} does not exist"
     assert not found, "\n".join(found)
