@@ -13,7 +13,7 @@ from string import ascii_letters, digits
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from attrs import define
+from attrs import define, field
 
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.error_bodies import messages_by_field
@@ -68,8 +68,8 @@ class Reply:
     """A complete response."""
 
     status: int
-    raw_headers: Sequence[tuple[bytes, bytes]]
-    body: bytes
+    raw_headers: Sequence[tuple[bytes, bytes]] = field(repr=False)  # may echo the key: no traceback shows them
+    body: bytes = field(repr=False)
 
     def values(self, name: bytes) -> list[str]:
         """Return every value of a header, in order; `name` is in lower case."""
