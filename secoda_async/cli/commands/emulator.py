@@ -90,8 +90,8 @@ async def _run(emulator: Emulator, server: Server, console: Console, options: Ou
     except StateFileError:
         raise
     except OSError as error:
-        number = error.errno or 0  # below 0 if a name is unknown
-        reason = os.strerror(number) if number > 0 else error.strerror or type(error).__name__
+        number = error.errno or 0  # below 0 if a name is unknown; Python 3.13 has none for an address elsewhere
+        reason = os.strerror(number) if number > 0 else error.strerror or "this machine has no such address"
         hint = "Choose another --port (0: any)" if server.host == "127.0.0.1" else "Choose another --host or --port"
         raise CommandError(f"can't listen on {server.host}:{server.port}: {reason}. {hint}", Exit.ERROR) from None
     try:
