@@ -53,7 +53,7 @@ class Listing(AsyncForOnly, AsyncGenerator[T, None]):
 
 
 def hinting(inner: AsyncGenerator[T, None], collection: str, item: str, method: str) -> AsyncGenerator[T, None]:
-    """Wrap what `secoda.groups.list()` and the like return.
+    """Wrap the async generator of a list or of pages.
 
     Args:
         inner: The generator.
