@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.bench import chart
 from tests.bench.contenders import CONTENDERS, FLOOR, OURS, AiohttpAgain
-from tests.bench.results import CALLS, JOBS, Growth, Ratio, Results
+from tests.bench.results import CALLS, JOBS, Growth, Job, Ratio, Results
 
 _MARKS: Final = ("<!-- results: begin -->", "<!-- results: end -->")
 
@@ -37,12 +37,19 @@ def _goals(columns: Sequence[Results], *, is_internal: bool) -> str:
     measured = [_measured(column) for column in columns]
     rows = [
         (f"**{letter}** {job.what}", *_cells(letter, measured),
-         f"{job.goal_with_unit}: {'met' if job.is_met(measured[0][letter][0]) else 'missed'}", measured[0][letter][1])
+         _verdict(job, measured[0][letter][0], columns[0].scale), measured[0][letter][1])
         for letter, job in JOBS.items()
         if job.is_internal is is_internal and letter in measured[0]
     ]  # fmt: skip
     labels = ("measured",) if len(columns) == 1 else (column.label for column in columns)
     return _table(("job", *labels, "goal", ""), rows) if rows else ""
+
+
+def _verdict(job: Job, figure: float, scale: float) -> str:
+    """Return the goal, and whether it is met; fewer calls than in the goal prove nothing."""
+    if scale != 1:
+        return job.goal_with_unit
+    return f"{job.goal_with_unit}: {'met' if job.is_met(figure) else 'missed'}"
 
 
 def _cells(letter: str, measured: Sequence[Mapping[str, tuple[float, str]]]) -> Iterable[str]:

@@ -228,6 +228,12 @@ def test_runs_of_one_label_are_merged_into_medians() -> None:
     assert "2026-01-02 to 2026-01-03, a machine; 3 rounds; medians of 3 runs." in report.markdown([median])
 
 
+def test_report_of_fewer_calls_gives_no_verdict() -> None:
+    text = report.markdown([evolve(RESULTS, scale=0.1)])
+    assert "| **10.00 MB** | ≤ 10 MB |  |" in text
+    assert "3 rounds, 0.1 of the calls" in text
+
+
 def test_report_without_results_has_no_table() -> None:
     assert "|" not in report.markdown([Results(label="l", machine="m", date="d", rounds=1, scale=0.1)])
 
