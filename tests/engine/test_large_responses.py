@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -63,7 +63,7 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @contextmanager
-def blocked_reading(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+def blocked_reading(monkeypatch: pytest.MonkeyPatch) -> Generator[threading.Event, None, None]:
     """Block the threads that read responses; yields an event that is set when one begins."""
     has_begun, may_end = threading.Event(), threading.Event()
 
