@@ -69,7 +69,7 @@ def _names() -> dict[str, list[str]]:
     from html.entities import html5  # noqa: PLC0415 - 2,000 names, rarely needed
 
     names: dict[str, list[str]] = {}
-    for name, value in html5.items():
+    for name, value in sorted(html5.items(), reverse=True):  # `lt;` before `lt`, so that no `;` is left
         if len(value) == 1 and value.isascii():
             names.setdefault(value, []).append(re.escape(name))
     return names

@@ -41,6 +41,12 @@ def test_a_key_is_found_whatever_notation_each_character_has(data: st.DataObject
 
 
 @pytest.mark.requirement("SEC-1")
+@pytest.mark.parametrize("entity", ["&lt;", "&lt", "&LT;", "&#60;", "&#x3c", "&amp;lt;"])
+def test_an_entity_at_the_end_of_a_key_is_hidden_with_its_semicolon(entity: str) -> None:
+    assert redact(f"secret-key{entity} and more", "secret-key<") == "*** and more"
+
+
+@pytest.mark.requirement("SEC-1")
 @settings(deadline=None)
 @given(KEYS, st.binary(max_size=9), st.binary(max_size=9), st.sampled_from([b64encode, urlsafe_b64encode]))
 def test_a_key_is_found_in_base64(key: str, before: bytes, after: bytes, encode: Callable[[bytes], bytes]) -> None:
