@@ -22,7 +22,7 @@ from typing import Final, Generic, TypeVar
 from secoda_async._engine.call import Scope
 from secoda_async._engine.concurrency.cancellation import cancel_and_wait
 from secoda_async._engine.group_names import NameClaims
-from secoda_async._engine.hinting import AsyncForOnly
+from secoda_async._engine.hints import AsyncForOnly
 from secoda_async._engine.operation import Operation as SharedState
 from secoda_async._engine.operation import OperationCancelledError
 from secoda_async._engine.page_checks import check_number

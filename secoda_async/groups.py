@@ -7,8 +7,8 @@ from typing import Literal
 from secoda_async._engine.call import Scope
 from secoda_async._engine.group_names import find_by_name, validate_name
 from secoda_async._engine.group_responses import COLLECTION, group_of
-from secoda_async._engine.group_store import GroupStore, checked_fields, checked_users
-from secoda_async._engine.hinting import hinting
+from secoda_async._engine.group_store import GroupStore, validate_fields, validate_users
+from secoda_async._engine.hints import add_hint
 from secoda_async._engine.pagination import OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import protocol
@@ -20,7 +20,7 @@ from secoda_async.models import UNSET, Group, Page, Unset
 __all__ = ["Groups"]
 
 
-def _checked_id(group_id: object) -> str:
+def _validate_group_id(group_id: object) -> str:
     if isinstance(group_id, str) and " " in group_id.strip():
         raise InvalidArgumentError(f"{group_id!r} is not a group id: find the group with groups.find(name=...)")
     return validate_id(group_id)
@@ -71,7 +71,7 @@ class Groups:
         """
         if on_unknown not in ("raise", "reconcile"):
             raise InvalidArgumentError(f"on_unknown must be 'raise' or 'reconcile', not {on_unknown!r}")
-        fields = checked_fields(name, icon, description, users)
+        fields = validate_fields(name, icon, description, users)
         return await self.store.create(fields, reconcile=on_unknown == "reconcile")
 
     async def find(self, *, name: str) -> Group | None:
@@ -119,7 +119,7 @@ class Groups:
             InvalidArgumentError: When an argument can't be sent.
             PaginationError: When the groups could not be read completely; nothing was written.
         """
-        return await self.store.ensure(checked_fields(validate_name(name), icon, description, users), name)
+        return await self.store.ensure(validate_fields(validate_name(name), icon, description, users), name)
 
     async def get(self, group_id: str) -> Group:
         """Read one group (`GET /auth/group/{id}`).
@@ -131,7 +131,7 @@ class Groups:
             NotFoundError: When no group has this id.
             InvalidArgumentError: When the id is malformed.
         """
-        request = request_to("GET", COLLECTION, _checked_id(group_id))
+        request = request_to("GET", COLLECTION, _validate_group_id(group_id))
         return await self._pipeline.send(self.store.call(request), partial(group_of, group_id=group_id))
 
     async def update(
@@ -157,7 +157,7 @@ class Groups:
             NotFoundError: When no group has this id.
             InvalidArgumentError: When there is nothing to change, or an argument can't be sent.
         """
-        return await self.store.update(_checked_id(group_id), checked_fields(name, icon, description, users))
+        return await self.store.update(_validate_group_id(group_id), validate_fields(name, icon, description, users))
 
     async def add_users(self, group_id: str, users: Iterable[str]) -> Group:
         """Add members: read the group, and write the whole membership if any of them is new.
@@ -174,9 +174,9 @@ class Groups:
             NotFoundError: When no group has this id.
             InvalidArgumentError: When an id is malformed.
         """
-        wanted = checked_users(users)
+        wanted = validate_users(users)
         return await self.store.change_members(
-            _checked_id(group_id), lambda present: tuple(dict.fromkeys((*present, *wanted)))
+            _validate_group_id(group_id), lambda present: tuple(dict.fromkeys((*present, *wanted)))
         )
 
     async def remove_users(self, group_id: str, users: Iterable[str]) -> Group:
@@ -191,9 +191,9 @@ class Groups:
             NotFoundError: When no group has this id.
             InvalidArgumentError: When an id is malformed.
         """
-        unwanted = frozenset(checked_users(users))
+        unwanted = frozenset(validate_users(users))
         return await self.store.change_members(
-            _checked_id(group_id), lambda present: tuple(user for user in present if user not in unwanted)
+            _validate_group_id(group_id), lambda present: tuple(user for user in present if user not in unwanted)
         )
 
     async def delete(self, group_id: str, *, missing_ok: bool = False) -> bool:
@@ -213,7 +213,7 @@ class Groups:
             NotFoundError: When no group has this id, unless `missing_ok`.
             InvalidArgumentError: When the id is malformed.
         """
-        call = self.store.write(request_to("DELETE", COLLECTION, _checked_id(group_id)))
+        call = self.store.write_call(request_to("DELETE", COLLECTION, _validate_group_id(group_id)))
         try:
             is_deleted = await self._pipeline.send(call, protocol.confirm_deletion, already_gone=False)
         except NotFoundError as error:
@@ -245,7 +245,7 @@ class Groups:
                 shrank, or, after the last page, when fewer groups came than the server counts.
         """
         pages = self.store.lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
-        return hinting(pages, "groups", "page", "pages")
+        return add_hint(pages, "groups", "page", "pages")
 
     async def snapshot(self, *, concurrency: int = 4) -> list[Group]:
         """Return every group once, or raise an error; the result is never incomplete.
@@ -282,4 +282,4 @@ class Groups:
             PaginationError: As in `pages`.
         """
         items = self.store.lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
-        return hinting(items, "groups", "group", "list")
+        return add_hint(items, "groups", "group", "list")

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 
 from secoda_async._engine.call import Scope
-from secoda_async._engine.hinting import hinting
+from secoda_async._engine.hints import add_hint
 from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.responses import model_of
@@ -54,7 +54,7 @@ class Users:
             1 2 2
         """
         pages = self._lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
-        return hinting(pages, "users", "page", "pages")
+        return add_hint(pages, "users", "page", "pages")
 
     async def snapshot(self, *, concurrency: int = 4) -> list[User]:
         """Return every user once, or raise; as `Groups.snapshot`.
@@ -114,7 +114,7 @@ class Users:
             ben@example.com
         """
         items = self._lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
-        return hinting(items, "users", "user", "list")
+        return add_hint(items, "users", "user", "list")
 
 
 def _check_texts(values: Sequence[object], what: str) -> None:

@@ -20,7 +20,7 @@ __all__ = ["Workspace"]
 
 
 class Workspace:
-    """The part of `SecodaClient` that changes many groups. It loads the code for that when it is first called."""
+    """The part of `SecodaClient` for many groups. `bulk` and `reconcile` are imported at the first use."""
 
     _pipeline: Pipeline
     _options: CallOptions
@@ -54,7 +54,7 @@ class Workspace:
         Raises:
             InvalidArgumentError: When `concurrency` is below 1.
         """
-        from secoda_async import bulk  # noqa: PLC0415 - who only makes calls needs none of it
+        from secoda_async import bulk  # noqa: PLC0415 - single calls do not need it
 
         groups = partial(Groups, self._pipeline, evolve(self._options, priority="background"))
         return bulk.run(groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop)
@@ -99,10 +99,9 @@ class Workspace:
             InvalidArgumentError: When a pattern or a limit is not valid.
             PaginationError: When the workspace could not be read completely.
         """
-        from secoda_async.reconcile.client_calls import make_plan  # noqa: PLC0415 - as in bulk
-        from secoda_async.reconcile.safety import Rules  # noqa: PLC0415
+        from secoda_async.reconcile import client_calls, safety  # noqa: PLC0415 - as in bulk
 
-        rules = Rules(
+        rules = safety.Rules(
             prune=prune,
             unknown_members=unknown_members,
             only=only,
@@ -111,7 +110,7 @@ class Workspace:
             max_delete=max_delete,
             max_remove=max_remove,
         )
-        return await make_plan(self._pipeline, self._options, desired, rules)
+        return await client_calls.make_plan(self._pipeline, self._options, desired, rules)
 
     async def apply(
         self,
@@ -146,8 +145,8 @@ class Workspace:
             UnsafePlanError: When the plan needs an approval and has none; nothing was written.
             StalePlanError: When the workspace has changed, or the plan belongs to another one; nothing was written.
         """
-        from secoda_async.reconcile.client_calls import apply_plan  # noqa: PLC0415 - as in bulk
+        from secoda_async.reconcile import client_calls  # noqa: PLC0415 - as in bulk
 
-        return await apply_plan(
+        return await client_calls.apply_plan(
             self._pipeline, self._options, plan, approve, on_drift, log, on_progress=on_progress, stop=stop
         )

@@ -46,7 +46,7 @@ class Scope:
 
 @define(eq=False, repr=False)
 class Call:
-    """A request, its options, and the operation that it is part of."""
+    """A request, its options, and the operation that it is part of. No attribute changes afterwards."""
 
     request: Request
     options: CallOptions

@@ -34,11 +34,11 @@ class GroupStore:
         self._creator = GroupCreator(pipeline, self.lister)
 
     def call(self, request: Request) -> Call:
-        """Return a call that reads."""
+        """Return a call in this scope, for a read."""
         return self._pipeline.call(request, self._options, self._scope)
 
-    def write(self, request: Request) -> Call:
-        """Return a call that writes, with the precondition of the scope."""
+    def write_call(self, request: Request) -> Call:
+        """Return a call in this scope, for a write: with the precondition of the scope."""
         return self._pipeline.call(request, self._options, self._scope, is_write=True)
 
     async def create(
@@ -52,7 +52,7 @@ class GroupStore:
         """Create a group; see `Groups.create` and `GroupCreator.create`."""
         known_ids = self._scope.known_ids if known_ids is None else known_ids
         request = request_to("POST", COLLECTION, body=codec.dump(fields.to_dict()), name=fields.name or None)
-        call = self.write(request)
+        call = self.write_call(request)
         read = partial(written_group_of, fields=fields)
         if reconcile:
             group = await self._creator.create(call, fields, read, known_ids=known_ids, is_locked=is_locked)
@@ -74,11 +74,11 @@ class GroupStore:
         """
         if fields == _NOTHING:
             raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
-        return await send_update(self._pipeline, self.write(patch_of(group_id, fields)), group_id, fields)
+        return await send_update(self._pipeline, self.write_call(patch_of(group_id, fields)), group_id, fields)
 
     async def change_members(self, group_id: str, change: MembershipChange) -> Group:
         """Read a group, and write the membership that `change` returns if it differs."""
-        call = self.write(request_to("PATCH", COLLECTION, group_id))
+        call = self.write_call(request_to("PATCH", COLLECTION, group_id))
         return await change_membership(self._pipeline, call, group_id, change)
 
     async def ensure(self, fields: GroupFields, name: str) -> Group:
@@ -140,7 +140,7 @@ class GroupStore:
         return pause > 0
 
 
-def checked_users(users: Iterable[str]) -> tuple[str, ...]:
+def validate_users(users: Iterable[str]) -> tuple[str, ...]:
     """Return the ids of members, each once, in the order given."""
     if isinstance(users, str) or not isinstance(users, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         hint = "put one id in a list" if type(users) is str else "[] means no members"
@@ -149,7 +149,7 @@ def checked_users(users: Iterable[str]) -> tuple[str, ...]:
     return ids if len(set(ids)) == len(ids) else tuple(dict.fromkeys(ids))
 
 
-def checked_fields(
+def validate_fields(
     name: str | Unset, icon: str | Unset | None, description: str | Unset | None, users: Iterable[str] | Unset
 ) -> GroupFields:
     """Return the fields of a write; an invalid argument costs no rate-limited write."""
@@ -158,5 +158,5 @@ def checked_fields(
     for field, value in (("icon", icon), ("description", description)):
         if not (value is None or isinstance(value, (str, Unset))):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"{field} must be a string or None, not {type(value).__name__}")
-    ids = UNSET if users is UNSET else checked_users(users)
+    ids = UNSET if users is UNSET else validate_users(users)
     return GroupFields(name=name, icon=icon, description=description, users=ids)

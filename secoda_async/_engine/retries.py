@@ -180,7 +180,7 @@ async def retry(
     Raises:
         SecodaError: The error of the last attempt.
     """
-    from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential  # noqa: PLC0415
+    import tenacity  # noqa: PLC0415 - few calls fail, and the import takes long
 
     first: list[Exception] = [first_failure]
 
@@ -194,16 +194,16 @@ async def retry(
     def should_retry(error: BaseException) -> bool:
         return decide(error) in (Decision.RETRY, Decision.THROTTLED)
 
-    has_no_attempts_left = stop_after_attempt(policy.attempts)
+    has_no_attempts_left = tenacity.stop_after_attempt(policy.attempts)
 
     def should_stop(state: "RetryCallState") -> bool:
         is_throttled = isinstance(_failure_of(state), RateLimitError)
         return has_no_attempts_left(state) or (not is_throttled and not budget.take())
 
-    controller = AsyncRetrying(
-        retry=retry_if_exception(should_retry),
+    controller = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(should_retry),
         stop=should_stop,
-        wait=_Backoff(wait_random_exponential(multiplier=policy.initial, max=policy.maximum), decide),
+        wait=_Backoff(tenacity.wait_random_exponential(multiplier=policy.initial, max=policy.maximum), decide),
         sleep=sleep,
         reraise=True,
     )

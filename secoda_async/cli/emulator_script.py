@@ -130,7 +130,7 @@ def _as_it_is(value: object) -> object:
 _CONVERTERS: Final[Mapping[str, Callable[[Any], object]]] = {"headers": _headers, "raw": str.encode}
 
 
-def _value(node: Node) -> Any:  # noqa: ANN401 - any JSON value
+def _value(node: Node) -> object:
     """Return the value of a node.
 
     Raises:

@@ -69,7 +69,7 @@ class Application:
         return response
 
     def _refusal(self, route: Route, request: RequestContext) -> Response | None:
-        """Return the 406, 401, 429 or 405 of a request, or the answer to OPTIONS; None if it may be executed."""
+        """Return the 406, 401, 429 or 405 of a request, or the response to OPTIONS; None if it may be executed."""
         record = request.record
         if not route.is_public and not accepts_json(request.accept):
             return detail_response(406, "Could not satisfy the request Accept header.")

@@ -7,8 +7,8 @@ from typing import Final
 import attrs
 from aiohttp.http import HttpProcessingError
 
-TURNS_AFTER_EOF: Final = 20
-"""Turns of the event loop after the end of the input; within them aiohttp writes the response to the last request."""
+ITERATIONS_AFTER_EOF: Final = 20
+"""Iterations of the event loop after the end of the input, in which aiohttp writes the response to the last request."""
 
 LOGGER: Final = logging.getLogger("secoda_async.emulator")
 
@@ -27,7 +27,7 @@ LOGGER.addFilter(_WithoutBadRequests())
 class HalfClosableProtocol(asyncio.Protocol):
     """Passes the events of a connection to aiohttp's protocol, which by itself aborts a response at the client's EOF.
 
-    A client may close its sending side after its request. The connection stays open for some turns of the event loop,
+    A client may close its sending side after its request. The connection stays open for some iterations of the loop,
     and `close` sends what is written by then. A response that has to wait longer (`latency`, a fault) is not sent.
     """
 
@@ -49,8 +49,8 @@ class HalfClosableProtocol(asyncio.Protocol):
         self._inner.data_received(data)
 
     def eof_received(self) -> bool:
-        """Keep the connection open for a few turns of the event loop."""
-        self._close_in(TURNS_AFTER_EOF)
+        """Keep the connection open for a few iterations of the event loop."""
+        self._close_after(ITERATIONS_AFTER_EOF)
         return True
 
     def pause_writing(self) -> None:
@@ -61,8 +61,8 @@ class HalfClosableProtocol(asyncio.Protocol):
         """Pass on that the write buffer has room."""
         self._inner.resume_writing()
 
-    def _close_in(self, turns: int) -> None:
-        if turns:
-            asyncio.get_running_loop().call_soon(self._close_in, turns - 1)
+    def _close_after(self, iterations: int) -> None:
+        if iterations:
+            asyncio.get_running_loop().call_soon(self._close_after, iterations - 1)
         elif self._transport is not None:
             self._transport.close()

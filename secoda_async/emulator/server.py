@@ -1,6 +1,7 @@
 """The emulator as an HTTP server."""
 
 import asyncio
+import ipaddress
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 MAX_BODY = 2_621_440  # bytes: Django's DATA_UPLOAD_MAX_MEMORY_SIZE
 BACKLOG = 128
 SHUTDOWN_SECONDS = 0.05  # for handlers to end, after all their waits were cancelled
-
-_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to name it, not to listen on it
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -106,9 +105,9 @@ class Emulator(EmulatorState):
             await runner.cleanup()
             raise
         self._runner, self._server = runner, server
-        address: str = server.sockets[0].getsockname()[0]
-        port: int = server.sockets[0].getsockname()[1]
-        host = _LOOPBACK_OF.get(address, address)
+        address, port = server.sockets[0].getsockname()[:2]
+        loopback = "::1" if ":" in address else "127.0.0.1"
+        host = loopback if ipaddress.ip_address(address).is_unspecified else address
         self._handler.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def close(self) -> None:

@@ -118,7 +118,7 @@ class EmulatorState(Settings):
     @property
     def refused(self) -> int:
         """The number of 429 responses, by the write limit or by a fault."""
-        return self.count(status=429)
+        return self.count(status=TOO_MANY_REQUESTS)
 
     def count(self, method: str | None = None, path: str | None = None, status: int | None = None) -> int:
         """Count the requests.

@@ -116,9 +116,9 @@ def _parse(content: bytes) -> SavedWorkspace:
         document: object = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"it is not JSON ({error})") from None
-    if not isinstance(document, dict):
-        raise ValueError("it is not a JSON object")  # noqa: TRY004 - a problem of the file, not of a type
-    fields = cast("dict[str, object]", document)
+    fields = cast("dict[str, object]", document) if isinstance(document, dict) else None
+    if fields is None:
+        raise ValueError("it is not a JSON object")
     if fields.get("format") != FORMAT or fields.get("version") != VERSION:
         raise ValueError(f'it lacks "format": "{FORMAT}" and "version": {VERSION}')
     api_key = fields.get("api_key")
@@ -139,10 +139,11 @@ def _objects(value: object, name: str, texts: tuple[str, ...]) -> dict[str, dict
     Raises:
         ValueError: The list lacks something.
     """
-    if not isinstance(value, list):
-        raise ValueError(f'"{name}" is not a list')  # noqa: TRY004 - a problem of the file, not of a type
+    items = cast("list[object]", value) if isinstance(value, list) else None
+    if items is None:
+        raise ValueError(f'"{name}" is not a list')
     found: dict[str, dict[str, Any]] = {}
-    for number, item in enumerate(cast("list[object]", value)):
+    for number, item in enumerate(items):
         entry: Mapping[str, object] = cast("Mapping[str, object]", item) if isinstance(item, dict) else {}
         missing = [text for text in texts if not isinstance(entry.get(text), str)]
         if missing:

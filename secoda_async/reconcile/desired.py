@@ -19,7 +19,7 @@ from secoda_async.reconcile.scope import Scope, ignore_patterns
 __all__ = ["DesiredState"]
 
 
-def _checked(groups: object, *kinds: type) -> tuple[Any, ...]:
+def _check_groups(groups: object, *kinds: type) -> tuple[Any, ...]:
     if isinstance(groups, str) or not isinstance(groups, Iterable):
         kind = type(groups).__name__
         raise InvalidArgumentError(f"groups must be a list of DesiredGroup, not {kind}: DesiredState.load reads files")
@@ -32,7 +32,7 @@ def _checked(groups: object, *kinds: type) -> tuple[Any, ...]:
 
 
 def _desired_groups(groups: Iterable[DesiredGroup]) -> tuple[DesiredGroup, ...]:
-    return _checked(groups, DesiredGroup)
+    return _check_groups(groups, DesiredGroup)
 
 
 @frozen
@@ -89,17 +89,9 @@ class DesiredState:
         Raises:
             DesiredStateError: With every duplicate name or id.
         """
-        given: tuple[Group | DesiredGroup, ...] = _checked(groups, Group, DesiredGroup)
+        given: tuple[Group | DesiredGroup, ...] = _check_groups(groups, Group, DesiredGroup)
         names = Counter(normalize(group.name) for group in given)
-        wanted = [
-            _from_group(group, f"groups[{index}]", pinned=_needs_id(group, names))
-            if isinstance(group, Group)
-            else group
-            if group.place
-            else evolve(group, place=f"groups[{index}]")
-            for index, group in enumerate(given)
-        ]
-        return cls._checked(wanted, [])
+        return cls._checked([_desired_group(group, f"groups[{index}]", names) for index, group in enumerate(given)], [])
 
     @classmethod
     def _checked(cls, groups: Iterable[DesiredGroup], problems: list[str], ignore: Iterable[str] = ()) -> Self:
@@ -143,14 +135,14 @@ class DesiredState:
                 yield f"{group.place}: {problem}"
 
 
-def _needs_id(group: Group, names: Mapping[str, int]) -> bool:
-    return names[normalize(group.name)] > 1 or not normalize(group.name)
-
-
-def _from_group(group: Group, place: str, *, pinned: bool) -> DesiredGroup:
+def _desired_group(group: Group | DesiredGroup, place: str, names: Mapping[str, int]) -> DesiredGroup:
+    """Return a group as a desired group, with its place; `names` counts the groups of each name."""
+    if isinstance(group, DesiredGroup):
+        return group if group.place else evolve(group, place=place)
+    name = normalize(group.name)
     return DesiredGroup(
         name=group.name,
-        id=group.id if pinned else None,
+        id=group.id if not name or names[name] > 1 else None,
         icon=group.icon,
         description=group.description,
         members=group.users,

@@ -32,7 +32,7 @@ def _strings(field_name: str, values: Iterable[object]) -> tuple[str, ...]:
         hint = ": put it in a list" if type(values) is str else ""
         raise InvalidArgumentError(f"{field_name} must be a list of strings, not {type(values).__name__}{hint}")
     strings = cast("tuple[str, ...]", tuple(values))
-    try:
+    try:  # one check of all, which most lists pass; otherwise, the error names the value
         is_sendable = not has_unsendable_characters("".join(strings))
     except TypeError:
         is_sendable = False

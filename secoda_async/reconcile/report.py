@@ -22,7 +22,7 @@ class Progress:
     failed: int
     """Number of changes with an error: failed, or the outcome is unknown."""
     unknown: int = 0
-    """Number of changes among them that may have been written."""
+    """Number of changes that may have been written; `failed` counts them too."""
     seconds_left: float
     """Seconds that the remaining writes take at least, by the write limit."""
 

@@ -28,9 +28,11 @@ def probable_renames(creates: Sequence[Change], deletes: Sequence[Change]) -> It
 
     A rename would take one write and keep the group's id.
     """
-    creates_by_user = _index_by_user(creates if deletes else ())
+    if not creates or not deletes:
+        return
+    creates_by_user = _index_by_user(creates)
     compared = 0
-    for index, delete in enumerate(deletes if creates_by_user else ()):
+    for index, delete in enumerate(deletes):
         found = [creates_by_user[user] for user in delete.before.users or () if user in creates_by_user]
         compared += sum(map(len, found))
         if compared > _MOST_COMPARED:

@@ -12,7 +12,7 @@ from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.files import write
 from secoda_async.cli.options import Output
 from secoda_async.cli.output.console import Console
-from secoda_async.cli.output.metrics import Sample, last_success_in, recorded, render_metrics
+from secoda_async.cli.output.metrics import Sample, last_success_in, record_metrics, render_metrics
 from secoda_async.emulator import Emulator
 from tests.support.shell import Shell, emulated_teams
 
@@ -124,7 +124,7 @@ def test_metrics_that_can_not_be_written_at_the_end_are_a_warning(
 ) -> None:
     directory = tmp_path / "here"
     directory.mkdir()
-    with recorded(Console(Output()), "plan", directory / "secoda.prom", {}) as run:
+    with record_metrics(Console(Output()), "plan", directory / "secoda.prom", {}) as run:
         run.code = Exit.DONE
         directory.rmdir()
     assert capsys.readouterr().err.startswith("the metrics were not written: ")

@@ -15,7 +15,7 @@ T = TypeVar("T", Group, User)
 
 def _structuring() -> ModuleType:
     """Import cattrs when it is first needed: few programs need it, and the import takes long."""
-    from secoda_async._engine.wire import structuring  # noqa: PLC0415
+    from secoda_async._engine.wire import structuring  # noqa: PLC0415 - see above
 
     return structuring
 

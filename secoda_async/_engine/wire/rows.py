@@ -55,7 +55,7 @@ _UTC_ALONE: Final = frozenset({UTC})
 @cache
 def _msgspec() -> ModuleType:
     """Import msgspec with the first response: the import takes a third as long as that of this package."""
-    import msgspec  # noqa: PLC0415
+    import msgspec  # noqa: PLC0415 - see above
 
     return msgspec
 

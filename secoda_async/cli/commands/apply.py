@@ -22,7 +22,7 @@ from secoda_async.cli.options import Connection, Flag, Yes
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.endings import ending_of
 from secoda_async.cli.output.html import in_progress_page, plan_page, report_page
-from secoda_async.cli.output.metrics import Metrics, RunMetrics, recorded
+from secoda_async.cli.output.metrics import Metrics, RunMetrics, record_metrics
 from secoda_async.cli.output.plans import PlanOutput, SummaryOnly, Verbose, print_plan
 from secoda_async.cli.output.reports import count_summary, print_report
 from secoda_async.cli.output.telemetry import event_hook
@@ -79,7 +79,7 @@ async def apply_command(
     outputs = {"--log": given.log, "--report": given.report, "--metrics": given.metrics}
     inputs.check_outputs(outputs, files, [options.api_key_file])
     console = Console(options)
-    with recorded(console, "apply", given.metrics, run_labels(files, options)) as metrics:
+    with record_metrics(console, "apply", given.metrics, run_labels(files, options)) as metrics:
         if given.report is not None:
             check_writable(given.report)
         target = _load_plan(files) or inputs.load(files)

@@ -14,7 +14,7 @@ from secoda_async.cli.files import write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
 from secoda_async.cli.options import Connection, Flag, Texts
 from secoda_async.cli.output.console import Console
-from secoda_async.cli.output.metrics import Metrics, recorded
+from secoda_async.cli.output.metrics import Metrics, record_metrics
 from secoda_async.cli.output.plans import PlanOutput
 from secoda_async.cli.output.telemetry import event_hook
 from secoda_async.reconcile.wording import abbreviate
@@ -47,8 +47,8 @@ class Rules:
 
 DEFAULT_RULES = Rules()
 _DEFAULT = Connection()
-UNUSED: Final = ("json", "debug", "quiet", "no_color")
-"""The options of `plan` that its command line of `apply` does not repeat."""
+NOT_REPEATED: Final = ("json", "debug", "quiet", "no_color")
+"""The options of `plan` and `undo` that the command line of the `apply` after them leaves out."""
 
 _MAX_NAMED: Final = 3
 """Files in the label of a metric."""
@@ -76,7 +76,7 @@ async def plan_command(  # noqa: PLR0913 - each is an option or a group of optio
     console = Console(options)
     outputs = {"--out": out, "--output": output.output, "--metrics": metrics}
     inputs.check_outputs(outputs, files, [options.api_key_file])
-    with recorded(console, "plan", metrics, run_labels(files, options)) as run:
+    with record_metrics(console, "plan", metrics, run_labels(files, options)) as run:
         desired = inputs.load(files)
         async with options.client(event_hook(run)) as secoda:
             with console.progress("reading the workspace", None):
@@ -84,9 +84,10 @@ async def plan_command(  # noqa: PLR0913 - each is an option or a group of optio
             host = secoda.origin
         if out is not None:
             write(out, plan.to_json())
-        command = command_line("apply", files, inputs, rules, options, without=UNUSED)
-        if out is not None:
-            command = command_line("apply", [out], options, without=UNUSED)
+        if out is None:
+            command = command_line("apply", files, inputs, rules, options, without=NOT_REPEATED)
+        else:
+            command = command_line("apply", [out], options, without=NOT_REPEATED)
         output.show(console, plan, source=source_name(files), host=host, command=command)
         run.code = exit_code(plan, detailed=detailed_exitcode)
     return run.code

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from secoda_async import Plan, SecodaClient
 from secoda_async.cli.command_line import command_line
-from secoda_async.cli.commands.plan import UNUSED, MaxDelete, MaxRemove, exit_code
+from secoda_async.cli.commands.plan import NOT_REPEATED, MaxDelete, MaxRemove, exit_code
 from secoda_async.cli.files import check_outputs, write
 from secoda_async.cli.options import Connection, Flag
 from secoda_async.cli.output.console import Console
@@ -53,7 +53,7 @@ async def undo_command(  # noqa: PLR0913 - each is an option
         host = secoda.origin
     if out is not None:
         write(out, plan.to_json())
-    command = "" if out is None else command_line("apply", [out], options, without=UNUSED)
+    command = "" if out is None else command_line("apply", [out], options, without=NOT_REPEATED)
     output.show(console, plan, source=(out or journal).name, host=host, command=command)
     if out is None and not plan.is_empty:
         console.info("To undo: save this plan with --out FILE, then run `secoda-async apply FILE`.")

@@ -21,7 +21,7 @@ from secoda_async.cli.output import telemetry
 from secoda_async.cli.output.console import Console
 from secoda_async.operations import Status
 
-__all__ = ["Metrics", "RunMetrics", "Sample", "last_success_in", "recorded", "render_metrics"]
+__all__ = ["Metrics", "RunMetrics", "Sample", "last_success_in", "record_metrics", "render_metrics"]
 
 Metrics = Annotated[
     Path | None, Parameter(help="Write metrics of the run for Prometheus' textfile collector, also if it fails.")
@@ -139,7 +139,7 @@ def last_success_in(command: str, text: str) -> float | None:
 
 
 @contextmanager
-def recorded(
+def record_metrics(
     console: Console, command: str, file: Path | None, labels: Mapping[str, str]
 ) -> Generator[RunMetrics, None, None]:
     """Write the metrics of the body to a file, also if it raises, and to OpenTelemetry; the body sets the exit code.

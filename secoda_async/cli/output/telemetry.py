@@ -6,6 +6,8 @@ Without the API, or without a variable, nothing is reported.
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from types import ModuleType
 
 from attrs import frozen
 
@@ -20,27 +22,28 @@ Measurement = tuple[str, float, Mapping[str, str]]
 
 def event_hook(*hooks: Callable[[Event], object]) -> Callable[[Event], object]:
     """Return a hook that passes events to all hooks, and to OpenTelemetry if that is set up."""
-    telemetry = _telemetry()
-    return _Hooks(hooks) if telemetry is None else _CallHooks((*hooks, telemetry), telemetry)
+    extension = _extension()
+    if extension is None:
+        return _Hooks(hooks)
+    telemetry: CallHook = extension.Telemetry()
+    return _CallHooks((*hooks, telemetry), telemetry)
 
 
 def export(measurements: Iterable[Measurement]) -> None:
     """Report values to OpenTelemetry, if that is set up."""
-    if _telemetry() is not None:
-        from secoda_async.ext.opentelemetry import record_gauges  # noqa: PLC0415 - an optional extra
+    extension = _extension()
+    if extension is not None:
+        extension.record_gauges(measurements)
 
-        record_gauges(measurements)
 
-
-def _telemetry() -> CallHook | None:
-    """Return a hook of OpenTelemetry, if an OTEL_ variable is set and the extra is installed."""
+def _extension() -> ModuleType | None:
+    """Return the module of the extra, if an OTEL_ variable is set and the extra is installed."""
     if not any(name.startswith("OTEL_") for name in os.environ):
         return None
     try:
-        from secoda_async.ext.opentelemetry import Telemetry  # noqa: PLC0415 - an optional extra
+        return import_module("secoda_async.ext.opentelemetry")
     except ModuleNotFoundError:
         return None
-    return Telemetry()
 
 
 @frozen

@@ -172,13 +172,13 @@ def _result(event: AttemptEvent) -> str:
     return str(event.error or event.status)
 
 
-def _at(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return duration(seconds) if seconds >= 0 else f"-{duration(-seconds)}"
 
 
 def event_row(at: float, event: Event) -> Mapping[str, str]:
     """Return an event as a row of the table."""
-    shared = {"at": _at(at), "call": f"{event.method} {event.path}", "seconds": f"{event.seconds:.2f}"}
+    shared = {"at": _format_time(at), "call": f"{event.method} {event.path}", "seconds": f"{event.seconds:.2f}"}
     if isinstance(event, WaitEvent):
         return {**shared, "event": "wait", "attempt": "", "result": event.reason, "kind": ""}
     return {

@@ -52,7 +52,7 @@ class Listing(AsyncForOnly, AsyncGenerator[T, None]):
         await self._inner.aclose()
 
 
-def hinting(inner: AsyncGenerator[T, None], collection: str, item: str, method: str) -> AsyncGenerator[T, None]:
+def add_hint(inner: AsyncGenerator[T, None], collection: str, item: str, method: str) -> AsyncGenerator[T, None]:
     """Wrap the async generator of a list or of pages.
 
     Args:
