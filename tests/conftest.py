@@ -76,7 +76,7 @@ async def connect(emulator: Emulator, clock: AutojumpClock) -> AsyncIterator[Con
     """Make a client with settings of its own; it is closed at the end."""
     async with AsyncExitStack() as stack:
 
-        def connect(**settings: Any) -> SecodaClient:  # noqa: ANN401
+        def connect(**settings: Any) -> SecodaClient:
             usual: dict[str, Any] = {"api_key": emulator.api_key, "base_url": emulator.url, "clock": clock}
             secoda = SecodaClient(**usual | settings)
             stack.push_async_callback(secoda.close)

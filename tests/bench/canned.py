@@ -63,7 +63,7 @@ def _split(value: object) -> list[bytes]:
     return _json(value).split(_PLACEHOLDER.encode())
 
 
-_CHANCE: Final = random.Random(1)  # noqa: S311 - the same each time
+_CHANCE: Final = random.Random(1)
 _ONE: Final = _split(_group(_CHANCE, 25) | CHANGE)  # also what the server returns after the change
 _PAGES: Final = [_split([_group(_CHANCE, _CHANCE.randint(10, 50)) for _ in range(PAGE_SIZE)]) for _ in range(4)]
 _EMPTY: Final = _group(_CHANCE, 0)

@@ -89,7 +89,7 @@ async def test_demo_with_an_invalid_users_file_is_one_line(
 async def test_demo_reports_differences(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     original = demo._Walkthrough.apply
 
-    async def tampered(tour: Any, plan: Plan) -> Report:  # noqa: ANN401
+    async def tampered(tour: Any, plan: Plan) -> Report:
         report = await original(tour, plan)
         groups: SecodaClient = tour.secoda
         found = [group async for group in groups.groups.list()]

@@ -28,7 +28,7 @@ def write(path: Path, text: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(**options: Any) -> AsyncGenerator[None, None]:  # noqa: ANN401 - any of the command's
+async def running(**options: Any) -> AsyncGenerator[None, None]:
     task = asyncio.create_task(emulator.emulator_command(**options))
     try:
         for _ in range(100):  # turns of the event loop: more than it takes to listen and say so
@@ -126,7 +126,7 @@ async def test_emulator_keeps_its_workspace_in_a_state_file(
 
 
 async def test_emulator_warns_about_an_address_that_others_reach(capsys: pytest.CaptureFixture[str]) -> None:
-    async with running(server=Server(host="0.0.0.0", port=0)):  # noqa: S104 - the subject of the test
+    async with running(server=Server(host="0.0.0.0", port=0)):
         captured = capsys.readouterr()
     assert "warning: 0.0.0.0 is not a loopback address" in captured.err
     assert "SECODA_BASE_URL=http://127.0.0.1:" in captured.out

@@ -41,7 +41,7 @@ Operations = Iterable[Operation] | AsyncIterable[Operation]
 GROUPS = "/auth/group"
 
 
-async def outcomes_of(secoda: SecodaClient, operations: Operations, **options: Any) -> list[Outcome]:  # noqa: ANN401
+async def outcomes_of(secoda: SecodaClient, operations: Operations, **options: Any) -> list[Outcome]:
     """The outcomes in the order of the input."""
     outcomes = [outcome async for outcome in secoda.bulk(operations, **options)]
     return sorted(outcomes, key=lambda outcome: outcome.index)

@@ -69,7 +69,7 @@ class Stubborn(AsyncIterator[Operation]):
 SOURCES: list[Source] = [waiting, endless, endless_iterator, Stubborn]
 
 
-async def consumed(secoda: SecodaClient, source: AsyncIterable[Operation], **options: Any) -> list[Outcome]:  # noqa: ANN401
+async def consumed(secoda: SecodaClient, source: AsyncIterable[Operation], **options: Any) -> list[Outcome]:
     outcomes = [outcome async for outcome in secoda.bulk(source, **options)]
     return sorted(outcomes, key=lambda outcome: outcome.index)
 
@@ -253,7 +253,7 @@ class SlowPermit(Permit):
 
 
 class SlowLimiter(SlidingWindowLimiter):
-    async def acquire(self, **options: Any) -> Permit:  # noqa: ANN401
+    async def acquire(self, **options: Any) -> Permit:
         return SlowPermit(await super().acquire(**options))
 
 

@@ -14,7 +14,7 @@ from secoda_async.clock import sleep
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan"), float("inf"), "60", None])
-def test_a_scaled_clock_needs_a_positive_speed(speed: Any) -> None:  # noqa: ANN401
+def test_a_scaled_clock_needs_a_positive_speed(speed: Any) -> None:
     with pytest.raises(ConfigurationError, match="speed must be a positive number"):
         ScaledClock(speed)
 
@@ -156,7 +156,7 @@ async def test_a_jumping_clock_pauses_before_it_jumps_on_a_loop_that_is_not_asyn
     loop, pauses = asyncio.get_running_loop(), list[object]()
     look_up = loop.getaddrinfo
 
-    async def getaddrinfo(*arguments: Any) -> object:  # noqa: ANN401
+    async def getaddrinfo(*arguments: Any) -> object:
         pauses.append(arguments)
         return await look_up(*arguments)
 

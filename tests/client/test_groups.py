@@ -128,7 +128,7 @@ class TestArguments:
         self,
         emulator: Emulator,
         secoda: SecodaClient,
-        bad_id: Any,  # noqa: ANN401
+        bad_id: Any,
     ) -> None:
         calls: list[Call] = [
             lambda s: s.groups.get(bad_id),

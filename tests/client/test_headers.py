@@ -15,7 +15,7 @@ from secoda_async.emulator import Emulator
 from tests.support.clients import Connect
 from tests.support.raw_server import chain
 
-TOKEN = "gateway-s3cret-0123456789"  # noqa: S105 - invented
+TOKEN = "gateway-s3cret-0123456789"
 
 
 def sent_header(emulator: Emulator, name: str) -> set[str | None]:
@@ -69,7 +69,7 @@ async def test_extra_headers_replace_those_of_a_borrowed_session(emulator: Emula
     ],
     ids=lambda value: value if isinstance(value, str) and TOKEN not in value else "headers",
 )
-def test_a_wrong_header_is_refused_without_its_value(headers: Any, words: str) -> None:  # noqa: ANN401
+def test_a_wrong_header_is_refused_without_its_value(headers: Any, words: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         SecodaClient("key", headers=headers)
     assert words in str(caught.value)

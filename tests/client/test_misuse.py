@@ -12,7 +12,7 @@ USER = User(id="u-1", email="ana@example.com")
 NO_GROUPS = DesiredState(())
 
 
-async def apply_with(secoda: SecodaClient, **wrong: Any) -> object:  # noqa: ANN401
+async def apply_with(secoda: SecodaClient, **wrong: Any) -> object:
     return await secoda.apply(await secoda.plan(NO_GROUPS), **wrong)
 
 

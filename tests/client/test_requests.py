@@ -30,7 +30,7 @@ async def called(run: Run) -> object:
         return await run(secoda)
 
 
-def body_of(data: Any) -> Any:  # noqa: ANN401 - aiohttp's payload
+def body_of(data: Any) -> Any:
     return None if data is None else json.loads(data.decode())
 
 

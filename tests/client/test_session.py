@@ -292,7 +292,7 @@ class TestSeveralLoops:
     ) -> None:
         begin = aiohttp.ClientSession._request
 
-        async def close_and_begin(session: aiohttp.ClientSession, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        async def close_and_begin(session: aiohttp.ClientSession, *arguments: Any, **options: Any) -> Any:
             await session.close()
             return await begin(session, *arguments, **options)
 
@@ -308,7 +308,7 @@ class TestSeveralLoops:
     ) -> None:
         connect = aiohttp.TCPConnector.connect
 
-        async def close_and_connect(connector: aiohttp.TCPConnector, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        async def close_and_connect(connector: aiohttp.TCPConnector, *arguments: Any, **options: Any) -> Any:
             await connector.close()
             return await connect(connector, *arguments, **options)
 

@@ -81,9 +81,7 @@ print(json.dumps(names), file=sys.stderr)
 def ran(*command: str, cwd: Path) -> str:
     """Run a command, quietly unless it fails."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    result = subprocess.run(  # noqa: S603
-        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
         sys.exit(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
     return result.stderr

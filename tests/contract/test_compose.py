@@ -38,7 +38,7 @@ def test_compose_starts_the_emulator_with_options_that_exist() -> None:
     command, bound, _ = app.parse_args(SERVICES["emulator"]["command"], exit_on_error=False, print_error=False)
     assert command.__name__ == "emulator_command"
     server: Server = bound.arguments["server"]
-    assert (server.host, server.port, server.api_key) == ("0.0.0.0", 8080, "local-key")  # noqa: S104 - in a container
+    assert (server.host, server.port, server.api_key) == ("0.0.0.0", 8080, "local-key")
     (volume,) = SERVICES["emulator"]["volumes"]
     folder = volume.partition(":")[2]
     assert server.state == Path(folder) / "workspace.json"

@@ -346,8 +346,8 @@ def test_core_imports_declared_requirements_only() -> None:
 # --- importing -------------------------------------------------------------------------------------------------
 
 
-def run_in_fresh_interpreter(program: str) -> Any:  # noqa: ANN401 - what the program prints as JSON
-    ran = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+def run_in_fresh_interpreter(program: str) -> Any:
+    ran = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=True)
     return json.loads(ran.stdout)
 
 

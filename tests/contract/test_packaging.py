@@ -22,7 +22,7 @@ HERE = Path(__file__).parents[2]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     directory = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
-    subprocess.run(build, cwd=HERE, check=True, capture_output=True)  # noqa: S603
+    subprocess.run(build, cwd=HERE, check=True, capture_output=True)
     (path,) = directory.glob("*.whl")
     return zipfile.ZipFile(path)
 
@@ -122,7 +122,7 @@ def test_ci_finds_pythons_on_path_and_under_pyenv(
     shims.mkdir(exist_ok=True)
     (shims / "sort").symlink_to(str(shutil.which("sort")))
     (function,) = re.findall(r"^find_python\(\) \{\n.*?^\}\n", CI.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    ran = subprocess.run(  # noqa: S603
+    ran = subprocess.run(
         [str(shutil.which("bash")), "-euo", "pipefail", "-c", f"{function}find_python {version}"],
         env={"PATH": str(shims), "PYENV_ROOT": str(tmp_path)},
         capture_output=True,

@@ -18,7 +18,7 @@ from secoda_async import UNSET, DesiredState
 from secoda_async.emulator import Emulator
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-TOKEN = "directory-token"  # noqa: S105 - invented
+TOKEN = "directory-token"
 Item = dict[str, Any]
 
 OKTA_USERS: list[Item] = [

@@ -28,7 +28,7 @@ async def emulator(clock: ManualClock) -> AsyncIterator[Emulator]:
         yield emulator
 
 
-async def state(call: Caller, after: object = 0) -> Any:  # noqa: ANN401 - JSON
+async def state(call: Caller, after: object = 0) -> Any:
     return (await call("GET", f"{STATE}?after={after}", key=None)).json
 
 
@@ -245,7 +245,7 @@ async def test_dashboard_counts_the_429_responses_of_the_window(
 
 
 async def test_dashboard_of_all_addresses_is_served_at_addresses_but_not_at_names() -> None:
-    async with Emulator(host="0.0.0.0", page=True) as emulator, aiohttp.ClientSession() as session:  # noqa: S104
+    async with Emulator(host="0.0.0.0", page=True) as emulator, aiohttp.ClientSession() as session:
         call = Caller(emulator, session)
         for host, status in (("192.0.2.1:8080", 200), ("[::1]", 200), ("elsewhere.example", 403)):
             assert (await call("GET", STATE, key=None, headers={"Host": host})).status == status

@@ -59,7 +59,7 @@ async def test_emulator_listens_on_loopback_addresses(host: str, origin: str) ->
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize(("host", "origin"), [("0.0.0.0", "http://127.0.0.1:"), ("::", "http://[::1]:")])  # noqa: S104
+@pytest.mark.parametrize(("host", "origin"), [("0.0.0.0", "http://127.0.0.1:"), ("::", "http://[::1]:")])
 async def test_emulator_on_all_addresses_has_a_url_on_loopback(host: str, origin: str) -> None:
     try:
         async with Emulator(host=host) as emulator, aiohttp.ClientSession() as session:

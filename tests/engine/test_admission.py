@@ -75,7 +75,7 @@ async def test_permit_is_renewed_after_a_long_wait_for_a_connection_slot(
         async def pause(self, seconds: float | None) -> None:
             await self.own.pause(seconds)
 
-        async def acquire(self, **options: Any) -> Permit:  # noqa: ANN401
+        async def acquire(self, **options: Any) -> Permit:
             if len(self.taken) == 1 and is_gone:
                 await (await self.own.acquire()).release(sent=True)
             permit = await self.own.acquire(**options)

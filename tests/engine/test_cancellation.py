@@ -93,7 +93,7 @@ async def test_cancellation_while_waiting_for_a_connection_returns_the_permit(
 async def test_cancellation_of_a_thousand_calls_leaks_nothing(
     emulator: Emulator, connect: Connect, group_id: str
 ) -> None:
-    random_ = random.Random(7)  # noqa: S311
+    random_ = random.Random(7)
     secoda = connect(max_connections=5)
     emulator.writes_per_window = None
     for _ in range(50):

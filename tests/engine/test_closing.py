@@ -88,7 +88,7 @@ async def test_call_that_is_admitted_during_close_is_not_sent(
     arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     class Slow(SlidingWindowLimiter):
-        async def acquire(self, **options: Any) -> Any:  # noqa: ANN401
+        async def acquire(self, **options: Any) -> Any:
             await arrived
             return await super().acquire(**options)
 

@@ -47,7 +47,7 @@ def named(emulator: Emulator, name: str) -> list[str]:
     return [group["id"] for group in emulator.groups.values() if group["name"] == name]
 
 
-async def create(secoda: SecodaClient, name: str = "A", **fields: Any) -> Group:  # noqa: ANN401
+async def create(secoda: SecodaClient, name: str = "A", **fields: Any) -> Group:
     return await secoda.groups.create(name=name, on_unknown="reconcile", **fields)
 
 

@@ -25,12 +25,12 @@ class TestValidation:
 
 @pytest.mark.parametrize("find", [find_by_name, find_by_similar_name])
 class TestExactName:
-    def test_only_group_with_the_name_is_found(self, find: Any) -> None:  # noqa: ANN401 - either function
+    def test_only_group_with_the_name_is_found(self, find: Any) -> None:
         assert find([OTHER, DATA], "Data Stewards") is DATA
         assert find([OTHER, DATA], "Marketing") is None
         assert find([], "Finance") is None
 
-    def test_name_of_several_groups_is_ambiguous(self, find: Any) -> None:  # noqa: ANN401 - either function
+    def test_name_of_several_groups_is_ambiguous(self, find: Any) -> None:
         twin = Group("g-3", "Finance")
         with pytest.raises(
             AmbiguousNameError, match=r"2 groups are called 'Finance' \(g-2, g-3\): use one of these ids"
@@ -38,7 +38,7 @@ class TestExactName:
             find([OTHER, DATA, twin], "Finance")
         assert caught.value.candidates == ("g-2", "g-3")
 
-    def test_group_with_a_decomposed_name_is_found(self, find: Any) -> None:  # noqa: ANN401 - either function
+    def test_group_with_a_decomposed_name_is_found(self, find: Any) -> None:
         group = Group("g-4", "Cafe\u0301")
         assert find([group], "Caf\u00e9") is group
 

@@ -75,7 +75,7 @@ async def test_401_for_a_fixed_key_is_not_retried(emulator: Emulator, connect: C
 
 @pytest.mark.parametrize("answer", [None, "", "a b", 5, LookupError("secret")], ids=repr)
 async def test_invalid_key_from_the_callable_is_not_sent(emulator: Emulator, connect: Connect, answer: object) -> None:
-    async def provide() -> Any:  # noqa: ANN401
+    async def provide() -> Any:
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -54,7 +54,7 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     threads: list[int] = []
     read = protocol.json_of
 
-    def note(reply: Reply) -> Any:  # noqa: ANN401 - as `json_of`
+    def note(reply: Reply) -> Any:
         threads.append(threading.get_ident())
         return read(reply)
 

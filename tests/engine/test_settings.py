@@ -86,7 +86,5 @@ def test_another_level_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch)
 def test_import_does_not_read_the_variable() -> None:
     program = "import secoda_async, logging; secoda_async.SecodaClient; print(logging.getLogger('secoda_async').level)"
     environment = {"SECODA_LOG": "trace", "PYTHONPATH": ":".join(sys.path)}
-    ran = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout == "0\n"

@@ -63,7 +63,7 @@ class Bulk:
         self,
         secoda: SecodaClient,
         operations: Iterable[Operation] | AsyncIterable[Operation],
-        **options: Any,  # noqa: ANN401
+        **options: Any,
     ) -> None:
         self.run = secoda.bulk(operations, **options)
         self.seen: list[Outcome] = []

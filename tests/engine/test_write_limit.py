@@ -25,7 +25,7 @@ from tests.support.waiting import advance, wait_until
 
 def jitter(emulator: Emulator) -> None:
     """Up to 200 ms on the way there, and 100 ms back."""
-    random_ = random.Random(3)  # noqa: S311 - no secret
+    random_ = random.Random(3)
     for _ in range(400):
         emulator.faults.add(delay=random_.random() * 0.2)
     emulator.latency = 0.1

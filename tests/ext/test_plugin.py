@@ -70,7 +70,7 @@ def run_pytest(directory: Path, program: str, *options: str) -> tuple[int, str]:
     (directory / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n" if options != NO_ASYNCIO else "[pytest]\n")
     (directory / "test_other.py").write_text(program)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
-    ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)  # noqa: S603
+    ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     return ran.returncode, ran.stdout + ran.stderr
 
 

@@ -23,7 +23,7 @@ def test_empty_member_is_refused(members: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("membership", ["add", "", None, "EXACT"])
-def test_other_membership_is_refused(membership: Any) -> None:  # noqa: ANN401 - what callers may pass
+def test_other_membership_is_refused(membership: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="membership must be 'exact' or 'additive', not "):
         DesiredGroup(name="a", membership=membership)
 

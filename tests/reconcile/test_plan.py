@@ -378,7 +378,7 @@ def test_plan_is_empty_after_the_changes_are_made(
 
 
 @given(desired=DESIRED, groups=GROUPS, seed=st.randoms(use_true_random=False))
-def test_plan_does_not_depend_on_input_order(desired: list[DesiredGroup], groups: list[Group], seed: Any) -> None:  # noqa: ANN401
+def test_plan_does_not_depend_on_input_order(desired: list[DesiredGroup], groups: list[Group], seed: Any) -> None:
     plan = plan_of(desired, groups, prune=True)
     for things in (desired, groups):
         seed.shuffle(things)

@@ -145,7 +145,7 @@ async def test_apply_makes_the_fewest_writes_at_two_dates(clock: AutojumpClock) 
 async def test_apply_converges_with_one_request_in_ten_faulted(clock: AutojumpClock, seed: int) -> None:
     def struck_by(kind: int) -> Callable[[RecordedRequest], bool]:
         def strikes(record: RecordedRequest) -> bool:
-            lot = random.Random(f"{seed}/{record.number}")  # noqa: S311 - no secret
+            lot = random.Random(f"{seed}/{record.number}")
             return lot.random() < FAULT_RATE and lot.randrange(len(FAULTS)) == kind
 
         return strikes
@@ -176,7 +176,7 @@ async def test_apply_converges_with_one_request_in_ten_faulted(clock: AutojumpCl
 @pytest.mark.requirement("BS-5")
 @pytest.mark.slow
 async def test_apply_converges_when_killed_at_twenty_moments(tmp_path: Path) -> None:
-    dice = random.Random(4)  # noqa: S311 - no secret
+    dice = random.Random(4)
     log = tmp_path / "log.jsonl"
     killed = 0
     async with Emulator(users=USERS, speed=SPEED) as emulator:

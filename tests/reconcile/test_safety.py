@@ -27,14 +27,14 @@ class TestRules:
 
     @pytest.mark.parametrize("limit", ["", "ten", "-1", -1, True, "101%", "1e1%", 0.5, None])
     @pytest.mark.parametrize("name", ["max_delete", "max_remove"])
-    def test_other_limit_is_refused(self, name: str, limit: Any) -> None:  # noqa: ANN401
+    def test_other_limit_is_refused(self, name: str, limit: Any) -> None:
         with pytest.raises(
             InvalidArgumentError, match=f"^{name} must be an integer or a percentage such as '10%', not"
         ):
             Rules(**{name: limit})
 
     @pytest.mark.parametrize("unknown_members", ["error", "hold"])
-    def test_unknown_members_is_error_or_hold(self, unknown_members: Any) -> None:  # noqa: ANN401
+    def test_unknown_members_is_error_or_hold(self, unknown_members: Any) -> None:
         assert Rules(unknown_members=unknown_members).unknown_members == unknown_members
 
     def test_other_value_of_unknown_members_is_refused(self) -> None:

@@ -45,7 +45,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-def problems_of(document: Any, path: Path) -> list[str]:  # noqa: ANN401 - any JSON
+def problems_of(document: Any, path: Path) -> list[str]:
     """Return the problems that the reader finds in a document, except those between two values."""
     path.write_text(json.dumps(document), "utf-8")
     try:
@@ -57,7 +57,7 @@ def problems_of(document: Any, path: Path) -> list[str]:  # noqa: ANN401 - any J
 
 
 @given(DOCUMENTS | ODD)
-def test_it_allows_what_the_reader_takes(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:  # noqa: ANN401
+def test_it_allows_what_the_reader_takes(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "groups.json"
     assert VALIDATOR.is_valid(document) is not bool(problems_of(document, path))  # pyright: ignore[reportUnknownMemberType]
 

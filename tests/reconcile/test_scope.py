@@ -64,7 +64,7 @@ class TestPatterns:
         ],
         ids=["a string", "a number", "an empty pattern", "a blank pattern", "null"],
     )
-    def test_other_patterns_are_refused(self, field: str, patterns: Any, says: str) -> None:  # noqa: ANN401
+    def test_other_patterns_are_refused(self, field: str, patterns: Any, says: str) -> None:
         with pytest.raises(InvalidArgumentError, match=f"^{field} .*{says}"):
             Rules(**{field: patterns})
 

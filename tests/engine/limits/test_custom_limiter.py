@@ -25,7 +25,7 @@ class RemoteLimiter:
     def state(self) -> LimitState:
         return self._inner.state
 
-    async def acquire(self, *, max_wait: float | None = None, **options: Any) -> Permit:  # noqa: ANN401 - passed on
+    async def acquire(self, *, max_wait: float | None = None, **options: Any) -> Permit:
         if max_wait == 0:
             raise TransportError("the limiter is unreachable")
         return await self._inner.acquire(max_wait=max_wait, **options)
@@ -49,7 +49,7 @@ async def test_limiter_error_after_the_wait_for_a_connection_releases_the_connec
 class SilentLimiter(RemoteLimiter):
     """A limiter that grants nothing in time, although its estimate is that a permit is free."""
 
-    async def acquire(self, **_: Any) -> Permit:  # noqa: ANN401 - ignored
+    async def acquire(self, **_: Any) -> Permit:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -57,7 +57,7 @@ class SilentLimiter(RemoteLimiter):
 class RefusingLimiter(RemoteLimiter):
     """A limiter that refuses, and does not know for how long."""
 
-    async def acquire(self, **_: Any) -> Permit:  # noqa: ANN401 - ignored
+    async def acquire(self, **_: Any) -> Permit:
         raise RateLimitError("no permit is free")
 
 

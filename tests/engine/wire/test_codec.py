@@ -56,12 +56,12 @@ users = st.builds(
 )
 
 
-def group(**fields: Any) -> Group:  # noqa: ANN401
+def group(**fields: Any) -> Group:
     read: Group = codec.structure({"id": "g-1", "name": "A", **fields}, Group)
     return read
 
 
-def user(**fields: Any) -> User:  # noqa: ANN401
+def user(**fields: Any) -> User:
     read: User = codec.structure({"id": "u-1", **fields}, User)
     return read
 

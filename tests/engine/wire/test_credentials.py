@@ -32,7 +32,7 @@ class Vault:
         self._last: object = None
         self.asked = 0
 
-    async def __call__(self) -> Any:  # noqa: ANN401 - what a user's callable may return
+    async def __call__(self) -> Any:
         self.asked += 1
         self._last = next(self._keys, self._last)
         await asyncio.sleep(0)

@@ -86,7 +86,7 @@ def note_statuses(statuses: list[int | None]) -> Callable[[Event], None]:
     return note
 
 
-def client_of(port: int, **settings: Any) -> SecodaClient:  # noqa: ANN401 - any of the client's
+def client_of(port: int, **settings: Any) -> SecodaClient:
     return SecodaClient("key", base_url=f"http://127.0.0.1:{port}", clock=AutojumpClock(), **settings)
 
 

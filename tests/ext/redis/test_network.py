@@ -309,7 +309,7 @@ class TestRedisErrors:
 
     async def test_documented_acl_permissions_are_sufficient(self, server: RedisServer, redis: WatchedRedis) -> None:
         (line,) = [line for line in DOCS.read_text("utf-8").splitlines() if line.startswith("ACL SETUSER secoda ")]
-        password = "canary"  # noqa: S105
+        password = "canary"
         await redis.script_flush()
         await redis.execute_command("ACL", "LOG", "RESET")
         await redis.execute_command(*line.replace("PASSWORD", password).split())

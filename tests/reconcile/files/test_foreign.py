@@ -13,7 +13,7 @@ SCIM = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"], "Reso
 ITEMS = [{"id": "1", "name": "a"}]
 
 
-def described(document: Any) -> str | None:  # noqa: ANN401 - any JSON
+def described(document: Any) -> str | None:
     return describe_foreign(json_nodes.parse(json.dumps(document)))
 
 

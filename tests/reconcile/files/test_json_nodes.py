@@ -24,7 +24,7 @@ def value_of(node: Node) -> object:
     )
 
 
-def expected(value: Any) -> object:  # noqa: ANN401 - any JSON
+def expected(value: Any) -> object:
     if isinstance(value, tuple):
         return [(key, expected(item)) for key, item in value]  # pyright: ignore[reportUnknownVariableType]
     return [[expected(item) for item in value]] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
