@@ -46,7 +46,7 @@ class TestNumbers:
             (CallOptions, "timeout"),
         ],
     )
-    def test_refuses_what_is_no_sensible_number(self, kind: type[Any], name: str, value: object) -> None:
+    def test_refuses_what_is_no_sensible_number(self, kind: type[Any], name: str, value: Any) -> None:
         owner = "^" if kind.__name__ == "CallOptions" else f"^{kind.__name__}: "  # the names of `with_options`
         with pytest.raises(ConfigurationError, match=rf"{owner}{name} must be a (whole )?number"):
             kind(**{name: value})
