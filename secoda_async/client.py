@@ -14,7 +14,13 @@ from secoda_async._engine.health import read_health
 from secoda_async._engine.limits.limiter import RateLimiter, time_left
 from secoda_async._engine.limits.registry import shared_limiter
 from secoda_async._engine.pipeline import Pipeline
-from secoda_async._engine.settings import check_callbacks, check_parts, extra_headers, key_source, set_up_logging
+from secoda_async._engine.settings import (
+    check_callbacks,
+    check_limits_and_connections,
+    extra_headers,
+    key_source,
+    set_up_logging,
+)
 from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.raw import ParamValue, raw_request
 from secoda_async._engine.wire.transport import Transport
@@ -108,7 +114,7 @@ class SecodaClient(Workspace):
         if isinstance(extra, ConfigurationError):
             raise extra
         options = CallOptions(timeout=timeout, deadline=deadline, max_wait=max_wait, retry=retry)
-        check_parts(write_limit, limiter, max_connections, session, ssl)
+        check_limits_and_connections(write_limit, limiter, max_connections, session, ssl)
         check_callbacks(on_event, clock)
         set_up_logging()
         origin = origin_of(base_url, region)

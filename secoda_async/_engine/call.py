@@ -9,12 +9,13 @@ from attrs import define, evolve, frozen
 
 from secoda_async._engine.limits.limiter import Permit
 from secoda_async._engine.operation import Operation
-from secoda_async._engine.retries import Decision, decide, is_unclear
+from secoda_async._engine.retries import Decision, decide, is_refusal, is_unclear, outcome_unknown
 from secoda_async._engine.wire.protocol import Reply, Request, excerpt, is_absence, is_cut_short, redact_reply
 from secoda_async.config import CallOptions
 from secoda_async.errors import (
     APIError,
     DeadlineExceededError,
+    OutcomeUnknownError,
     RequestTimeoutError,
     ResponseError,
     SecodaError,
@@ -139,6 +140,19 @@ class CallState:
             return Decision.RAISE
         self.last_failure = error
         return decision
+
+    def final_error(self, error: SecodaError) -> SecodaError:
+        """Return the error that the call ends with: `OutcomeUnknownError` if a write may have been executed."""
+        request, operation = self.call.request, self.call.operation
+        if not self.is_unclear or isinstance(error, OutcomeUnknownError):
+            return error
+        if request.method != "POST" and is_refusal(error):  # the earlier attempts were refused, too
+            if operation is not None:
+                operation.may_have_written = False
+            return error
+        if request.method != "POST" and isinstance(error, ResponseError):
+            return error  # it shows what came in place of the object
+        return self.attach_call_context(outcome_unknown(request, error))
 
     def timeout_error(self, *, maybe_sent: bool, is_deadline: bool) -> SecodaError:
         """Return the error for an attempt that its own timeout or the call's deadline ended."""

@@ -27,7 +27,7 @@ from secoda_async._engine.hooks import Hooks
 from secoda_async._engine.ledger import Ledger
 from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._engine.operation import OperationCancelledError
-from secoda_async._engine.retries import RetryBudget, is_refusal, outcome_unknown, retry, starts_cooldown
+from secoda_async._engine.retries import RetryBudget, retry, starts_cooldown
 from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.credentials import Credentials
 from secoda_async._engine.wire.decoding import LARGE
@@ -38,7 +38,6 @@ from secoda_async.config import ApiKeyProvider, CallOptions, Secret
 from secoda_async.errors import (
     ClientClosedError,
     ConfigurationError,
-    OutcomeUnknownError,
     RateLimitError,
     RequestTimeoutError,
     ResponseError,
@@ -153,21 +152,7 @@ class Pipeline:
             if call.operation is not None:
                 call.operation.attempts += state.attempts
                 call.operation.waited += state.waited
-        raise self._final_error(state, final)
-
-    def _final_error(self, state: CallState, error: SecodaError) -> SecodaError:
-        """Return the error that a call ends with: `OutcomeUnknownError` if a write may have been executed."""
-        call = state.call
-        is_post = call.request.method == "POST"
-        if not state.is_unclear or isinstance(error, OutcomeUnknownError):
-            return error
-        if not is_post and is_refusal(error):  # the earlier attempts were refused, too
-            if call.operation is not None:
-                call.operation.may_have_written = False
-            return error
-        if not is_post and isinstance(error, ResponseError):
-            return error  # it shows what came in place of the object
-        return state.attach_call_context(outcome_unknown(call.request, error))
+        raise state.final_error(final)
 
     async def _back_off(self, state: CallState, seconds: float) -> None:
         if seconds > 0:

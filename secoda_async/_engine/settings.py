@@ -68,7 +68,9 @@ def _header_problem(name: object, value: object) -> str | None:
     return None
 
 
-def check_parts(write_limit: object, limiter: object, max_connections: object, session: object, ssl: object) -> None:
+def check_limits_and_connections(
+    write_limit: object, limiter: object, max_connections: object, session: object, ssl: object
+) -> None:
     """Check the limiters and the connection settings of a client.
 
     Raises:

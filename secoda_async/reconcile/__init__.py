@@ -2,9 +2,10 @@
 
 The modules in reading order: `files` reads and writes files of groups; `desired_group`, `scope` and `desired` are the
 desired state; `matching` and `member_resolver` find the groups and users that it means; `diff` makes the `plan`;
-`safety` and `similar_names` check the plan; `apply` writes it, with `reader`, `drift` and `change_state`, and logs to
-the `journal`; `journal_runs`, `reversal` and `undo` plan the way back. `client_calls` connects these parts with a
-client, `render` and `markdown` show a plan, and `explanation` explains the groups of one person.
+`safety` and `similar_names` check the plan; `apply` writes it, with `reader`, `drift`, `change_state` and
+`verification`, and logs to the `journal`; `journal_runs`, `reversal` and `undo` plan the way back. `client_calls`
+connects these parts with a client, `render` and `markdown` show a plan, and `explanation` explains the groups of one
+person.
 """
 
 from secoda_async.reconcile.desired import DesiredState

@@ -31,8 +31,8 @@ from secoda_async._engine.call import CallState, Scope
 from secoda_async._engine.operation import NotSentError, OperationCancelledError
 from secoda_async._engine.operation import Operation as SharedState
 from secoda_async._engine.wire.protocol import is_absence
-from secoda_async.bulk import Result, WorkerPool, perform
-from secoda_async.clock import Clock, sleep
+from secoda_async.bulk import perform
+from secoda_async.clock import Clock
 from secoda_async.errors import NotFoundError, SecodaError, StalePlanError
 from secoda_async.groups import Groups
 from secoda_async.models import Group
@@ -45,16 +45,12 @@ from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.reader import WorkspaceReader
 from secoda_async.reconcile.report import Progress, Report
 from secoda_async.reconcile.safety import check_approval
+from secoda_async.reconcile.verification import verify
+from secoda_async.worker_pool import Result, WorkerPool
 
 __all__ = ["Applier"]
 
 _CONCURRENCY: Final = 20
-
-_VERIFY_GRACE: Final = 10.0
-"""Seconds that the verification may take after the stop."""
-
-_VERIFY_DELAYS: Final = (0.0, 1.0, 3.0)
-"""Seconds before each read of the verification: a list may show a write late."""
 
 _log: Final = logging.getLogger("secoda_async")
 
@@ -122,7 +118,7 @@ class Applier:
             finally:  # stopped or cancelled
                 self._mark_not_attempted()
             has_success = any(state.is_ok for state in self._states)
-            differences = await self._verify() if has_success else ()
+            differences = await verify(self._reader, self._states) if has_success else ()
         return Report(
             outcomes=tuple(state.outcome for state in self._states if state.outcome is not None),
             verified=has_success and not differences,
@@ -307,24 +303,3 @@ class Applier:
             on_progress(progress)
         except Exception:  # noqa: BLE001 - an error of the caller's code does not end the writes
             _log.exception("the on_progress callback failed; the apply continues")
-
-    async def _verify(self) -> tuple[str, ...]:
-        """Read the workspace, up to three times, and return a sentence for each change that it contradicts."""
-        differences: tuple[str, ...] = ()
-        for delay in _VERIFY_DELAYS:
-            await sleep(self.clock, delay)
-            try:
-                snapshot = await self._reader.read_listed(_VERIFY_GRACE)
-            except SecodaError as error:
-                return (f"the verification failed: {error.message}",)
-            if snapshot is None:
-                return (f"the verification took more than {_VERIFY_GRACE:g} s after the stop, and was cancelled",)
-            found = (
-                snapshot.mismatch(state.change, state.outcome.group)
-                for state in self._states
-                if state.outcome is not None and state.outcome.ok
-            )
-            differences = tuple(sentence for sentence in found if sentence is not None)
-            if not differences:
-                break
-        return differences

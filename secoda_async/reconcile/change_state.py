@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from attrs import define, field
 
-from secoda_async.bulk import TRANSIENT, Result
 from secoda_async.errors import PaginationError, StalePlanError
 from secoda_async.models import Group
 from secoda_async.operations import CreateGroup, DeleteGroup, Operation, Outcome, UpdateGroup
 from secoda_async.reconcile.drift import ChangeStatus, DriftCheck, WorkspaceSnapshot
 from secoda_async.reconcile.plan import Change
+from secoda_async.worker_pool import TRANSIENT, Result
 
 __all__ = ["ChangeState", "check_drift", "is_service_down"]
 

@@ -145,7 +145,7 @@ async def test_failed_changes_exit_with_3_and_are_named(shell: Shell, workspace:
 async def test_difference_after_the_writes_is_named(
     shell: Shell, workspace: Emulator, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("secoda_async.reconcile.apply._VERIFY_DELAYS", (0.0, 0.0))
+    monkeypatch.setattr("secoda_async.reconcile.verification._DELAYS", (0.0, 0.0))
     workspace.faults.add(
         transform=lambda page: page | {"results": page["results"][:2], "count": 2},
         method="GET",

@@ -31,8 +31,8 @@ from secoda_async import (
     UpdateGroup,
 )
 from secoda_async._engine.operation import Operation as SharedState
-from secoda_async.bulk import Result, WorkerPool
 from secoda_async.emulator import Emulator, RecordedRequest
+from secoda_async.worker_pool import Result, WorkerPool
 from tests.support.approx import approx
 from tests.support.clients import Connect
 from tests.support.waiting import drain_loop, wait_until

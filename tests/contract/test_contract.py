@@ -28,6 +28,7 @@ LAYERS = [
     {"config", "models", "clock", "events"},
     {"_engine", "user_index"},
     {"groups", "users", "operations"},
+    {"worker_pool"},
     {"bulk"},
     {"reconcile"},
     {"workspace"},
