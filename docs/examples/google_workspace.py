@@ -54,7 +54,7 @@ async def read_groups(session: aiohttp.ClientSession, google: URL) -> DesiredSta
     """Read the groups and the people in them; suspended people are left out.
 
     Raises:
-        UnfinishedReadError: When a group has fewer members than Google counts, too.
+        UnfinishedReadError: When a page is missing, or a group has fewer members than Google counts.
     """
     groups: list[DesiredGroup] = []
     url = google / "admin/directory/v1/groups"

@@ -54,7 +54,7 @@ async def read_groups(session: aiohttp.ClientSession, scim: URL) -> DesiredState
     A group that shows no members keeps those that it has: many servers leave them out of lists.
 
     Raises:
-        UnfinishedReadError: When a member is not among the users, as a group in a group is not.
+        UnfinishedReadError: When a member is not a user, such as a group in a group.
     """
     users = {user["id"]: user async for user in items(session, scim / "Users")}
     groups: list[DesiredGroup] = []
