@@ -14,7 +14,7 @@ import cattrs
 
 from tests.bench import children, report, runner
 from tests.bench.contenders import CONTENDERS
-from tests.bench.results import JOBS, SCALING, Results, merged
+from tests.bench.results import JOBS, SCALING, Results, merge_runs
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -25,9 +25,11 @@ def parser() -> argparse.ArgumentParser:
         prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument(
-        "--jobs", type=_listed, default=[*JOBS, SCALING], help=f"letters of jobs, or {SCALING} (default: all)"
+        "--jobs", type=_split_list, default=[*JOBS, SCALING], help=f"letters of jobs, or {SCALING} (default: all)"
     )
-    options.add_argument("--contenders", type=_listed, default=list(CONTENDERS), help="names of clients (default: all)")
+    options.add_argument(
+        "--contenders", type=_split_list, default=list(CONTENDERS), help="names of clients (default: all)"
+    )
     options.add_argument("--rounds", type=int, default=5, help="rounds of each measurement (default: 5)")
     options.add_argument("--scale", type=float, default=1.0, help="fraction of the calls to make (default: 1.0)")
     options.add_argument("--package", type=Path, help="measure secoda_async of this checkout in place of this one")
@@ -49,7 +51,7 @@ def main() -> None:
     for given, known in ((arguments.jobs, (*JOBS, SCALING)), (arguments.contenders, CONTENDERS)):
         if unknown := set(given) - set(known):
             options.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
-    columns = merged(map(_load, arguments.render)) if arguments.render else [_run(arguments)]
+    columns = merge_runs(map(_load, arguments.render)) if arguments.render else [_run(arguments)]
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(cattrs.unstructure(columns[0]), indent=1), "utf-8")
     if arguments.write:
@@ -68,7 +70,7 @@ def _load(path: Path) -> Results:
     return cattrs.structure(json.loads(path.read_text("utf-8")), Results)
 
 
-def _listed(text: str) -> list[str]:
+def _split_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
 

@@ -65,7 +65,7 @@ def growths(effort: Effort) -> Iterator[Growth]:
     for what in ("snapshot", "list", "plan", "bulk"):
         for size in sorted({effort.groups(number) for number in SIZES}):
             effort.say(f"scaling: {what} of {size:,} groups")
-            runs = [_sized(what, size)[0] for _ in range(1 if size >= SIZES[-1] else effort.few)]
+            runs = [_run_at_size(what, size)[0] for _ in range(1 if size >= SIZES[-1] else effort.few)]
             yield Growth(
                 what,
                 size,
@@ -74,17 +74,17 @@ def growths(effort: Effort) -> Iterator[Growth]:
             )
 
 
-def _sized(job: str, size: int) -> tuple[Any, float]:
+def _run_at_size(job: str, size: int) -> tuple[Any, float]:
     """Run a job on a number of groups of 50 members; return what it measured, and the megabytes of JSON of the list."""
     pages = size // PAGE_SIZE
     with server("--pages", str(pages), "--kind", "members") as base:
-        got = _measured(job, "--base", base, "--size", str(size), allocator="default")  # users see its memory
+        got = _run(job, "--base", base, "--size", str(size), allocator="default")  # users see its memory
         with urllib.request.urlopen(f"{base}/count") as response:  # noqa: S310 - http, on this machine
             counts: dict[str, int] = json.load(response)
     return got, counts["bytes"] / max(1, counts["requests"]) * pages / 2**20
 
 
-def _measured(job: str, *arguments: str, allocator: str = "pinned") -> Any:
+def _run(job: str, *arguments: str, allocator: str = "pinned") -> Any:
     with Child.running("measures", job, "--core", CLIENT, *arguments, allocator=allocator) as child:
         return child.read()
 
@@ -110,7 +110,7 @@ def _ahead(effort: Effort) -> Figure:
 def _creates(effort: Effort) -> Figure:
     with Child.running("emulate", "--core", SERVER) as emulator:
         where = emulator.read()
-        got = _measured("f", "--base", where["url"], "--key", where["key"], "--scale", str(effort.scale))
+        got = _run("f", "--base", where["url"], "--key", where["key"], "--scale", str(effort.scale))
         emulator.end()
         seen = emulator.read()
     return Figure(
@@ -122,13 +122,13 @@ def _creates(effort: Effort) -> Figure:
 
 def _stream(effort: Effort) -> Figure:
     with server("--pages", str(max(200, int(JOBS["g"].number * effort.scale) // PAGE_SIZE))) as base:
-        got = _measured("g", "--base", base)
+        got = _run("g", "--base", base)
     return Figure("g", got["megabytes"], f"{got['groups']:,} groups")
 
 
 def _clients(effort: Effort) -> Figure:
     with server() as base:
-        runs = [_measured("h", "--base", base, "--scale", str(effort.scale)) for _ in range(effort.rounds)]
+        runs = [_run("h", "--base", base, "--scale", str(effort.scale)) for _ in range(effort.rounds)]
     most = max(runs, key=lambda each: each["kilobytes"])
     return Figure(
         "h", most["kilobytes"], f"{most['clients']:,} clients, closed in {max(r['close'] for r in runs):.3f} s"
@@ -137,13 +137,13 @@ def _clients(effort: Effort) -> Figure:
 
 def _bulk(effort: Effort) -> Figure:
     with server() as base:
-        runs = [_measured("i", "--base", base, "--scale", str(effort.scale)) for _ in range(effort.few)]
+        runs = [_run("i", "--base", base, "--scale", str(effort.scale)) for _ in range(effort.few)]
     return Figure("i", median(each["ratio"] for each in runs), f"{runs[0]['operations']:,} operations")
 
 
 def _plans(effort: Effort) -> Figure:
     size = effort.groups(JOBS["k"].number)
-    runs = [_measured("k", "--size", str(size)) for _ in range(effort.few)]
+    runs = [_run("k", "--size", str(size)) for _ in range(effort.few)]
     ratio = median(each["times_a_tenth"] for each in runs)
     return Figure("k", median(each["seconds"] for each in runs), f"{size:,} groups, {ratio:.1f} times a tenth of them")
 
@@ -151,7 +151,7 @@ def _plans(effort: Effort) -> Figure:
 def _reads_beside_writes(effort: Effort) -> Figure:
     """Return the larger of the ratios of the two limits."""
     with server("--latency", str(_READ_LATENCY), "--write-latency", str(_WRITE_LATENCY)) as base:
-        runs = [_measured("l", "--base", base, "--scale", str(effort.scale)) for _ in range(effort.few)]
+        runs = [_run("l", "--base", base, "--scale", str(effort.scale)) for _ in range(effort.few)]
     ratios, texts = list[float](), list[str]()
     for name in runs[0]:
         ratios.append(median(run[name]["busy"] / run[name]["idle"] for run in runs))
@@ -164,7 +164,7 @@ def _reads_beside_writes(effort: Effort) -> Figure:
 
 def _memory(effort: Effort) -> Figure:
     size = effort.groups(JOBS["m"].number)
-    got, json_megabytes = _sized("snapshot", size)
+    got, json_megabytes = _run_at_size("snapshot", size)
     gained = got["megabytes"]
     return Figure("m", gained / json_megabytes, f"{size:,} groups: {gained:.0f} MB, {json_megabytes:.0f} MB of JSON")
 
@@ -172,7 +172,7 @@ def _memory(effort: Effort) -> Figure:
 def _new_field(effort: Effort) -> Figure:
     with server() as plain, server("--kind", "new_field") as new:
         arguments = ("--base", plain, "--base", new, "--scale", str(effort.scale))
-        runs = [_measured("n", *arguments) for _ in range(effort.few)]
+        runs = [_run("n", *arguments) for _ in range(effort.few)]
     return Figure("n", median(each["ratio"] for each in runs), f"{runs[0]['pages']} pages")
 
 
@@ -181,7 +181,7 @@ def _use_of_limit(effort: Effort) -> Figure:
     with ExitStack() as stack:
         bases = [stack.enter_context(server("--write-latency", str(latency * speed))) for latency in _LATENCIES]
         arguments = (part for base in bases for part in ("--base", base))
-        got: list[float] = _measured("o", *arguments, "--scale", str(effort.scale))
+        got: list[float] = _run("o", *arguments, "--scale", str(effort.scale))
     found = dict(zip(_LATENCIES, got, strict=True))
     others = "; ".join(f"{latency:g} s: {found[latency]:.2f} of {_ideal(latency):.2f}" for latency in _LATENCIES)
     return Figure("o", found[0.2], f"latency {others} possible; at {1 / speed:g} times the speed")

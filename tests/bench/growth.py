@@ -16,7 +16,7 @@ from tests.bench.meters import FAR, Case, resident
 async def snapshot(case: Case) -> dict[str, float]:
     """Read all groups, and keep them."""
     async with _client(case) as secoda:
-        return await _measured(case.size, secoda.groups.snapshot)
+        return await _measure(case.size, secoda.groups.snapshot)
 
 
 async def listing(case: Case) -> dict[str, float]:
@@ -29,7 +29,7 @@ async def listing(case: Case) -> dict[str, float]:
                 groups += 1
             assert groups == case.size
 
-        return await _measured(case.size, read)
+        return await _measure(case.size, read)
 
 
 async def bulk(case: Case) -> dict[str, float]:
@@ -40,7 +40,7 @@ async def bulk(case: Case) -> dict[str, float]:
             async for outcome in secoda.bulk(UpdateGroup(group_id(each), **CHANGE) for each in range(case.size)):
                 assert outcome.status == "applied"
 
-        return await _measured(case.size, update)
+        return await _measure(case.size, update)
 
 
 async def plan(case: Case) -> dict[str, float]:
@@ -50,7 +50,7 @@ async def plan(case: Case) -> dict[str, float]:
     async def make() -> Plan:
         return diff(desired, present, users, Rules(max_remove="100%"))
 
-    return await _measured(case.size, make)
+    return await _measure(case.size, make)
 
 
 async def plans(case: Case) -> dict[str, float]:
@@ -79,7 +79,7 @@ def _client(case: Case) -> SecodaClient:
     return SecodaClient(TOKEN, base_url=case.bases[0], write_limit=FAR)
 
 
-async def _measured(size: int, work: Callable[[], Awaitable[object]]) -> dict[str, float]:
+async def _measure(size: int, work: Callable[[], Awaitable[object]]) -> dict[str, float]:
     gc.collect()
     before, began = resident(), time.process_time()
     kept = await work()

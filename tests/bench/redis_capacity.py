@@ -25,7 +25,7 @@ from redis.asyncio import Redis
 from secoda_async import RateLimit
 from secoda_async.ext.redis import RedisLock, RedisRateLimiter
 from tests.support.redis_server import RedisServer, running
-from tests.support.workers import Workspaces, emulated, enqueue_all, poll_until, start_worker
+from tests.support.workers import Workspaces, emulate_workspaces, enqueue_all, poll_until, start_worker
 
 PERMITS: Final = 30
 """Writes in a window."""
@@ -206,7 +206,7 @@ async def measure(workspaces: int, tasks: int, groups: int, window: float) -> Fi
             write, keys, active, opened = await measure_full_rate(server, redis, workspaces, window)
             seconds = window / 6
             idle, idle_cpu = await measure_worker(server, redis, None, seconds)
-            async with emulated(server, Path(name), tasks, groups=groups, limit=UNLIMITED) as targets:
+            async with emulate_workspaces(server, Path(name), tasks, groups=groups, limit=UNLIMITED) as targets:
                 queued = await measure_queue(redis, targets)
                 creating, creating_cpu = await measure_worker(server, redis, targets, 0)
                 unchanged, unchanged_cpu = await measure_worker(server, redis, targets, 0)
@@ -230,7 +230,7 @@ def table(heading: str, rows: Mapping[str, str]) -> list[str]:
     return [f"| {heading} | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), ""]
 
 
-def measured(figures: Figures) -> list[str]:
+def measured_rows(figures: Figures) -> list[str]:
     """Return the measured figures."""
     names = {
         "a write at the limit": figures.write,
@@ -255,7 +255,7 @@ def measured(figures: Figures) -> list[str]:
     )
 
 
-def estimated(figures: Figures, workspaces: int) -> list[str]:
+def estimated_rows(figures: Figures, workspaces: int) -> list[str]:
     """Return the load of many workspaces: each hour with some writes each, and all at their limit."""
     lines: list[str] = []
     for writes in (0, 1, 10):
@@ -296,7 +296,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--estimate", type=int, default=100_000, help="workspaces to estimate (default: %(default)s)")
     options = parser.parse_args(arguments)
     figures = asyncio.run(measure(options.workspaces, options.tasks, options.groups, options.window))
-    print("\n".join((*measured(figures), *estimated(figures, options.estimate))))
+    print("\n".join((*measured_rows(figures), *estimated_rows(figures, options.estimate))))
 
 
 if __name__ == "__main__":

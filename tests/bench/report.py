@@ -34,7 +34,7 @@ def _section(heading: str, table: str) -> str:
 
 
 def _goals(columns: Sequence[Results], *, is_internal: bool) -> str:
-    measured = [_measured(column) for column in columns]
+    measured = [_figures_by_job(column) for column in columns]
     rows = [
         (f"**{letter}** {job.what}", *_cells(letter, measured),
          _verdict(job, measured[0][letter][0], columns[0].scale), measured[0][letter][1])
@@ -59,7 +59,7 @@ def _cells(letter: str, measured: Sequence[Mapping[str, tuple[float, str]]]) -> 
         yield value if index else f"**{value}**"
 
 
-def _measured(results: Results) -> Mapping[str, tuple[float, str]]:
+def _figures_by_job(results: Results) -> Mapping[str, tuple[float, str]]:
     """Return the value and the additional text for each job."""
     ratios = {ratio.job: (median(ratio.rounds), _spread(ratio)) for ratio in _of(results, OURS, "pinned")}
     return ratios | {figure.job: (figure.value, figure.more) for figure in results.figures}
@@ -101,7 +101,7 @@ def _contenders(results: Results) -> str:
 
 def _default_allocator(results: Results) -> str:
     ours = _of(results, OURS, "default")
-    return f"With the allocator at its default, {OURS} over {FLOOR}: {_listed(ours)}." if ours else ""
+    return f"With the allocator at its default, {OURS} over {FLOOR}: {_join_ratios(ours)}." if ours else ""
 
 
 def _conditions(results: Results) -> str:
@@ -111,11 +111,11 @@ def _conditions(results: Results) -> str:
     rounds = f"{results.rounds} round{'s' if results.rounds > 1 else ''}"
     runs = "" if results.runs == 1 else f"; medians of {results.runs} runs"
     again = _of(results, AiohttpAgain.name, "pinned")
-    control = f" Control ({FLOOR} over itself): {_listed(again)}." if again else ""
+    control = f" Control ({FLOOR} over itself): {_join_ratios(again)}." if again else ""
     return f"{results.label}: measured {results.date}, {results.machine}; {rounds}{part}{runs}.{control}{missing}"
 
 
-def _listed(ratios: Iterable[Ratio]) -> str:
+def _join_ratios(ratios: Iterable[Ratio]) -> str:
     return ", ".join(f"{ratio.job} {median(ratio.rounds):.2f}" for ratio in ratios)
 
 
@@ -132,7 +132,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def written(page: str, columns: Sequence[Results]) -> str:
+def insert_results(page: str, columns: Sequence[Results]) -> str:
     """Return the page with the results between its marks."""
     begin, end = _MARKS
     if page.count(begin) != 1 or page.count(end) != 1:
@@ -143,5 +143,5 @@ def written(page: str, columns: Sequence[Results]) -> str:
 
 def write(page: Path, picture: Path, columns: Sequence[Results]) -> None:
     """Write the results to a page, and the chart of the first column to a picture."""
-    page.write_text(written(page.read_text("utf-8"), columns), "utf-8")
+    page.write_text(insert_results(page.read_text("utf-8"), columns), "utf-8")
     picture.write_text(chart.svg(columns[0]), "utf-8")

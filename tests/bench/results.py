@@ -123,20 +123,20 @@ class Results:
     runs: int = 1
 
 
-def merged(runs: Iterable[Results]) -> list[Results]:
+def merge_runs(runs: Iterable[Results]) -> list[Results]:
     """Return one result for each label, with the medians of its runs."""
-    return [_median_of(same) for same in _grouped(runs, lambda run: run.label).values()]
+    return [_median_of(same) for same in _group_by(runs, lambda run: run.label).values()]
 
 
 def _median_of(runs: Sequence[Results]) -> Results:
     first, dates = runs[0], sorted(run.date for run in runs)
     if len(runs) == 1:
         return first
-    ratios = _grouped(
+    ratios = _group_by(
         (each for run in runs for each in run.ratios), lambda each: (each.contender, each.job, each.allocator)
     )
-    figures = _grouped((each for run in runs for each in run.figures), lambda each: each.job)
-    growths = _grouped((each for run in runs for each in run.growths), lambda each: (each.what, each.groups))
+    figures = _group_by((each for run in runs for each in run.figures), lambda each: each.job)
+    growths = _group_by((each for run in runs for each in run.growths), lambda each: (each.what, each.groups))
     return evolve(
         first,
         machine="; ".join(dict.fromkeys(run.machine for run in runs)),
@@ -148,7 +148,7 @@ def _median_of(runs: Sequence[Results]) -> Results:
     )
 
 
-def _grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> Mapping[Hashable, list[T]]:
+def _group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> Mapping[Hashable, list[T]]:
     groups = dict[Hashable, list[T]]()
     for item in items:
         groups.setdefault(key(item), []).append(item)

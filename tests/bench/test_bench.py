@@ -26,7 +26,7 @@ from tests.bench.canned import (
 from tests.bench.children import Child, server
 from tests.bench.contenders import CONTENDERS, FLOOR, OURS
 from tests.bench.meters import Case
-from tests.bench.results import JOBS, Figure, Growth, Ratio, Results, merged
+from tests.bench.results import JOBS, Figure, Growth, Ratio, Results, merge_runs
 from tests.bench.worker import Worker
 
 RESULTS = Results(
@@ -219,7 +219,7 @@ def test_runs_of_one_label_are_merged_into_medians() -> None:
     )
     third = evolve(second, figures=(Figure("g", 12.0, "last"),))
     other = evolve(RESULTS, label="before")
-    median, before = merged([RESULTS, second, other, third])
+    median, before = merge_runs([RESULTS, second, other, third])
     assert before == other
     assert (median.runs, median.date) == (3, "2026-01-02 to 2026-01-03")
     assert median.ratios[0] == Ratio(OURS, "a", "pinned", (0.94, 1.0, 1.0), 103.0)
@@ -268,7 +268,7 @@ def test_write_replaces_the_text_between_the_marks(tmp_path: Path) -> None:
 
 def test_write_leaves_a_page_without_marks_unchanged() -> None:
     with pytest.raises(ValueError, match="each once"):
-        report.written("# Title", [RESULTS])
+        report.insert_results("# Title", [RESULTS])
 
 
 def test_results_round_trip_through_json() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.redis_capacity import Figures, Load, estimated, main, measured
+from tests.bench.redis_capacity import Figures, Load, estimated_rows, main, measured_rows
 
 FIGURES = Figures(
     write=Load({"evalsha": 3.5, "zadd": 2}, cpu=0.0004, memory=0),
@@ -19,13 +19,13 @@ FIGURES = Figures(
 
 
 def test_tables_show_the_measured_load() -> None:
-    lines = measured(FIGURES)
+    lines = measured_rows(FIGURES)
     assert "| a write at the limit | 3.5 script calls, 6 commands, 400 us of Redis |" in lines
     assert "| keys of a workspace at its limit | places 1624 B, lock 184 B |" in lines
 
 
 def test_estimate_multiplies_the_load() -> None:
-    lines = estimated(FIGURES, 36_000)
+    lines = estimated_rows(FIGURES, 36_000)
     assert "| tasks in a second | 10.0 |" in lines
     assert "| workers | 0.6 cores |" in lines  # ten tasks of 36 ms, each with ten writes of 2 ms
     assert "| script calls in a second | 63000 |" in lines

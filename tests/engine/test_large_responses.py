@@ -33,10 +33,10 @@ LARGE_BODY = orjson.dumps({"tag": "x" * LARGE})
 
 
 @asynccontextmanager
-async def client_of(answer: bytes, clock: Clock | None = None) -> AsyncGenerator[SecodaClient, None]:
-    """Connect a client to a server that gives one answer."""
+async def client_of(response: bytes, clock: Clock | None = None) -> AsyncGenerator[SecodaClient, None]:
+    """Connect a client to a server that sends one response."""
     async with (
-        respond_once(answer) as (port, _),
+        respond_once(response) as (port, _),
         SecodaClient(
             KEY,
             base_url=f"http://127.0.0.1:{port}/api/v1/",
@@ -102,7 +102,9 @@ async def test_large_response_to_a_read_is_read_in_another_thread(
     ],
     ids=["small", "write", "clock that skips time"],
 )
-async def test_other_response_is_read_at_once(method: str, body: bytes, clock: Clock, readers: list[int]) -> None:
+async def test_other_response_is_read_on_the_event_loop(
+    method: str, body: bytes, clock: Clock, readers: list[int]
+) -> None:
     async with client_of(sized(body), clock) as secoda:
         assert await secoda.request(method, "tag") == orjson.loads(body)
     assert readers == [threading.get_ident()]

@@ -27,7 +27,7 @@ from tests.support.redis_server import RedisServer, running
 from tests.support.workers import (
     DURABLE,
     Workspaces,
-    emulated,
+    emulate_workspaces,
     end_worker,
     enqueue_all,
     lock_holders,
@@ -128,7 +128,7 @@ class Soak:
 async def soak(workspaces: int, workers: int, groups: int, outage: float, say: Callable[[str], None]) -> int:
     """Run the soak, print its figures, and return the number of violations."""
     with tempfile.TemporaryDirectory() as name, running(Path(name), *DURABLE) as server:
-        async with emulated(server, Path(name), workspaces, groups=groups, limit=LIMIT) as targets:
+        async with emulate_workspaces(server, Path(name), workspaces, groups=groups, limit=LIMIT) as targets:
             course = Soak(targets, server, outage, say, [Supervisor(targets) for _ in range(workers)])
             tasks = [asyncio.create_task(supervisor.run()) for supervisor in course.supervisors]
             try:

@@ -57,7 +57,7 @@ class Workspaces:
 
 
 @asynccontextmanager
-async def emulated(
+async def emulate_workspaces(
     server: RedisServer, directory: Path, number: int, *, groups: int, limit: RateLimit
 ) -> AsyncGenerator[Workspaces, None]:
     """Start the emulators, and write the files that the workers read."""

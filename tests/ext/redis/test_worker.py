@@ -17,7 +17,7 @@ from tests.support.redis_server import RedisServer, running
 from tests.support.workers import (
     PROGRAM,
     Workspaces,
-    emulated,
+    emulate_workspaces,
     end_worker,
     enqueue_all,
     lock_holders,
@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 @asynccontextmanager
 async def targets(directory: Path, number: int) -> AsyncGenerator[tuple[RedisServer, Workspaces], None]:
     with running(directory) as server:
-        async with emulated(server, directory, number, groups=GROUPS, limit=LIMIT) as workspaces:
+        async with emulate_workspaces(server, directory, number, groups=GROUPS, limit=LIMIT) as workspaces:
             yield server, workspaces
 
 
