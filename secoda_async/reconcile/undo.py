@@ -23,6 +23,7 @@ from secoda_async.reconcile.plan import Change, Plan, members_of, sort_changes, 
 from secoda_async.reconcile.reversal import PresentState, Reversal, conflict_of, reverse
 from secoda_async.reconcile.safety import Rules, find_breaches
 from secoda_async.reconcile.scope import Scope
+from secoda_async.reconcile.wording import abbreviate
 
 __all__ = ["plan_undo"]
 
@@ -30,6 +31,9 @@ _DEFAULT_RULES: Final = Rules()
 
 _ATTACHED: Final = "resources, shares and team memberships"
 """Objects that belong to a group, and that no call of the API on groups shows."""
+
+_MAX_NAMED: Final = 10
+"""Groups that a note names; the changes of the plan, and the journal, have them all."""
 
 
 def plan_undo(
@@ -179,7 +183,7 @@ def _notes(changes: Sequence[Change], run: JournalRun) -> Iterator[str]:
     created = [f"{change.name!r} (was {old_ids.get(change.name)})" for change in changes if change.kind == "create"]
     if created:
         lost = f"their former ids, and the {_ATTACHED} of the deleted groups, are lost for good"
-        yield f"Deleted groups are created again under new ids; {lost}: {', '.join(created)}"
+        yield f"Deleted groups are created again under new ids; {lost}: {abbreviate(created, _MAX_NAMED)}"
     deleted = [f"{change.name!r} ({change.id})" for change in changes if change.kind == "delete"]
     if deleted:
-        yield f"Groups are deleted with all {_ATTACHED} that they have been given since: {', '.join(deleted)}"
+        yield f"Groups are deleted with all {_ATTACHED} that they have been given since: {abbreviate(deleted, _MAX_NAMED)}"

@@ -155,6 +155,19 @@ def test_created_group_is_deleted_by_id_if_it_is_as_created() -> None:
     assert undo_of(journal, []).is_empty
 
 
+@pytest.mark.parametrize("kind", ["create", "delete"])
+def test_notes_name_ten_groups_and_count_the_others(kind: str) -> None:
+    many = [f"g{number}" for number in range(12)]
+    after, journal = (
+        changed([wanted(name) for name in many], [])
+        if kind == "create"
+        else changed([], [group(name) for name in many], prune=True)
+    )
+    (note,) = undo_of(journal, after).notes
+    assert note.count("'g") == 10
+    assert note.endswith(" and 2 more")
+
+
 def test_created_group_that_was_changed_since_is_kept() -> None:
     after, journal = changed([wanted("a")], [])
     plan = undo_of(journal, [evolve(after[0], description="more", users=("u-ana",))])
