@@ -186,4 +186,5 @@ def _notes(changes: Sequence[Change], run: JournalRun) -> Iterator[str]:
         yield f"Deleted groups are created again under new ids; {lost}: {abbreviate(created, _MAX_NAMED)}"
     deleted = [f"{change.name!r} ({change.id})" for change in changes if change.kind == "delete"]
     if deleted:
-        yield f"Groups are deleted with all {_ATTACHED} that they have been given since: {abbreviate(deleted, _MAX_NAMED)}"
+        named = abbreviate(deleted, _MAX_NAMED)
+        yield f"Groups are deleted with all {_ATTACHED} that they have been given since: {named}"

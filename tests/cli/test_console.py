@@ -146,6 +146,15 @@ def test_wrapped_result_line_is_indented_and_a_line_in_a_pipe_is_whole(terminal:
     assert printed(piped.out) == f"{text}\n" * 2
 
 
+@pytest.mark.parametrize("command", ["  secoda-async apply a.yaml --yes --approve", "export SECODA_API_KEY="])
+def test_command_to_copy_is_never_wrapped(terminal: Callable[[int], Console], command: str) -> None:
+    console = terminal(60)
+    line = f"{command} {'long ' * 20}-"
+    console.print(line)
+    console.error(line)
+    assert printed(console.out) == printed(console.err) == f"{line}\n"
+
+
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -101,7 +101,8 @@ async def _run(emulator: Emulator, server: Server, console: Console, options: Ou
             console.print(f"export SECODA_BASE_URL={emulator.url}")
             console.print(f"export SECODA_API_KEY={emulator.api_key}")
             size = f"{len(emulator.groups)} groups, {len(emulator.users)} users"
-            console.info(f"# {size}; open {emulator.url}/ in a browser; press Ctrl-C to stop")
+            console.info(f"# {size}; press Ctrl-C to stop")
+            console.info(f"# in a browser: {emulator.url}/")
         await asyncio.Event().wait()
     finally:
         await emulator.close()

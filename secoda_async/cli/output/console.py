@@ -48,6 +48,9 @@ _MINIMUM_WRAPPED: Final = 20
 
 _MINUTE: Final = 60
 
+_TO_COPY: Final = ("  secoda-async ", "export ")
+"""Beginnings of lines that a person copies into a shell, where the first half of a command could do harm."""
+
 
 class PipeConsole(RichConsole):
     """Raises BrokenPipeError, so that the exit code is decided in `app.main`; rich would exit with 1."""
@@ -131,8 +134,8 @@ class Console:
         print_text(self.out, escape_control(text), style)
 
     def print_command(self, command: str) -> None:
-        """Print a command line to copy: it is never wrapped."""
-        self.out.print(Text(f"  {escape_control(command)}"), soft_wrap=True)
+        """Print a command line to copy."""
+        self.print(f"  {command}")
 
     def info(self, text: str) -> None:
         """Print a note to stderr, unless the command is quiet."""
@@ -241,9 +244,12 @@ def _widest(overflows: Sequence[str], widths: Sequence[int]) -> int:
 
 
 def print_text(console: RichConsole, text: str, style: str = "", indent: int = 0) -> None:
-    """Print a line of escaped text: wrapped with an indentation on a narrow terminal, whole in a pipe."""
+    """Print a line of escaped text: wrapped with an indentation on a narrow terminal, whole in a pipe.
+
+    A command to copy stays one line.
+    """
     rows = [Text(text, style=style)]
-    if console.is_terminal and indent + rows[0].cell_len > console.width:
+    if console.is_terminal and indent + rows[0].cell_len > console.width and not text.startswith(_TO_COPY):
         rows = list(rows[0].wrap(console, max(_MINIMUM_WRAPPED, console.width - indent - _HANG)))
     for number, row in enumerate(rows):
         console.print(Text(" " * (indent + (_HANG if number else 0))) + row, soft_wrap=True)
