@@ -124,7 +124,7 @@ class Hooks:
             request, failure = state.request, state.last_failure
             why, what = _REASONS[reason], "for" if reason == "backoff" else "before"
             if failure is not None:
-                why = failure.message[:_MAX_CAUSE]
+                why = "".join(filter(str.isprintable, failure.message))[:_MAX_CAUSE]  # may quote the server
                 what = f"before attempt {state.attempts + 1} of {state.call.options.retry.attempts}:"
             _log.info("waiting %.1f s (%s) %s %s %s", seconds, why, what, request.method, request.path)
 

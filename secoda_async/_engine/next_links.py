@@ -58,4 +58,4 @@ class NextLinks:
         host, own = link.hostname, urlsplit(self.origin).hostname
         if host and host != own and not {host, own} <= _LOOPBACK and host not in self._warned:
             self._warned.add(host)
-            _log.warning("%s: links.next points to %s; only its query is used", self.collection, host)
+            _log.warning("%s: links.next points to %r; only its query is used", self.collection, host)

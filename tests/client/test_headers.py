@@ -24,6 +24,13 @@ def sent_header(emulator: Emulator, name: str) -> set[str | None]:
     return {headers.get(name.lower()) for headers in found}
 
 
+def traceback_with_locals(error: BaseException) -> str:
+    """Return the traceback of an error with the local variables, except those of the tests."""
+    report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    report.stack = traceback.StackSummary.from_list([each for each in report.stack if "/tests/" not in each.filename])
+    return "".join(report.format())
+
+
 async def test_every_request_carries_the_extra_headers(emulator: Emulator, connect: Connect, group_id: str) -> None:
     secoda = connect(headers={"X-Gateway": TOKEN, "X-Tenant": "acme"})
     await secoda.groups.create(name="A", on_unknown="reconcile")
@@ -73,9 +80,7 @@ def test_a_wrong_header_is_refused_without_its_value(headers: Any, words: str) -
     with pytest.raises(ConfigurationError) as caught:
         SecodaClient("key", headers=headers)
     assert words in str(caught.value)
-    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    report.stack = traceback.StackSummary.from_list([each for each in report.stack if "/tests/" not in each.filename])
-    assert TOKEN not in "".join(report.format())
+    assert TOKEN not in traceback_with_locals(caught.value)
 
 
 def test_checked_headers_show_as_stars() -> None:
@@ -84,8 +89,21 @@ def test_checked_headers_show_as_stars() -> None:
     assert isinstance(extra_headers({"X-A": TOKEN})["X-A"], Secret)  # type: ignore[index]
 
 
-def test_secret_parts_are_values_and_their_long_words() -> None:
-    assert secret_parts(["Basic dXNlcjpwYXNz", "acme", "Basic dXNlcjpwYXNz"]) == ("Basic dXNlcjpwYXNz", "dXNlcjpwYXNz")
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ("Basic dXNlcjpwYXNz", {"Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"}),
+        ("acme", set[str]()),
+        ("dXNlcjpwYXNzd28=", {"dXNlcjpwYXNzd28=", "dXNlcjpwYXNzd28"}),
+        ("a=1; id=0123456789abc", {"a=1; id=0123456789abc", "id=0123456789abc", "0123456789abc"}),
+        ('x="0123456789abc", y=2', {'x="0123456789abc", y=2', 'x="0123456789abc",', "0123456789abc"}),
+    ],
+)
+def test_secret_parts_are_values_their_long_words_and_parameters(value: str, parts: set[str]) -> None:
+    found = secret_parts([value, value])
+    assert (len(found), set(found)) == (len(parts), parts)
+    assert list(found) == sorted(found, key=len, reverse=True)
+    assert set(map(repr, found)) <= {"'***'"}
 
 
 async def test_an_echoed_header_shows_in_no_error_event_or_log_line(
@@ -101,6 +119,7 @@ async def test_an_echoed_header_shows_in_no_error_event_or_log_line(
             await secoda.groups.get("g")
         for error in chain(caught.value):
             assert TOKEN not in f"{error!r} {error} {vars(error)}"
+            assert TOKEN not in traceback_with_locals(error)
     assert [event.request_id for event in events if isinstance(event, AttemptEvent)] == ["***"] * 3
     assert TOKEN not in "".join(map(str, events)) + caplog.text
     assert TOKEN not in repr(vars(secoda))

@@ -112,6 +112,8 @@ def test_wait_before_a_retry_names_the_cause_and_the_attempt(caplog: pytest.LogC
     state = CallState(Call(REQUEST, CallOptions(), 0.0), REQUEST, attempts=1)
     state.last_failure = TransportError("could not connect to 127.0.0.1:80: connection refused")
     Hooks(ManualClock(), None).wait_started(state, "backoff", 1.9)
+    state.last_failure = ServerError("503 \x1b[2J\u202eevil\n")  # as a server may write it
+    Hooks(ManualClock(), None).wait_started(state, "backoff", 1.9)
     state.last_failure = ServerError("x" * 1000)
     Hooks(ManualClock(), None).wait_started(state, "backoff", 1.9)
     assert caplog.messages == [
@@ -119,6 +121,7 @@ def test_wait_before_a_retry_names_the_cause_and_the_attempt(caplog: pytest.LogC
             "waiting 1.9 s (could not connect to 127.0.0.1:80: connection refused) before attempt 2 of 5: "
             "POST /api/v1/auth/group"
         ),
+        "waiting 1.9 s (503 [2Jevil) before attempt 2 of 5: POST /api/v1/auth/group",
         f"waiting 1.9 s ({'x' * 120}) before attempt 2 of 5: POST /api/v1/auth/group",
     ]
 

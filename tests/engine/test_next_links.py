@@ -55,7 +55,7 @@ class TestForeignHosts:
             links.query_of(f"https://other.example/a{number}?page={number + 1}", number)
         links.query_of("https://third.example/?page=2", 1)
         assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-            (logging.WARNING, f"auth/group: links.next points to {host}; only its query is used")
+            (logging.WARNING, f"auth/group: links.next points to {host!r}; only its query is used")
             for host in ("other.example", "third.example")
         ]
 

@@ -6,6 +6,8 @@ from collections.abc import Generator, Iterable
 from functools import cache, lru_cache
 from typing import Final
 
+from secoda_async.config import Secret
+
 REDACTED: Final = "***"
 
 _SHORTEST_WORD: Final = 8
@@ -22,7 +24,8 @@ def redact(text: str, *secrets: str) -> str:
     between zero bytes as in UTF-16, and in base64 after any number of other bytes.
     """
     for secret in secrets:
-        text = _pattern(secret).sub(REDACTED, text)
+        if len(text) >= len(secret):  # no notation is shorter, and a request id is rarely so long
+            text = _pattern(secret).sub(REDACTED, text)
     return text
 
 
@@ -31,16 +34,21 @@ def redact_bytes(data: bytes, *secrets: str) -> bytes:
     return redact(data.decode("latin-1"), *secrets).encode("latin-1")
 
 
-def secret_parts(values: Iterable[str]) -> tuple[str, ...]:
+_PARAMETER: Final = re.compile(r"""=\s*"?([^\s;,"]+)""")
+"""A value inside the value of a header, as in `session=...` of a cookie."""
+
+
+def secret_parts(values: Iterable[str]) -> tuple[Secret, ...]:
     """Return the texts to redact for values of headers: a value, and each long word of it, as in `Basic dXNlcjpwdw==`.
 
     Short words are left out: they would hide unrelated text.
     """
-    parts = {part for value in values for part in (value, *value.split()) if len(part) >= _SHORTEST_WORD}
-    return tuple(sorted(parts, key=len, reverse=True))
+    words = {word for value in values for word in (value, *value.split(), *_PARAMETER.findall(value))}
+    words |= {word.rstrip("=") for word in words}  # base64, which may be echoed without its padding
+    return tuple(map(Secret, sorted((word for word in words if len(word) >= _SHORTEST_WORD), key=len, reverse=True)))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=128)  # 60 KB each; compiling one takes longer than a call
 def _pattern(key: str) -> re.Pattern[str]:
     forms = ["\0?".join(map(_character, key))]
     # Nothing escapes the letters and digits of base64; to look for it would take long to compile.

@@ -215,7 +215,7 @@ class Transport:
         headers: Mapping[str, str],
     ) -> None:
         self.origin = origin
-        self.secrets: tuple[str, ...] = secret_parts(headers.values())
+        self.secrets: tuple[Secret, ...] = secret_parts(headers.values())
         """Parts of the extra headers, which no error may show."""
         if session is None:
             # With trust_env on its sessions, aiohttp would read the environment and `.netrc` for each call.

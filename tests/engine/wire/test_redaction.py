@@ -67,6 +67,12 @@ def test_a_key_is_found_in_utf_16_and_in_nested_json(key: str) -> None:
     assert redact(json.dumps(json.dumps(json.dumps({"a": f" {key} "}))), key).count(" ***") == 1
 
 
+@pytest.mark.requirement("SEC-1")
+def test_a_key_is_found_in_a_text_of_its_own_length() -> None:
+    assert redact("secret-key", "secret-key") == "***"
+    assert redact("secret-ke", "secret-key") == "secret-ke"
+
+
 @settings(deadline=None)
 @given(KEYS, st.text())
 def test_a_text_without_the_key_stays_as_it_is(key: str, text: str) -> None:
