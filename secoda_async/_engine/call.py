@@ -10,7 +10,9 @@ from attrs import define, evolve, frozen
 from secoda_async._engine.limits.limiter import Permit
 from secoda_async._engine.operation import Operation
 from secoda_async._engine.retries import Decision, decide, is_refusal, is_unclear, outcome_unknown
+from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.protocol import Reply, Request, excerpt, is_absence, is_cut_short, redact_reply
+from secoda_async.clock import AutojumpClock, Clock
 from secoda_async.config import CallOptions
 from secoda_async.errors import (
     APIError,
@@ -121,6 +123,14 @@ class CallState:
         cut_short = TransportError(f"the response ended early: {reason}")
         self.note_failure(cut_short)
         raise cut_short
+
+    def is_read_in_thread(self, reply: Reply, clock: Clock) -> bool:
+        """Return whether a response is so large that other tasks run while it is read.
+
+        A write is excluded, because a cancellation meanwhile would lose its outcome. So is the clock that skips time
+        while only threads work.
+        """
+        return len(reply.body) > LARGE and self.request.method == "GET" and not isinstance(clock, AutojumpClock)
 
     def may_have_deleted(self, error: SecodaError) -> bool:
         """Return whether the object may be absent because an earlier attempt of this DELETE was executed."""

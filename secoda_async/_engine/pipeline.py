@@ -30,10 +30,9 @@ from secoda_async._engine.operation import OperationCancelledError
 from secoda_async._engine.retries import RetryBudget, retry, starts_cooldown
 from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.credentials import Credentials
-from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.transport import SendState, Sessions, Transport
-from secoda_async.clock import AutojumpClock, Clock
+from secoda_async.clock import Clock
 from secoda_async.config import ApiKeyProvider, CallOptions, Secret
 from secoda_async.errors import (
     ClientClosedError,
@@ -169,9 +168,10 @@ class Pipeline:
             reply = await self._send_single_request(state, key)
             secrets = (key, *self.transport.secrets)
             if 200 <= reply.status < 300:  # noqa: PLR2004
-                if self._is_read_in_thread(state.request, reply):
-                    reading = asyncio.to_thread(state.read, reply, secrets, read)
-                    return await self._admission.run_before_deadline(state, reading)
+                if state.is_read_in_thread(reply, self.clock):
+                    return await self._admission.run_before_deadline(
+                        state, self._read_in_thread(partial(state.read, reply, secrets, read))
+                    )
                 return state.read(reply, secrets, read)
             reply = protocol.redact_reply(reply, *secrets)  # no error may show an echo of them
             if self._remember_trailing_slash(state, reply) or await self._refresh_credentials(state, reply, key):
@@ -184,13 +184,10 @@ class Pipeline:
                 await self._admission.start_cooldown(state, failed)
             raise failed
 
-    def _is_read_in_thread(self, request: Request, reply: Reply) -> bool:
-        """Return whether a response is so large that other tasks run while it is read.
-
-        A write is excluded, because a cancellation meanwhile would lose its outcome. So is the clock that skips time
-        while only threads work.
-        """
-        return len(reply.body) > LARGE and request.method == "GET" and not isinstance(self.clock, AutojumpClock)
+    async def _read_in_thread(self, read: Callable[[], T]) -> T:
+        """Read one response at a time: several threads would be no faster together, and would delay the event loop."""
+        with await self._locks.acquire("large response"):
+            return await asyncio.to_thread(read)
 
     def _remember_trailing_slash(self, state: CallState, reply: Reply) -> bool:
         request = state.request  # as it was sent: another call may have learned the slash meanwhile

@@ -431,6 +431,7 @@ def ask(path):
     return loop.run_until_complete(secoda.request("GET", path))["path"]
 
 answers = [ask("parent/1")]
+asyncio.run(secoda.request("GET", "closed/1"))  # leaves the entry of a closed event loop
 child = os.fork()
 if child == 0:
     assert [ask("child/1"), ask("child/2")] == ["child/1", "child/2"]
@@ -464,7 +465,7 @@ async def test_a_forked_process_opens_connections_of_its_own_and_leaves_the_pare
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", FORKS, url, stderr=asyncio.subprocess.PIPE)
         _, complaints = await process.communicate()
     assert (process.returncode, complaints) == (0, b"")
-    assert connections == [["parent/1", "parent/2"], ["child/1", "child/2"]]
+    assert connections == [["parent/1", "parent/2"], ["closed/1"], ["child/1", "child/2"]]
 
 
 @pytest.mark.requirement("RT-14")

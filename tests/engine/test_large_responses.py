@@ -25,7 +25,7 @@ from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.protocol import Reply
 from tests.support.clocks import ManualClock
 from tests.support.raw_server import respond_once, sized
-from tests.support.waiting import wait_until
+from tests.support.waiting import drain_loop, wait_until
 
 KEY = "secret-key-of-a-test"
 SMALL_BODY = orjson.dumps({"tag": "x"})
@@ -129,6 +129,28 @@ async def test_large_page_is_read_into_models() -> None:
         ("g-1", tuple(users), {"new": 1}),
     ]
     assert read[0].users[0] is read[1].users[0]
+
+
+async def test_large_responses_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Reply] = []
+    may_end = threading.Event()
+
+    def block(reply: Reply) -> None:
+        begun.append(reply)
+        may_end.wait(30)
+
+    monkeypatch.setattr(protocol, "json_of", block)
+    async with (
+        respond_once(sized(LARGE_BODY)) as (port, received),
+        SecodaClient(KEY, base_url=f"http://127.0.0.1:{port}") as secoda,
+    ):
+        calls = [asyncio.create_task(secoda.request("GET", "tag")) for _ in range(3)]
+        await wait_until(lambda: len(received) == len(calls) and bool(begun))
+        await drain_loop()
+        assert len(begun) == 1
+        may_end.set()
+        await asyncio.gather(*calls)
+    assert len(begun) == len(calls)
 
 
 @pytest.mark.requirement("RT-5")

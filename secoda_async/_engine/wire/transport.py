@@ -129,7 +129,8 @@ class Sessions:
 
     def abandon(self) -> object:
         """Forget the connections without closing them; returns them."""
-        connectors = [cast("_Connector", session.connector) for session in (self.keep_alive, self.one_shot)]
+        sessions = (self.keep_alive, self.one_shot)
+        connectors = [cast("_Connector", session.connector) for session in sessions if not session.closed]
         self.keep_alive.detach()
         self.one_shot.detach()
         return [(connector, connector.abandon()) for connector in connectors]
