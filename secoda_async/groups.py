@@ -12,7 +12,8 @@ from secoda_async._engine.hints import add_hint
 from secoda_async._engine.pagination import OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import protocol
-from secoda_async._engine.wire.protocol import request_to, validate_id
+from secoda_async._engine.wire.ids import validate_id
+from secoda_async._engine.wire.protocol import request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, NotFoundError
 from secoda_async.models import UNSET, Group, Page, Unset
@@ -61,7 +62,7 @@ class Groups:
             icon: An emoji.
             description: The purpose of the group.
             users: Ids of the members.
-            on_unknown: Behaviour when the outcome is unclear. "raise" raises an error. "reconcile" reads all groups
+            on_unknown: Behavior when the outcome is unclear. "raise" raises an error. "reconcile" reads all groups
                 before the create and, after an unclear response, for at least 30 seconds (or `timeout`, if longer). If
                 the group appears, it is returned; otherwise the create is sent once more.
 

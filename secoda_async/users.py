@@ -7,7 +7,8 @@ from secoda_async._engine.hints import add_hint
 from secoda_async._engine.pagination import Lister, OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.responses import model_of
-from secoda_async._engine.wire.protocol import request_to, validate_id
+from secoda_async._engine.wire.ids import validate_id
+from secoda_async._engine.wire.protocol import request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import Page, User

@@ -15,7 +15,8 @@ from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.retries import outcome_unknown
 from secoda_async._engine.wire import codec
-from secoda_async._engine.wire.protocol import Request, request_to, validate_ids
+from secoda_async._engine.wire.ids import validate_ids
+from secoda_async._engine.wire.protocol import Request, request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, ResponseError
 from secoda_async.models import UNSET, Group, GroupFields, Unset, confusable_key

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -84,20 +84,19 @@ class Hooks:
         """
         if not self.is_active:
             return
-        reply = result if isinstance(result, Reply) else None
-        headers = [] if reply is None else [header for header in reply.raw_headers if _is_reported(header[0])]
-        server_id = request_id(headers, *secrets)
-        event = AttemptEvent(
-            method=request.method,
-            path=request.path,
-            attempt=attempt,
-            status=None if reply is None else reply.status,
-            seconds=seconds,
-            error=None if reply is not None else result if isinstance(result, str) else type(result).__name__,
-            limits=_limit_headers(headers),
-            request_id=server_id if _REQUEST_ID.fullmatch(server_id or "") else None,
+        common = partial(AttemptEvent, method=request.method, path=request.path, attempt=attempt, seconds=seconds)
+        if not isinstance(result, Reply):
+            self._report(common(status=None, error=result if isinstance(result, str) else type(result).__name__))
+            return
+        headers = [header for header in result.raw_headers if _is_reported(header[0])]
+        found = request_id(headers, *secrets)
+        self._report(
+            common(
+                status=result.status,
+                limits=_limit_headers(headers),
+                request_id=found if _REQUEST_ID.fullmatch(found or "") else None,
+            )
         )
-        self._report(event)
 
     def attempt_cancelled(self, request: Request, attempt: int, seconds: float, *, maybe_sent: bool) -> str | None:
         """Report an attempt whose task was cancelled.

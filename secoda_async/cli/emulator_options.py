@@ -32,9 +32,9 @@ class Server:
     speed: Annotated[Factor, Parameter(help="Clock speed-up factor (1 = real time).")] = 1.0
 
 
-@Parameter(name="*", group=Group("Behaviour", sort_key=2))
+@Parameter(name="*", group=Group("Behavior", sort_key=2))
 @define(kw_only=True)
-class Behaviour:
+class Behavior:
     """The settings of the emulated API, named as the attributes of `Emulator`. Seconds are those of its clock."""
 
     writes_per_window: Annotated[

@@ -70,21 +70,24 @@ class Application:
 
     def _refusal(self, route: Route, request: RequestContext) -> Response | None:
         """Return the 406, 401, 429 or 405 of a request, or the response to OPTIONS; None if it may be executed."""
-        record = request.record
-        if not route.is_public and not accepts_json(request.accept):
+        refusal = None if route.is_public else self._access_refusal(request)
+        if refusal is not None:
+            return refusal
+        method = request.record.method
+        if method == "OPTIONS":
+            return json_response(200, _description(route), ("Allow", route.allow))
+        if method not in route.views:
+            return detail_response(405, f'Method "{method}" not allowed.', ("Allow", route.allow))
+        return None
+
+    def _access_refusal(self, request: RequestContext) -> Response | None:
+        """Return the 406, 401 or 429 of a request; None if it has none of them."""
+        if not accepts_json(request.accept):
             return detail_response(406, "Could not satisfy the request Accept header.")
-        if not route.is_public and not record.authorized:
+        if not request.record.authorized:
             detail = "Invalid token." if request.has_credentials else "Authentication credentials were not provided."
             return detail_response(401, detail, ("WWW-Authenticate", "Bearer"))
-        if not route.is_public and record.method in THROTTLED:
-            throttled = self._throttle()
-            if throttled is not None:
-                return throttled
-        if record.method == "OPTIONS":
-            return json_response(200, _description(route), ("Allow", route.allow))
-        if record.method not in route.views:
-            return detail_response(405, f'Method "{record.method}" not allowed.', ("Allow", route.allow))
-        return None
+        return self._throttle() if request.record.method in THROTTLED else None
 
     def _throttle(self) -> Response | None:
         """Count a write, and return the 429 if the window is full."""

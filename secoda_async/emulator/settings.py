@@ -21,7 +21,7 @@ def _given_or_new_key(key: str | None) -> str:
 
 @attrs.define(kw_only=True, eq=False)
 class Settings:
-    """The behaviour of the emulated API. Seconds are seconds of the emulator's clock."""
+    """The behavior of the emulated API. Seconds are seconds of the emulator's clock."""
 
     api_key: str = attrs.field(default=None, converter=_given_or_new_key, repr=False)
     """The key that requests must carry; by default a new random key for each emulator."""

@@ -127,10 +127,13 @@ def _parse(content: bytes) -> SavedWorkspace:
     users = _objects(fields.get("users"), "users", USER_TEXTS)
     groups = _objects(fields.get("groups"), "groups", GROUP_TEXTS)
     for number, group in enumerate(groups.values()):
-        members: object = group.get("users")
-        if not isinstance(members, list) or not all(isinstance(each, str) for each in cast("list[object]", members)):
+        if not _is_list_of_strings(group.get("users")):
             raise ValueError(f'groups[{number}] has no "users", a list of strings')
     return SavedWorkspace(api_key, users, groups)
+
+
+def _is_list_of_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in cast("list[object]", value))
 
 
 def _objects(value: object, name: str, texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Final, Literal, Self, cast
 
 from attrs import define, field, frozen
 
-from secoda_async._engine.wire.protocol import validate_id
+from secoda_async._engine.wire.ids import validate_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import UNSET, Unset, normalize
 

@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from secoda_async.cli.commands import emulator
-from secoda_async.cli.emulator_options import Behaviour, Server
+from secoda_async.cli.emulator_options import Behavior, Server
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.options import Output
 from secoda_async.emulator import Emulator
@@ -165,12 +165,12 @@ async def test_emulator_prints_its_openapi_document(shell: Shell) -> None:
 
 
 def test_every_setting_of_the_emulator_has_an_option_with_the_same_default() -> None:
-    settings = Behaviour().settings()
+    settings = Behavior().settings()
     names = {field.name for field in attrs.fields(Settings)} - {"api_key"}
     assert settings.keys() == names
     assert {name: getattr(Emulator(), name) for name in names} == settings
-    assert Behaviour(no_date=True).settings()["date_skew"] is None
-    assert Behaviour(writes_per_window=0).settings()["writes_per_window"] is None
+    assert Behavior(no_date=True).settings()["date_skew"] is None
+    assert Behavior(writes_per_window=0).settings()["writes_per_window"] is None
 
 
 async def test_emulator_port_in_use_is_one_line(shell: Shell, workspace: Emulator) -> None:

@@ -4,12 +4,10 @@
 """
 
 import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import responses
-from string import ascii_letters, digits
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
@@ -17,6 +15,7 @@ from attrs import define, field
 
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.error_bodies import messages_by_field
+from secoda_async._engine.wire.ids import is_plain_id
 from secoda_async._engine.wire.redaction import redact_bytes
 from secoda_async._engine.wire.request_ids import request_id
 from secoda_async.config import API_PREFIX
@@ -24,7 +23,6 @@ from secoda_async.errors import (
     STATUS_ERRORS,
     APIError,
     BadRequestError,
-    InvalidArgumentError,
     NotFoundError,
     RedirectError,
     ResponseError,
@@ -39,11 +37,6 @@ LIMITED: Final = frozenset({"POST", "PUT", "PATCH"})
 """The rate-limited methods: together thirty calls a minute (documented)."""
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-
-_PLAIN: Final = f"{ascii_letters}{digits}-".encode()
-"""The characters of UUIDs; ids are UUIDs (documented)."""
-
-_PLAIN_ID: Final = re.compile("[a-zA-Z0-9-]+")
 
 
 @define
@@ -79,41 +72,6 @@ class Reply:
 # --- requests --------------------------------------------------------------------------------------------------
 
 
-def validate_id(value: object, what: str = "group") -> str:
-    """Check an id before it goes into a path.
-
-    Raises:
-        InvalidArgumentError: When it is not a string that can be one path segment.
-    """
-    if type(value) is str and _PLAIN_ID.fullmatch(value):  # the usual case
-        return value
-    if not isinstance(value, str):
-        hint = f": pass {what}.id" if hasattr(value, "id") else ""
-        raise InvalidArgumentError(f"a {what} id must be a string, not {type(value).__name__}{hint}")
-    if what == "user" and "@" in value:
-        raise InvalidArgumentError(f"{value!r} is an e-mail address, not a user id: users.find(email=...) finds it")
-    if not value.isprintable() or "/" in value or " " in value or "\\" in value or value in ("", ".", ".."):
-        raise InvalidArgumentError(
-            f"{value!r} is not a {what} id: it must be one path segment, without slashes, white space or "
-            "invisible characters"
-        )
-    return value
-
-
-def validate_ids(values: Iterable[object], what: str) -> Sequence[str]:
-    """Check many ids. A membership may have hundreds, so plain ids are checked in one step.
-
-    Raises:
-        InvalidArgumentError: As `validate_id`.
-    """
-    ids = cast("tuple[str, ...]", tuple(values))
-    try:
-        is_plain = "" not in ids and not "".join(ids).encode().translate(None, _PLAIN)
-    except (TypeError, UnicodeEncodeError):
-        is_plain = False
-    return ids if is_plain else [validate_id(value, what) for value in ids]
-
-
 def request_to(
     method: str,
     collection: str,
@@ -126,7 +84,7 @@ def request_to(
     """Return a request to one of the API's collections, or to one item of it; the id was checked before."""
     path, route = f"{API_PREFIX}/{collection}", collection
     if item_id is not None:
-        segment = item_id if _PLAIN_ID.fullmatch(item_id) else quote(item_id, safe="")
+        segment = item_id if is_plain_id(item_id) else quote(item_id, safe="")
         path, route = f"{path}/{segment}", f"{route}/{{id}}"
     return Request(method, path, query, body, route, name)
 

@@ -82,12 +82,8 @@ async def apply_command(
     with record_metrics(console, "apply", given.metrics, run_labels(files, options)) as metrics:
         if given.report is not None:
             check_writable(given.report)
-        target = _load_plan(files) or inputs.load(files)
         is_interactive = not given.yes and sys.stdin.isatty()
-        if isinstance(target, Plan):
-            _check_default(rules, inputs)
-        elif not given.yes and not is_interactive:
-            raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
+        target = _load_target(files, inputs, rules, is_confirmed=given.yes or is_interactive)
         command = command_line("apply", files, given, inputs, rules, options, without=["approve"])
         run = _Run(console, source_name(files), command, target, is_interactive, given, rules, options, metrics)
         with handle_signals(console.warn, seconds) as stops:
@@ -99,6 +95,22 @@ async def apply_command(
                 raise
         metrics.code = _exit_code(result, stops)
     return metrics.code
+
+
+def _load_target(files: Sequence[Path], inputs: Inputs, rules: Rules, *, is_confirmed: bool) -> Plan | DesiredState:
+    """Return the saved plan, or the groups of the files.
+
+    Raises:
+        CommandError: When a saved plan comes with rules, or groups come from a program without --yes.
+    """
+    saved = _load_plan(files)
+    if saved is not None:
+        _check_default(rules, inputs)
+        return saved
+    desired = inputs.load(files)
+    if not is_confirmed:
+        raise CommandError("applying a file without a terminal needs --yes: nothing was written", Exit.USAGE)
+    return desired
 
 
 async def _show_plan(

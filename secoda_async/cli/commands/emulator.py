@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from secoda_async.cli.emulator_options import Behaviour, Server
+from secoda_async.cli.emulator_options import Behavior, Server
 from secoda_async.cli.emulator_script import EmulatorScript
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.options import Flag, Output
@@ -16,7 +16,7 @@ from secoda_async.config import is_loopback
 from secoda_async.emulator import Emulator, StateFileError
 
 _SERVER = Server()
-_BEHAVIOUR = Behaviour()
+_BEHAVIOR = Behavior()
 _OUTPUT = Output()
 
 
@@ -24,12 +24,12 @@ async def emulator_command(
     *,
     openapi: Annotated[Flag, Parameter(help="Print the OpenAPI document of the calls, and end.")] = False,
     server: Server = _SERVER,
-    behaviour: Behaviour = _BEHAVIOUR,
+    behavior: Behavior = _BEHAVIOR,
     options: Output = _OUTPUT,
 ) -> None:
     """Run an emulated workspace until Ctrl-C."""
     console = Console(options)
-    emulator = _make(server, behaviour)
+    emulator = _make(server, behavior)
     if openapi:
         console.print_json(emulator.openapi())
         return
@@ -44,7 +44,7 @@ async def emulator_command(
         raise CommandError(f"the state file {error}", Exit.ERROR) from None
 
 
-def _make(server: Server, behaviour: Behaviour) -> Emulator:
+def _make(server: Server, behavior: Behavior) -> Emulator:
     """Return the emulator, not started, with the stubs and faults of the script.
 
     Raises:
@@ -66,7 +66,7 @@ def _make(server: Server, behaviour: Behaviour) -> Emulator:
             speed=server.speed,
             page=True,
             **workspace,
-            **behaviour.settings(),
+            **behavior.settings(),
         )
     except ValueError as error:
         raise CommandError(_with_option(str(error)), Exit.USAGE) from None
@@ -80,7 +80,7 @@ def _make(server: Server, behaviour: Behaviour) -> Emulator:
 def _with_option(message: str) -> str:
     """Return a message of `Emulator` with the option in place of the attribute at its beginning."""
     name, space, rest = message.partition(" ")
-    is_option = any(hasattr(defaults, name) for defaults in (_SERVER, _BEHAVIOUR))
+    is_option = any(hasattr(defaults, name) for defaults in (_SERVER, _BEHAVIOR))
     return f"--{name.replace('_', '-')}{space}{rest}" if is_option else message
 
 

@@ -173,7 +173,7 @@ def _advice(plan: Plan, report: Report) -> Sequence[str]:
     roots = [_root(outcome.error) for outcome in report.outcomes if outcome.error is not None]
     roots.sort(key=lambda error: not isinstance(error, AuthenticationError))
     found = [advice for error in roots if (advice := _advice_for(error)) is not None]
-    if any(each.status == "unknown" and plan.changes[each.index].kind == "create" for each in report.outcomes):
+    if "create" in {plan.changes[each.index].kind for each in report.outcomes if each.status == "unknown"}:
         found.append("Wait a few minutes first: the service may list a new group late.")
     if any(difference.startswith(INCOMPLETE) for difference in report.differences):
         found.append("Make room for the journal (--log), or name another file.")

@@ -143,7 +143,7 @@ def _dot(scale: _Scale, start: float, count: int, event: AttemptEvent) -> Mappin
         "x": scale.x(start),
         "y": scale.y(count),
         "r": 2.5 if event.attempt == 1 else 4,
-        "colour": _colour(event),
+        "color": _color(event),
         "text": f"{event.method} {_result(event)}, attempt {event.attempt}, at {duration(start)}",
     }
 
@@ -164,7 +164,7 @@ def _merged(events: Iterable[_Timed]) -> list[tuple[float, float]]:
     return merged
 
 
-def _colour(event: AttemptEvent) -> str:
+def _color(event: AttemptEvent) -> str:
     return "create" if event.ok else "delete"
 
 
@@ -186,5 +186,5 @@ def event_row(at: float, event: Event) -> Mapping[str, str]:
         "event": "request",
         "attempt": str(event.attempt),
         "result": _result(event),
-        "kind": _colour(event),
+        "kind": _color(event),
     }

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from secoda_async._engine.wire.protocol import validate_id
+from secoda_async._engine.wire.ids import validate_id
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import normalize
 from secoda_async.reconcile.desired_group import (

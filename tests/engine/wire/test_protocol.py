@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from posixpath import normpath
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import example, given
@@ -40,56 +40,7 @@ def http_date(seconds: float) -> str:
     return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
 
 
-class TestIds:
-    @pytest.mark.parametrize(
-        "value", ["", ".", "..", "a/b", "a\\b", "/", " ", "a b", "a\n", "a\x00", "\x7f", "\u200bx"]
-    )
-    def test_id_that_is_no_path_segment_is_refused(self, value: str) -> None:
-        with pytest.raises(InvalidArgumentError, match="is not a group id"):
-            protocol.validate_id(value)
-
-    @pytest.mark.parametrize("value", ["\ud800", "a\u00a0", "\ufeffa", "a\u2028"])
-    def test_id_with_invisible_characters_is_refused(self, value: str) -> None:
-        with pytest.raises(InvalidArgumentError, match="invisible"):
-            protocol.validate_id(value)
-
-    @pytest.mark.parametrize(("value", "kind"), [(None, "NoneType"), (5, "int"), (b"x", "bytes")])
-    def test_id_that_is_no_string_is_refused(self, value: object, kind: str) -> None:
-        with pytest.raises(InvalidArgumentError, match=f"a user id must be a string, not {kind}$"):
-            protocol.validate_id(value, "user")
-
-    def test_model_instead_of_an_id_is_refused_with_a_hint(self) -> None:
-        with pytest.raises(InvalidArgumentError, match=re.escape("not SimpleGroup: pass group.id")):
-            protocol.validate_id(type("SimpleGroup", (), {"id": "x"})())
-
-    @given(st.text())
-    @example("%2e%2e")
-    @example("..%2f..")
-    @example("a?b#c;d")
-    @example("é")
-    def test_id_never_leads_out_of_its_collection(self, value: str) -> None:
-        try:
-            request = protocol.request_to("GET", "auth/group", protocol.validate_id(value))
-        except InvalidArgumentError:
-            return
-        url = urlsplit(urljoin(ORIGIN, request.path))
-        assert url.path == request.path
-        assert (url.query, url.fragment) == ("", "")
-        head, _, last = request.path.rpartition("/")
-        assert head == "/api/v1/auth/group"
-        assert unquote(last) == value
-        assert request.route == "auth/group/{id}"
-
-    @pytest.mark.parametrize("value", ["", "a/b", "\ud800", 5])
-    def test_invalid_id_among_many_is_refused(self, value: object) -> None:
-        with pytest.raises(InvalidArgumentError, match="user id"):
-            protocol.validate_ids(["u-1", value], "user")
-
-    def test_many_valid_ids_are_returned_in_order(self) -> None:
-        assert protocol.validate_ids(iter(["u-2", "u-1", "é"]), "user") == ["u-2", "u-1", "é"]
-        assert list(protocol.validate_ids(["u-2", "u-1"], "user")) == ["u-2", "u-1"]
-        assert list(protocol.validate_ids([], "user")) == []
-
+class TestRequestTo:
     def test_request_to_a_collection_has_its_path_and_query(self) -> None:
         request = protocol.request_to("POST", "auth/group", query="page=2", body=b"{}", name="A")
         assert request == Request("POST", "/api/v1/auth/group", "page=2", b"{}", "auth/group", "A")

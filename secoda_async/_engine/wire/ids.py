@@ -1,0 +1,56 @@
+"""The ids of groups and users, checked before they go into a path or a body."""
+
+import re
+from collections.abc import Iterable, Sequence
+from string import ascii_letters, digits
+from typing import Final, cast
+
+from secoda_async.errors import InvalidArgumentError
+
+_PLAIN: Final = f"{ascii_letters}{digits}-".encode()
+"""The characters of UUIDs; ids are UUIDs (documented)."""
+
+_PLAIN_ID: Final = re.compile("[a-zA-Z0-9-]+")
+
+_NO_SEGMENT: Final = re.compile(r"[/\\ ]|\A\.{0,2}\Z")
+"""A separator, white space, nothing, `.` or `..`: such an id is not one segment of a path."""
+
+
+def is_plain_id(value: str) -> bool:
+    """Return whether an id has the characters of UUIDs only, so that it needs no quoting."""
+    return _PLAIN_ID.fullmatch(value) is not None
+
+
+def validate_id(value: object, what: str = "group") -> str:
+    """Check an id before it goes into a path.
+
+    Raises:
+        InvalidArgumentError: When it is not a string that can be one path segment.
+    """
+    if type(value) is str and is_plain_id(value):  # the usual case
+        return value
+    if not isinstance(value, str):
+        hint = f": pass {what}.id" if hasattr(value, "id") else ""
+        raise InvalidArgumentError(f"a {what} id must be a string, not {type(value).__name__}{hint}")
+    if what == "user" and "@" in value:
+        raise InvalidArgumentError(f"{value!r} is an e-mail address, not a user id: users.find(email=...) finds it")
+    if not value.isprintable() or _NO_SEGMENT.search(value):
+        raise InvalidArgumentError(
+            f"{value!r} is not a {what} id: it must be one path segment, without slashes, white space or "
+            "invisible characters"
+        )
+    return value
+
+
+def validate_ids(values: Iterable[object], what: str) -> Sequence[str]:
+    """Check many ids. A membership may have hundreds, so plain ids are checked in one step.
+
+    Raises:
+        InvalidArgumentError: As `validate_id`.
+    """
+    ids = cast("tuple[str, ...]", tuple(values))
+    try:
+        is_plain = "" not in ids and not "".join(ids).encode().translate(None, _PLAIN)
+    except (TypeError, UnicodeEncodeError):
+        is_plain = False
+    return ids if is_plain else [validate_id(value, what) for value in ids]
