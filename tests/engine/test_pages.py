@@ -515,7 +515,7 @@ class TestLinks:
             await secoda.groups.snapshot()
         (record,) = caplog.records
         assert (record.levelno, record.name) == (logging.WARNING, "secoda_async")
-        assert f"points to {host};" in record.getMessage()
+        assert f"points to {host!r};" in record.getMessage()
         assert emulator.api_key not in caplog.text
 
     @pytest.mark.requirement("PG-5")
