@@ -66,6 +66,21 @@ def test_plan_has_four_formats(output_format: PlanFormat, start: str, tmp_path: 
     assert file.read_text("utf-8").splitlines()[0] == text.splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    ("plan", "rest"),
+    [(PLAN, "1 to create, 1 to update, 1 to delete; needs an approval"), (Plan(changes=()), "nothing to do")],
+    ids=["needs an approval", "empty"],
+)
+def test_summary_of_a_plan_in_a_file_goes_to_stderr(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, plan: Plan, rest: str
+) -> None:
+    file = tmp_path / "plan.md"
+    PlanOutput(format="markdown", output=file).show(Console(Output()), plan, source="groups.yaml", host="")
+    assert capsys.readouterr().err == f"{file}: {rest}\n"
+    PlanOutput(format="markdown", output=file).show(Console(Output(quiet=True)), plan, source="groups.yaml", host="")
+    assert bool(capsys.readouterr().err) == bool(plan.breaches)
+
+
 def test_json_option_precedes_the_format(capsys: pytest.CaptureFixture[str]) -> None:
     PlanOutput().show(Console(Output(json=True)), PLAN, source="groups.yaml", host="")
     assert Plan.from_document(json.loads(capsys.readouterr().out), "-") == PLAN

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from attrs import define
@@ -68,6 +69,14 @@ class PlanOutput:
                 plan, output_format, source=source, host=host, command=command, most=most, verbose=self.verbose
             )
             write_or_print(text, self.output)
+        if self.output is not None:
+            _print_written(console, plan, self.output)
+
+
+def _print_written(console: Console, plan: Plan, file: Path) -> None:
+    """Print the summary of a plan that a file has: an exit code of 3 or 4 without a word would help nobody."""
+    text = f"{file}: {plan.summary()}" + ("; needs an approval" if plan.breaches else "")
+    (console.warn if plan.breaches or plan.conflicts else console.info)(text)
 
 
 def format_plan(
