@@ -84,13 +84,17 @@ _OPTIONS: Final = {
     "could not be looked up: check base_url": "could not be looked up: check --base-url",
     "the host in base_url": "the host in --base-url",
     "give name, icon, description or users": "pass --name, --icon, --description, --user or --clear",
-    "max_delete must": "--max-delete must",
-    "max_remove must": "--max-remove must",
 }
 """The arguments of Python in the messages of the SDK, and the options of the command line for them.
 
 The phrases are long, so that none of them occurs in a name.
 """
+
+_FIRST_WORDS: Final = (
+    (ConfigurationError, r"^base_url(?= )"),
+    (InvalidArgumentError, r"^(columns|ignore|max_delete|max_remove|only)(?= must |: )"),
+)
+"""The arguments of Python that begin a message."""
 
 
 def message_of(error: Exception) -> str:
@@ -98,7 +102,8 @@ def message_of(error: Exception) -> str:
     text = str(error)
     for argument, option in _OPTIONS.items():
         text = text.replace(argument, option)
-    return re.sub("^base_url ", "--base-url ", text) if isinstance(error, ConfigurationError) else text
+    pattern = next((pattern for kind, pattern in _FIRST_WORDS if isinstance(error, kind)), None)
+    return text if pattern is None else re.sub(pattern, lambda word: f"--{word[0].replace('_', '-')}", text)
 
 
 def exit_for(error: Exception) -> Exit:

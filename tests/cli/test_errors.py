@@ -238,6 +238,9 @@ async def test_no_option_that_approves_or_deletes_is_proposed(shell: Shell, line
         (StalePlanError("Plan again, or apply with on_drift='skip'"), "Plan again, or apply with --on-drift skip"),
         (InvalidArgumentError("update has nothing to change: give name, icon, description or users"),
          "update has nothing to change: pass --name, --icon, --description, --user or --clear"),
+        (InvalidArgumentError("only must contain patterns"), "--only must contain patterns"),
+        (InvalidArgumentError("columns: 'x' is given twice"), "--columns: 'x' is given twice"),
+        (InvalidArgumentError("max_delete must be an integer"), "--max-delete must be an integer"),
         (InvalidArgumentError("no group is called 'base_url'"), "no group is called 'base_url'"),
     ],
 )  # fmt: skip
