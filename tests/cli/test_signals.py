@@ -286,6 +286,19 @@ async def test_cancellation_without_a_signal_is_reraised() -> None:
         await task
 
 
+async def test_cancelled_command_is_no_interrupted_command() -> None:
+    task = asyncio.create_task(signals.until_terminated(asyncio.sleep(3600)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_signal_during_a_blocking_read_raises_keyboard_interrupt() -> None:
+    with pytest.raises(KeyboardInterrupt), signals.interrupt_on_signal():
+        signal.raise_signal(signal.SIGTERM)
+
+
 def test_second_stop_request_changes_nothing() -> None:
     stops = signals.StopController(print, None)
     stops.request("interrupted")

@@ -196,7 +196,7 @@ async def test_spans_and_metrics_contain_no_key_ids_names_or_queries(
 ) -> None:
     secoda = connect(on_event=watched.telemetry)
     await secoda.groups.create(name="Canary group")
-    for method, path in (("GET", "user/canary@example.com"), ("GET", "tag"), ("GET", "canary@example.com")):
+    for method, path in (("GET", "user/canary@example.com/x"), ("GET", "tag"), ("GET", "canary@example.com")):
         with pytest.raises(SecodaError):
             await secoda.request(method, path, params={"q": "canary"})
     shown = watched.shown()
