@@ -119,7 +119,7 @@ def check_callbacks(on_event: object, clock: object) -> None:
 def set_up_logging() -> None:
     """Log to standard error at the level in `SECODA_LOG`, if it is set.
 
-    A program that has configured logging keeps its handlers: then only the level of the logger changes.
+    A program that configures logging, before or after, keeps its handlers: then only the level of the logger changes.
 
     Raises:
         ConfigurationError: When the variable is not debug, info or warning.
@@ -135,6 +135,7 @@ def set_up_logging() -> None:
     if not log.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.addFilter(lambda _: not (log.propagate and logging.root.handlers))  # each line once
         log.addHandler(handler)
 
 

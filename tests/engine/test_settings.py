@@ -68,6 +68,22 @@ def test_the_handlers_of_a_program_are_kept(monkeypatch: pytest.MonkeyPatch) -> 
         assert (LOG.handlers, LOG.level) == ([own], logging.DEBUG)
 
 
+def test_a_program_that_configures_logging_later_gets_each_line_once() -> None:
+    program = """
+import logging, secoda_async, sys
+secoda_async.SecodaClient("key")
+log = logging.getLogger("secoda_async")
+log.info("before")
+logging.basicConfig(format="%(message)s", level=logging.INFO)
+log.info("after")
+"""
+    environment = {"SECODA_LOG": "info", "PYTHONPATH": ":".join(sys.path)}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    first, *others = ran.stderr.splitlines()
+    assert first.endswith(" INFO secoda_async: before")
+    assert others == ["after"]
+
+
 @pytest.mark.parametrize("value", ["", " "])
 def test_nothing_changes_without_the_variable(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("SECODA_LOG", value)
