@@ -186,7 +186,8 @@ class Pipeline:
 
     async def _read_in_thread(self, read: Callable[[], T]) -> T:
         """Read one response at a time: several threads would be no faster together, and would delay the event loop."""
-        with await self._locks.acquire("large response"):
+        # A key for each event loop: one that is not run any more must not block the others.
+        with await self._locks.acquire(f"large response {id(asyncio.get_running_loop())}"):
             return await asyncio.to_thread(read)
 
     def _remember_trailing_slash(self, state: CallState, reply: Reply) -> bool:

@@ -153,6 +153,28 @@ async def test_large_responses_are_read_one_at_a_time(monkeypatch: pytest.Monkey
     assert len(begun) == len(calls)
 
 
+@pytest.mark.requirement("SL-1")
+async def test_large_response_is_read_although_another_event_loop_stopped_while_it_read_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def begin(secoda: SecodaClient, has_begun: threading.Event) -> asyncio.Task[object]:
+        call = asyncio.create_task(secoda.request("GET", "tag"))
+        await wait_until(has_begun.is_set)
+        return call
+
+    stopped = asyncio.new_event_loop()
+    async with respond_once(sized(LARGE_BODY)) as (port, _):
+        secoda = SecodaClient(KEY, base_url=f"http://127.0.0.1:{port}")
+        with blocked_reading(monkeypatch) as has_begun:
+            call = await asyncio.to_thread(stopped.run_until_complete, begin(secoda, has_begun))
+            monkeypatch.setattr(protocol, "json_of", lambda _: "read")
+            assert await asyncio.wait_for(secoda.request("GET", "tag"), 30) == "read"
+        await secoda.close()
+    call.cancel()
+    await asyncio.to_thread(stopped.run_until_complete, asyncio.gather(call, return_exceptions=True))
+    stopped.close()
+
+
 @pytest.mark.requirement("RT-5")
 async def test_deadline_ends_a_call_while_its_response_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = ManualClock()
