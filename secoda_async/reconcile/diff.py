@@ -107,10 +107,14 @@ def _update_change(wanted: DesiredGroup, present: Group, members: set[str] | Non
     after: dict[str, object] = {}
     for key, value in (("name", name), ("icon", wanted.icon), ("description", wanted.description)):
         current = getattr(present, key)
-        if value is not UNSET and value != current and normalize(value or "") != normalize(current or ""):
+        if value is not UNSET and value != current and _is_other_text(value, current):
             before[key], after[key] = current, value
     if members is not None and members != set(present.users):
         before["users"], after["users"] = tuple(sorted(present.users)), tuple(sorted(members))
     if not after:
         return None
     return update_of(present.id, wanted.name, before, after, wanted.place)
+
+
+def _is_other_text(value: str | None, current: str | None) -> bool:
+    return normalize(value or "") != normalize(current or "")

@@ -5,8 +5,9 @@ mentions is never deleted. A match that would give two groups one name is a conf
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property
+from typing import TypeVar
 
 from secoda_async.errors import DesiredStateError
 from secoda_async.models import Group, normalize
@@ -19,6 +20,8 @@ from secoda_async.reconcile.scope import Scope
 
 __all__ = ["Matching", "Pair", "gets_its_name"]
 
+T = TypeVar("T", Group, DesiredGroup)
+
 Pair = tuple[DesiredGroup, Group | None]
 """A desired group and its group; None if the group does not exist."""
 
@@ -26,6 +29,15 @@ Pair = tuple[DesiredGroup, Group | None]
 def gets_its_name(wanted: DesiredGroup, present: Group | None) -> bool:
     """Return whether the plan creates or renames the group."""
     return present is None or (present.name != wanted.name and normalize(present.name) != wanted.name)
+
+
+def _split(groups: Iterable[T], contains: Callable[[str], bool]) -> tuple[list[T], list[T]]:
+    """Return the groups inside a scope, and those outside."""
+    inside: list[T] = []
+    outside: list[T] = []
+    for group in groups:
+        (inside if contains(group.name) else outside).append(group)
+    return inside, outside
 
 
 class Matching:
@@ -55,16 +67,12 @@ class Matching:
         )
         matched = {id(wanted) for wanted, present in self.pairs if present is not None}
         self._unmatched = [wanted for wanted in desired.groups if id(wanted) not in matched]
-        self.wanted: list[DesiredGroup] = [wanted for wanted in desired.groups if contains(wanted.name)]
-        """The desired groups inside the scope."""
-        self.outside: list[DesiredGroup] = [wanted for wanted in desired.groups if not contains(wanted.name)]
-        """The desired groups outside the scope: they are left out."""
+        self.wanted, self.outside = _split(desired.groups, contains)
+        """The desired groups inside the scope, and those outside, which are left out."""
         self._leave_out_of_scope()
         self._reject_name_collisions()
-        self.ignored: list[Group] = [group for group in groups if not contains(group.name)]
-        """Groups of the workspace outside the scope."""
-        self.inside: list[Group] = [group for group in groups if contains(group.name)]
-        """Groups of the workspace inside the scope."""
+        self.inside, self.ignored = _split(groups, contains)
+        """The groups of the workspace inside the scope, and those outside."""
         self.unmanaged: list[Group] = [group for group in self.inside if group.id not in self._managed_ids]
         """Groups inside the scope that no desired group means."""
 

@@ -192,9 +192,9 @@ class _Rows:
             msgspec.json.Decoder(_page_of(row)).decode,
             msgspec.json.Decoder(_page_of(msgspec.Raw)).decode,
             len(attributes),
-            [attribute.name for attribute in attributes if attribute.type == datetime | None],
-            [attribute.name for attribute in attributes if attribute.type == tuple[str, ...]],
-            [attribute.name for attribute in attributes if attribute.type in (str, str | None)],
+            _names_of_type(attributes, datetime | None),
+            _names_of_type(attributes, tuple[str, ...]),
+            _names_of_type(attributes, str, str | None),
             learned,
         )
 
@@ -236,6 +236,10 @@ class _Rows:
             for model, value in zip(models, raw_values, strict=False):  # a strict zip takes twice as long
                 if value is not _ABSENT:
                     model.extra[name] = orjson.loads(memoryview(value))
+
+
+def _names_of_type(attributes: Iterable["Attribute[Any]"], *types: object) -> Sequence[str]:
+    return [attribute.name for attribute in attributes if attribute.type in types]
 
 
 def _learned_field(index: int) -> str:

@@ -194,6 +194,15 @@ class _Run:
 
     def _confirm(self, plan: Plan) -> None:
         """Show the plan, and raise if it must not be applied."""
+        self._show(plan)
+        if plan.breaches and self.given.approve is None:
+            self._print_report_path()
+            is_saved = isinstance(self.target, Plan)
+            raise _unsafe_plan_error(plan, self.command, "" if is_saved else _limit_options(plan))
+        if self.is_interactive and not plan.is_empty and not self.console.confirm(_question(plan)):
+            raise CommandError("nothing was written", Exit.ERROR)
+
+    def _show(self, plan: Plan) -> None:
         is_json = self.console.output.json
         if self.is_interactive or not is_json:
             print_plan(
@@ -202,12 +211,6 @@ class _Run:
                 verbose=self.given.verbose,
                 most=0 if self.given.summary_only else None,
             )
-        if plan.breaches and self.given.approve is None:
-            self._print_report_path()
-            is_saved = isinstance(self.target, Plan)
-            raise _unsafe_plan_error(plan, self.command, "" if is_saved else _limit_options(plan))
-        if self.is_interactive and not plan.is_empty and not self.console.confirm(_question(plan)):
-            raise CommandError("nothing was written", Exit.ERROR)
 
     async def _open_journal(self, stack: AsyncExitStack) -> TextIO | None:
         if self.given.log is None:

@@ -170,9 +170,7 @@ def _be(number: int) -> str:
 
 def _advice(plan: Plan, report: Report) -> Sequence[str]:
     """Return a sentence for each kind of failure, the most urgent one first."""
-    roots = [_root(outcome.error) for outcome in report.outcomes if outcome.error is not None]
-    roots.sort(key=lambda error: not isinstance(error, AuthenticationError))
-    found = [advice for error in roots if (advice := _advice_for(error)) is not None]
+    found = _advice_on_errors([outcome.error for outcome in report.outcomes if outcome.error is not None])
     if "create" in {plan.changes[each.index].kind for each in report.outcomes if each.status == "unknown"}:
         found.append("Wait a few minutes first: the service may list a new group late.")
     if any(difference.startswith(INCOMPLETE) for difference in report.differences):
@@ -180,6 +178,11 @@ def _advice(plan: Plan, report: Report) -> Sequence[str]:
     if plan.conflicts:
         found.append("Resolve the groups in conflict, which are named above.")
     return list(dict.fromkeys(found))
+
+
+def _advice_on_errors(errors: Sequence[SecodaError]) -> list[str]:
+    roots = sorted(map(_root, errors), key=lambda error: not isinstance(error, AuthenticationError))
+    return [advice for error in roots if (advice := _advice_for(error)) is not None]
 
 
 def _advice_for(error: SecodaError) -> str | None:

@@ -66,16 +66,7 @@ def plan_page(plan: Plan, source: str, host: str, command: str = "") -> str:
         source=escape_control(source),
         host=host,
         summary=plan.summary(),
-        numbers=[
-            ("to create", kinds["create"], "create"),
-            ("to update", kinds["update"], "update"),
-            ("to delete", kinds["delete"], "delete"),
-            ("members added", sum(len(change.added) for change in plan.changes), ""),
-            ("members removed", sum(len(change.removed) for change in plan.changes), ""),
-            ("unchanged", plan.unchanged, ""),
-            ("not managed", plan.unmanaged, ""),
-            *_problem_numbers(plan),
-        ],
+        numbers=[*_plan_numbers(plan, kinds), *_problem_numbers(plan)],
         cost="" if plan.is_empty else f"{estimate(plan)}.",
         digest="" if plan.is_empty else plan.digest,
         breaches=[breach.message for breach in plan.breaches],
@@ -84,6 +75,16 @@ def plan_page(plan: Plan, source: str, host: str, command: str = "") -> str:
         kinds=list(kinds.items()),
         rows=rows,
     )
+
+
+def _plan_numbers(plan: Plan, kinds: Mapping[str, int]) -> list[tuple[str, int, str]]:
+    return [
+        *((f"to {kind}", kinds[kind], kind) for kind in ("create", "update", "delete")),
+        ("members added", sum(len(change.added) for change in plan.changes), ""),
+        ("members removed", sum(len(change.removed) for change in plan.changes), ""),
+        ("unchanged", plan.unchanged, ""),
+        ("not managed", plan.unmanaged, ""),
+    ]
 
 
 def _approval(plan: Plan) -> str:
