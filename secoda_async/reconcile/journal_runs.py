@@ -209,8 +209,10 @@ class _Reader:
         self._torn = None
 
     def _add(self, place: str, fields: dict[str, Any]) -> None:
-        if fields.get("version") != VERSION:
-            version = fields.get("version")
+        version = fields.get("version")
+        if version is None:
+            raise _LineError("is not a line of a journal: it has no version")
+        if version != VERSION:
             raise _LineError(
                 f"is a line of version {version!r}, not {VERSION}: another version of this program wrote it"
             )

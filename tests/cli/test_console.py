@@ -1,6 +1,7 @@
 """Tables, durations and progress bars."""
 
 import io
+import re
 import sys
 from collections.abc import Callable
 
@@ -49,6 +50,23 @@ def test_progress_bar_shows_the_time_left(terminal: Callable[[int], Console]) ->
     assert "writing, 1 failed" in printed(console.err)
     assert "2/2" in printed(console.err)
     assert bar._task == TaskID(0)
+
+
+def test_progress_line_is_one_line_on_80_columns(terminal: Callable[[int], Console]) -> None:
+    console = terminal(80)
+    with console.progress("applying", 800, lambda left: left * 2.0) as bar:
+        bar.update(16, 15, 1)
+    assert re.search(r"applying, 15 failed, 1 unknown .* 16/800 at least 26 min 08 s left", printed(console.err))
+
+
+@pytest.mark.parametrize(("typed", "end"), [("y\n", "[y/N] "), ("", "[y/N] \n")], ids=["answer", "Ctrl-D"])
+def test_message_after_a_prompt_without_an_answer_starts_a_line(
+    terminal: Callable[[int], Console], monkeypatch: pytest.MonkeyPatch, typed: str, end: str
+) -> None:
+    console = terminal(60)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    assert console.confirm("Make these 2 changes?") is bool(typed)
+    assert printed(console.err).endswith(end)
 
 
 @pytest.mark.requirement("BS-7")

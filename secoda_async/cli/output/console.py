@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from attrs import define, field, frozen
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.table import Column as TableColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -101,7 +102,13 @@ class Console:
         """Ask a person on the terminal, and return whether the answer is yes."""
         with interrupt_on_signal():
             self.err.print(Text(f"{escape_control(question)} [y/N] "), end="")
-            return sys.stdin.readline().strip().lower() in ("yes", "y")
+            answer = ""
+            try:
+                answer = sys.stdin.readline()
+            finally:
+                if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: the next message starts a new line
+                    self.err.print()
+            return answer.strip().lower() in ("yes", "y")
 
     def table(self, title: str, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
         """Print a table. Names are escaped, and never read as markup."""
@@ -163,7 +170,7 @@ class Console:
         `seconds_for` returns how many seconds a number of further items takes, for the time left.
         """
         columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
-        columns += [BarColumn(bar_width=30), MofNCompleteColumn()] if total is not None else []
+        columns += [BarColumn(bar_width=30), MofNCompleteColumn(table_column=_whole())] if total is not None else []
         columns += [_EtaColumn(seconds_for)] if seconds_for is not None else []
         with Progress(
             *columns, console=self.err, transient=True, disable=self.output.quiet or not self.err.is_terminal
@@ -171,11 +178,16 @@ class Console:
             yield Bar(self, progress, progress.add_task(description, total=total), seconds_for)
 
 
+def _whole() -> TableColumn:
+    """Return a column of a progress line that never wraps: on a narrow terminal the bar gives way."""
+    return TableColumn(no_wrap=True)
+
+
 class _EtaColumn(ProgressColumn):
     """The time left: asked of the write limit, not extrapolated from the pace so far."""
 
     def __init__(self, seconds_for: Callable[[int], float]) -> None:
-        super().__init__()
+        super().__init__(table_column=_whole())
         self._seconds_for = seconds_for
 
     def render(self, task: Task) -> Text:
