@@ -170,7 +170,7 @@ class SecodaClient(Workspace):
         def __enter__(self) -> NoReturn:
             raise TypeError("use `async with SecodaClient(...) as secoda:` inside an async function")
 
-        __exit__ = __await__ = __enter__  # `with` looks both up before it calls one
+        __exit__ = __enter__  # `with` looks both up before it calls one
 
     async def close(self) -> None:
         """Close the connections, except those of a borrowed session, and end all calls immediately.

@@ -164,15 +164,16 @@ class Telemetry:
         if call is None:
             return
         call.attempts = event.attempt
+        details = dict(attributes)  # a metric keeps its own, and would get a new series for each request id
         if event.attempt > 1:
-            attributes["http.request.resend_count"] = event.attempt - 1
-        if event.request_id is not None:  # of the span only: a metric would get a new series for each request
-            attributes["secoda.request_id"] = event.request_id
+            details["http.request.resend_count"] = event.attempt - 1
+        if event.request_id is not None:
+            details["secoda.request_id"] = event.request_id
         ended = time.time_ns()
         span = self._tracer.start_span(
             event.method,
             kind=SpanKind.CLIENT,
-            attributes=attributes,
+            attributes=details,
             start_time=max(call.started_ns, ended - round(event.seconds * 1e9)),
         )
         if "error.type" in attributes:
