@@ -38,15 +38,25 @@ def describe_foreign(document: Node) -> str | None:
 
 def _describe_page(keys: Mapping[str, Node]) -> str | None:
     """Describe a page of an API's list. A page that is not the last lacks groups, and `prune` would delete them."""
-    name = next((key for key in ("groups", *_ITEMS) if key in keys and keys[key].kind == "a list"), None)
+    name = _find_list(keys)
     found = None if name is None else len(keys[name].items)
-    total = next((int(count) for key in _TOTALS if key in keys and (count := _digits(keys[key]))), None)
+    total = _find_total(keys)
     if _has_next(keys) or (total is not None and found is not None and total > found):
         part = "" if total is None or found is None else f" ({found} of {total})"
         return f"is a page of a longer list{part}, which is never a desired state: get all pages, and {_SHAPE}"
     if name is not None and "groups" not in keys:
         return f"has the list {name!r} of another program, and no groups: {_SHAPE}"
     return None
+
+
+def _find_list(keys: Mapping[str, Node]) -> str | None:
+    """Return the key of the list of groups, or of a page's items."""
+    return next((key for key in ("groups", *_ITEMS) if key in keys and keys[key].kind == "a list"), None)
+
+
+def _find_total(keys: Mapping[str, Node]) -> int | None:
+    """Return the number of items in all pages; None if the page doesn't contain it."""
+    return next((int(count) for key in _TOTALS if key in keys and (count := _digits(keys[key]))), None)
 
 
 def _digits(node: Node) -> str | None:
