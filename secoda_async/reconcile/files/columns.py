@@ -129,11 +129,17 @@ def find_layout(header: Sequence[str], columns: Columns | None) -> tuple[Layout,
 
 def _standard_layout(header: Sequence[str]) -> tuple[Layout, list[str]]:
     keys = [_key(name) for name in header]
+    fields = {name: keys.index(name) for name in COLUMNS if name in keys}
+    unnamed = [index for index, key in enumerate(keys) if not key]
+    return Layout(len(header), fields, unnamed=unnamed), _standard_problems(header, keys)
+
+
+def _standard_problems(header: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """Return the problems of a header that must have the names of `COLUMNS`; `keys` are its names as compared."""
     problems = [f"there are two columns {name!r}: keep one" for name in COLUMNS if keys.count(name) > 1]
     if "group" not in keys or any(key and key not in COLUMNS for key in keys):
         problems.append(unread_columns([name.strip() for name in header]))
-    fields = {name: keys.index(name) for name in COLUMNS if name in keys}
-    return Layout(len(header), fields, unnamed=[index for index, key in enumerate(keys) if not key]), problems
+    return problems
 
 
 def _mapped_layout(header: Sequence[str], columns: Columns) -> tuple[Layout, list[str]]:
@@ -151,14 +157,19 @@ def _index(header: Sequence[str], name: str, problems: list[str]) -> int:
     exact = [index for index, found in enumerate(header) if found.strip() == name.strip()]
     indices = exact or [index for index, found in enumerate(header) if _key(found) == _key(name)]
     if not indices:
-        names = [found.strip() for found in header if found.strip()]
-        likely = get_close_matches(name, names, n=1, cutoff=0.5)
-        question = f"is it {likely[0]!r}? The" if likely else "the"
-        problems.append(f"there is no column {name!r}: {question} columns are {list_names(names)}")
+        problems.append(_missing_column(header, name))
         return -1
     if len(indices) > 1:
         problems.append(f"there are two columns {name!r}: rename one")
     return indices[0]
+
+
+def _missing_column(header: Sequence[str], name: str) -> str:
+    """Return the problem of a header without a column, with the most similar name."""
+    names = [found.strip() for found in header if found.strip()]
+    likely = get_close_matches(name, names, n=1, cutoff=0.5)
+    question = f"is it {likely[0]!r}? The" if likely else "the"
+    return f"there is no column {name!r}: {question} columns are {list_names(names)}"
 
 
 def _key(name: str) -> str:
@@ -173,17 +184,21 @@ def list_names(names: Iterable[object]) -> str:
 
 def unread_columns(header: Sequence[str]) -> str:
     """Return the problem of a header that has columns with other names, or no column `group`."""
-    known = [name for name in header if name.lower() in COLUMNS]
-    has_group = any(name.lower() == "group" for name in known)
-    others = [name for name in header if name and name not in known]
-    for name in others:
-        if not has_group and _LISTS_OF_GROUPS.fullmatch(name):
-            return (
-                f"has a row for each person, with groups in the column {name!r}: write a row for each membership, "
-                "with the columns 'group' and 'member'"
-            )
+    others = [name for name in header if name and name.lower() not in COLUMNS]
     if not others:
         return "has no column 'group': the first line names the columns"
+    has_group = any(name.lower() == "group" for name in header)
+    lists = [name for name in others if _LISTS_OF_GROUPS.fullmatch(name)]
+    if lists and not has_group:
+        return (
+            f"has a row for each person, with groups in the column {lists[0]!r}: write a row for each membership, "
+            "with the columns 'group' and 'member'"
+        )
+    return _advise_names(header, others, has_group=has_group)
+
+
+def _advise_names(header: Sequence[str], others: Sequence[str], *, has_group: bool) -> str:
+    """Return the problem of columns with other names, with the `--columns` that may read them."""
     verb = "column {} is" if len(others) == 1 else "columns {} are"
     unread = f"the {verb.format(list_names(others))} not read"
     group, member = (_likely(field, header) for field in ("group", "member"))
