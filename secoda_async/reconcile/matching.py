@@ -7,6 +7,7 @@ mentions is never deleted. A match that would give two groups one name is a conf
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property
+from operator import attrgetter
 from typing import TypeVar
 
 from secoda_async.errors import DesiredStateError
@@ -29,6 +30,14 @@ Pair = tuple[DesiredGroup, Group | None]
 def gets_its_name(wanted: DesiredGroup, present: Group | None) -> bool:
     """Return whether the plan creates or renames the group."""
     return present is None or (present.name != wanted.name and normalize(present.name) != wanted.name)
+
+
+def _group_by_name(groups: Iterable[Group]) -> dict[str, list[Group]]:
+    """Return the groups of each normalized name."""
+    by_name: dict[str, list[Group]] = defaultdict(list)
+    for group in groups:
+        by_name[normalize(group.name)].append(group)
+    return by_name
 
 
 def _split(groups: Iterable[T], contains: Callable[[str], bool]) -> tuple[list[T], list[T]]:
@@ -54,19 +63,12 @@ class Matching:
         self._scope = scope
         contains = self._contains = cache(scope.contains)
         self._by_id = {group.id: group for group in groups}
-        self._by_name: dict[str, list[Group]] = defaultdict(list)
+        self._by_name = _group_by_name(groups)
         self._managed_ids: set[str] = set()
         """Ids of the groups that a desired group means, or may mean."""
-        for group in groups:
-            self._by_name[normalize(group.name)].append(group)
         if scope.ignore:
             self._reject_ignored(desired.groups)
-        self._match_pinned([wanted for wanted in desired.groups if wanted.id is not None])
-        self._match_named(
-            sorted((wanted for wanted in desired.groups if wanted.id is None), key=lambda wanted: wanted.name)
-        )
-        matched = {id(wanted) for wanted, present in self.pairs if present is not None}
-        self._unmatched = [wanted for wanted in desired.groups if id(wanted) not in matched]
+        self._unmatched = self._match(desired.groups)
         self.wanted, self.outside = _split(desired.groups, contains)
         """The desired groups inside the scope, and those outside, which are left out."""
         self._leave_out_of_scope()
@@ -84,6 +86,13 @@ class Matching:
         return [group for group in self.unmanaged if not keys or similarity_key(group.name) not in keys]
 
     # --- matches -----------------------------------------------------------------------------------------------
+
+    def _match(self, desired: Sequence[DesiredGroup]) -> list[DesiredGroup]:
+        """Match the desired groups, and return those that match no group or have a conflict."""
+        self._match_pinned(wanted for wanted in desired if wanted.id is not None)
+        self._match_named(sorted((wanted for wanted in desired if wanted.id is None), key=attrgetter("name")))
+        matched = {id(wanted) for wanted, present in self.pairs if present is not None}
+        return [wanted for wanted in desired if id(wanted) not in matched]
 
     def _match_pinned(self, pinned: Iterable[DesiredGroup]) -> None:
         for wanted in pinned:
