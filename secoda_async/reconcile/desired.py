@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from attrs import evolve, field, frozen
@@ -13,10 +13,32 @@ from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.files.columns import Columns
 from secoda_async.reconcile.files.find_files import find_files
-from secoda_async.reconcile.files.reading import FileFormat, load_file
+from secoda_async.reconcile.files.reading import FileFormat, LoadedFile, load_file
 from secoda_async.reconcile.scope import Scope, ignore_patterns
 
 __all__ = ["DesiredState"]
+
+
+def _check_paths(paths: Sequence[object]) -> None:
+    """Raise an error without a path, or when one of them is another object."""
+    if not paths:
+        raise InvalidArgumentError("load needs at least one file or directory")
+    for path in paths:
+        if not isinstance(path, (str, os.PathLike)):
+            kind = type(path).__name__
+            raise InvalidArgumentError(f"load needs paths, not {kind}: write load(*paths) for a list of paths")
+
+
+def _load_files(
+    paths: Iterable[str | os.PathLike[str]], columns: Columns | None, file_format: FileFormat | None
+) -> tuple[list[LoadedFile], list[str]]:
+    """Read the files that the paths stand for, and return the files with all problems."""
+    files, problems = find_files(os.fspath(path) for path in paths)
+    loaded = [load_file(file, columns=columns, file_format=file_format) for file in files]
+    problems += [problem for file in loaded for problem in file.problems]
+    if columns is not None and not problems and not any(file.is_table for file in loaded):
+        problems.append("columns are given, but no file is a table: leave them out")
+    return loaded, problems
 
 
 def _check_groups(groups: object, *kinds: type) -> tuple[Any, ...]:
@@ -65,18 +87,9 @@ class DesiredState:
             DesiredStateError: With every problem of all files. A missing file is a problem too.
             InvalidArgumentError: Without a path, or when `columns` can't be parsed.
         """
-        if not paths:
-            raise InvalidArgumentError("load needs at least one file or directory")
-        for path in paths:
-            if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
-                kind = type(path).__name__
-                raise InvalidArgumentError(f"load needs paths, not {kind}: write load(*paths) for a list of paths")
+        _check_paths(paths)
         wanted = None if columns is None else Columns.parse(columns)
-        files, problems = find_files(os.fspath(path) for path in paths)
-        loaded = [load_file(file, columns=wanted, file_format=input) for file in files]
-        problems += [problem for file in loaded for problem in file.problems]
-        if wanted is not None and not problems and not any(file.is_table for file in loaded):
-            problems.append("columns are given, but no file is a table: leave them out")
+        loaded, problems = _load_files(paths, wanted, input)
         groups = [group for file in loaded for group in file.groups]
         return cls._checked(groups, problems, [pattern for file in loaded for pattern in file.ignore])
 
