@@ -14,7 +14,16 @@ from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.invited import hidden_member_notes
 from secoda_async.reconcile.matching import Matching, gets_its_name
 from secoda_async.reconcile.member_resolver import MemberResolver
-from secoda_async.reconcile.plan import Change, Plan, delete_of, members_of, sort_changes, sort_conflicts, update_of
+from secoda_async.reconcile.plan import (
+    Change,
+    Held,
+    Plan,
+    delete_of,
+    members_of,
+    sort_changes,
+    sort_conflicts,
+    update_of,
+)
 from secoda_async.reconcile.safety import Rules, find_breaches
 from secoda_async.reconcile.wording import natural_key
 from secoda_async.user_index import UserIndex
@@ -49,22 +58,20 @@ def diff(
     deletes = [delete_of(group) for group in matching.deletable] if rules.prune else []
     changes = sort_changes([*(change for change in matched if change is not None), *deletes])
     deleted = {change.id for change in deletes}
-    unmanaged = [group.name for group in matching.unmanaged if group.id not in deleted]
-    held = sorted(members.held, key=lambda held: (natural_key(held.group), held.member))
-    shown = {user for change in changes for user in (*change.added, *change.removed)}
-    shown |= {user for one in held for user in one.kept}
+    unmanaged = _sorted_names(group for group in matching.unmanaged if group.id not in deleted)
+    held = tuple(sorted(members.held, key=lambda held: (natural_key(held.group), held.member)))
     pending = index.pending(members.desired | members_of(changes))
     disabled = index.disabled(members.desired)
     return Plan(
         changes=changes,
         conflicts=sort_conflicts(matching.conflicts),
         breaches=tuple(find_breaches(matching, changes, rules)),
-        held=tuple(held),
-        seconds=time_for(sum(change.kind != "delete" for change in changes)),
+        held=held,
+        seconds=time_for(len(changes) - len(deletes)),
         unchanged=matched.count(None),
         unmanaged=len(unmanaged),
-        unmanaged_names=tuple(sorted(unmanaged, key=natural_key)),
-        ignored_names=tuple(sorted((group.name for group in matching.ignored), key=natural_key)),
+        unmanaged_names=unmanaged,
+        ignored_names=_sorted_names(matching.ignored),
         pending=pending,
         disabled=disabled,
         notes=(
@@ -73,8 +80,19 @@ def diff(
         ),
         origin=origin,
         workspace=workspace,
-        people=index.emails(shown.union(pending, disabled)),
+        people=index.emails(_shown_users(changes, held).union(pending, disabled)),
     )
+
+
+def _sorted_names(groups: Iterable[Group]) -> tuple[str, ...]:
+    """Return the names of groups in natural order."""
+    return tuple(sorted((group.name for group in groups), key=natural_key))
+
+
+def _shown_users(changes: Iterable[Change], held: Iterable[Held]) -> set[str]:
+    """Return the ids of the users that the changes add or remove, and of those that a held member keeps."""
+    shown = {user for change in changes for user in (*change.added, *change.removed)}
+    return shown.union(*(one.kept for one in held))
 
 
 def _names(desired: DesiredState, groups: Iterable[Group]) -> list[str]:
