@@ -17,6 +17,9 @@ _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,40}")
 _LITERALS: Final = frozenset({"None", "True", "False"})
 """Strings that stand for JSON literals in the vendor's examples."""
 
+_TEXT_FIELDS: Final = frozenset({"name", "description", "first_name", "last_name"})
+"""Fields of free text, in which such a string is a value."""
+
 
 @frozen(kw_only=True)
 class ListContract:
@@ -78,32 +81,37 @@ def read_contract(page: object, kind: str, origin: str) -> ListContract:
     if not isinstance(envelope.get("results"), list):
         return ListContract(is_object=False)
     items = [cast("dict[str, Any]", item) for item in envelope["results"] if isinstance(item, dict)]
-    links: dict[str, object] = {"next": envelope.get("next", _ABSENT)}
-    if isinstance(envelope.get("links"), dict):
-        links["links.next"] = envelope["links"].get("next", _ABSENT)
+    links = _find_next_links(envelope)
     urls = [link for link in links.values() if isinstance(link, str) and link not in ("", "None")]
     known = set(fields_dict(_MODELS[kind])) - {"extra"}
-    shown = {name for item in items for name in item}
-    literals = {name for item in items for name, value in item.items() if isinstance(value, str) and value in _LITERALS}
     return ListContract(
         items=len(envelope["results"]),
-        next_link=" and ".join(sorted(name for name, link in links.items() if link is not _ABSENT)),
+        next_link=" and ".join(sorted(links)),
         has_next=bool(urls),
         link_style=max(map(_style, urls), default=""),
-        link_hosts=tuple(sorted({host for url in urls if (host := _foreign_host(url, origin))})),
-        envelope=_printable(name for name in envelope if name != "results"),
-        unknown_fields=_printable(shown - known),
-        missing_fields=tuple(sorted(name for name in known if any(name not in item for item in items))),
-        literal_fields=_printable(literals - {"name", "description", "first_name", "last_name"}),
+        link_hosts=_find_foreign_hosts(urls, origin),
+        envelope=_printable(envelope.keys() - {"results"}),
+        unknown_fields=_printable(set[str]().union(*items) - known),
+        missing_fields=tuple(sorted(set[str]().union(*(known - item.keys() for item in items)))),
+        literal_fields=_printable(_find_literals(items) - _TEXT_FIELDS),
     )
 
 
-_ABSENT: Final = object()
+def _find_next_links(envelope: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return each next link of a page by its position; a link may be null."""
+    links = envelope.get("links")
+    objects = {"next": envelope, "links.next": cast("dict[str, Any]", links) if isinstance(links, dict) else {}}
+    return {position: fields["next"] for position, fields in objects.items() if "next" in fields}
 
 
 def _style(url: str) -> str:
     query = parse_qs(url.partition("?")[2])
     return next((name for name in ("cursor", "page") if name in query), "")
+
+
+def _find_foreign_hosts(urls: Iterable[str], origin: str) -> tuple[str, ...]:
+    """Return the sorted hosts of links that differ from the host of the request."""
+    return tuple(sorted({host for url in urls if (host := _foreign_host(url, origin))}))
 
 
 def _foreign_host(url: str, origin: str) -> str | None:
@@ -113,6 +121,11 @@ def _foreign_host(url: str, origin: str) -> str | None:
         return "(not a URL)"
     own = urlsplit(origin)
     return host.rpartition("@")[2] if host and host != own.netloc else None
+
+
+def _find_literals(items: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the names of fields that have a string in place of a JSON literal in an item."""
+    return {name for item in items for name, value in item.items() if isinstance(value, str) and value in _LITERALS}
 
 
 def _printable(names: Iterable[str]) -> tuple[str, ...]:
