@@ -98,20 +98,12 @@ def report_page(
 
     `source` and `host` are as in `plan_page`; `ending` is the end in sentences.
     """
-    names = MemberNames(plan)
-    rows = [_with_outcome(_row(plan.changes[each.index], names), each) for each in report.outcomes]
-    rows.sort(key=lambda row: _ORDER.get(row.filter, len(_ORDER)))
-    failures = sum(row.open for row in rows)
-    if failures > _MAX_EXPANDED:  # the causes are on top
-        rows = [evolve(row, open=False) for row in rows]
+    rows = _list_outcomes(plan, report)
     statuses = Counter(row.filter for row in rows)
-    counts = [f"{number} {status}" for status, number in statuses.items()] or ["nothing to do"]
-    problems = (("in conflict", len(plan.conflicts)), ("held", _held(plan)))
-    counts += [f"{number} {status}" for status, number in problems if number]
     verified = "verified by a last read" if report.verified else "NOT verified by a last read"
     return _render(
         "report.html",
-        headline=f"{'Done' if report.ok else 'Incomplete'}: {', '.join(counts)}",
+        headline=f"{'Done' if report.ok else 'Incomplete'}: {', '.join(_count_statuses(plan, statuses))}",
         source=escape_control(source),
         host=host,
         ok=report.ok,
@@ -128,6 +120,26 @@ def report_page(
         kinds=list(statuses.items()),
         rows=rows,
     )
+
+
+def _list_outcomes(plan: Plan, report: Report) -> Sequence[_Row]:
+    """Return a row for each change: the failures first, expanded unless they are many."""
+    names = MemberNames(plan)
+    rows = [_with_outcome(_row(plan.changes[each.index], names), each) for each in report.outcomes]
+    rows.sort(key=lambda row: _ORDER.get(row.filter, len(_ORDER)))
+    failures = sum(row.open for row in rows)
+    if failures > _MAX_EXPANDED:  # the causes are on top
+        return [evolve(row, open=False) for row in rows]
+    return rows
+
+
+def _count_statuses(plan: Plan, statuses: Mapping[str, int]) -> Sequence[str]:
+    """Return the number of changes of each status, and the number of problems of the plan, as phrases."""
+    problems = (("in conflict", len(plan.conflicts)), ("held", _held(plan)))
+    return [
+        *([f"{number} {status}" for status, number in statuses.items()] or ["nothing to do"]),
+        *(f"{number} {problem}" for problem, number in problems if number),
+    ]
 
 
 def _remarks(plan: Plan) -> dict[str, Sequence[str]]:
