@@ -1,6 +1,6 @@
 """Explain one person's groups: the present ones, those of the desired state, and the effect of the plan. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from attrs import evolve, frozen
@@ -121,15 +121,8 @@ class _Explainer:
     def memberships(self, matching: Matching, desired: DesiredState, groups: Sequence[Group]) -> Iterator[Membership]:
         """Yield the groups that have the person, or list the person."""
         changes = {change.id: change for change in self.plan.changes if change.id is not None}
-        creates = {change.name: change for change in self.plan.changes if change.kind == "create"}
-        planned: set[int | str] = set()
-        for wanted, present in matching.pairs:
-            change = creates.get(wanted.name) if present is None else changes.get(present.id)
-            planned |= {id(wanted), "" if present is None else present.id}
-            if self._is_in(present) or self._places(wanted):
-                yield self._planned(wanted, present, change)
-        others = [group for group in groups if group.id not in planned and self._is_in(group)]
-        listed = [wanted for wanted in desired.groups if id(wanted) not in planned and self._places(wanted)]
+        yield from self._explain_planned(matching, changes)
+        others, listed = self._find_unplanned(matching, desired, groups)
         ignored = {group.id for group in matching.ignored}
         for group in others:
             meant = next((wanted for wanted in listed if _may_mean(wanted, group)), None)
@@ -137,6 +130,24 @@ class _Explainer:
         for wanted in listed:
             if not any(_may_mean(wanted, group) for group in others):
                 yield self._unplanned_create(wanted)
+
+    def _explain_planned(self, matching: Matching, changes: Mapping[str, Change]) -> Iterator[Membership]:
+        """Yield the person's groups that the plan manages; `changes` has the updates and deletes by id."""
+        creates = {change.name: change for change in self.plan.changes if change.kind == "create"}
+        for wanted, present in matching.pairs:
+            if self._is_in(present) or self._places(wanted):
+                change = creates.get(wanted.name) if present is None else changes.get(present.id)
+                yield self._planned(wanted, present, change)
+
+    def _find_unplanned(
+        self, matching: Matching, desired: DesiredState, groups: Sequence[Group]
+    ) -> tuple[Sequence[Group], Sequence[DesiredGroup]]:
+        """Return the unmatched groups that have the person, and the unmatched desired groups that list the person."""
+        matched = {id(wanted) for wanted, _ in matching.pairs}
+        matched_ids = {present.id for _, present in matching.pairs if present is not None}
+        others = [group for group in groups if group.id not in matched_ids and self._is_in(group)]
+        listed = [wanted for wanted in desired.groups if id(wanted) not in matched and self._places(wanted)]
+        return others, listed
 
     def _is_in(self, group: Group | None) -> bool:
         return group is not None and self.user_id in group.users
