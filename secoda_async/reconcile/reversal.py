@@ -61,6 +61,11 @@ class Reversal:
     conflicts: tuple[Conflict, ...] = ()
     held: tuple[Held, ...] = ()
 
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether nothing changes and nothing is in conflict."""
+        return self.change is None and not self.conflicts
+
 
 NOTHING: Final = Reversal()
 """The result when the workspace is as it was before the run."""
@@ -128,8 +133,18 @@ def _undo_update(logged: LoggedChange, present: PresentState) -> Reversal:
             return NOTHING
         reason = "is neither as it was before the run nor as the run may have written it: not restored"
         return conflict_of(change, f"({group.id}) {reason}", [group.id])
-    before: dict[str, object] = {}
-    after: dict[str, object] = {}
+    after, conflicts = _undo_fields(change, group)
+    before = {name: getattr(group, name) for name in after}
+    users, members = _undo_members(change, group, present)
+    if users is not None:
+        before["users"], after["users"] = tuple(sorted(group.users)), users
+    reversal = update_of(group.id, str(after.get("name", group.name)), before, after, change.place) if after else None
+    return Reversal(change=reversal, conflicts=(*conflicts, *members.conflicts), held=members.held)
+
+
+def _undo_fields(change: Change, group: Group) -> tuple[dict[str, object], Sequence[Conflict]]:
+    """Return the former values of the fields to restore, without the members, and the conflicts of the others."""
+    former_values: dict[str, object] = {}
     conflicts: list[Conflict] = []
     for name, wrote in _each_field(change.after):
         former = getattr(change.before, name)
@@ -139,15 +154,11 @@ def _undo_update(logged: LoggedChange, present: PresentState) -> Reversal:
         elif name == "users" or GroupFields(**{name: former}).matches(group):
             continue
         elif wrote.matches(group):
-            before[name], after[name] = getattr(group, name), former
+            former_values[name] = former
         else:
             message = f"({group.id}) has another {name} since: not restored"
             conflicts += conflict_of(change, message, [group.id]).conflicts
-    users, members = _undo_members(change, group, present)
-    if users is not None:
-        before["users"], after["users"] = tuple(sorted(group.users)), users
-    reversal = update_of(group.id, str(after.get("name", group.name)), before, after, change.place) if after else None
-    return Reversal(change=reversal, conflicts=(*conflicts, *members.conflicts), held=members.held)
+    return former_values, conflicts
 
 
 def _undo_members(change: Change, group: Group, present: PresentState) -> tuple[tuple[str, ...] | None, Reversal]:
