@@ -19,7 +19,7 @@ from secoda_async.reconcile.desired_group import DesiredGroup, has_unsendable_ch
 from secoda_async.reconcile.invited import with_invited_members
 from secoda_async.reconcile.journal_runs import JournalRun
 from secoda_async.reconcile.matching import Matching
-from secoda_async.reconcile.plan import Change, Plan, members_of, sort_changes, sort_conflicts
+from secoda_async.reconcile.plan import Breach, Change, Plan, members_of, sort_changes, sort_conflicts
 from secoda_async.reconcile.reversal import PresentState, Reversal, conflict_of, reverse
 from secoda_async.reconcile.safety import Rules, find_breaches
 from secoda_async.reconcile.scope import Scope
@@ -63,22 +63,18 @@ def plan_undo(
     _check_binding(run, origin, workspace)
     groups = with_invited_members(groups, users, {})
     present = PresentState.of(groups, users)
-    undone = _without_collisions([_without_unsendable(reverse(logged, present)) for logged in run.changes], present)
+    undone = _reverse_run(run, present)
     changes = sort_changes(each.change for each in undone if each.change is not None)
-    added = {user for change in changes for user in change.added}
+    added = set[str]().union(*(change.added for change in changes))
     concerned = members_of(changes)
     return Plan(
         changes=changes,
         conflicts=sort_conflicts(conflict for each in undone for conflict in each.conflicts),
-        breaches=tuple(
-            breach
-            for breach in find_breaches(_matching_after(groups, changes), changes, rules)
-            if breach.kind not in ("rename", "empty")  # about groups files
-        ),
+        breaches=_find_undo_breaches(groups, changes, rules),
         held=tuple(held for each in undone for held in each.held),
         notes=tuple(_notes(changes, run)),
         seconds=time_for(sum(change.kind != "delete" for change in changes)),
-        unchanged=sum(each.change is None and not each.conflicts for each in undone),
+        unchanged=sum(each.is_unchanged for each in undone),
         pending=present.users.pending(concerned),
         disabled=present.users.disabled(added),
         origin=origin,
@@ -93,6 +89,11 @@ def _check_binding(run: JournalRun, origin: str, workspace: str | None) -> None:
     if run.workspace is not None and run.workspace != workspace:
         this = "the id of this workspace is not known" if workspace is None else f"this is {workspace}"
         raise StalePlanError(f"the run {run.id} wrote to the workspace {run.workspace}, and {this}")
+
+
+def _reverse_run(run: JournalRun, present: PresentState) -> Sequence[Reversal]:
+    """Return the result for each change of a run; a reversal that can't be sent or repeats a name is a conflict."""
+    return _without_collisions([_without_unsendable(reverse(logged, present)) for logged in run.changes], present)
 
 
 def _without_unsendable(undone: Reversal) -> Reversal:
@@ -164,17 +165,30 @@ def _without_name(undone: Reversal, change: Change, ids: Sequence[str]) -> Rever
     return evolve(undone, change=left if after.to_dict() else None, conflicts=(*undone.conflicts, *conflict))
 
 
+def _find_undo_breaches(groups: Sequence[Group], changes: Sequence[Change], rules: Rules) -> tuple[Breach, ...]:
+    """Return the safety limits that the undo exceeds, without those that are about groups files."""
+    breaches = find_breaches(_matching_after(groups, changes), changes, rules)
+    return tuple(breach for breach in breaches if breach.kind not in ("rename", "empty"))
+
+
 def _matching_after(groups: Sequence[Group], changes: Sequence[Change]) -> Matching:
     """Return the groups that the workspace has after the undo: the safety limits compare them with the present ones."""
+    created = [DesiredGroup(name=change.name) for change in changes if change.kind == "create"]
+    return Matching(DesiredState((*_keep_groups(groups, changes), *created)), groups, Scope())
+
+
+def _keep_groups(groups: Iterable[Group], changes: Sequence[Change]) -> Iterator[DesiredGroup]:
+    """Yield the groups that the undo does not delete, under their names after the undo."""
     gone = {change.id for change in changes if change.kind == "delete"}
     names = {change.id: change.after.name for change in changes if change.id is not None and change.after.name}
-    kept = [
-        DesiredGroup(name=names.get(group.id, group.name), id=group.id if group.id in names else None)
-        for group in groups
-        if group.id not in gone and normalize(group.name) and not _is_unsendable(group.name)
-    ]
-    created = [DesiredGroup(name=change.name) for change in changes if change.kind == "create"]
-    return Matching(DesiredState((*kept, *created)), groups, Scope())
+    for group in groups:
+        if group.id not in gone and _can_be_desired(group.name):
+            yield DesiredGroup(name=names.get(group.id, group.name), id=group.id if group.id in names else None)
+
+
+def _can_be_desired(name: str) -> bool:
+    """Return whether a desired group can have a name; groups of the workspace may have others."""
+    return bool(normalize(name)) and not _is_unsendable(name)
 
 
 def _notes(changes: Sequence[Change], run: JournalRun) -> Iterator[str]:
