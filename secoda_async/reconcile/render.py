@@ -76,20 +76,25 @@ def render_text(plan: Plan, *, most: int | None = None, verbose: bool = False) -
     hidden = len(plan.changes) - len(shown)
     if hidden and shown:
         yield StyledLine(f"... and {count(hidden, 'more change')}")
-    sections = (
-        [StyledLine(fact, "note") for fact in facts(plan, verbose=verbose)],
-        [StyledLine(f"! important: {note}", "attention") for note in plan.notes],
-        [StyledLine(f"! held: {message}", "attention") for message in held_messages(plan, verbose=verbose)],
-        [StyledLine(f"! in conflict: {conflict.message}", "warning") for conflict in plan.conflicts],
-        [StyledLine(f"! needs an approval: {breach.message}", "warning") for breach in plan.breaches],
-    )
-    if any(sections) and shown:
+    notes = [StyledLine(fact, "note") for fact in facts(plan, verbose=verbose)]
+    problems = _list_problems(plan, verbose=verbose)
+    if (notes or problems) and shown:
         yield StyledLine("")
-    for section in sections:
-        yield from section
-    if any(sections[1:]):
+    yield from notes
+    yield from problems
+    if problems:
         yield StyledLine("")
     yield StyledLine(plan.summary(), "summary")
+
+
+def _list_problems(plan: Plan, *, verbose: bool) -> Sequence[StyledLine]:
+    """Return a line for each part of a plan that needs a person."""
+    return [
+        *(StyledLine(f"! important: {note}", "attention") for note in plan.notes),
+        *(StyledLine(f"! held: {message}", "attention") for message in held_messages(plan, verbose=verbose)),
+        *(StyledLine(f"! in conflict: {conflict.message}", "warning") for conflict in plan.conflicts),
+        *(StyledLine(f"! needs an approval: {breach.message}", "warning") for breach in plan.breaches),
+    ]
 
 
 def details(change: Change, names: MemberNames, *, most: int | None = _MOST_MEMBERS) -> Iterable[StyledLine]:
