@@ -29,6 +29,8 @@ from tests.bench.meters import Case
 from tests.bench.results import JOBS, Figure, Growth, Ratio, Results, merge_runs
 from tests.bench.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 RESULTS = Results(
     label="Python 3.11",
     machine="a machine",

@@ -188,6 +188,7 @@ async def test_json_that_is_no_plan_is_read_as_groups(
     assert not workspace.count("POST")
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("BS-7", "CL-1")
 async def test_ctrl_c_lets_in_flight_writes_finish(workspace: Emulator, tmp_path: Path) -> None:
     (tmp_path / "g.json").write_text(json.dumps({"groups": [{"name": f"g{index}"} for index in range(40)]}))

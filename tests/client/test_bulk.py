@@ -324,6 +324,7 @@ class TestSources:
         assert max(windows) == 7
         assert most <= 7 + 7 + 1  # in flight, queued, and the operation just yielded
 
+    @pytest.mark.slow
     @pytest.mark.requirement("BS-7")
     async def test_neither_operations_nor_outcomes_pile_up(self, secoda: SecodaClient) -> None:
         alive: weakref.WeakSet[DeleteGroup] = weakref.WeakSet()

@@ -72,9 +72,3 @@ def test_for_over_a_bulk_names_async_for(secoda: SecodaClient) -> None:
     outcomes: Any = secoda.bulk([])
     with pytest.raises(TypeError, match="`for` needs `async` here: use `async for outcome in"):
         list(outcomes)
-
-
-async def test_awaiting_the_client_names_async_with() -> None:
-    secoda: Any = SecodaClient("key")
-    with pytest.raises(TypeError, match="use `async with"):
-        await secoda

@@ -158,6 +158,7 @@ async def add_groups(workspace: Emulator) -> None:
     workspace.requests.clear()
 
 
+@pytest.mark.slow
 async def test_validate_job_needs_no_key(runner: Runner, workspace: Emulator) -> None:
     runner.write([{"name": "Stewards"}])
     assert await runner.run("validate") == Exit.DONE

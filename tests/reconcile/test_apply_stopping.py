@@ -92,6 +92,7 @@ def contents(emulator: Emulator) -> list[tuple[str, str | None, str | None, froz
     )
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("BS-5")
 @pytest.mark.parametrize("is_executed", [False, True])
 async def test_apply_converges_when_killed_at_any_request(

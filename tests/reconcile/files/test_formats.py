@@ -117,6 +117,7 @@ def load(file: Path, content: bytes) -> DesiredState:
     return DesiredState.load(file)
 
 
+@pytest.mark.slow
 @given(GROUPS, st.sampled_from([None, True, False]))
 @settings(deadline=None)
 def test_yaml_and_json_are_never_taken_for_a_table(groups: list[dict[str, Any]], flow_style: bool | None) -> None:  # noqa: FBT001 - Hypothesis passes it
