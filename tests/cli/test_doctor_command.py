@@ -133,8 +133,7 @@ async def test_probe_reports_a_create_whose_outcome_is_unknown(shell: Shell, wor
     assert "The outcome of a create is not known" in result.out
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("answer", ["yes", "no"])
+@pytest.mark.parametrize("answer", [pytest.param("yes", marks=pytest.mark.slow), "no"])
 async def test_probe_asks_on_a_terminal(workspace: Emulator, answer: str) -> None:
     controller, terminal = pty.openpty()
     process = await start("doctor", "--probe", stdin=terminal)

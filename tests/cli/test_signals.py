@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from secoda_async.cli import app, signals
-from secoda_async.cli.exit_codes import Exit
+from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.options import Connection, Output
 from secoda_async.cli.output.console import Console
 from secoda_async.emulator import Emulator
@@ -291,6 +291,14 @@ async def test_cancelled_command_is_no_interrupted_command() -> None:
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_sigterm_interrupts_a_command() -> None:
+    task = asyncio.create_task(signals.until_terminated(asyncio.sleep(3600)))
+    await asyncio.sleep(0)
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(CommandError, match="interrupted"):
         await task
 
 

@@ -223,9 +223,8 @@ async def _probe(console: Console, checkup: Checkup, client: SecodaClient, *, as
         console.print_json(checkup.document() | {"probe": probe.document()})
     else:
         write_stdout(_sheet(checkup.host, checkup.contracts, probe))
-    if stops.event.is_set():
-        return stops.code
-    return Exit.SOME_FAILED if probe.left or probe.is_create_unclear else Exit.DONE
+    code = Exit.SOME_FAILED if probe.left or probe.is_create_unclear else Exit.DONE
+    return stops.code if stops.event.is_set() else code
 
 
 def _consent(host: str, name: str) -> str:
