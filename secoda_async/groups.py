@@ -36,7 +36,7 @@ class Groups:
 
     def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope = Scope()) -> None:
         self._pipeline = pipeline
-        self.store = GroupStore(pipeline, options, scope)  # public for `bulk` and `apply`
+        self.store: GroupStore = GroupStore(pipeline, options, scope)  # public for `bulk` and `apply`
 
     async def create(
         self,

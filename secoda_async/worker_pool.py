@@ -52,7 +52,7 @@ class WorkerPool(Generic[Job]):
     ) -> None:
         self.rest: list[Outcome] = []
         """After `run` has ended: the outcomes that it did not yield."""
-        self.stop_reason = ""
+        self.stop_reason: str = ""
         """The reason why errors ended the jobs early; empty if they did not."""
         self._execute = execute
         self._operation_of = operation_of

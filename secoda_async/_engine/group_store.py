@@ -28,7 +28,7 @@ class GroupStore:
     """The groups of a workspace, for calls that share a scope. The arguments were checked."""
 
     def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope) -> None:
-        self.lister = Lister(pipeline, options, COLLECTION, Group, needed=("users",), scope=scope)
+        self.lister: Lister[Group] = Lister(pipeline, options, COLLECTION, Group, needed=("users",), scope=scope)
         self._pipeline = pipeline
         self._options = options
         self._scope = scope

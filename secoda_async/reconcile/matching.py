@@ -69,10 +69,14 @@ class Matching:
         if scope.ignore:
             self._reject_ignored(desired.groups)
         self._unmatched = self._match(desired.groups)
+        self.wanted: list[DesiredGroup]
+        self.outside: list[DesiredGroup]
         self.wanted, self.outside = _split(desired.groups, contains)
         """The desired groups inside the scope, and those outside, which are left out."""
         self._leave_out_of_scope()
         self._reject_name_collisions()
+        self.inside: list[Group]
+        self.ignored: list[Group]
         self.inside, self.ignored = _split(groups, contains)
         """The groups of the workspace inside the scope, and those outside."""
         self.unmanaged: list[Group] = [group for group in self.inside if group.id not in self._managed_ids]
