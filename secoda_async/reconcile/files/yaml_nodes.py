@@ -97,7 +97,7 @@ class _Converter:
     lines: Lines
     _seen: dict[int, Node | None] = field(factory=dict[int, Node | None])
 
-    def convert(self, node: Any) -> Node:  # noqa: ANN401 - PyYAML's nodes have no types
+    def convert(self, node: Any) -> Node:
         """Convert a node and its children."""
         location = self.lines.location(node.start_mark.index)
         if id(node) in self._seen:
@@ -110,7 +110,7 @@ class _Converter:
         self._seen[id(node)] = found
         return found
 
-    def _converted(self, node: Any, location: str) -> Node:  # noqa: ANN401 - PyYAML's nodes have no types
+    def _converted(self, node: Any, location: str) -> Node:
         if node.id == "mapping":
             return Node(kind="a mapping", location=location, pairs=self._pairs(node.value))
         if node.id == "sequence":
@@ -161,7 +161,7 @@ def dump(document: object) -> str:
     class Dumper(yaml.SafeDumper):
         """Escapes characters that PyYAML would write as line breaks."""
 
-    def quoted(dumper: Any, text: str) -> Any:  # noqa: ANN401 - PyYAML's nodes have no types
+    def quoted(dumper: Any, text: str) -> Any:
         style = '"' if set(text) & _BREAKS else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
