@@ -8,9 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 
 import aiohttp
 import pytest
@@ -19,9 +16,9 @@ from yarl import URL
 
 from secoda_async import ClientClosedError, SecodaClient
 from secoda_async.emulator import Emulator
+from tests.support.examples import EXAMPLES, load_example
 from tests.support.waiting import wait_until
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 CALLERS = 200
 JSON = {"Content-Type": "application/json"}
 PATIENCE = 120
@@ -190,16 +187,6 @@ async def test_service_answers_errors_with_advice(program: str) -> None:
     assert clean(service.said), service.said
 
 
-def program_of(name: str) -> ModuleType:
-    """An example as a module, not run."""
-    spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.requirement("SL-2")
 async def test_service_closes_its_client_at_shutdown(
     monkeypatch: pytest.MonkeyPatch,
@@ -207,7 +194,7 @@ async def test_service_closes_its_client_at_shutdown(
     async with Emulator() as workspace:
         monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
         monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
-        on_aiohttp = program_of("aiohttp_service")
+        on_aiohttp = load_example("aiohttp_service")
         runner = web.AppRunner(on_aiohttp.service())
         await runner.setup()
         secoda: SecodaClient = runner.app[on_aiohttp.SECODA]
@@ -216,7 +203,7 @@ async def test_service_closes_its_client_at_shutdown(
         with pytest.raises(ClientClosedError):
             await secoda.groups.snapshot()
 
-        app = program_of("fastapi_service").app
+        app = load_example("fastapi_service").app
         app.state.deadline, app.state.max_wait = 5, 2
         async with app.router.lifespan_context(app):
             secoda = app.state.secoda

@@ -3,9 +3,6 @@
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import aiohttp
@@ -16,8 +13,8 @@ from yarl import URL
 
 from secoda_async import UNSET, DesiredState
 from secoda_async.emulator import Emulator
+from tests.support.examples import load_example
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 TOKEN = "directory-token"
 Item = dict[str, Any]
 
@@ -167,18 +164,9 @@ async def served(provider: str, fault: str = "") -> AsyncGenerator[Directory, No
             await runner.cleanup()
 
 
-def recipe(provider: str) -> ModuleType:
-    spec = spec_from_file_location(provider, EXAMPLES / f"{provider}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 async def read(directory: Directory) -> DesiredState:
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
-        state: DesiredState = await recipe(directory.provider).read_groups(session, directory.url)
+        state: DesiredState = await load_example(directory.provider).read_groups(session, directory.url)
         return state
 
 
@@ -247,6 +235,6 @@ async def test_script_plans_and_applies(
         monkeypatch.setenv("SCIM_TOKEN", TOKEN)
         monkeypatch.setenv("SECODA_BASE_URL", workspace.url)
         monkeypatch.setenv("SECODA_API_KEY", workspace.api_key)
-        await recipe("scim").main()
+        await load_example("scim").main()
     assert "3 to create" in capsys.readouterr().out
     assert len(workspace.groups) == (3 if option else 0)

@@ -34,7 +34,6 @@ from secoda_async.errors import ClientClosedError, ConfigurationError, SecodaErr
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 """The pipeline measures the time: aiohttp's own total would count the wait for a free connection."""
 
-
 _READ_BUFFER: Final = 2**18
 """Bytes: a page of a hundred groups in one or two reads."""
 
