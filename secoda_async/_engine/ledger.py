@@ -17,6 +17,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from math import inf
 from typing import Final
 
@@ -40,7 +41,7 @@ _REPLACED_KNOWN: Final = 60
 """Maximum replaced memberships per group: two for each write that the limit allows in a minute."""
 
 
-@define(eq=False, repr=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class Write:
     """The latest write of this client to one group."""
 
@@ -48,11 +49,9 @@ class Write:
     """The group as the server returned it, or None after a delete."""
     at: float
     """Time of the response, by the client's clock."""
-    is_created: bool
+    is_created: bool = False
     """Whether this client created the group within the last minute."""
-    removed: frozenset[str] = frozenset()
-    """Members that this client removed within the last minute."""
-    replaced: tuple[frozenset[str], ...] = ()
+    replaced: tuple[tuple[str, ...], ...] = ()
     """The memberships that this client's updates of the last minute replaced, if known."""
     replaced_at: datetime | None = None
     """The server's time of the last update that set the whole membership."""
@@ -65,7 +64,7 @@ class Write:
         if shown is not None and written is not None and shown != written:  # equal: the resolution may be a second
             return shown < written
         users = frozenset(read.users)
-        return users in self.replaced and users != frozenset(self.group.users)
+        return users in map(frozenset, self.replaced) and users != frozenset(self.group.users)
 
     def others_in(self, read: Group) -> Iterator[str]:
         """Yield the members that others may have added, from a read that does not show this write.
@@ -74,7 +73,8 @@ class Write:
         """
         if self.group is None or (self.replaced_at and read.updated_at and read.updated_at < self.replaced_at):
             return
-        yield from (user for user in read.users if user not in self.removed and user not in self.group.users)
+        own = frozenset(chain(self.group.users, *self.replaced))
+        yield from (user for user in read.users if user not in own)
 
 
 class Ledger:
@@ -123,7 +123,7 @@ class Ledger:
         The group of that create could be mistaken for the result of the create in question.
         """
         with self._lock:
-            self._discard_old()
+            self._discard_old(self._clock.now())
             in_flight = sum(count for sent, count in self._in_flight.items() if confusable_key(sent) == name)
             return in_flight > 1 or name in self._unclear
 
@@ -143,7 +143,7 @@ class Ledger:
     def settles_in(self, name: str) -> float:
         """Return the seconds until a list shows whether an unclear create of this name was executed."""
         with self._lock:
-            self._discard_old()
+            self._discard_old(self._clock.now())
             noted = self._unclear.get(name, -inf) - OWN_WRITES_KNOWN
             return max(0.0, noted + SETTLE_TIME - self._clock.now())
 
@@ -163,7 +163,7 @@ class Ledger:
             self._put(group.id, Write(group, self._clock.now(), is_created=True))
 
     def note_updated(
-        self, group: Group, *, before: Iterable[str] | None = None, is_whole_membership: bool = False
+        self, group: Group, *, before: tuple[str, ...] | None = None, is_whole_membership: bool = False
     ) -> None:
         """Remember a group as the server returned it after an update.
 
@@ -173,37 +173,34 @@ class Ledger:
             is_whole_membership: The update set the membership without a read before it.
         """
         with self._lock:
-            last = self.latest(group.id)
-            is_created = last is not None and last.is_created
-            replaced = () if last is None else last.replaced
-            if last is not None and last.group is not None:
-                replaced += (frozenset(last.group.users),)
+            write = Write(group, self._clock.now())
+            last = self._put(group.id, write)
+            if last is not None:
+                write.is_created, write.replaced, write.replaced_at = last.is_created, last.replaced, last.replaced_at
+                if last.group is not None:
+                    write.replaced += (last.group.users,)
             if before is not None:
-                replaced += (frozenset(before),)
-            replaced = replaced[-_REPLACED_KNOWN:]
-            removed = frozenset[str]().union(*replaced).difference(group.users)
-            replaced_at = group.updated_at if is_whole_membership else None if last is None else last.replaced_at
-            self._put(
-                group.id,
-                Write(group, self._clock.now(), is_created, removed, replaced, replaced_at),
-            )
+                write.replaced += (before,)
+            write.replaced = write.replaced[-_REPLACED_KNOWN:]
+            if is_whole_membership:
+                write.replaced_at = group.updated_at
 
     def note_deleted(self, group_id: str) -> None:
         """Remember that this client deleted a group."""
         with self._lock:
-            self._put(group_id, Write(None, self._clock.now(), is_created=False))
+            self._put(group_id, Write(None, self._clock.now()))
 
     def latest(self, group_id: str) -> Write | None:
         """Return the write of the last minute to a group, or None."""
         with self._lock:
-            self._discard_old()
+            self._discard_old(self._clock.now())
             return self._writes.get(group_id.casefold())
 
     def with_own_writes(self, groups: Iterable[Group]) -> list[Group]:
         """Return the groups of a list, corrected by this client's writes of the last minute."""
         by_id = {group.id.casefold(): group for group in groups}
         with self._lock:
-            self._discard_old()
+            self._discard_old(self._clock.now())
             for group_id, write in self._writes.items():
                 listed = by_id.get(group_id)
                 if write.group is None:
@@ -212,14 +209,15 @@ class Ledger:
                     by_id[group_id] = write.group
         return list(by_id.values())
 
-    def _put(self, group_id: str, write: Write) -> None:
+    def _put(self, group_id: str, write: Write) -> Write | None:
+        """Add a write, and return the one of the last minute that it replaces, if there is one."""
+        self._discard_old(write.at)
         key = group_id.casefold()
+        last = self._writes.pop(key, None)
         self._writes[key] = write
-        self._writes.move_to_end(key)
-        self._discard_old()
+        return last
 
-    def _discard_old(self) -> None:
-        now = self._clock.now()
+    def _discard_old(self, now: float) -> None:
         if self._writes:
             while self._writes and next(iter(self._writes.values())).at < now - OWN_WRITES_KNOWN:
                 self._writes.popitem(last=False)
