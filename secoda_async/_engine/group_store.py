@@ -143,11 +143,10 @@ class GroupStore:
 
 def validate_users(users: Iterable[str]) -> tuple[str, ...]:
     """Return the ids of members, each once, in the order given."""
-    if isinstance(users, str) or not isinstance(users, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(users, str) or not hasattr(type(users), "__iter__"):
         hint = "put one id in a list" if type(users) is str else "[] means no members"
         raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: {hint}")
-    ids = tuple(validate_ids(users, "user"))
-    return ids if len(set(ids)) == len(ids) else tuple(dict.fromkeys(ids))
+    return validate_ids(users, "user")
 
 
 def validate_fields(

@@ -1,7 +1,7 @@
 """The ids of groups and users, checked before they go into a path or a body."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from string import ascii_letters, digits
 from typing import Final, cast
 
@@ -42,15 +42,17 @@ def validate_id(value: object, what: str = "group") -> str:
     return value
 
 
-def validate_ids(values: Iterable[object], what: str) -> Sequence[str]:
-    """Check many ids. A membership may have hundreds, so plain ids are checked in one step.
+def validate_ids(values: Iterable[object], what: str) -> tuple[str, ...]:
+    """Check many ids, and return each once. A membership may have hundreds, so plain ids are checked in one step.
 
     Raises:
         InvalidArgumentError: As `validate_id`.
     """
     ids = cast("tuple[str, ...]", tuple(values))
     try:
-        is_plain = "" not in ids and not "".join(ids).encode().translate(None, _PLAIN)
+        is_plain = all(ids) and not "".join(ids).encode().translate(None, _PLAIN)
     except (TypeError, UnicodeEncodeError):
         is_plain = False
-    return ids if is_plain else [validate_id(value, what) for value in ids]
+    for value in () if is_plain else ids:
+        validate_id(value, what)
+    return ids if len(set(ids)) == len(ids) else tuple(dict.fromkeys(ids))

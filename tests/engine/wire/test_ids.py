@@ -63,6 +63,11 @@ def test_invalid_id_among_many_is_refused(value: object) -> None:
 
 
 def test_many_valid_ids_are_returned_in_order() -> None:
-    assert validate_ids(iter(["u-2", "u-1", "é"]), "user") == ["u-2", "u-1", "é"]
-    assert list(validate_ids(["u-2", "u-1"], "user")) == ["u-2", "u-1"]
-    assert list(validate_ids([], "user")) == []
+    assert validate_ids(iter(["u-2", "u-1", "é"]), "user") == ("u-2", "u-1", "é")
+    assert validate_ids(["u-2", "u-1"], "user") == ("u-2", "u-1")
+    assert validate_ids([], "user") == ()
+
+
+def test_repeated_ids_are_returned_once() -> None:
+    assert validate_ids(["u-2", "u-1", "u-2"], "user") == ("u-2", "u-1")
+    assert validate_ids(["é", "é"], "user") == ("é",)
