@@ -6,7 +6,7 @@ Frozen classes that tests can build by hand. `to_dict` returns plain JSON types;
 import enum
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar, cast
 
@@ -179,7 +179,8 @@ class GroupFields:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set, as plain JSON types: the body of a write."""
         users = UNSET if self.users is UNSET else list(self.users)
-        return without_unset(name=self.name, icon=self.icon, description=self.description, users=users)
+        fields = {"name": self.name, "icon": self.icon, "description": self.description, "users": users}
+        return {name: value for name, value in fields.items() if value is not UNSET}
 
     def matches(self, group: Group) -> bool:
         """Return whether a group has every field that is set here, so that nothing has to be written.
@@ -187,7 +188,7 @@ class GroupFields:
         Texts are normalized and members have no order, because the server may do the same; null equals an empty text.
         """
         for _, shown, sent in self._texts(group):
-            if shown != sent and normalize(shown or "") != normalize(sent or ""):
+            if shown != sent and sent is not UNSET and normalize(shown or "") != normalize(sent or ""):
                 return False
         return self.users is UNSET or self.users == group.users or set(self.users) == set(group.users)
 
@@ -197,13 +198,20 @@ class GroupFields:
         The server may collapse white space. Members that the response lacks do not count as a contradiction: invited
         users who never signed in may be hidden (documented for SCIM).
         """
-        names = [name for name, shown, sent in self._texts(group) if collapse_spaces(shown) != collapse_spaces(sent)]
-        if self.users is not UNSET and not _casefolded(group.users) <= _casefolded(self.users):
+        names = [
+            name
+            for name, shown, sent in self._texts(group)
+            if shown != sent and sent is not UNSET and collapse_spaces(shown) != collapse_spaces(sent)
+        ]
+        users = group.users if self.users is UNSET else self.users
+        if users != group.users and not _casefolded(group.users) <= _casefolded(users):
             names.append("users")
         return names
 
     def missing_users(self, group: Group) -> list[str]:
         """Return the ids that were sent as members and that a response lacks."""
+        if self.users == group.users:
+            return []
         shown = _casefolded(group.users)
         return [user for user in self.users or () if user.casefold() not in shown]
 
@@ -211,12 +219,13 @@ class GroupFields:
         """Return whether a response shows every field that was sent."""
         return not self.contradicted_by(group) and not self.missing_users(group)
 
-    def _texts(self, group: Group) -> Iterator[tuple[str, str | None, str | None]]:
-        """Yield the name, the shown value and the sent value of each text field that is set."""
-        for name in ("name", "icon", "description"):
-            sent = getattr(self, name)
-            if sent is not UNSET:
-                yield name, getattr(group, name), sent
+    def _texts(self, group: Group) -> Iterable[tuple[str, str | None, str | Unset | None]]:
+        """Return the name, the shown value and the sent value of each text field."""
+        return (
+            ("name", group.name, self.name),
+            ("icon", group.icon, self.icon),
+            ("description", group.description, self.description),
+        )
 
 
 def _casefolded(ids: Iterable[str]) -> frozenset[str]:

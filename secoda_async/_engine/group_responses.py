@@ -1,6 +1,6 @@
 """Responses about groups, checked against the request: the requested id and the sent fields."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import evolve
@@ -11,7 +11,7 @@ from secoda_async._engine.responses import model_of
 from secoda_async._engine.retries import outcome_unknown
 from secoda_async._engine.wire.protocol import Reply, request_to
 from secoda_async.errors import NotFoundError, ResponseError, SecodaError
-from secoda_async.models import UNSET, Group, GroupFields, User
+from secoda_async.models import Group, GroupFields, User
 
 COLLECTION: Final = "auth/group"
 
@@ -19,14 +19,19 @@ _MAX_MISSING: Final = 20
 """Maximum missing members that are read, to find out whether their invitations are pending."""
 
 
-def group_of(reply: Reply, group_id: str | None = None, needed: Sequence[str] = ()) -> Group:
-    """Return the group of a response.
+def group_of(
+    reply: Reply,
+    group_id: str | None = None,
+    needed: Sequence[str] = (),
+    known: Mapping[str, object] | None = None,
+) -> Group:
+    """Return the group of a response; see `model_of`.
 
     Raises:
         ResponseError: When the response is about another group than the one with `group_id`, or lacks a field that is
             `needed`: members that are not shown are not an empty membership.
     """
-    group = model_of(reply, Group, needed)
+    group = model_of(reply, Group, needed, known)
     if group_id is not None and group.id.casefold() != group_id.casefold():
         raise ResponseError(
             f"the response is about the group {group.id!r}, not about {group_id!r}: a cached response?",
@@ -37,13 +42,13 @@ def group_of(reply: Reply, group_id: str | None = None, needed: Sequence[str] = 
 
 
 def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:
-    """Return the group of the response to a write.
+    """Return the group of the response to a write. It shares the sent members if they are equal, to save memory.
 
     Raises:
         ResponseError: When the response contradicts the fields that were sent.
     """
-    group = group_of(reply, group_id)
-    if not _is_exact(group, fields) and (wrong := fields.contradicted_by(group)):
+    group = group_of(reply, group_id, known={"users": fields.users})
+    if wrong := fields.contradicted_by(group):
         raise ResponseError(
             f"the response shows another {' and '.join(wrong)} than was sent, for {group.name!r}",
             location=wrong[0],
@@ -59,9 +64,9 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
         ResponseError: When another member is missing.
         OutcomeUnknownError: When a missing member can't be read: the write was executed, perhaps in part.
     """
-    if _is_exact(group, fields):
-        return
     missing = [user_id for user_id in fields.missing_users(group) if user_id not in call.pending]
+    if not missing:
+        return
     for user_id in missing[:_MAX_MISSING]:
         request = request_to("GET", "user", user_id)
         try:
@@ -87,14 +92,4 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
         item_id=group.id,
         method=call.request.method,
         path=call.request.path,
-    )
-
-
-def _is_exact(group: Group, fields: GroupFields) -> bool:
-    """Return whether a response repeats what was sent, letter by letter: the usual case."""
-    return (
-        fields.name in (UNSET, group.name)
-        and fields.icon in (UNSET, group.icon)
-        and fields.description in (UNSET, group.description)
-        and (fields.users in (UNSET, group.users) or set(fields.users) == set(group.users))
     )

@@ -1,6 +1,6 @@
 """Models and pages of 2xx responses: read in one pass, or parsed and structured if they are unusual."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from secoda_async._engine.wire import codec
@@ -13,13 +13,19 @@ from secoda_async.models import Group, User
 T = TypeVar("T", Group, User)
 
 
-def model_of(reply: Reply, model: type[T], needed: Sequence[str] = ()) -> T:
+def model_of(reply: Reply, model: type[T], needed: Sequence[str] = (), known: Mapping[str, object] | None = None) -> T:
     """Return the model in a response.
+
+    Args:
+        reply: The response.
+        model: The model.
+        needed: Fields that the response must have.
+        known: Values by field. The model shares those that are equal to the response's.
 
     Raises:
         ResponseError: When the response is not what the API promises, or lacks a field that is `needed`.
     """
-    item = reader_of(model).read(reply.body)
+    item = reader_of(model).read(reply.body, known)
     if item is not None:
         return item
     payload = json_of(reply)

@@ -21,7 +21,10 @@ from secoda_async import (
     SecodaError,
     UpdateGroup,
 )
+from secoda_async._engine.group_responses import written_group_of
+from secoda_async._engine.wire.protocol import Reply
 from secoda_async.emulator import Emulator
+from secoda_async.models import GroupFields
 from tests.support.clients import Connect
 from tests.support.raw_server import serve_with
 
@@ -53,6 +56,12 @@ class Raw:
     async def outcome(self, operation: CreateGroup | UpdateGroup | DeleteGroup) -> Outcome:
         (outcome,) = [outcome async for outcome in self.secoda.bulk([operation])]
         return outcome
+
+
+def test_written_group_shares_the_members_that_were_sent() -> None:
+    fields = GroupFields(users=("u1", "u2"))
+    reply = Reply(200, [], json.dumps(ME | {"users": ["u1", "u2"]}).encode())
+    assert written_group_of(reply, fields).users is fields.users
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ values of a row then fill the model. That takes about as long as parsing the JSO
 
 import codecs
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import starmap
@@ -89,10 +89,20 @@ class RowReader(Generic[T]):
         self._draft = _draft_of(model)
         self._rows = _Rows.of(model)
 
-    def read(self, body: bytes) -> T | None:
-        """Return the model in a body; None if the body is unusual."""
+    def read(self, body: bytes, known: Mapping[str, object] | None = None) -> T | None:
+        """Return the model in a body; None if the body is unusual.
+
+        Args:
+            body: The body.
+            known: Values by field. The model shares those that are equal to the body's.
+        """
         rows, row = self._decode(body, "row")
-        items = None if row is None else self._to_models(rows, [row])
+        if row is None:
+            return None
+        for name, value in known.items() if known else ():
+            if getattr(row, name) == value:
+                setattr(row, name, value)
+        items = self._to_models(rows, [row])
         return None if items is None else items[0]
 
     def read_page(self, body: bytes, strings: dict[str, str] | None) -> tuple[Envelope, list[T]] | None:
