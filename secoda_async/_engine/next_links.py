@@ -6,7 +6,7 @@ points: to other paths and, behind a proxy, to other hosts (docs/api-facts.md).
 
 import logging
 from typing import Final
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
 from attrs import field, frozen
 
@@ -16,6 +16,11 @@ _log: Final = logging.getLogger("secoda_async")
 
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 """Names of this machine: an emulator may use another one than its client."""
+
+
+def query_of_page(number: int) -> str:
+    """Return the query of a numbered page."""
+    return f"page={number}"
 
 
 @frozen(eq=False, repr=False)
@@ -29,7 +34,7 @@ class NextLinks:
     _warned: set[str] = field(factory=set[str], init=False)
     """Foreign hosts that were logged before."""
 
-    def query_of(self, link: str | None, number: int) -> dict[str, str] | None:
+    def query_of(self, link: str | None, number: int) -> str | None:
         """Return the query of the page after page `number`, or None for a link that means the last page.
 
         Raises:
@@ -37,9 +42,10 @@ class NextLinks:
         """
         if link is None:
             return None
+        expected = query_of_page(number + 1)
         base, _, query_string = link.partition("?")
-        if base in self._checked and query_string == f"page={number + 1}":
-            return {"page": str(number + 1)}
+        if base in self._checked and query_string == expected:
+            return expected
         try:
             parts = urlsplit(link)
             self._warn_of_foreign_host(parts)
@@ -47,12 +53,12 @@ class NextLinks:
             raise pagination_error(number, "links.next is not a URL") from None
         query = parse_qs(parts.query)
         if cursor := query.get("cursor"):
-            return {"cursor": cursor[0]}
+            return urlencode({"cursor": cursor[0]})
         page = query.get("page", [""])[0]
         if page != str(number + 1):
             raise pagination_error(number, f"links.next leads to page {page!r}, not to page {number + 1}")
         self._checked.add(base)
-        return {"page": page}
+        return expected
 
     def _warn_of_foreign_host(self, link: SplitResult) -> None:
         host, own = link.hostname, urlsplit(self.origin).hostname

@@ -26,16 +26,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from functools import cached_property
 from typing import Final, Generic, Literal, TypeVar
-from urllib.parse import urlencode
 
 from attrs import evolve, frozen
 
 from secoda_async._engine.call import Scope
-from secoda_async._engine.next_links import NextLinks
+from secoda_async._engine.next_links import NextLinks, query_of_page
 from secoda_async._engine.page_checks import (
     IncompleteListError,
     PageSequence,
-    canonical_id,
+    canonical_ids,
     check_number,
     pagination_error,
     reason_for_more_pages,
@@ -70,7 +69,7 @@ class _FetchedPage(Generic[T]):
     """A page as the server sent it."""
 
     page: Page[T]
-    next_query: dict[str, str] | None
+    next_query: str | None
     """The query of the next page, or None on the last one."""
     reason_for_more: str
     """On the last page: why the list can't end there; empty if it can."""
@@ -81,8 +80,8 @@ class _PageOptions:
     """The way in which the pages of one read are decoded."""
 
     on_invalid: OnInvalid
-    began: float | None
-    """The time from which the deadline counts; None: from the start of each page."""
+    scope: Scope
+    """The scope of the requests. Unless it has a start, each page has a deadline of its own."""
     needed: tuple[str, ...] = ()
     """Fields that every item must have."""
     strings: dict[str, str] | None = None
@@ -109,9 +108,7 @@ class Lister(Generic[T]):
     async def pages(self, *, concurrency: int, on_invalid: OnInvalid, max_pages: int) -> AsyncGenerator[Page[T], None]:
         """Yield the pages in order; see `Groups.pages`. Unless the scope has a start, each page has a deadline."""
         sequence = PageSequence[T](self.collection, max_pages)
-        async with aclosing(
-            self._read_pages(sequence, concurrency, _PageOptions(on_invalid, self.scope.began))
-        ) as pages:
+        async with aclosing(self._read_pages(sequence, concurrency, _PageOptions(on_invalid, self.scope))) as pages:
             async for page in pages:
                 yield page
         sequence.log_surplus()
@@ -127,7 +124,7 @@ class Lister(Generic[T]):
         """Return every item once, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now."""
         began = self.scope.began if began is None else began
         began = self.pipeline.clock.now() if began is None else began
-        options = _PageOptions("raise", began, self.needed, strings={})
+        options = _PageOptions("raise", evolve(self.scope, began=began), self.needed, strings={})
         seen: set[str] = set()
         reason = ""
         for _ in range(_SNAPSHOT_READS):
@@ -160,8 +157,8 @@ class Lister(Generic[T]):
 
     async def _observe_into(self, observed: dict[str, T]) -> None:
         """Read the list once, and add its items."""
-        async for item in self.items(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES):
-            observed[canonical_id(item.id)] = item
+        async for page in self.pages(concurrency=4, on_invalid="raise", max_pages=_SNAPSHOT_PAGES):
+            observed.update(zip(canonical_ids(page.items), page.items, strict=True))
 
     async def _read_into(
         self, items: dict[str, T], sequence: PageSequence[T], concurrency: int, options: _PageOptions
@@ -170,7 +167,7 @@ class Lister(Generic[T]):
         try:
             async with aclosing(self._read_pages(sequence, concurrency, options)) as pages:
                 async for page in pages:
-                    items.update((canonical_id(item.id), item) for item in page.items)
+                    items.update(zip(canonical_ids(page.items), page.items, strict=True))
         except IncompleteListError as error:
             return error.message
         if sequence.items == len(items) and sequence.counts == {len(items)}:
@@ -186,13 +183,13 @@ class Lister(Generic[T]):
     ) -> AsyncGenerator[Page[T], None]:
         """Yield the pages in order, each before its next link is checked. Numbered pages are fetched ahead.
 
-        The deadline applies to each page, or with `options.began` to all of them together.
+        The deadline applies to each page, or with `options.scope.began` to all of them together.
         """
         check_number("concurrency", concurrency)
         check_number("max_pages", sequence.max_pages)
         if options.on_invalid not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_invalid must be 'raise' or 'skip', not {options.on_invalid!r}")
-        fetched = await self._fetch({}, 1, options)
+        fetched = await self._fetch("", 1, options)
         last = min(fetched.page.total_pages or 0, sequence.max_pages)
         ahead: deque[asyncio.Task[_FetchedPage[T]]] = deque()
         try:
@@ -200,9 +197,9 @@ class Lister(Generic[T]):
             while (query := fetched.next_query) is not None:
                 sequence.check_next(query)
                 number = fetched.page.number + 1
-                if "page" in query and concurrency > 1:
+                if query == query_of_page(number) and concurrency > 1:
                     for later in range(number + len(ahead), min(number + concurrency, max(number, last) + 1)):
-                        ahead.append(asyncio.create_task(self._fetch({"page": str(later)}, later, options)))
+                        ahead.append(asyncio.create_task(self._fetch(query_of_page(later), later, options)))
                     fetched = await ahead[0]
                     ahead.popleft()
                 else:
@@ -212,17 +209,17 @@ class Lister(Generic[T]):
         except PaginationError as error:
             error.items_so_far = sequence.items
             if error.method is None:
-                error.method, error.path, error.attempts = "GET", self._request({}).path, 1
+                error.method, error.path, error.attempts = "GET", self._request("").path, 1
             raise
         finally:
             for task in ahead:
                 task.cancel()
             await asyncio.gather(*ahead, return_exceptions=True)
 
-    async def _fetch(self, query: dict[str, str], number: int, options: _PageOptions) -> _FetchedPage[T]:
+    async def _fetch(self, query: str, number: int, options: _PageOptions) -> _FetchedPage[T]:
         """Fetch one page. A later page that is gone is an incomplete list, not a missing object."""
         try:
-            call = self.pipeline.call(self._request(query), self.options, evolve(self.scope, began=options.began))
+            call = self.pipeline.call(self._request(query), self.options, options.scope)
             return await self.pipeline.send(call, lambda reply: self._read(reply, number, options))
         except NotFoundError as error:
             if number == 1:
@@ -232,8 +229,8 @@ class Lister(Generic[T]):
             gone.page, gone.status = number, error.status
         raise gone
 
-    def _request(self, query: dict[str, str]) -> Request:
-        return protocol.request_to("GET", self.collection, query=urlencode(query))
+    def _request(self, query: str) -> Request:
+        return protocol.request_to("GET", self.collection, query=query)
 
     def _read(self, reply: Reply, number: int, options: _PageOptions) -> _FetchedPage[T]:
         skip_invalid = options.on_invalid == "skip"

@@ -24,12 +24,12 @@ def test_no_link_gives_no_query(links: NextLinks) -> None:
 @pytest.mark.parametrize("base", ["", "/api/v1/auth/group/", f"{ORIGIN}/api/v1/auth/group", "https://other.example/x"])
 def test_link_to_the_next_page_gives_its_number(links: NextLinks, base: str) -> None:
     for number in (1, 2, 3):
-        assert links.query_of(f"{base}?page={number + 1}", number) == {"page": str(number + 1)}
+        assert links.query_of(f"{base}?page={number + 1}", number) == f"page={number + 1}"
 
 
 def test_other_fields_of_the_query_are_left_out(links: NextLinks) -> None:
-    assert links.query_of("?page=2&key=secret", 1) == {"page": "2"}
-    assert links.query_of("?page=9&cursor=a%2Bb&cursor=c", 1) == {"cursor": "a+b"}
+    assert links.query_of("?page=2&key=secret", 1) == "page=2"
+    assert links.query_of("?page=9&cursor=a%2Bb&cursor=c", 1) == "cursor=a%2Bb"
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -69,7 +69,7 @@ class TestForeignHosts:
         ],
     )
     def test_own_host_is_not_logged(self, caplog: pytest.LogCaptureFixture, origin: str, link: str) -> None:
-        assert NextLinks(origin, COLLECTION).query_of(link, 1) == {"page": "2"}
+        assert NextLinks(origin, COLLECTION).query_of(link, 1) == "page=2"
         assert caplog.records == []
 
     @pytest.mark.parametrize(("origin", "host"), [(ORIGIN, "localhost"), ("http://localhost", "api.secoda.co")])

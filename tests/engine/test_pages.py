@@ -22,7 +22,6 @@ from secoda_async import (
     SecodaClient,
     ServerError,
 )
-from secoda_async._engine.page_checks import RecentIds
 from secoda_async.clock import SYSTEM_CLOCK
 from secoda_async.emulator import Emulator, RecordedRequest
 from tests.support.approx import approx
@@ -402,12 +401,6 @@ class TestCompleteness:
         with pytest.raises(DeadlineExceededError):
             await connect(deadline=5).groups.snapshot(concurrency=1)
         assert clock.now() == approx(5)
-
-
-def test_recent_ids_are_kept_in_bounded_memory() -> None:
-    seen = RecentIds(most=2)
-    assert [seen.add(item_id) for item_id in ("a", "a", "b", "c", "b", "a")] == [True, False, True, True, False, True]
-    assert ("a" in seen, "b" in seen, "c" in seen) == (True, False, True)
 
 
 class TestMalformedItems:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import define, field
 
 _NO_MORE: Final = (None, "", "None")
 """Values of a next link on the last page. The API's own example has the string (docs/api-facts.md)."""
@@ -11,18 +11,18 @@ _NOT_SENT: Final = "<not sent>"
 """Value of a next link that the response does not have. It is compared by identity: no response can contain it."""
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Links:
     next: str | None = _NOT_SENT
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Meta:
     page: int | None = None
     next_page: int | None = None
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Envelope:
     """A page of a list, with its items as plain JSON."""
 

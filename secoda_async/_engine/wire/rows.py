@@ -6,19 +6,19 @@ msgspec decodes JSON into a generated struct, a *row*, which has the fields of a
 values of a row then fill the model. That takes about as long as parsing the JSON alone.
 
 - A field that the model lacks is learned: from then on rows have it too. Its value goes to the model's `extra`, as
-  orjson reads it: msgspec could read values so deep that they overflow the stack of a thread.
+  orjson reads it: msgspec could read values so deep that they overflow the stack of a thread. Unknown fields around the
+  items are learned too, because msgspec would skip them without a check.
 - A large page is split into its rows first. msgspec blocks all threads while it decodes, so each row is decoded alone.
 - A body that is refused for any other reason is left to `structuring`, which accepts the documented oddities and names
-  each error. Both read every body in the same way, or only `structuring` reads it. One exception: msgspec skips what
-  surrounds the items and is not needed, even if it is too large or too deep for orjson.
+  each error. Both read every body in the same way, or only `structuring` reads it. One exception: if a learned field
+  comes twice in one object, msgspec skips the first value, even if orjson refuses it.
 """
 
-import codecs
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from itertools import starmap
+from itertools import product, starmap
 from operator import attrgetter, itemgetter
 from types import GenericAlias, ModuleType
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
@@ -26,7 +26,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 import orjson
 from attrs import NOTHING, Attribute, field, fields, frozen, make_class
 
-from secoda_async._engine.wire.decoding import LARGE, PIECE
+from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.envelope import Envelope, Links, Meta
 from secoda_async.models import Group, User
 
@@ -47,9 +47,7 @@ _LARGEST: Final = 2**63 - 1
 """Maximum of a count. `structuring` refuses a number of more than 64 bits, because orjson reads it as a float."""
 
 _ABSENT: Final = object()
-"""Value of a learned field that a row lacks."""
-
-_UTC_ALONE: Final = frozenset({UTC})
+"""Value of a learned field that an object lacks."""
 
 
 @cache
@@ -120,22 +118,21 @@ class RowReader(Generic[T]):
         items = self._to_models(rows, page.results)
         if items is None:
             return None
-        return Envelope([], page.links, page.meta, page.count, page.total_pages, page.next), items
+        links, meta = Links(page.links.next), Meta(page.meta.page, page.meta.next_page)
+        return Envelope([], links, meta, page.count, page.total_pages, page.next), items
 
     def _decode(self, body: bytes, kind: Literal["row", "page"]) -> tuple["_Rows", Any]:
         """Return the row or page, None if it is unusual, and the kind of its rows. Fields that are new are learned."""
         rows: _Rows = self._rows  # another thread may learn a field meanwhile
         while True:
             try:
-                if not body.isascii():
-                    _check_utf8(body)  # msgspec does not check the parts that it skips
                 return rows, rows.decode_page(body) if kind == "page" else rows.decode(body)
             except _msgspec().ValidationError as error:
                 unknown = _UNKNOWN_FIELD.fullmatch(str(error))
                 if unknown is None or unknown[1] in rows.learned or len(rows.learned) == _MAX_LEARNED:
                     return rows, None
                 self._rows = rows = _Rows.of(self._model, sorted([*rows.learned, unknown[1]]))
-            except (_msgspec().DecodeError, UnicodeDecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 return rows, None
 
     def _to_models(self, rows: "_Rows", items: Sequence[Any]) -> list[T] | None:
@@ -180,40 +177,44 @@ class _Rows:
     """Names of the fields with a list of ids."""
     texts: Sequence[str]
     """Names of the fields with a text."""
+    extra: Mapping[str, str]
+    """The fields of a row that the model lacks: the name of each in the row, and in JSON."""
     learned: Sequence[str]
-    """Names of the fields that the model lacks, sorted: `extra` has the same order in every process."""
+    """Names of all learned fields, sorted: `extra` has the same order in every process."""
 
     @classmethod
     def of(cls, model: type, learned: Sequence[str] = ()) -> "_Rows":
         """Generate the rows of a model."""
         attributes = [attribute for attribute in fields(model) if attribute.name != "extra"]
-        msgspec = _msgspec()
-        names = {_learned_field(index): name for index, name in enumerate(learned)}
-        row = msgspec.defstruct(
-            model.__name__,
-            [*map(_field_of_row, attributes), *((name, msgspec.Raw, _ABSENT) for name in names)],
-            rename=names,
-            forbid_unknown_fields=True,
-            kw_only=True,
-            gc=False,
-        )
+        row = _struct(model.__name__, list(map(_field_of_row, attributes)), learned)
+        decoder = _msgspec().json.Decoder
         return cls(
-            msgspec.json.Decoder(row).decode,
-            msgspec.json.Decoder(_page_of(row)).decode,
-            msgspec.json.Decoder(_page_of(msgspec.Raw)).decode,
+            decoder(row).decode,
+            decoder(_page_of(row, learned)).decode,
+            decoder(_page_of(_msgspec().Raw, learned)).decode,
             len(attributes),
             _names_of_type(attributes, datetime | None),
             _names_of_type(attributes, tuple[str, ...]),
             _names_of_type(attributes, str, str | None),
+            _learned_fields(learned, {attribute.name for attribute in attributes}),
             learned,
         )
 
     def decode_page(self, body: bytes) -> Any:
-        """Decode a page of rows; a large one row by row."""
+        """Decode a page of rows; a large one row by row.
+
+        Raises:
+            ValueError: When the page is unusual.
+        """
         if len(body) <= LARGE:
-            return self.decode_whole_page(body)
-        page = self.split_page(body)
-        page.results = [self.decode(row) for row in page.results]
+            page = self.decode_whole_page(body)
+        else:
+            page = self.split_page(body)
+            page.results = [self.decode(row) for row in page.results]
+        for name, part in product(_learned_fields(self.learned), (page, page.links, page.meta)):
+            value: Any = getattr(part, name, _ABSENT)
+            if value is not _ABSENT:
+                orjson.loads(memoryview(value))  # a check
         return page
 
     def share_strings(self, rows: Iterable[Any], strings: dict[str, str]) -> None:
@@ -228,21 +229,21 @@ class _Rows:
 
     def use_utc(self, rows: Sequence[Any]) -> None:
         """Convert times to UTC."""
-        zones = {time.tzinfo for name in self.times for row in rows if (time := getattr(row, name)) is not None}
-        for row in rows if zones - _UTC_ALONE else ():
-            for name in self.times:
-                if (time := getattr(row, name)) is not None:
+        for name in self.times:
+            for row in rows:
+                time = getattr(row, name)
+                if time is not None and time.tzinfo is not UTC:
                     setattr(row, name, to_utc(time))
 
     def values_of(self, rows: Iterable[Any]) -> Iterable[tuple[Any, ...]]:
         """Return the values of each model, in the order of its fields."""
         values: Iterable[tuple[Any, ...]] = map(_msgspec().structs.astuple, rows)
-        return map(itemgetter(slice(self.size)), values) if self.learned else values
+        return map(itemgetter(slice(self.size)), values) if self.extra else values
 
     def fill_extra(self, models: Iterable[Any], rows: Iterable[Any]) -> None:
         """Set the learned fields of each model."""
-        for index, name in enumerate(self.learned):
-            raw_values = map(attrgetter(_learned_field(index)), rows)
+        for field_name, name in self.extra.items():
+            raw_values = map(attrgetter(field_name), rows)
             for model, value in zip(models, raw_values, strict=False):  # a strict zip takes twice as long
                 if value is not _ABSENT:
                     model.extra[name] = orjson.loads(memoryview(value))
@@ -252,32 +253,33 @@ def _names_of_type(attributes: Iterable["Attribute[Any]"], *types: object) -> Se
     return [attribute.name for attribute in attributes if attribute.type in types]
 
 
-def _learned_field(index: int) -> str:
-    """Return the name of a learned field in a row."""
-    return f"learned_{index}"
+def _learned_fields(learned: Sequence[str], own: Collection[str] = ()) -> dict[str, str]:
+    """Return the learned fields of a struct that has fields of its own: the name of each in the struct, and in JSON."""
+    return {f"learned_{index}": name for index, name in enumerate(learned) if name not in own}
 
 
-def _check_utf8(body: bytes) -> None:
-    """Check the encoding of a body; of a large one piece by piece.
-
-    Raises:
-        UnicodeDecodeError: When it is not UTF-8.
-    """
-    if len(body) <= PIECE:
-        body.decode()
-        return
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(body), PIECE):
-        decoder.decode(body[start : start + PIECE])
-    decoder.decode(b"", final=True)
+def _struct(name: str, own: Sequence[tuple[Any, ...]], learned: Sequence[str]) -> Any:
+    """Generate a struct that has fields of its own and the learned ones, and refuses all others."""
+    names = _learned_fields(learned, {field_name for field_name, *_ in own})
+    raw = [(field_name, _msgspec().Raw, _ABSENT) for field_name in names]
+    return _msgspec().defstruct(name, [*own, *raw], rename=names, forbid_unknown_fields=True, kw_only=True, gc=False)
 
 
-def _page_of(item: Any) -> type:
-    """Generate a page with items of a type, and the fields around them with their types and defaults."""
-    number: Any = Annotated[int, _msgspec().Meta(ge=-_LARGEST, le=_LARGEST)]
-    types = {"links": Links, "meta": Meta, "count": number | None, "total_pages": number | None, "next": str | None}
-    around = [(name, kind, getattr(_EMPTY_PAGE, name)) for name, kind in types.items()]
-    return cast("type", _msgspec().defstruct("Page", [("results", GenericAlias(list, item)), *around]))
+def _page_of(item: Any, learned: Sequence[str]) -> Any:
+    """Generate a page with items of a type, and the documented fields around them."""
+    integer: Any = Annotated[int, _msgspec().Meta(ge=-_LARGEST, le=_LARGEST)]
+    text, number = str | None, integer | None
+    links = _struct("Links", [("next", text, _EMPTY_PAGE.links.next), ("previous", text, None)], learned)
+    meta = _struct("Meta", [(name, number, None) for name in ("page", "previous_page", "next_page")], learned)
+    around: Sequence[tuple[Any, ...]] = [
+        ("links", links, _EMPTY_PAGE.links),
+        ("meta", meta, _EMPTY_PAGE.meta),
+        ("count", number, None),
+        ("total_pages", number, None),
+        ("next", text, _EMPTY_PAGE.next),
+        ("previous", text, None),
+    ]
+    return _struct("Page", [("results", GenericAlias(list, item)), *around], learned)
 
 
 def _field_of_row(attribute: "Attribute[Any]") -> tuple[Any, ...]:

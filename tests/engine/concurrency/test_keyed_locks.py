@@ -5,11 +5,8 @@ import gc
 import threading
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from secoda_async._engine.concurrency.keyed_locks import KeyedLocks
-from secoda_async._engine.page_checks import RecentIds
 from tests.support.clocks import settle
 
 
@@ -93,19 +90,3 @@ async def test_cancelled_waiter_passes_the_lock_on() -> None:
     await settle()
     assert [task.cancelled() for task in tasks] == [True, True, False]
     locks.release(tasks[2].result())
-
-
-def test_ids_are_new_once() -> None:
-    seen = RecentIds()
-    assert [seen.add(item) for item in ("a", "b", "a")] == [True, True, False]
-    assert "a" in seen
-    assert "c" not in seen
-
-
-@given(st.integers(1, 5), st.lists(st.sampled_from("abcdefgh")))
-def test_only_the_oldest_are_forgotten(most: int, items: list[str]) -> None:
-    seen, model = RecentIds(most), list[str]()
-    for item in items:
-        assert seen.add(item) is (item not in model)
-        model = model if item in model else [*model, item][-most:]
-    assert [item for item in "abcdefgh" if item in seen] == sorted(model)
