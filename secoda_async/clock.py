@@ -77,14 +77,17 @@ class ScaledClock:
         return asyncio.get_running_loop().call_later(delay / self.speed, callback)
 
 
-@define(order=True, repr=False)
+@define(eq=False, repr=False)
 class _Pending:
     """A callback that is scheduled on an `AutojumpClock`."""
 
     due: float
     number: int
-    callback: Callable[[], object] = field(order=False)
-    is_cancelled: bool = field(default=False, order=False)
+    callback: Callable[[], object]
+    is_cancelled: bool = False
+
+    def __lt__(self, other: "_Pending") -> bool:
+        return (self.due, self.number) < (other.due, other.number)
 
     def cancel(self) -> None:
         self.is_cancelled = True

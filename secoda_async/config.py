@@ -155,7 +155,7 @@ def _priority(_: object, __: object, value: object) -> None:
         raise ConfigurationError(f"priority must be 'interactive' or 'background', not {safe_repr(value)}")
 
 
-@frozen(kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class CallOptions:
     """The options of a call, which `SecodaClient.with_options` changes for a copy of the client."""
 
@@ -234,13 +234,13 @@ def _split_url(text: str) -> SplitResult:
         raise ConfigurationError("base_url is not a URL: write it as https://host or https://host/api/v1") from None
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("base_url carries a user name or password; the API takes only a key: leave it out")
-    if parts.scheme not in _PORTS or not text.isprintable() or not _HOST.fullmatch(host):
+    if parts.scheme not in _PORTS or not text.isprintable() or not re.fullmatch(_HOST, host):
         raise ConfigurationError("base_url is not an http(s) URL: write it as https://host or https://host/api/v1")
     return parts
 
 
-_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(%\w+)?")
-"""A name (in its ASCII form), an IPv4 or an IPv6 address."""
+_HOST: Final = r"[a-z0-9._-]+|[0-9a-f:.]+(%\w+)?"
+"""Matches a name (in its ASCII form), an IPv4 or an IPv6 address."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 """Default ports, which an origin leaves out."""

@@ -50,13 +50,16 @@ def collapse_spaces(text: str | Unset | None) -> str:
     return " ".join(unicodedata.normalize("NFC", text or "").split())
 
 
-_BLANK: Final = re.compile("[\u115f\u1160\u2800\u3164\uffa0]")
-"""Blanks that Unicode does not count as white space: Hangul fillers and the empty braille pattern."""
+_BLANK: Final = "[\u115f\u1160\u2800\u3164\uffa0]"
+"""Matches the blanks that Unicode does not count as white space: Hangul fillers and the empty braille pattern."""
 
-INVISIBLE: Final = re.compile(
+INVISIBLE: Final = (
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffe\uffff\U000e0000-\U000e0fff]"
 )
-"""Characters that show nothing although Unicode counts them as letters, marks or symbols, such as emoji selectors."""
+"""Matches what shows nothing although Unicode counts it as a letter, mark or symbol, such as an emoji selector.
+
+Both patterns are compiled when first used: sets of distant characters take long to compile.
+"""
 
 
 def confusable_key(name: str | Unset | None) -> str:
@@ -67,14 +70,14 @@ def confusable_key(name: str | Unset | None) -> str:
     name = name or ""
     if name.isascii() and name.isprintable():  # fast path: most names
         return " ".join(name.split()).casefold()
-    visible = unicodedata.normalize("NFKC", _BLANK.sub(" ", name))
-    if not visible.isprintable() or INVISIBLE.search(visible):
+    visible = unicodedata.normalize("NFKC", re.sub(_BLANK, " ", name))
+    if not visible.isprintable() or re.search(INVISIBLE, visible):
         visible = "".join(character for character in visible if character.isspace() or not _is_invisible(character))
     return unicodedata.normalize("NFKC", " ".join(visible.split()).casefold())
 
 
 def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) in ("Cf", "Cc") or INVISIBLE.match(character) is not None
+    return unicodedata.category(character) in ("Cf", "Cc") or re.match(INVISIBLE, character) is not None
 
 
 _new_extra: Final = cast("Callable[[], dict[str, Any]]", dict)

@@ -12,7 +12,7 @@ from secoda_async.models import User, normalize
 __all__ = ["UserIndex"]
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class UserIndex:
     """The users of a workspace, prepared for lookups."""
 

@@ -39,7 +39,7 @@ def patch_of(group_id: str, fields: GroupFields) -> Request:
     return request_to("PATCH", COLLECTION, group_id, body=codec.dump(fields.to_dict()))
 
 
-@define
+@define(eq=False, repr=False)
 class _Membership:
     """The latest read of a group, and the membership to write."""
 

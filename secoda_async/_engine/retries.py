@@ -210,7 +210,7 @@ async def retry(
     return await controller(first_failure_then_attempt)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Backoff:
     """Full jitter, and never earlier than the server asks."""
 

@@ -10,10 +10,10 @@ from typing import Final, cast
 from secoda_async.config import ApiKeyProvider, RateLimit, Secret, key_problem, read_environment, safe_repr
 from secoda_async.errors import ConfigurationError, InvalidArgumentError
 
-_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-"""A token (RFC 9110, 5.6.2)."""
+_HEADER_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+"""Matches a token (RFC 9110, 5.6.2)."""
 
-_HEADER_VALUE: Final = re.compile(r"[ -~]*[!-~]")
+_HEADER_VALUE: Final = r"[ -~]*[!-~]"
 
 _OWN: Final = "accept accept-encoding cache-control connection content-encoding content-length content-type expect host"
 _OWN_HEADERS: Final = {
@@ -57,13 +57,13 @@ def extra_headers(headers: object) -> Mapping[str, Secret] | ConfigurationError:
 
 
 def _header_problem(name: object, value: object) -> str | None:
-    if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(_HEADER_NAME, name):
         return f"headers has a name that is not the name of a header: {safe_repr(name)}"
     if (reason := _OWN_HEADERS.get(name.lower())) is not None:
         return f"headers can't set {name}: {reason}"
     if not isinstance(value, str):
         return f"the value of the header {name} must be a string, not {type(value).__name__}"
-    if not _HEADER_VALUE.fullmatch(value):
+    if not re.fullmatch(_HEADER_VALUE, value):
         return f"the value of the header {name} is empty, or has a control character, a trailing space or non-ASCII"
     return None
 

@@ -13,6 +13,8 @@ __all__ = ["escape_control", "escape_invisible", "escape_json", "quote_name", "s
 _CODED: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))
 """Unicode categories: control and format characters, surrogates, line and paragraph separators, and blanks."""
 
+_INVISIBLE: Final = re.compile(INVISIBLE)
+
 _UNUSUAL: Final = re.compile(r"[^\x20-\x7e]")
 """Characters that may have to be escaped."""
 
@@ -61,7 +63,7 @@ def escape_json(text: str) -> str:
 
 
 def _escape(text: str, is_coded: Callable[[str, int], bool], code: Callable[[str], str]) -> str:
-    if text.isprintable() and not INVISIBLE.search(text):  # fast path: most texts
+    if text.isprintable() and not _INVISIBLE.search(text):  # fast path: most texts
         return text
     return _UNUSUAL.sub(lambda found: code(found[0]) if is_coded(text, found.start()) else found[0], text)
 
@@ -90,7 +92,7 @@ def _is_coded(text: str, index: int) -> bool:
 
 
 def _is_odd(character: str) -> bool:
-    return unicodedata.category(character) in _CODED or INVISIBLE.match(character) is not None
+    return unicodedata.category(character) in _CODED or _INVISIBLE.match(character) is not None
 
 
 def _is_symbol(character: str) -> bool:

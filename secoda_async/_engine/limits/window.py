@@ -11,9 +11,9 @@ permits of other processes are unknown, few calls are in flight (*slow start*).
 from collections import deque
 from collections.abc import Iterable
 from math import inf
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from secoda_async.config import RateLimit
 
@@ -27,8 +27,7 @@ _SLOW_START: Final = 4
 """Calls in flight while other processes' permits are unknown: the most 429s, if those have used up the window."""
 
 
-@frozen
-class Usage:
+class Usage(NamedTuple):
     """The permits of a window that are used; all times are seconds from now."""
 
     free_in: tuple[float, ...] = ()

@@ -11,7 +11,7 @@ from http.client import responses
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from attrs import define, field
+from attrs import define
 
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.error_bodies import messages_by_field
@@ -39,7 +39,7 @@ LIMITED: Final = frozenset({"POST", "PUT", "PATCH"})
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
-@define
+@define(eq=False, repr=False)
 class Request:
     """One request, without host and key."""
 
@@ -56,13 +56,13 @@ class Request:
     """The name of the group to create."""
 
 
-@define
+@define(eq=False, repr=False)  # a repr could show the key in a traceback: a server may echo it
 class Reply:
     """A complete response."""
 
     status: int
-    raw_headers: Sequence[tuple[bytes, bytes]] = field(repr=False)  # may echo the key: no traceback shows them
-    body: bytes = field(repr=False)
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
 
     def values(self, name: bytes) -> list[str]:
         """Return every value of a header, in order; `name` is in lower case."""

@@ -35,7 +35,7 @@ T = TypeVar("T", Group, User)
 _MAX_LEARNED: Final = 16
 """Maximum fields of a model that are learned: an endless supply of new names must not fill the memory."""
 
-_UNKNOWN_FIELD: Final = re.compile(r"""Object contains unknown field `([^\x00-\x1f"\\]{1,100}?)`(?: - at `[^`]*`)?""")
+_UNKNOWN_FIELD: Final = r"""Object contains unknown field `([^\x00-\x1f"\\]{1,100}?)`(?: - at `[^`]*`)?"""
 """The message of msgspec about a field that can be learned. Longer names would fill the memory as well."""
 
 _ALWAYS_SHOWN: Final = frozenset({"users"})
@@ -128,7 +128,7 @@ class RowReader(Generic[T]):
             try:
                 return rows, rows.decode_page(body) if kind == "page" else rows.decode(body)
             except _msgspec().ValidationError as error:
-                unknown = _UNKNOWN_FIELD.fullmatch(str(error))
+                unknown = re.fullmatch(_UNKNOWN_FIELD, str(error))
                 if unknown is None or unknown[1] in rows.learned or len(rows.learned) == _MAX_LEARNED:
                     return rows, None
                 self._rows = rows = _Rows.of(self._model, sorted([*rows.learned, unknown[1]]))

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from attrs import astuple
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -43,7 +44,7 @@ def http_date(seconds: float) -> str:
 class TestRequestTo:
     def test_request_to_a_collection_has_its_path_and_query(self) -> None:
         request = protocol.request_to("POST", "auth/group", query="page=2", body=b"{}", name="A")
-        assert request == Request("POST", "/api/v1/auth/group", "page=2", b"{}", "auth/group", "A")
+        assert astuple(request) == ("POST", "/api/v1/auth/group", "page=2", b"{}", "auth/group", "A")
 
 
 class TestRawPath:
@@ -266,9 +267,8 @@ class TestRedaction:
         assert answer.values(b"location") == ["/login?key=***"]
 
     def test_response_without_the_api_key_is_unchanged(self) -> None:
-        assert protocol.redact_reply(reply(200, b"{}", Date="today"), Secret("c4n4ry")) == reply(
-            200, b"{}", Date="today"
-        )
+        unchanged = protocol.redact_reply(reply(200, b"{}", Date="today"), Secret("c4n4ry"))
+        assert astuple(unchanged) == astuple(reply(200, b"{}", Date="today"))
 
 
 @pytest.mark.requirement("RT-4")
