@@ -132,12 +132,12 @@ class SlidingWindowLimiter:
     def state(self) -> LimitState:
         """The limit at this moment."""
         with self._lock:
-            self._discard_closed_loops()
+            queued = self._count_waiters()
             now = self._clock.now()
             return LimitState(
                 free=self._window.free(now),
                 next_free=self._window.time_until_available(now),
-                queued=len(self._waiters),
+                queued=queued,
                 in_flight=self._window.in_flight,
                 paused=self._window.cooldown.remaining(now),
             )
@@ -182,16 +182,15 @@ class SlidingWindowLimiter:
         The result is an upper bound if responses arrive immediately and no other program spends the same budget.
         """
         with self._lock:
-            self._discard_closed_loops()
-            ahead = len(self._waiters) + writes - 1
+            ahead = self._count_waiters() + writes - 1
             return self._window.wait_for_position(ahead, self._clock.now()) if writes > 0 else 0.0
 
     def acquire_nowait(self) -> Permit | None:
         """Take a permit if one is free and no call waits for it."""
         with self._lock:
-            self._discard_closed_loops()
-            is_free = not self._waiters and self._window.time_until_available(self._clock.now()) <= 0
-            return self._grant() if is_free else None
+            now = self._clock.now()
+            is_free = self._count_waiters() == 0 and self._window.time_until_available(now) <= 0
+            return self._grant(now) if is_free else None
 
     async def acquire(
         self,
@@ -214,7 +213,7 @@ class SlidingWindowLimiter:
                 raise wait_too_long_error(pause)
             # 3. Only the slow start delays the call: there are permits for the call and for all waiters ahead.
             if longest_wait <= 0:
-                return self._grant()
+                return self._grant(now)
             # 4. Wait.
             waiter = self._waiters.add(priority, longest_pause)
             self._wake_waiters()
@@ -231,20 +230,21 @@ class SlidingWindowLimiter:
         """Start a cooldown of `seconds` (None: of one window); the calls after it are evenly spaced for a window."""
         with self._lock:
             pause = self._window.start_cooldown(seconds, self._clock.now())
-            self._report_usage()
+            self._report_usage(self._clock.now())
             for waiter in self._waiters.pop_impatient(pause):
                 waiter.set_result(wait_too_long_error(pause))
             self._wake_waiters()
 
-    def _grant(self) -> _Permit:
-        self._window.acquire(self._clock.now())
-        self._report_usage()
+    def _grant(self, now: float) -> _Permit:
+        self._window.acquire(now)
+        self._report_usage(now)
         return _Permit(self._release)
 
     def _release(self, *, sent: bool) -> None:
         with self._lock:
-            self._window.release(self._clock.now(), sent=sent)
-            self._report_usage()
+            now = self._clock.now()
+            self._window.release(now, sent=sent)
+            self._report_usage(now)
             self._wake_waiters()
 
     def _remove_waiter(self, waiter: Waiter) -> None:
@@ -256,19 +256,21 @@ class SlidingWindowLimiter:
                 self._release(sent=False)
             self._wake_waiters()
 
-    def _discard_closed_loops(self) -> None:
-        """Drop the waiters of closed event loops. After a fork, drop all and count the parent's requests as sent."""
+    def _count_waiters(self) -> int:
+        """Drop the waiters of closed event loops and, after a fork, the parent's. Return the number of the others."""
         if self._process != os.getpid():
             self._process = os.getpid()
             self._waiters = Waiters()
-            for _ in range(self._window.in_flight):
+            for _ in range(self._window.in_flight):  # the parent's requests count as sent
                 self._window.release(self._clock.now(), sent=True)
-        if self._waiters.have_waited:
-            self._waiters.discard_closed_loops()
+        if not self._waiters.have_waited:
+            return 0
+        self._waiters.discard_closed_loops()
+        return len(self._waiters)
 
-    def _report_usage(self) -> None:
+    def _report_usage(self, now: float) -> None:
         if self._on_change is not None:
-            self._on_change(self._window.usage(self._clock.now()))
+            self._on_change(self._window.usage(now))
 
     # --- waking waiters ----------------------------------------------------------------------------------------
 
@@ -295,11 +297,11 @@ class SlidingWindowLimiter:
     def _grant_available(self) -> float | None:
         """Grant the free permits. Return the seconds until the next one is free; None if no call waits."""
         while (waiter := self._waiters.next()) is not None:
-            wait = self._window.time_until_available(self._clock.now())
-            if wait > 0:
+            now = self._clock.now()
+            if (wait := self._window.time_until_available(now)) > 0:
                 return wait
             self._waiters.remove(waiter)
-            waiter.set_result(self._grant())
+            waiter.set_result(self._grant(now))
         return None
 
     def _schedule_wakeup(self, seconds: float | None) -> None:

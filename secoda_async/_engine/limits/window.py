@@ -142,7 +142,7 @@ class SlidingWindow:
         wait = self._time_until_permit(0, now)
         if now < self._paced_until:
             wait = max(wait, self.cooldown.remaining(now), self._last_start + self._spacing - now)
-        if self.in_flight >= max(_SLOW_START, self.limit.places // 8):
+        if now < self._known_at and self.in_flight >= _SLOW_START and self.in_flight >= self.limit.places // 8:
             wait = max(wait, self._known_at - now)
         return wait
 
@@ -165,7 +165,8 @@ class SlidingWindow:
         """Use a permit: a call starts."""
         self.in_flight += 1
         self._last_start = now
-        self._known_at = min(self._known_at, now + self.limit.per_seconds)
+        if self._known_at == inf:  # the first call
+            self._known_at = now + self.limit.per_seconds
 
     def release(self, now: float, *, sent: bool) -> None:
         """End a call. Its permit is free one window later, or immediately if the call was never sent."""
