@@ -1,7 +1,6 @@
 """One lock per key, shared by event loops: for writes that read first."""
 
 import asyncio
-import contextlib
 import threading
 from collections import deque
 
@@ -10,13 +9,11 @@ from attrs import define, field
 
 @define(eq=False, repr=False)
 class LockHandle:
-    """The holder of one key's lock, or a waiter for it. A context manager that releases the lock."""
+    """The holder of one key's lock. A context manager that releases the lock."""
 
     locks: "KeyedLocks"
     key: str
-    loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop)
-    ready: asyncio.Event | None = None
-    """Set when a waiter becomes the holder."""
+    loop: asyncio.AbstractEventLoop = field(init=False, factory=asyncio.get_running_loop)
 
     def __enter__(self) -> None:
         pass
@@ -25,24 +22,29 @@ class LockHandle:
         self.locks.release(self)
 
 
+@define(eq=False, repr=False)
+class _Waiter(LockHandle):
+    """A waiter for the lock, which becomes the holder."""
+
+    ready: asyncio.Event = field(init=False, factory=asyncio.Event)
+
+
 class KeyedLocks:
     """Locks that several event loops, in several threads, share; first in, first out."""
 
     def __init__(self) -> None:
-        self._handles: dict[str, deque[LockHandle]] = {}
-        """For each key the holder, then the waiters. A key without a holder has no entry."""
+        self._holders: dict[str, LockHandle] = {}
+        self._waiters: dict[str, deque[_Waiter]] = {}
+        """The waiters of each key that has any."""
         self._guard = threading.RLock()  # re-entered when garbage collection closes a task that holds a lock
 
     def acquire_nowait(self, key: str) -> LockHandle | None:
         """Take the lock of `key` if it is free."""
         with self._guard:
-            handles = self._handles.get(key)
-            if handles is None:
-                self._handles[key] = handles = deque((LockHandle(self, key),))
-                return handles[0]
-            if handles[0].loop.is_closed():  # the holder was garbage-collected with its event loop
-                handles[0] = LockHandle(self, key)
-                return handles[0]
+            holder = self._holders.get(key)
+            if holder is None or holder.loop.is_closed():  # a closed one: it was garbage-collected with its event loop
+                holder = self._holders[key] = LockHandle(self, key)
+                return holder
         return None
 
     async def acquire(self, key: str) -> LockHandle:
@@ -50,27 +52,34 @@ class KeyedLocks:
         with self._guard:
             if (handle := self.acquire_nowait(key)) is not None:
                 return handle
-            handle = LockHandle(self, key, ready=(ready := asyncio.Event()))
-            self._handles[key].append(handle)
+            waiter = _Waiter(self, key)
+            self._waiters.setdefault(key, deque()).append(waiter)
+            self._grant(key)  # in case that garbage collection has released the lock meanwhile
         try:
-            await ready.wait()
+            await waiter.ready.wait()
         except BaseException:
-            self.release(handle)
+            self.release(waiter)
             raise
-        return handle
+        return waiter
 
     def release(self, handle: LockHandle) -> None:
         """Release the lock to the next waiter, or stop waiting for it. A second release does nothing."""
         with self._guard:
-            handles = self._handles.get(handle.key)
-            if handles is None or handle not in handles:
-                return
-            was_held = handles[0] is handle
-            handles.remove(handle)
-            while was_held and handles and handles[0].ready is not None:
-                with contextlib.suppress(RuntimeError):  # the waiter's event loop is closed: try the next one
-                    handles[0].loop.call_soon_threadsafe(handles[0].ready.set)
-                    return
-                handles.popleft()
-            if not handles:
-                del self._handles[handle.key]
+            if self._holders.get(handle.key) is handle:
+                del self._holders[handle.key]
+            elif isinstance(handle, _Waiter) and handle in self._waiters.get(handle.key, ()):
+                self._waiters[handle.key].remove(handle)
+            if handle.key in self._waiters:
+                self._grant(handle.key)
+
+    def _grant(self, key: str) -> None:
+        """Give the lock of `key`, if it is free, to the first waiter whose event loop is open."""
+        waiters = self._waiters[key]
+        while waiters and key not in self._holders:
+            waiter = self._holders[key] = waiters.popleft()
+            try:
+                waiter.loop.call_soon_threadsafe(waiter.ready.set)
+            except RuntimeError:  # its event loop is closed
+                self._holders.pop(key, None)
+        if not waiters:
+            self._waiters.pop(key, None)

@@ -30,8 +30,13 @@ async def test_lock_entry_exists_only_while_it_is_held() -> None:
     locks = KeyedLocks()
     with await locks.acquire("a"):
         assert locks.acquire_nowait("a") is None
-        assert list(locks._handles) == ["a"]
-    assert locks._handles == {}
+        assert list(locks._holders) == ["a"]
+        waiting = asyncio.create_task(locks.acquire("a"))
+        await settle()
+        assert list(locks._waiters) == ["a"]
+    with await waiting:
+        assert locks._waiters == {}
+    assert locks._holders == {}
 
 
 @pytest.mark.requirement("BS-6", "SL-1")
