@@ -30,15 +30,24 @@ def parse(body: bytes) -> Any:
 
 
 def dump(value: object) -> bytes:
-    """Write JSON.
+    """Write JSON; a nan or an infinity becomes null.
+
+    Raises:
+        InvalidArgumentError: When the value has a type that JSON does not have.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise InvalidArgumentError(f"this can't be sent as JSON: {error}") from None
+
+
+def dump_strictly(value: object) -> bytes:
+    """Write JSON of a value that may contain numbers.
 
     Raises:
         InvalidArgumentError: When the value has a type or a number that JSON does not have.
     """
-    try:
-        body = orjson.dumps(value)
-    except TypeError as error:
-        raise InvalidArgumentError(f"this can't be sent as JSON: {error}") from None
+    body = dump(value)
     if b"null" in body and _has_nan(value):
         raise InvalidArgumentError("this can't be sent as JSON: it contains a nan or an infinity (None is null)")
     return body

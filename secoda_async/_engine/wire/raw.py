@@ -26,7 +26,7 @@ def raw_request(method: object, path: object, params: object, json: object) -> R
     if verb not in METHODS:
         raise InvalidArgumentError(f"method must be one of {', '.join(sorted(METHODS))}, not {safe_repr(method)}")
     url_path = raw_path(path)
-    body = None if json is None else codec.dump(json)
+    body = None if json is None else codec.dump_strictly(json)
     return Request(verb, url_path, raw_query(params), body, route=url_path)
 
 
