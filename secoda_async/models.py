@@ -182,8 +182,8 @@ class GroupFields:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set, as plain JSON types: the body of a write."""
         users = UNSET if self.users is UNSET else list(self.users)
-        fields = {"name": self.name, "icon": self.icon, "description": self.description, "users": users}
-        return {name: value for name, value in fields.items() if value is not UNSET}
+        fields = (("name", self.name), ("icon", self.icon), ("description", self.description), ("users", users))
+        return {name: value for name, value in fields if value is not UNSET}
 
     def matches(self, group: Group) -> bool:
         """Return whether a group has every field that is set here, so that nothing has to be written.

@@ -1,7 +1,8 @@
 """The calls on groups behind `Groups`, `bulk` and `apply`: creates, `ensure`, and reads that show own writes."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Collection, Iterable
 from functools import partial
+from types import NoneType
 from typing import Final
 
 from attrs import evolve
@@ -9,7 +10,7 @@ from attrs import evolve
 from secoda_async._engine.call import Call, CallState, Scope
 from secoda_async._engine.creation import GroupCreator, GroupExistsError, KnownIds
 from secoda_async._engine.group_names import find_by_similar_name
-from secoda_async._engine.group_responses import COLLECTION, confirm_members, written_group_of
+from secoda_async._engine.group_responses import COLLECTION, confirm_pending, written_group_of
 from secoda_async._engine.group_updates import MembershipChange, change_membership, patch_of, send_update
 from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
@@ -22,6 +23,8 @@ from secoda_async.errors import InvalidArgumentError, ResponseError
 from secoda_async.models import UNSET, Group, GroupFields, Unset, confusable_key
 
 _NOTHING: Final = GroupFields()
+
+_TEXT: Final = (str, Unset, NoneType)
 
 
 class GroupStore:
@@ -62,12 +65,13 @@ class GroupStore:
                 group = await self._pipeline.send(call, read)
         self._pipeline.ledger.note_created(group)
         try:
-            await confirm_members(self._pipeline, call, group, fields)
+            if missing := fields.missing_users(group):
+                await confirm_pending(self._pipeline, call, group, missing)
         except ResponseError as error:
             raise outcome_unknown(call.request, error, "its response was checked", candidates=(group.id,)) from error
         return group
 
-    async def update(self, group_id: str, fields: GroupFields) -> Group:
+    def update(self, group_id: str, fields: GroupFields) -> Awaitable[Group]:
         """Change fields of a group; see `Groups.update`.
 
         Raises:
@@ -75,7 +79,7 @@ class GroupStore:
         """
         if fields == _NOTHING:
             raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
-        return await send_update(self._pipeline, self.write_call(patch_of(group_id, fields)), group_id, fields)
+        return send_update(self._pipeline, self.write_call(patch_of(group_id, fields)), group_id, fields)
 
     async def change_members(self, group_id: str, change: MembershipChange) -> Group:
         """Read a group, and write the membership that `change` returns if it differs."""
@@ -153,10 +157,10 @@ def validate_fields(
     name: str | Unset, icon: str | Unset | None, description: str | Unset | None, users: Iterable[str] | Unset
 ) -> GroupFields:
     """Return the fields of a write; an invalid argument costs no rate-limited write."""
-    if name is not UNSET and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(name, (str, Unset)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"name must be a string, not {type(name).__name__}")
     for field, value in (("icon", icon), ("description", description)):
-        if not (value is None or isinstance(value, (str, Unset))):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(value, _TEXT):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"{field} must be a string or None, not {type(value).__name__}")
     ids = UNSET if users is UNSET else validate_users(users)
     return GroupFields(name=name, icon=icon, description=description, users=ids)
