@@ -27,7 +27,7 @@ from contextlib import aclosing, suppress
 from functools import cached_property
 from typing import Final, Generic, Literal, TypeVar
 
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from secoda_async._engine.call import Scope
 from secoda_async._engine.next_links import NextLinks, query_of_page
@@ -64,7 +64,7 @@ _OBSERVING_READS: Final = 3
 """Maximum reads of `observed_items`. The first complete read is the last one."""
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _FetchedPage(Generic[T]):
     """A page as the server sent it."""
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import product, starmap
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from types import GenericAlias, ModuleType
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
@@ -129,18 +129,18 @@ class RowReader(Generic[T]):
                 return rows, rows.decode_page(body) if kind == "page" else rows.decode(body)
             except _msgspec().ValidationError as error:
                 unknown = re.fullmatch(_UNKNOWN_FIELD, str(error))
-                if unknown is None or unknown[1] in rows.learned or len(rows.learned) == _MAX_LEARNED:
+                if unknown is None or unknown[1] in rows.learned.values() or len(rows.learned) == _MAX_LEARNED:
                     return rows, None
-                self._rows = rows = _Rows.of(self._model, sorted([*rows.learned, unknown[1]]))
+                self._rows = rows = _Rows.of(self._model, sorted([*rows.learned.values(), unknown[1]]))
             except (ValueError, RecursionError):
                 return rows, None
 
     def _to_models(self, rows: "_Rows", items: Sequence[Any]) -> list[T] | None:
         """Return the models; None if a value is unusual."""
         try:
-            rows.use_utc(items)
             models: list[Any] = list(starmap(self._draft, rows.values_of(items)))
-            rows.fill_extra(models, items)
+            if rows.extra:
+                rows.fill_extra(models, items)
         except (OverflowError, ValueError):  # a time beyond the calendar; a value that orjson refuses
             return None
         for model in models:
@@ -171,16 +171,16 @@ class _Rows:
     """Decodes a page without its rows: these stay JSON."""
     size: int
     """Number of fields that the model has."""
-    times: Sequence[str]
-    """Names of the fields with a time."""
+    times: Sequence[int]
+    """Indexes of the fields with a time."""
     ids: Sequence[str]
     """Names of the fields with a list of ids."""
     texts: Sequence[str]
     """Names of the fields with a text."""
+    learned: Mapping[str, str]
+    """Names in JSON of the learned fields, by their names in structs. Sorted, so that `extra` always has one order."""
     extra: Mapping[str, str]
-    """The fields of a row that the model lacks: the name of each in the row, and in JSON."""
-    learned: Sequence[str]
-    """Names of all learned fields, sorted: `extra` has the same order in every process."""
+    """The learned fields that the model lacks, and therefore a row has."""
 
     @classmethod
     def of(cls, model: type, learned: Sequence[str] = ()) -> "_Rows":
@@ -193,11 +193,11 @@ class _Rows:
             decoder(_page_of(row, learned)).decode,
             decoder(_page_of(_msgspec().Raw, learned)).decode,
             len(attributes),
-            _names_of_type(attributes, datetime | None),
+            [index for index, attribute in enumerate(attributes) if attribute.type == datetime | None],
             _names_of_type(attributes, tuple[str, ...]),
             _names_of_type(attributes, str, str | None),
+            _learned_fields(learned),
             _learned_fields(learned, {attribute.name for attribute in attributes}),
-            learned,
         )
 
     def decode_page(self, body: bytes) -> Any:
@@ -211,7 +211,7 @@ class _Rows:
         else:
             page = self.split_page(body)
             page.results = [self.decode(row) for row in page.results]
-        for name, part in product(_learned_fields(self.learned), (page, page.links, page.meta)):
+        for name, part in product(self.learned, (page, page.links, page.meta)):
             value: Any = getattr(part, name, _ABSENT)
             if value is not _ABSENT:
                 orjson.loads(memoryview(value))  # a check
@@ -227,18 +227,17 @@ class _Rows:
                 values = getattr(row, name)
                 setattr(row, name, tuple(map(strings.setdefault, values, values)))
 
-    def use_utc(self, rows: Sequence[Any]) -> None:
-        """Convert times to UTC."""
-        for name in self.times:
-            for row in rows:
-                time = getattr(row, name)
+    def values_of(self, rows: Iterable[Any]) -> list[tuple[Any, ...]]:
+        """Return the values of each model, in the order of its fields, with times in UTC."""
+        values: list[tuple[Any, ...]] = list(map(_msgspec().structs.astuple, rows))
+        if self.extra:
+            values = [row[: self.size] for row in values]
+        for index in self.times:
+            for row in values:
+                time = row[index]
                 if time is not None and time.tzinfo is not UTC:
-                    setattr(row, name, to_utc(time))
-
-    def values_of(self, rows: Iterable[Any]) -> Iterable[tuple[Any, ...]]:
-        """Return the values of each model, in the order of its fields."""
-        values: Iterable[tuple[Any, ...]] = map(_msgspec().structs.astuple, rows)
-        return map(itemgetter(slice(self.size)), values) if self.extra else values
+                    return list(map(_with_utc, values))
+        return values
 
     def fill_extra(self, models: Iterable[Any], rows: Iterable[Any]) -> None:
         """Set the learned fields of each model."""
@@ -253,8 +252,12 @@ def _names_of_type(attributes: Iterable["Attribute[Any]"], *types: object) -> Se
     return [attribute.name for attribute in attributes if attribute.type in types]
 
 
+def _with_utc(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(to_utc(value) if type(value) is datetime else value for value in values)
+
+
 def _learned_fields(learned: Sequence[str], own: Collection[str] = ()) -> dict[str, str]:
-    """Return the learned fields of a struct that has fields of its own: the name of each in the struct, and in JSON."""
+    """Return the names in JSON of the learned fields, without a struct's own, by their names in the struct."""
     return {f"learned_{index}": name for index, name in enumerate(learned) if name not in own}
 
 

@@ -313,4 +313,4 @@ class TestLearning:
         page = reader.read_page(orjson.dumps(around | {"results": [GROUP | {"new": 5, "count": 6}]}), None)
         assert page is not None
         assert (page[0].next_links, page[0].meta.page, page[1][0].extra) == (["x"], 1, {"count": 6, "new": 5})
-        assert reader._rows.learned == ["count", "id", "name", "new"]
+        assert list(reader._rows.learned.values()) == ["count", "id", "name", "new"]
