@@ -53,11 +53,11 @@ if TYPE_CHECKING:
     )
 else:
     # Names are imported on first use, because pytest imports this package at each start to load the fixtures' plugin.
-    _MODULES = ("errors", "models", "events", "config", "clock", "_engine.limits.limiter", "_engine.wire.codec")
-    _MODULES += ("users", "groups", "client", "bulk", "reconcile")
+    _MODULES = ("errors", "models", "config", "clock", "_engine.limits.limiter", "_engine.wire.codec")
+    _MODULES += ("users", "groups", "client", "events", "bulk", "reconcile")
 
     def __getattr__(name: str) -> object:
-        """Import a public name or module on first use; `_MODULES` lists the modules that are fast to import first."""
+        """Import a public name or module on first use; `_MODULES` lists those that every client needs first."""
         if name in __all__:
             modules = (import_module(f"{__name__}.{module}") for module in _MODULES)
             return globals().setdefault(name, next(getattr(each, name) for each in modules if hasattr(each, name)))

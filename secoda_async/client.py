@@ -27,7 +27,6 @@ from secoda_async._engine.wire.transport import Transport
 from secoda_async.clock import SYSTEM_CLOCK, Clock
 from secoda_async.config import ApiKeyProvider, CallOptions, Priority, RateLimit, Region, RetryPolicy, origin_of
 from secoda_async.errors import ConfigurationError
-from secoda_async.events import Event
 from secoda_async.groups import Groups
 from secoda_async.models import UNSET, Unset, without_unset
 from secoda_async.users import Users
@@ -35,6 +34,8 @@ from secoda_async.workspace import Workspace
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from secoda_async.events import Event
 
 __all__ = ["SecodaClient"]
 
@@ -77,7 +78,7 @@ class SecodaClient(Workspace):
         ssl: ssl_module.SSLContext | None = None,
         trust_env: bool = False,
         headers: Mapping[str, str] | None = None,
-        on_event: Callable[[Event], object] | None = None,
+        on_event: "Callable[[Event], object] | None" = None,
         clock: Clock | None = None,
     ) -> None:
         """Check the settings; nothing is sent.

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import evolve
 
@@ -43,7 +43,9 @@ from secoda_async.errors import (
     SecodaError,
     TransportError,
 )
-from secoda_async.events import CallHook, Event
+
+if TYPE_CHECKING:
+    from secoda_async.events import CallHook, Event
 
 T = TypeVar("T")
 
@@ -60,7 +62,7 @@ class Pipeline:
         clock: Clock,
         retry_budget: int | None,
         window: float,
-        on_event: Callable[[Event], object] | None,
+        on_event: "Callable[[Event], object] | None",
     ) -> None:
         self.clock = clock
         self.limiter = limiter
@@ -116,7 +118,7 @@ class Pipeline:
         return self._send_with_call_hooks(hook, call, read, already_gone)
 
     async def _send_with_call_hooks(
-        self, hook: CallHook, call: Call, read: Callable[[Reply], T], already_gone: T | None
+        self, hook: "CallHook", call: Call, read: Callable[[Reply], T], already_gone: T | None
     ) -> T:
         with self._hooks.call(hook, call.request, self.transport.origin, self.limiter):
             return await self._send_handling_retries(call, read, already_gone)

@@ -208,11 +208,12 @@ def test_a_public_module_is_an_attribute_of_the_package() -> None:
 
 
 @pytest.mark.requirement("PK-2")
-def test_client_loads_neither_reconcile_nor_the_libraries_of_responses() -> None:
+def test_client_loads_neither_events_nor_reconcile_nor_the_libraries_of_responses() -> None:
     loaded = run_in_fresh_interpreter(
         "import sys, json, secoda_async; secoda_async.SecodaClient; print(json.dumps(sorted(sys.modules)))"
     )
     assert not [name for name in loaded if "reconcile" in name]
+    assert not {"secoda_async.events", "secoda_async.bulk"} & set(loaded)
     assert not {"cattrs", "msgspec", "tenacity"} & set(loaded)
 
 
