@@ -106,6 +106,16 @@ class CallState:
         """Record whether the server may have executed the attempt that failed."""
         self.is_unclear |= is_unclear(self.request.method, error)
 
+    def note_write(self, reply: Reply | None, *, maybe_sent: bool) -> None:
+        """Record whether the server may have executed the attempt that has ended, with this response if it got one."""
+        if self.request.method == "GET" or not maybe_sent:
+            return
+        if reply is None:
+            self.is_unclear = True
+        operation = self.call.operation
+        if operation is not None and (reply is None or not 300 <= reply.status < 500):  # noqa: PLR2004
+            operation.may_have_written = True
+
     def read(self, reply: Reply, secrets: Iterable[str], read: Callable[[Reply], T]) -> T:
         """Read a 2xx response. An error shows the body, so an unusual response is read once more, without the key."""
         with suppress(ResponseError):

@@ -54,7 +54,7 @@ class EventReporter:
         self,
         request: Request,
         attempt: int,
-        result: Reply | SecodaError | str,
+        result: Reply | BaseException,
         seconds: float,
         secrets: Iterable[str],
     ) -> None:
@@ -63,13 +63,13 @@ class EventReporter:
         Args:
             request: The request as it was sent.
             attempt: The number of the attempt, from 1.
-            result: The response, the error, or the name of an error.
+            result: The response or the error.
             seconds: The duration of the attempt.
             secrets: Texts that no event may show.
         """
         common = partial(AttemptEvent, method=request.method, path=request.path, attempt=attempt, seconds=seconds)
         if not isinstance(result, Reply):
-            self._report(common(status=None, error=result if isinstance(result, str) else type(result).__name__))
+            self._report(common(status=None, error=type(result).__name__))
             return
         headers = [header for header in result.raw_headers if _is_reported(header[0])]
         found = request_id(headers, *secrets)

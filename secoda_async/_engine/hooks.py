@@ -1,5 +1,6 @@
 """The log lines of a client, and the way of its events to the `on_event` hook."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -10,7 +11,6 @@ from secoda_async._engine.call import CallState
 from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.clock import Clock
-from secoda_async.errors import SecodaError
 
 if TYPE_CHECKING:
     from secoda_async._engine.event_reporter import EventReporter
@@ -53,33 +53,27 @@ class Hooks:
         return self._reporter.call(hook, request, origin, limiter)
 
     def attempt_finished(
-        self,
-        request: Request,
-        attempt: int,
-        result: Reply | SecodaError | str,
-        seconds: float,
-        secrets: Iterable[str] = (),
+        self, state: CallState, result: Reply | BaseException, seconds: float, secrets: Iterable[str] = ()
     ) -> None:
-        """Report an attempt; see `EventReporter.attempt`."""
+        """Report the present attempt of a call; see `EventReporter.attempt`."""
         if self.is_active:
-            self._reporter.attempt(request, attempt, result, seconds, secrets)
+            self._reporter.attempt(state.request, state.attempts, result, seconds, secrets)
 
-    def attempt_cancelled(self, request: Request, attempt: int, seconds: float, *, maybe_sent: bool) -> str | None:
-        """Report an attempt whose task was cancelled.
-
-        Returns:
-            A note for the caller, if a write may have been executed.
-        """
-        self.attempt_finished(request, attempt, "CancelledError", seconds)
+    def attempt_cancelled(
+        self, state: CallState, error: asyncio.CancelledError, seconds: float, *, maybe_sent: bool
+    ) -> None:
+        """Report an attempt whose task was cancelled. The error gets a note if a write may have been executed."""
+        self.attempt_finished(state, error, seconds)
+        request = state.request
         if not maybe_sent or request.method == "GET":
-            return None
+            return
         name = "" if request.name is None else f" of {request.name!r}"
         note = (
             f"{request.method} {request.path}{name} was cancelled after it was sent: whether it was executed is not "
             "known, check before you repeat it"
         )
         _log.warning("%s", note)
-        return note
+        error.add_note(note)
 
     def wait_started(self, state: CallState, reason: str, seconds: float) -> None:
         """Log a long wait: one line for all calls that wait for the same reason at the same time."""

@@ -3,8 +3,7 @@
     send -> _send_with_call_hooks              reports the start and the end of the call
       -> _send_handling_retries                repeats a failed attempt, and decides what error the call ends with
         -> _send_handling_redirects_and_auth   follows a trailing slash, refreshes the key, reads the response
-          -> _send_single_request              waits for admission, and returns slot and permit afterwards
-            -> _exchange_within_timeout        sends one request (`wire/transport.py`)
+          -> _send_single_request              waits for admission, and sends one request (`wire/transport.py`)
 
 A call holds no connection and no permit during a backoff or a cooldown.
 """
@@ -31,7 +30,7 @@ from secoda_async._engine.retries import RetryBudget, retry, starts_cooldown
 from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.credentials import Credentials
 from secoda_async._engine.wire.protocol import Reply, Request
-from secoda_async._engine.wire.transport import SendState, Sessions, Transport
+from secoda_async._engine.wire.transport import SendState, Transport
 from secoda_async.clock import Clock
 from secoda_async.config import ApiKeyProvider, CallOptions, Secret
 from secoda_async.errors import (
@@ -227,59 +226,42 @@ class Pipeline:
         )
 
     async def _send_single_request(self, state: CallState, key: Secret) -> Reply:
-        """Send one request as soon as it may start; return the slot and the permit afterwards."""
-        method = state.request.method
+        """Send one request as soon as it may start, and read the response within the attempt's timeout.
+
+        The slot and the permit are returned afterwards.
+        """
         sessions = self.transport.sessions()
         await self._admission.admit(state, sessions.limit)
+        if self._slashes:
+            state.request = self._with_known_slash(state.request)  # errors show the path as it was sent
+        state.attempts += 1
+        began = self.clock.now()
+        deadline = min(began + state.call.options.timeout, state.call.expires_at)
         send_state = SendState()
         reply: Reply | None = None
         try:
-            reply = await self._exchange_within_timeout(state, sessions, key, send_state)
-            return reply
-        finally:
-            sessions.limit.release(method)
-            is_refused = reply is not None and 300 <= reply.status < 500  # noqa: PLR2004
-            operation = state.call.operation
-            if operation is not None and method != "GET" and send_state.maybe_sent and not is_refused:
-                operation.may_have_written = True
-            if state.permit is not None:
-                await state.permit.release(sent=send_state.maybe_sent)
-
-    async def _exchange_within_timeout(
-        self, state: CallState, sessions: Sessions, key: Secret, send_state: SendState
-    ) -> Reply:
-        """Send one request and read the response, within the attempt's timeout and the call's deadline."""
-        if self._slashes:
-            state.request = self._with_known_slash(state.request)  # errors show the path as it was sent
-        request = state.request
-        began = self.clock.now()
-        left = state.call.expires_at - began
-        timeout = state.call.options.timeout
-        state.attempts += 1
-        failed: SecodaError
-        try:
-            reply = await self.scopes.run_with_timeout(
-                self.transport.exchange(sessions, request, key, send_state), min(timeout, left)
-            )
+            with self.scopes.until(deadline) as scope:
+                reply = await self.transport.exchange(sessions, state.request, key, send_state)
+                if self._hooks.is_active:
+                    secrets = (key, *self.transport.secrets)
+                    self._hooks.attempt_finished(state, reply, self.clock.now() - began, secrets)
+                return reply
+            raise scope.error()
         except TimedOutError:
-            failed = state.timeout_error(maybe_sent=send_state.maybe_sent, is_deadline=left <= timeout)
+            is_deadline = deadline == state.call.expires_at
+            failed = state.timeout_error(maybe_sent=send_state.maybe_sent, is_deadline=is_deadline)
+            self._hooks.attempt_finished(state, failed, self.clock.now() - began)
         except (TransportError, ClientClosedError, ConfigurationError, ResponseError) as error:
             failed = error
+            self._hooks.attempt_finished(state, failed, self.clock.now() - began)
         except asyncio.CancelledError as cancelled:
-            seconds = self.clock.now() - began
-            if note := self._hooks.attempt_cancelled(
-                request, state.attempts, seconds, maybe_sent=send_state.maybe_sent
-            ):
-                cancelled.add_note(note)
+            self._hooks.attempt_cancelled(state, cancelled, self.clock.now() - began, maybe_sent=send_state.maybe_sent)
             raise
-        else:
-            if self._hooks.is_active:
-                secrets = (key, *self.transport.secrets)
-                self._hooks.attempt_finished(request, state.attempts, reply, self.clock.now() - began, secrets)
-            return reply
-        self._hooks.attempt_finished(request, state.attempts, failed, self.clock.now() - began)
-        if request.method != "GET" and send_state.maybe_sent:
-            state.is_unclear = True
+        finally:
+            sessions.limit.release(state.request.method)
+            state.note_write(reply, maybe_sent=send_state.maybe_sent)
+            if state.permit is not None:
+                await state.permit.release(sent=send_state.maybe_sent)
         raise failed
 
     # --- for operations of several calls -----------------------------------------------------------------------

@@ -29,14 +29,19 @@ from tests.support.waiting import advance
 REQUEST = Request("POST", "/api/v1/auth/group")
 
 
+def attempt(number: int = 1) -> CallState:
+    """Return the state of a call during an attempt."""
+    return CallState(Call(REQUEST, CallOptions(), 0.0), REQUEST, attempts=number)
+
+
 @pytest.mark.requirement("OB-1")
 def test_hook_receives_attempts_and_waits() -> None:
     events: list[Event] = []
     hooks = Hooks(ManualClock(), events.append)
-    hooks.attempt_finished(REQUEST, 1, Reply(429, (), b""), 0.25)
+    hooks.attempt_finished(attempt(), Reply(429, (), b""), 0.25)
     hooks.wait_finished(REQUEST, "limit", 10.0)
     hooks.wait_finished(REQUEST, "limit", 0.0)
-    hooks.attempt_finished(REQUEST, 2, RequestTimeoutError("no response"), 30.0)
+    hooks.attempt_finished(attempt(2), RequestTimeoutError("no response"), 30.0)
     assert events == [
         AttemptEvent(method="POST", path="/api/v1/auth/group", attempt=1, status=429, seconds=0.25),
         WaitEvent(method="POST", path="/api/v1/auth/group", reason="limit", seconds=10.0),
@@ -54,7 +59,7 @@ def test_attempt_event_has_only_the_numbers_of_limit_headers() -> None:
         (b"RateLimit", b"secret"),
         (b"Date", b"now"),
     ]
-    Hooks(ManualClock(), events.append).attempt_finished(REQUEST, 1, Reply(429, headers, b""), 0.25)
+    Hooks(ManualClock(), events.append).attempt_finished(attempt(), Reply(429, headers, b""), 0.25)
     (event,) = events
     assert isinstance(event, AttemptEvent)
     assert event.limits == {"retry-after": "60", "x-ratelimit-remaining": "0", "ratelimit": "(no number)"}
@@ -62,7 +67,7 @@ def test_attempt_event_has_only_the_numbers_of_limit_headers() -> None:
 
 def test_no_hook_is_no_error() -> None:
     hooks = Hooks(ManualClock(), None)
-    hooks.attempt_finished(REQUEST, 1, Reply(200, (), b""), 0.25)
+    hooks.attempt_finished(attempt(), Reply(200, (), b""), 0.25)
     hooks.wait_finished(REQUEST, "limit", 10.0)
 
 
@@ -71,7 +76,7 @@ def test_error_of_a_hook_is_logged_and_the_call_continues(caplog: pytest.LogCapt
     def fail(_: Event) -> None:
         raise LookupError
 
-    Hooks(ManualClock(), fail).attempt_finished(REQUEST, 1, Reply(200, (), b""), 0.25)
+    Hooks(ManualClock(), fail).attempt_finished(attempt(), Reply(200, (), b""), 0.25)
     assert caplog.messages == ["the on_event hook failed; the call continues"]
 
 

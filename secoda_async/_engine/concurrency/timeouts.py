@@ -1,10 +1,10 @@
-"""Run awaitables with a timeout on the injected clock, and cancel them when the client closes.
+"""Run code until a deadline of the injected clock, and cancel it when the client closes.
 
 Theory of operation: `asyncio.timeout` and a timer for each attempt would cost a tenth of a call. So all scopes of an
 event loop share one timer, which is set to the earliest deadline (`_Deadlines`). A timer of the system clock stays for
-the scopes to come when the last one ends. A scope that is due cancels its task, as `asyncio.timeout` does, and
-`run_with_timeout` turns this cancellation into `TimedOutError`. A cancellation by another party stays a
-`CancelledError`: `task.cancelling()` counts the requests, and a scope accounts for exactly one.
+the scopes to come when the last one ends. A scope that is due cancels its task, as `asyncio.timeout` does, and its
+`with` block ends without an error. A cancellation by another party stays a `CancelledError`: `task.cancelling()` counts
+the requests, and a scope accounts for exactly one.
 """
 
 import asyncio
@@ -12,9 +12,10 @@ import contextlib
 import threading
 from collections.abc import Awaitable
 from math import inf
-from typing import Any, TypeVar, cast
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
 
-from attrs import define
+from attrs import define, field
 
 from secoda_async.clock import Clock, SystemClock, Timer
 from secoda_async.errors import ClientClosedError
@@ -23,18 +24,41 @@ T = TypeVar("T")
 
 
 class TimedOutError(Exception):
-    """Raised when the timeout of `run_with_timeout` has passed. The pipeline translates it."""
+    """Raised when the deadline of a scope has passed. The pipeline translates it."""
 
 
 @define(eq=False, repr=False)
-class _CancelScope:
-    """An awaitable that runs in a task and may be cancelled."""
+class CallScope:
+    """A block of code that ends early when its deadline passes or the client closes; see `CallScopes.until`."""
 
+    _scopes: "CallScopes"
+    _deadlines: "_Deadlines"
     task: "asyncio.Task[Any]"
     deadline: float
-    cancellations: int
-    """Number of cancellations of the task that were requested before the scope began."""
     is_cancelled: bool = False
+    _cancellations: int = field(init=False)
+    """Number of cancellations of the task that were requested before the scope began."""
+
+    def __enter__(self) -> Self:
+        self._cancellations = self.task.cancelling()
+        self._deadlines.add(self)
+        if self._scopes.is_closed:  # checked after `add`: a `close` in another thread cancels the scopes that it finds
+            self._deadlines.remove(self)
+            raise client_closed_error()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self._deadlines.remove(self)
+        if not self.is_cancelled:
+            return False
+        is_alone = self.task.uncancel() <= self._cancellations
+        return is_alone and kind is asyncio.CancelledError
+
+    def error(self) -> ClientClosedError | TimedOutError:
+        """Return the error for a block that ended early."""
+        return client_closed_error() if self._scopes.is_closed else TimedOutError()
 
 
 class _Deadlines:
@@ -42,21 +66,19 @@ class _Deadlines:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._scopes: set[_CancelScope] = set()
+        self._scopes: set[CallScope] = set()
         self._timer: Timer | None = None
         self._timer_due = inf
         self._keeps_timer = isinstance(clock, SystemClock)
         """Whether the timer may stay without scopes. Another clock could jump to it."""
 
-    def add(self, scope: _CancelScope) -> None:
+    def add(self, scope: CallScope) -> None:
         self._scopes.add(scope)
         if scope.deadline < self._timer_due:
             self._arm(scope.deadline)
 
-    def remove(self, scope: _CancelScope) -> None:
+    def remove(self, scope: CallScope) -> None:
         self._scopes.discard(scope)
-        if scope.is_cancelled:
-            scope.task.uncancel()
         if not self._scopes and not self._keeps_timer:
             self._arm(inf)
 
@@ -93,6 +115,24 @@ class CallScopes:
         """Guards `_deadlines`; re-entered when garbage collection ends a task meanwhile."""
         self.is_closed: bool = False
 
+    def until(self, deadline: float) -> CallScope:
+        """Return a context manager for code of the present task.
+
+        When the deadline, a moment of the clock, has passed, or when the client closes, the task is cancelled and the
+        `with` block ends. It raises nothing, because an error would keep the frames of the cancelled code. So the block
+        returns its result, and the code after it runs only if the block ended early:
+
+            with scopes.until(deadline) as scope:
+                return await work
+            raise scope.error()
+
+        Raises:
+            ClientClosedError: If the client is closed already.
+        """
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        deadlines = self._deadlines.get(loop := task.get_loop()) or self._add_deadlines(loop)
+        return CallScope(self, deadlines, task, deadline)
+
     async def run_with_timeout(self, work: Awaitable[T], seconds: float | None) -> T:
         """Await `work` for at most `seconds` (None: without a limit), until the client closes.
 
@@ -100,26 +140,13 @@ class CallScopes:
             TimedOutError: If the time has passed; `work` has been cancelled.
             ClientClosedError: If the client was closed; `work` has been cancelled.
         """
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
-        deadline = inf if seconds is None else self._clock.now() + seconds
-        scope = _CancelScope(task, deadline, task.cancelling())
-        deadlines = self._deadlines.get(loop := task.get_loop()) or self._add_deadlines(loop)
-        deadlines.add(scope)
         try:
-            if self.is_closed:  # checked after `add`: a `close` in another thread cancels the scopes that it finds
-                if asyncio.iscoroutine(work):
-                    work.close()
-                raise client_closed_error()
-            return await work
-        except asyncio.CancelledError:
-            if not scope.is_cancelled or task.cancelling() > scope.cancellations + 1:
-                raise  # requested by another party
+            with self.until(inf if seconds is None else self._clock.now() + seconds) as scope:
+                return await work
         finally:
-            deadlines.remove(scope)
-        # Raised after the `except` block, so that the error has no context: that would keep the cancelled frames.
-        if self.is_closed:
-            raise client_closed_error()
-        raise TimedOutError
+            if asyncio.iscoroutine(work):
+                work.close()  # not begun if the client is closed already
+        raise scope.error()
 
     def close(self) -> None:
         """Cancel all scopes, those of other event loops too."""
