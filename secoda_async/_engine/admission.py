@@ -65,18 +65,13 @@ class Admission:
         method = state.request.method
         while True:
             self._check_may_start(state)
-            is_granted_now = False
-            if method not in protocol.LIMITED:
-                await self._wait_for_cooldown(state, self._cooldowns[method])
-            elif self._local is not None and (permit := self._local.acquire_nowait()) is not None:
-                state.permit = permit
-                is_granted_now = True
-            else:
-                state.permit = await self._acquire_permit(state)
+            is_free = self._try_enter(state)
+            if not is_free:
+                await self._wait_to_enter(state)
             waited = 0.0
             if state.call.precondition is not None or not slots.acquire_nowait(method):
                 waited = await self._wait_for_slot(state, slots)
-            elif is_granted_now:
+            elif is_free:
                 return  # nothing was awaited since: no cooldown can have started
             if await self._is_still_admitted(state, slots, waited):
                 return
@@ -91,7 +86,19 @@ class Admission:
         if operation is not None and operation.is_cancelled and state.request.method != "GET":
             raise OperationCancelledError
 
-    async def _wait_for_cooldown(self, state: CallState, cooldown: Cooldown) -> None:
+    def _try_enter(self, state: CallState) -> bool:
+        """Acquire a permit, or pass the cooldown, without waiting; return whether that was possible."""
+        if state.request.method not in protocol.LIMITED:
+            return not self._cooldowns[state.request.method].has_begun
+        state.permit = None if self._local is None else self._local.acquire_nowait()
+        return state.permit is not None
+
+    async def _wait_to_enter(self, state: CallState) -> None:
+        """Wait for a permit, or for the end of the cooldown."""
+        if state.request.method in protocol.LIMITED:
+            state.permit = await self._acquire_permit(state)
+            return
+        cooldown = self._cooldowns[state.request.method]
         while (seconds := cooldown.remaining(self._clock.now())) > 0:
             if seconds > state.call.options.retry.max_retry_after:
                 raise _wait_error("the server asks for a pause of", seconds)

@@ -1,7 +1,6 @@
 """A call and its state: the request, its options, and what has happened to it so far."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from contextlib import suppress
 from math import inf
 from typing import TypeVar
 
@@ -118,8 +117,10 @@ class CallState:
 
     def read(self, reply: Reply, secrets: Iterable[str], read: Callable[[Reply], T]) -> T:
         """Read a 2xx response. An error shows the body, so an unusual response is read once more, without the key."""
-        with suppress(ResponseError):
+        try:
             return read(reply)
+        except ResponseError:
+            pass
         reply = redact_reply(reply, *secrets)
         try:
             return read(reply)

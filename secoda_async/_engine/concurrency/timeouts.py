@@ -13,7 +13,7 @@ import threading
 from collections.abc import Awaitable
 from math import inf
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from attrs import define, field
 
@@ -129,8 +129,9 @@ class CallScopes:
         Raises:
             ClientClosedError: If the client is closed already.
         """
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
-        deadlines = self._deadlines.get(loop := task.get_loop()) or self._add_deadlines(loop)
+        loop = asyncio.get_running_loop()
+        task: Any = asyncio.current_task(loop)
+        deadlines = self._deadlines.get(loop) or self._add_deadlines(loop)
         return CallScope(self, deadlines, task, deadline)
 
     async def run_with_timeout(self, work: Awaitable[T], seconds: float | None) -> T:

@@ -61,6 +61,11 @@ class Cooldown:
         self._must_probe = is_capped
         return self.remaining(now)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a cooldown, which may have ended."""
+        return self._ends_at > -inf
+
     def try_pass(self, now: float) -> bool:
         """Return whether a call may start now. If the call is a probe, the others wait for it a moment."""
         if self.remaining(now) > 0:

@@ -11,6 +11,7 @@ import ssl as ssl_module
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import partial
+from math import inf
 from typing import Any, Final, cast
 
 import aiohttp
@@ -42,8 +43,11 @@ _READ_BUFFER: Final = 2**18
 class SendState:
     """The state of one request in flight."""
 
+    has_body: bool
     maybe_sent: bool = False
     """Whether the request was handed to a connection: if not, the server can't have executed it."""
+    protocol: Any = None
+    """The aiohttp protocol of the connection that the request got from a `_Connector`."""
 
 
 class _Body(aiohttp.Payload):
@@ -62,37 +66,29 @@ class _Body(aiohttp.Payload):
         await writer.write(cast("bytes", self._value))
 
 
-async def _no_hidden_resend(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    try:
-        return await handler(request)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        dropped = DroppedError(error)
-    raise dropped
-
-
-_BODILESS: Final = ContextVar[SendState | None]("secoda_async_bodiless", default=None)
-"""The state of the request that the present task sends, if the request has no body to record the send."""
+_SENDING: Final[ContextVar[SendState]] = ContextVar("secoda_async_sending")
+"""The state of the request that the present task sends."""
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Records that a request without a body is about to be written to a connection.
+    """Records that a request without a body is about to be written to a connection, and gives each request only one.
+
+    aiohttp asks for a second connection to repeat an idempotent request by itself, after the first one broke.
 
     A kept connection that received bytes while it was idle, such as a 408, is closed: those bytes would be taken for
     the response to the next request.
     """
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
+        state = _SENDING.get()
+        if state.protocol is not None:
+            raise DroppedError(state.protocol.exception() or aiohttp.ServerDisconnectedError())
         connection = await super().connect(*arguments, **options)
         while connection.protocol is not None and connection.protocol.should_close:
             connection.close()
             connection = await super().connect(*arguments, **options)
-        state = _BODILESS.get()
-        if state is not None:
-            state.maybe_sent = True
+        state.protocol = connection.protocol
+        state.maybe_sent = not state.has_body
         return connection
 
     def abandon(self) -> object:
@@ -101,6 +97,19 @@ class _Connector(aiohttp.TCPConnector):
         self._conns.clear()
         self._acquired.clear()
         return connections
+
+
+async def _no_hidden_resend(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating an idempotent request: the connector of a borrowed session would connect again."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        dropped = DroppedError(error)
+    raise dropped
 
 
 @define(eq=False, repr=False)
@@ -246,13 +255,11 @@ class Transport:
         headers = self._headers
         if headers is None or headers.key is not key:
             headers = self._headers = _Headers(self._own_headers, key)
-        body: _Body | None = None
-        if request.body is not None:
-            body = _Body(request.body, state)
-        else:
-            # The connector of a borrowed session records nothing: assume the send, unless the session is closed.
-            state.maybe_sent = sessions.is_borrowed and not sessions.keep_alive.closed
-        _BODILESS.set(state if body is None else None)
+        body = None if request.body is None else _Body(request.body, state)
+        if sessions.is_borrowed:
+            # Its connector records nothing: assume the send of a request without a body, unless the session is closed.
+            state.maybe_sent = body is None and not sessions.keep_alive.closed
+        _SENDING.set(state)
         session = sessions.one_shot if request.method == "POST" else sessions.keep_alive
         try:
             response = await session.request(
@@ -263,12 +270,13 @@ class Transport:
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=_NO_TIMEOUT,
-                middlewares=() if request.method == "PATCH" else (_no_hidden_resend,),  # aiohttp repeats no PATCH
+                middlewares=(_no_hidden_resend,) if sessions.is_borrowed else (),
                 auto_decompress=False,
                 max_line_size=HEADER_LIMIT,
                 max_field_size=HEADER_LIMIT,
             )
-            content = await _body_of(response)
+            is_usual = "Content-Encoding" not in response.headers and (response.content_length or inf) <= LARGE
+            content = await (response.read() if is_usual else _decoded_body_of(response))
             return Reply(response.status, response.raw_headers, content.removeprefix(codecs.BOM_UTF8))
         except FAILURES as error:
             failed = sessions.error_for(error, state)
@@ -284,18 +292,15 @@ class Transport:
         await self._sessions.close()
 
 
-async def _body_of(response: aiohttp.ClientResponse) -> bytes:
-    """Read and decode a body, with bounded memory and without blocking the event loop for long.
+async def _decoded_body_of(response: aiohttp.ClientResponse) -> bytes:
+    """Read and decode a body that is encoded, large or of unknown length, with bounded memory and without blocking the event loop for long.
 
     Raises:
         CutShortError, UnusableBodyError: When a success can't be decoded. The status is enough to know a failure.
     """
-    encodings = response.headers.getall("Content-Encoding", ())
-    length = response.content_length
-    if not encodings and length is not None and length <= LARGE:  # the usual case
-        return await response.read()
     try:
-        decoder = Decoder(", ".join(encodings), length)
+        encodings = response.headers.getall("Content-Encoding", ())
+        decoder = Decoder(", ".join(encodings), response.content_length)
         async for chunk in response.content.iter_any():
             for _ in decoder.feed(chunk):
                 await asyncio.sleep(0)
