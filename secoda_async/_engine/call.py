@@ -9,7 +9,6 @@ from attrs import define, evolve, frozen
 from secoda_async._engine.limits.limiter import Permit
 from secoda_async._engine.operation import Operation
 from secoda_async._engine.retries import Decision, decide, is_refusal, is_unclear, outcome_unknown
-from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.protocol import Reply, Request, excerpt, is_absence, is_cut_short, redact_reply
 from secoda_async.clock import AutojumpClock, Clock
 from secoda_async.config import CallOptions
@@ -105,10 +104,8 @@ class CallState:
         """Record whether the server may have executed the attempt that failed."""
         self.is_unclear |= is_unclear(self.request.method, error)
 
-    def note_write(self, reply: Reply | None, *, maybe_sent: bool) -> None:
-        """Record whether the server may have executed the attempt that has ended, with this response if it got one."""
-        if self.request.method == "GET" or not maybe_sent:
-            return
+    def note_write(self, reply: Reply | None) -> None:
+        """Record whether the server may have executed the write that was sent; None: no response came."""
         if reply is None:
             self.is_unclear = True
         operation = self.call.operation
@@ -135,13 +132,13 @@ class CallState:
         self.note_failure(cut_short)
         raise cut_short
 
-    def is_read_in_thread(self, reply: Reply, clock: Clock) -> bool:
-        """Return whether a response is so large that other tasks run while it is read.
+    def is_read_in_thread(self, clock: Clock) -> bool:
+        """Return whether other tasks run while a large response is read.
 
         A write is excluded, because a cancellation meanwhile would lose its outcome. So is the clock that skips time
         while only threads work.
         """
-        return len(reply.body) > LARGE and self.request.method == "GET" and not isinstance(clock, AutojumpClock)
+        return self.request.method == "GET" and not isinstance(clock, AutojumpClock)
 
     def may_have_deleted(self, error: SecodaError) -> bool:
         """Return whether the object may be absent because an earlier attempt of this DELETE was executed."""

@@ -13,7 +13,6 @@ from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.request_ids import REQUEST_IDS, request_id
 from secoda_async.config import API_PREFIX
-from secoda_async.errors import SecodaError
 from secoda_async.events import AttemptEvent, CallHook, CallStart, Event, WaitEvent
 
 _log: Final = logging.getLogger("secoda_async")

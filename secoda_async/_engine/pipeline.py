@@ -29,6 +29,7 @@ from secoda_async._engine.operation import OperationCancelledError
 from secoda_async._engine.retries import RetryBudget, retry, starts_cooldown
 from secoda_async._engine.wire import protocol
 from secoda_async._engine.wire.credentials import Credentials
+from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.transport import SendState, Transport
 from secoda_async.clock import Clock
@@ -169,7 +170,7 @@ class Pipeline:
             reply = await self._send_single_request(state, key)
             secrets = (key, *self.transport.secrets)
             if 200 <= reply.status < 300:  # noqa: PLR2004
-                if state.is_read_in_thread(reply, self.clock):
+                if len(reply.body) > LARGE and state.is_read_in_thread(self.clock):
                     return await self._admission.run_before_deadline(
                         state, self._read_in_thread(partial(state.read, reply, secrets, read))
                     )
@@ -259,7 +260,8 @@ class Pipeline:
             raise
         finally:
             sessions.limit.release(state.request.method)
-            state.note_write(reply, maybe_sent=send_state.maybe_sent)
+            if send_state.maybe_sent and state.request.method != "GET":
+                state.note_write(reply)
             if state.permit is not None:
                 await state.permit.release(sent=send_state.maybe_sent)
         raise failed

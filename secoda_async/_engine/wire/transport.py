@@ -293,7 +293,7 @@ class Transport:
 
 
 async def _decoded_body_of(response: aiohttp.ClientResponse) -> bytes:
-    """Read and decode a body that is encoded, large or of unknown length, with bounded memory and without blocking the event loop for long.
+    """Read and decode any body, with bounded memory and without blocking the event loop for long.
 
     Raises:
         CutShortError, UnusableBodyError: When a success can't be decoded. The status is enough to know a failure.
