@@ -13,7 +13,7 @@ what a read shows in that time:
 
 import asyncio
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -43,8 +43,10 @@ _REPLACED_KNOWN: Final = 60
 
 @define(eq=False, repr=False, weakref_slot=False)
 class Write:
-    """The latest write of this client to one group."""
+    """A write of this client to one group."""
 
+    key: str
+    """The group's id, in lower case."""
     group: Group | None
     """The group as the server returned it, or None after a delete."""
     at: float
@@ -84,8 +86,10 @@ class Ledger:
         self._clock = clock
         self._lock = threading.RLock()  # re-entered when garbage collection closes a task that creates a group
         self._created: dict[str, None] = {}
-        self._writes: OrderedDict[str, Write] = OrderedDict()
-        """The oldest write comes first. A plain dict would search for it among the entries that were removed."""
+        self._writes: dict[str, Write] = {}
+        """The latest write to each group."""
+        self._by_age: deque[Write] = deque()
+        """All writes of the last minute, the oldest first."""
         self._in_flight: Counter[str | Unset | None] = Counter()
         """Creates in flight, by the name that was sent."""
         self._unclear: dict[str, float] = {}
@@ -160,7 +164,7 @@ class Ledger:
             self._created[group.id] = None
             if len(self._created) > _CREATED_KNOWN:
                 del self._created[next(iter(self._created))]
-            self._put(group.id, Write(group, self._clock.now(), is_created=True))
+            self._put(Write(_key_of(group.id), group, self._clock.now(), is_created=True))
 
     def note_updated(
         self, group: Group, *, before: tuple[str, ...] | None = None, is_whole_membership: bool = False
@@ -173,8 +177,8 @@ class Ledger:
             is_whole_membership: The update set the membership without a read before it.
         """
         with self._lock:
-            write = Write(group, self._clock.now())
-            last = self._put(group.id, write)
+            write = Write(_key_of(group.id), group, self._clock.now())
+            last = self._put(write)
             if last is not None:
                 write.is_created, write.replaced, write.replaced_at = last.is_created, last.replaced, last.replaced_at
                 if last.group is not None:
@@ -188,7 +192,7 @@ class Ledger:
     def note_deleted(self, group_id: str) -> None:
         """Remember that this client deleted a group."""
         with self._lock:
-            self._put(group_id, Write(None, self._clock.now()))
+            self._put(Write(_key_of(group_id), None, self._clock.now()))
 
     def latest(self, group_id: str) -> Write | None:
         """Return the write of the last minute to a group, or None."""
@@ -209,22 +213,28 @@ class Ledger:
                     by_id[group_id] = write.group
         return list(by_id.values())
 
-    def _put(self, group_id: str, write: Write) -> Write | None:
-        """Add a write, and return the one of the last minute that it replaces, if there is one."""
+    def _put(self, write: Write) -> Write | None:
+        """Add a write, and return the one of the last minute to the same group, if there is one."""
         self._discard_old(write.at)
-        key = group_id.casefold()
-        last = self._writes.pop(key, None)
-        self._writes[key] = write
+        last = self._writes.get(write.key)
+        self._writes[write.key] = write
+        self._by_age.append(write)
         return last
 
     def _discard_old(self, now: float) -> None:
-        if self._writes:
-            while self._writes and next(iter(self._writes.values())).at < now - OWN_WRITES_KNOWN:
-                self._writes.popitem(last=False)
-            if not self._writes:
-                self._writes = OrderedDict()  # an emptied one keeps its size
+        while self._by_age and self._by_age[0].at < now - OWN_WRITES_KNOWN:
+            write = self._by_age.popleft()
+            if self._writes[write.key] is write:
+                del self._writes[write.key]
+                self._writes = self._writes or {}  # an emptied one keeps its size
         if self._unclear:
             self._unclear = {name: until for name, until in self._unclear.items() if until >= now}
+
+
+def _key_of(group_id: str) -> str:
+    """Return an id in lower case. An id that is in lower case is returned itself: it is not kept twice."""
+    key = group_id.casefold()
+    return group_id if group_id == key else key
 
 
 def _update_of(group_id: str) -> str:
