@@ -50,6 +50,8 @@ def validate_ids(values: Iterable[object], what: str) -> tuple[str, ...]:
     """
     ids = cast("tuple[str, ...]", tuple(values))
     try:
+        if ids and type(ids[0]) is not str:
+            ids = tuple(map(str.__str__, ids))  # an array of NumPy's strings
         is_plain = all(ids) and not "".join(ids).encode().translate(None, _PLAIN)
     except (TypeError, UnicodeEncodeError):
         is_plain = False

@@ -68,6 +68,13 @@ def test_many_valid_ids_are_returned_in_order() -> None:
     assert validate_ids([], "user") == ()
 
 
+def test_strings_of_numpy_become_plain_strings() -> None:
+    numpy_string = type("str_", (str,), {})
+    ids = validate_ids([numpy_string("u-1"), numpy_string("é")], "user")
+    assert ids == ("u-1", "é")
+    assert {*map(type, ids)} == {str}
+
+
 def test_repeated_ids_are_returned_once() -> None:
     assert validate_ids(["u-2", "u-1", "u-2"], "user") == ("u-2", "u-1")
     assert validate_ids(["é", "é"], "user") == ("é",)
