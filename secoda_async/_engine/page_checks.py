@@ -3,7 +3,7 @@
 import logging
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
 from attrs import evolve
@@ -71,13 +71,15 @@ class RecentIds:
     def __init__(self, most: int = REMEMBERED_IDS) -> None:
         self._most = most
         self._ids: set[str] = set()
-        self._pages: deque[tuple[str, ...]] = deque()
+        self._pages: deque[list[str]] = deque()
 
-    def add(self, ids: Iterable[str]) -> set[str]:
-        """Add the ids of a page; return those that are new."""
-        new = set(ids) - self._ids
-        self._ids |= new
-        self._pages.append(tuple(new))
+    def add(self, ids: list[str]) -> list[str]:
+        """Add the ids of a page; return those that are new, each once."""
+        new = ids
+        if len(set(ids)) < len(ids) or not self._ids.isdisjoint(ids):
+            new = [item_id for item_id in dict.fromkeys(ids) if item_id not in self._ids]
+        self._ids.update(new)
+        self._pages.append(new)
         while len(self._ids) > self._most and len(self._pages) > 1:
             self._ids.difference_update(self._pages.popleft())
         return new
@@ -129,8 +131,8 @@ class PageSequence(Generic[T]):
         self._different += len(new) + len(page.invalid)
         if len(new) == len(ids):
             return page
-        different = dict(zip(ids[::-1], page.items[::-1], strict=True))  # the first item of each id
-        return evolve(page, items=tuple(different[item_id] for item_id in dict.fromkeys(ids) if item_id in new))
+        items = dict(zip(reversed(ids), reversed(page.items), strict=True))  # the first item of each id
+        return evolve(page, items=tuple(items[item_id] for item_id in new))
 
     def check_next(self, next_query: str) -> None:
         """Check that the next page may be requested.
