@@ -246,8 +246,8 @@ class Lister(Generic[T]):
             error.status = reply.status
             _log.warning("%s, page %d: left out an item that can't be read: %s", self.collection, number, error)
         page = Page(number, tuple(items), envelope.count, envelope.total_pages, tuple(invalid))
-        queries = [self._links.query_of(link, number) for link in envelope.next_links]
-        if queries != queries[:1] * len(queries):
+        queries = {self._links.query_of(link, number) for link in envelope.next_links}
+        if len(queries) > 1:
             raise pagination_error(number, "links.next and next lead to different pages")
-        next_query = queries[0] if queries else None
+        next_query = queries.pop() if queries else None
         return _FetchedPage(page, next_query, "" if next_query else reason_for_more_pages(envelope, number))

@@ -37,5 +37,5 @@ class Envelope:
     @property
     def next_links(self) -> list[str | None]:
         """Return the next links that were sent, with None for a link that means the last page."""
-        sent = [link for link in (self.links.next, self.next) if link is not _NOT_SENT]
-        return [None if link in _NO_MORE else link for link in sent]
+        links = (self.links.next, self.next)
+        return [None if link in _NO_MORE else link for link in links if link is not _NOT_SENT]
