@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from secoda_async.errors import ConfigurationError
 
@@ -77,14 +77,14 @@ class ScaledClock:
         return asyncio.get_running_loop().call_later(delay / self.speed, callback)
 
 
-@define(eq=False, repr=False)
 class _Pending:
     """A callback that is scheduled on an `AutojumpClock`."""
 
-    due: float
-    number: int
-    callback: Callable[[], object]
-    is_cancelled: bool = False
+    def __init__(self, due: float, number: int, callback: Callable[[], object]) -> None:
+        self.due = due
+        self.number = number
+        self.callback = callback
+        self.is_cancelled = False
 
     def __lt__(self, other: "_Pending") -> bool:
         return (self.due, self.number) < (other.due, other.number)

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from math import inf
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 
 from secoda_async._engine.limits.limiter import Permit
 from secoda_async._engine.operation import Operation
@@ -29,8 +29,7 @@ Precondition = Callable[["CallState"], Awaitable[Request | None]]
 request to send in place of the present one."""
 
 
-@frozen(eq=False, repr=False, kw_only=True)
-class Scope:
+class Scope(NamedTuple):
     """The context that a bulk, a plan or an apply gives to its calls on groups."""
 
     operation: Operation | None = None

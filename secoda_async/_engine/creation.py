@@ -16,9 +16,9 @@ all groups are read until the settle time has passed:
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import nullcontext
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
-from attrs import define, frozen
+from attrs import define, field
 
 from secoda_async._engine.call import Call, CallState
 from secoda_async._engine.concurrency.keyed_locks import LockHandle
@@ -58,8 +58,7 @@ class _AlreadyCreatedError(GroupExistsError):
     """The group is the result of an earlier send of the same create."""
 
 
-@frozen(eq=False, repr=False)
-class _Search:
+class _Search(NamedTuple):
     """The candidates of one complete listing."""
 
     candidates: tuple[Group, ...] = ()
@@ -85,19 +84,19 @@ class _Create:
     fields: GroupFields
     read: Callable[[Reply], Group]
     known: Collection[str] | None
-    last: _Search = _Search()
+    last: _Search = field(factory=_Search)
 
     @property
     def name(self) -> str:
         return confusable_key(self.fields.name)
 
 
-@define(eq=False, repr=False)
 class GroupCreator:
     """Creates groups, and reconciles creates with an unclear outcome."""
 
-    pipeline: Pipeline
-    lister: Lister[Group]
+    def __init__(self, pipeline: Pipeline, lister: Lister[Group]) -> None:
+        self.pipeline = pipeline
+        self.lister = lister
 
     @property
     def _ledger(self) -> Ledger:

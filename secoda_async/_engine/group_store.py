@@ -89,7 +89,7 @@ class GroupStore:
     async def ensure(self, fields: GroupFields, name: str) -> Group:
         """Find or create the group with a name; see `Groups.ensure`."""
         began = self._pipeline.clock.now() if self._scope.began is None else self._scope.began
-        scope = evolve(self._scope, began=began)
+        scope = self._scope._replace(began=began)
         store = GroupStore(self._pipeline, self._options, scope)
         waiting = store.call(request_to("GET", COLLECTION))
         with await self._creator.lock(name, waiting):
@@ -123,7 +123,7 @@ class GroupStore:
             if found is not None:
                 raise GroupExistsError(found)
 
-        store = GroupStore(self._pipeline, self._options, evolve(self._scope, precondition=read_again))
+        store = GroupStore(self._pipeline, self._options, self._scope._replace(precondition=read_again))
         return await store.create(fields, reconcile=True, known_ids=known_ids, is_locked=True)
 
     async def listed_ids(self) -> Collection[str] | None:

@@ -8,8 +8,6 @@ import logging
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
-from attrs import field, frozen
-
 from secoda_async._engine.page_checks import pagination_error
 
 _log: Final = logging.getLogger("secoda_async")
@@ -23,16 +21,16 @@ def query_of_page(number: int) -> str:
     return f"page={number}"
 
 
-@frozen(eq=False, repr=False)
 class NextLinks:
     """Reads the next links of one list."""
 
-    origin: str
-    collection: str
-    _checked: set[str] = field(factory=set[str], init=False)
-    """Links, without their query, that were parsed before: parsing each link would take a tenth of a read."""
-    _warned: set[str] = field(factory=set[str], init=False)
-    """Foreign hosts that were logged before."""
+    def __init__(self, origin: str, collection: str) -> None:
+        self.origin = origin
+        self.collection = collection
+        self._checked: set[str] = set()
+        """Links, without their query, that were parsed before: parsing each link would take a tenth of a read."""
+        self._warned: set[str] = set()
+        """Foreign hosts that were logged before."""
 
     def query_of(self, link: str | None, number: int) -> str | None:
         """Return the query of the page after page `number`, or None for a link that means the last page.

@@ -24,10 +24,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from functools import cached_property
-from typing import Final, Generic, Literal, TypeVar
-
-from attrs import define, evolve, frozen
+from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
 from secoda_async._engine.call import Scope
 from secoda_async._engine.next_links import NextLinks, query_of_page
@@ -64,8 +61,7 @@ _OBSERVING_READS: Final = 3
 """Maximum reads of `observed_items`. The first complete read is the last one."""
 
 
-@define(eq=False, repr=False)
-class _FetchedPage(Generic[T]):
+class _FetchedPage(NamedTuple, Generic[T]):
     """A page as the server sent it."""
 
     page: Page[T]
@@ -75,8 +71,7 @@ class _FetchedPage(Generic[T]):
     """On the last page: why the list can't end there; empty if it can."""
 
 
-@frozen(eq=False, repr=False)
-class _PageOptions:
+class _PageOptions(NamedTuple):
     """The way in which the pages of one read are decoded."""
 
     on_invalid: OnInvalid
@@ -88,22 +83,35 @@ class _PageOptions:
     """Strings that came before: equal strings are one object, which saves most of a snapshot's memory."""
 
 
-@frozen(eq=False, repr=False)
 class Lister(Generic[T]):
-    """One of the API's lists."""
+    """One of the API's lists.
 
-    pipeline: Pipeline
-    options: CallOptions
-    collection: str
-    model: type[T]
-    needed: tuple[str, ...] = ()
-    """Fields that every item of a snapshot must have: a field that is not shown must not count as empty."""
-    scope: Scope = Scope()
-    """The operation that the reads belong to, and its start."""
+    Args:
+        pipeline: Sends the requests.
+        options: The options of the requests.
+        collection: The path of the list.
+        model: The class of the items.
+        needed: Fields that every item of a snapshot must have: a field that is not shown must not count as empty.
+        scope: The operation that the reads belong to, and its start.
+    """
 
-    @cached_property
-    def _links(self) -> NextLinks:
-        return NextLinks(self.pipeline.transport.origin, self.collection)
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        options: CallOptions,
+        collection: str,
+        model: type[T],
+        *,
+        needed: tuple[str, ...] = (),
+        scope: Scope,
+    ) -> None:
+        self.pipeline = pipeline
+        self.options = options
+        self.collection = collection
+        self.model: type[T] = model
+        self.needed = needed
+        self.scope = scope
+        self._links = NextLinks(pipeline.transport.origin, collection)
 
     async def pages(self, *, concurrency: int, on_invalid: OnInvalid, max_pages: int) -> AsyncGenerator[Page[T], None]:
         """Yield the pages in order; see `Groups.pages`. Unless the scope has a start, each page has a deadline."""
@@ -124,7 +132,7 @@ class Lister(Generic[T]):
         """Return every item once, or raise; see `Groups.snapshot`. The deadline counts from `began`, or from now."""
         began = self.scope.began if began is None else began
         began = self.pipeline.clock.now() if began is None else began
-        options = _PageOptions("raise", evolve(self.scope, began=began), self.needed, strings={})
+        options = _PageOptions("raise", self.scope._replace(began=began), self.needed, strings={})
         seen: set[str] = set()
         reason = ""
         for _ in range(_SNAPSHOT_READS):

@@ -3,17 +3,15 @@
 import asyncio
 from collections import deque
 
-from attrs import define, field
-
 from secoda_async._engine.wire.protocol import LIMITED
 
 
-@define(eq=False, repr=False)
 class _Waiter:
     """A request that waits for a connection slot."""
 
-    method: str
-    granted: asyncio.Future[None] = field(factory=lambda: asyncio.get_running_loop().create_future())
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class ConnectionLimit:

@@ -118,12 +118,12 @@ class PerLoop(Generic[T]):
                     loop.call_soon_threadsafe(entry.close_soon)
 
 
-@define(eq=False, repr=False)
 class LoopAffinity:
     """The event loop that a borrowed object belongs to: the first it is used on."""
 
-    _loop: ref[asyncio.AbstractEventLoop] | None = None
-    _process: int = 0
+    def __init__(self) -> None:
+        self._loop: ref[asyncio.AbstractEventLoop] | None = None
+        self._process = 0
 
     def is_current(self) -> bool:
         """Return whether that loop is the running one, in the same process."""
