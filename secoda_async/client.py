@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from attrs import evolve
 
-from secoda_async._engine.concurrency.per_loop import check_event_loop
+from secoda_async._engine.concurrency.per_loop import running_loop
 from secoda_async._engine.health import read_health
 from secoda_async._engine.limits.limiter import RateLimiter, time_left
 from secoda_async._engine.limits.registry import shared_limiter
@@ -158,7 +158,7 @@ class SecodaClient(Workspace):
         return self._pipeline.transport.origin
 
     async def __aenter__(self) -> Self:
-        check_event_loop()
+        running_loop()
         return self
 
     async def __aexit__(
@@ -182,7 +182,7 @@ class SecodaClient(Workspace):
         Example:
             >>> await secoda.close()
         """
-        check_event_loop()
+        running_loop()
         if self._is_copy:
             return
         self._pipeline.scopes.close()

@@ -20,7 +20,6 @@ from attrs import evolve
 from secoda_async._engine.admission import Admission
 from secoda_async._engine.call import Call, CallState, Scope
 from secoda_async._engine.concurrency.keyed_locks import KeyedLocks, LockHandle
-from secoda_async._engine.concurrency.per_loop import check_event_loop
 from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError
 from secoda_async._engine.hooks import Hooks
 from secoda_async._engine.ledger import Ledger
@@ -87,7 +86,6 @@ class Pipeline:
             scope: The operation that the call is part of.
             is_write: Whether the precondition of the scope applies.
         """
-        check_event_loop()
         began = self.clock.now() if scope.began is None else scope.began
         expires_at = inf if options.deadline is None else began + options.deadline
         return Call(
@@ -241,7 +239,7 @@ class Pipeline:
         send_state = SendState(has_body=state.request.body is not None)
         reply: Reply | None = None
         try:
-            with self.scopes.until(deadline) as scope:
+            with self.scopes.until(deadline, sessions.loop) as scope:
                 reply = await self.transport.exchange(sessions, state.request, key, send_state)
                 if self._hooks.is_active:
                     secrets = (key, *self.transport.secrets)
@@ -273,7 +271,6 @@ class Pipeline:
 
         The wait ends at the deadline of `call`, and when its operation is cancelled.
         """
-        check_event_loop()
         return self._locks.acquire_nowait(key) or await self._wait_for_lock(key, call)
 
     async def _wait_for_lock(self, key: str, call: Call | None) -> LockHandle:

@@ -6,6 +6,8 @@ from collections import deque
 
 from attrs import define, field
 
+from secoda_async._engine.concurrency.per_loop import running_loop
+
 
 @define(eq=False, repr=False)
 class LockHandle:
@@ -13,7 +15,7 @@ class LockHandle:
 
     locks: "KeyedLocks"
     key: str
-    loop: asyncio.AbstractEventLoop = field(init=False, factory=asyncio.get_running_loop)
+    loop: asyncio.AbstractEventLoop = field(init=False, factory=running_loop)
 
     def __enter__(self) -> None:
         pass

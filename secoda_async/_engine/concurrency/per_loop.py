@@ -15,14 +15,14 @@ from secoda_async.errors import ConfigurationError
 T = TypeVar("T")
 
 
-def check_event_loop() -> None:
-    """Check that an asyncio event loop runs.
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
 
     Raises:
-        ConfigurationError: If none does, or another library's, such as trio's.
+        ConfigurationError: If none of asyncio runs, but one of another library, such as trio.
     """
     try:
-        asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigurationError(
             "the client needs a running asyncio event loop; trio is not supported, anyio is with its asyncio backend"
@@ -74,7 +74,7 @@ class PerLoop(Generic[T]):
 
     def current(self) -> T:
         """Return the running event loop's value; the first call makes it."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         entry = self._entries.get(loop)
         if entry is None or self._process != os.getpid():
             entry = self._create(loop)

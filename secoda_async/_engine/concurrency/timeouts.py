@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 from attrs import define, field
 
+from secoda_async._engine.concurrency.per_loop import running_loop
 from secoda_async.clock import Clock, SystemClock, Timer
 from secoda_async.errors import ClientClosedError
 
@@ -115,21 +116,20 @@ class CallScopes:
         """Guards `_deadlines`; re-entered when garbage collection ends a task meanwhile."""
         self.is_closed: bool = False
 
-    def until(self, deadline: float) -> CallScope:
+    def until(self, deadline: float, loop: asyncio.AbstractEventLoop) -> CallScope:
         """Return a context manager for code of the present task.
 
         When the deadline, a moment of the clock, has passed, or when the client closes, the task is cancelled and the
         `with` block ends. It raises nothing, because an error would keep the frames of the cancelled code. So the block
         returns its result, and the code after it runs only if the block ended early:
 
-            with scopes.until(deadline) as scope:
+            with scopes.until(deadline, running_loop()) as scope:
                 return await work
             raise scope.error()
 
         Raises:
             ClientClosedError: If the client is closed already.
         """
-        loop = asyncio.get_running_loop()
         task: Any = asyncio.current_task(loop)
         deadlines = self._deadlines.get(loop) or self._add_deadlines(loop)
         return CallScope(self, deadlines, task, deadline)
@@ -142,7 +142,8 @@ class CallScopes:
             ClientClosedError: If the client was closed; `work` has been cancelled.
         """
         try:
-            with self.until(inf if seconds is None else self._clock.now() + seconds) as scope:
+            deadline = inf if seconds is None else self._clock.now() + seconds
+            with self.until(deadline, running_loop()) as scope:
                 return await work
         finally:
             if asyncio.iscoroutine(work):

@@ -116,6 +116,7 @@ async def _no_hidden_resend(
 class Sessions:
     """The sessions of one event loop."""
 
+    loop: asyncio.AbstractEventLoop
     keep_alive: aiohttp.ClientSession
     """For everything that may be repeated: connections are kept and used again."""
     one_shot: aiohttp.ClientSession
@@ -162,7 +163,7 @@ def _open_sessions(max_connections: int, ssl: ssl_module.SSLContext | None, prox
         )
         for force_close in (False, True)
     )
-    return Sessions(keep_alive, one_shot, ConnectionLimit(max_connections))
+    return Sessions(asyncio.get_running_loop(), keep_alive, one_shot, ConnectionLimit(max_connections))
 
 
 @define(eq=False, repr=False)
@@ -178,7 +179,7 @@ class _BorrowedSession:
             raise ConfigurationError(OTHER_LOOP)
         limit = (self.session.connector.limit if self.session.connector else 0) or self.max_connections
         connections = ConnectionLimit(min(limit, self.max_connections))
-        return Sessions(self.session, self.session, connections, is_borrowed=True)
+        return Sessions(asyncio.get_running_loop(), self.session, self.session, connections, is_borrowed=True)
 
 
 async def _leave_open(_: Sessions) -> None:

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from secoda_async import ConfigurationError
 from secoda_async._engine.concurrency import per_loop
-from secoda_async._engine.concurrency.per_loop import LoopAffinity, PerLoop, check_event_loop
+from secoda_async._engine.concurrency.per_loop import LoopAffinity, PerLoop, running_loop
 
 
 @define(eq=False)
@@ -151,10 +151,10 @@ async def test_loop_affinity_is_the_first_loop_and_process(monkeypatch: pytest.M
     assert not affinity.is_current()
 
 
-def test_check_event_loop_needs_asyncio() -> None:
+def test_running_loop_needs_asyncio() -> None:
     with pytest.raises(ConfigurationError, match="needs a running asyncio event loop"):
-        check_event_loop()
+        running_loop()
 
 
-async def test_check_event_loop_accepts_asyncio() -> None:
-    check_event_loop()
+async def test_running_loop_accepts_asyncio() -> None:
+    assert running_loop() is asyncio.get_running_loop()
