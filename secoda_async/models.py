@@ -6,7 +6,7 @@ Frozen classes that tests can build by hand. `to_dict` returns plain JSON types;
 import enum
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar, cast
 
@@ -190,8 +190,8 @@ class GroupFields:
 
         Texts are normalized and members have no order, because the server may do the same; null equals an empty text.
         """
-        for _, shown, sent in self._texts(group):
-            if shown != sent and sent is not UNSET and normalize(shown or "") != normalize(sent or ""):
+        for _, shown, sent in self._other_texts(group):
+            if normalize(shown or "") != normalize(sent or ""):
                 return False
         return self.users is UNSET or self.users == group.users or set(self.users) == set(group.users)
 
@@ -201,11 +201,8 @@ class GroupFields:
         The server may collapse white space. Members that the response lacks do not count as a contradiction: invited
         users who never signed in may be hidden (documented for SCIM).
         """
-        names = [
-            name
-            for name, shown, sent in self._texts(group)
-            if shown != sent and sent is not UNSET and collapse_spaces(shown) != collapse_spaces(sent)
-        ]
+        others = self._other_texts(group)
+        names = [name for name, shown, sent in others if collapse_spaces(shown) != collapse_spaces(sent)]
         users = group.users if self.users is UNSET else self.users
         if users != group.users and not _casefolded(group.users) <= _casefolded(users):
             names.append("users")
@@ -222,13 +219,14 @@ class GroupFields:
         """Return whether a response shows every field that was sent."""
         return not self.contradicted_by(group) and not self.missing_users(group)
 
-    def _texts(self, group: Group) -> Iterable[tuple[str, str | None, str | Unset | None]]:
-        """Return the name, the shown value and the sent value of each text field."""
-        return (
-            ("name", group.name, self.name),
-            ("icon", group.icon, self.icon),
-            ("description", group.description, self.description),
-        )
+    def _other_texts(self, group: Group) -> Iterator[tuple[str, str | None, str | None]]:
+        """Yield the name, the shown value and the sent value of each text field that is not shown as it was sent."""
+        if self.name is not UNSET and self.name != group.name:
+            yield "name", group.name, self.name
+        if self.icon is not UNSET and self.icon != group.icon:
+            yield "icon", group.icon, self.icon
+        if self.description is not UNSET and self.description != group.description:
+            yield "description", group.description, self.description
 
 
 def _casefolded(ids: Iterable[str]) -> frozenset[str]:
