@@ -42,13 +42,12 @@ def group_of(
 
 
 def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:
-    """Return the group of the response to a write. It shares the values that were sent, to save memory.
+    """Return the group of the response to a write. It shares the members that were sent, to save memory.
 
     Raises:
         ResponseError: When the response contradicts the fields that were sent.
     """
-    sent = {"name": fields.name, "icon": fields.icon, "description": fields.description, "users": fields.users}
-    group = group_of(reply, group_id, known=sent)
+    group = group_of(reply, group_id, known={"users": fields.users})
     if wrong := fields.contradicted_by(group):
         raise ResponseError(
             f"the response shows another {' and '.join(wrong)} than was sent, for {group.name!r}",

@@ -98,8 +98,7 @@ class RowReader(Generic[T]):
         if row is None:
             return None
         for name, value in known.items() if known else ():
-            shown = getattr(row, name)
-            if value == shown and type(value) is type(shown):  # not if it is an enum of strings
+            if getattr(row, name) == value:
                 setattr(row, name, value)
         items = self._to_models(rows, [row])
         return None if items is None else items[0]
