@@ -132,7 +132,7 @@ class RowReader(Generic[T]):
                 if unknown is None or unknown[1] in rows.learned.values() or len(rows.learned) == _MAX_LEARNED:
                     return rows, None
                 self._rows = rows = _Rows.of(self._model, sorted([*rows.learned.values(), unknown[1]]))
-            except (ValueError, RecursionError):
+            except (_msgspec().DecodeError, ValueError, RecursionError):  # in msgspec 0.20, it is no ValueError
                 return rows, None
 
     def _to_models(self, rows: "_Rows", items: Sequence[Any]) -> list[T] | None:
