@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final, Generic, TypeVar
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from attrs import define
 
@@ -69,7 +69,7 @@ class PerLoop(Generic[T]):
         self._is_closed = False
         self._abandon = abandon
         self._process = os.getpid()
-        self._entries: WeakKeyDictionary[asyncio.AbstractEventLoop, _Entry[T]] = WeakKeyDictionary()
+        self._entries: dict[asyncio.AbstractEventLoop, _Entry[T]] = {}
         self._lock = threading.RLock()
 
     def current(self) -> T:
@@ -91,7 +91,7 @@ class PerLoop(Generic[T]):
             with contextlib.suppress(StopIteration):
                 anext(finalizer).send(None)
             for closed in [known for known in self._entries if known.is_closed()]:
-                del self._entries[closed]  # entry and loop reference each other: the weak key alone would never expire
+                del self._entries[closed]
             entry = self._entries[loop] = _Entry(value, finalizer)
         return entry
 

@@ -45,6 +45,8 @@ class Cooldown:
 
     window: float
     """Seconds of a cooldown whose length the server does not give."""
+    has_begun: bool = field(default=False, init=False)
+    """Whether there was a cooldown, which may have ended."""
     _ends_at: float = field(default=-inf, init=False)
     _must_probe: bool = field(default=False, init=False)
 
@@ -57,14 +59,10 @@ class Cooldown:
             is_capped: Whether the server asked for more: then a single call probes first.
         """
         length = self.window if seconds is None else min(seconds, _LONGEST_COOLDOWN)
+        self.has_begun = True
         self._ends_at = max(self._ends_at, now + length)
         self._must_probe = is_capped
         return self.remaining(now)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether there was a cooldown, which may have ended."""
-        return self._ends_at > -inf
 
     def try_pass(self, now: float) -> bool:
         """Return whether a call may start now. If the call is a probe, the others wait for it a moment."""
