@@ -22,9 +22,13 @@ __all__ = ["Groups"]
 
 
 def _validate_group_id(group_id: object) -> str:
-    if isinstance(group_id, str) and " " in group_id.strip():
-        raise InvalidArgumentError(f"{group_id!r} is not a group id: find the group with groups.find(name=...)")
-    return validate_id(group_id)
+    try:
+        return validate_id(group_id)
+    except InvalidArgumentError:
+        if isinstance(group_id, str) and " " in group_id.strip():
+            hint = f"{group_id!r} is not a group id: find the group with groups.find(name=...)"
+            raise InvalidArgumentError(hint) from None
+        raise
 
 
 class Groups:

@@ -22,8 +22,6 @@ from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, ResponseError
 from secoda_async.models import UNSET, Group, GroupFields, Unset, confusable_key
 
-_NOTHING: Final = GroupFields()
-
 _TEXT: Final = (str, Unset, NoneType)
 
 
@@ -72,13 +70,7 @@ class GroupStore:
         return group
 
     def update(self, group_id: str, fields: GroupFields) -> Awaitable[Group]:
-        """Change fields of a group; see `Groups.update`.
-
-        Raises:
-            InvalidArgumentError: When there is nothing to change.
-        """
-        if fields == _NOTHING:
-            raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
+        """Change fields of a group; see `Groups.update`."""
         return send_update(self._pipeline, self.write_call(patch_of(group_id, fields)), group_id, fields)
 
     async def change_members(self, group_id: str, change: MembershipChange) -> Group:

@@ -20,7 +20,7 @@ from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.protocol import Request, request_to
-from secoda_async.errors import NotFoundError, OutcomeUnknownError
+from secoda_async.errors import InvalidArgumentError, NotFoundError, OutcomeUnknownError
 from secoda_async.models import UNSET, Group, GroupFields
 
 MembershipChange = Callable[[tuple[str, ...]], tuple[str, ...]]
@@ -35,8 +35,15 @@ class _NothingToWriteError(NotSentError):
 
 
 def patch_of(group_id: str, fields: GroupFields) -> Request:
-    """Return the request that changes fields of a group."""
-    return request_to("PATCH", COLLECTION, group_id, body=codec.dump(fields.to_dict()))
+    """Return the request that changes fields of a group.
+
+    Raises:
+        InvalidArgumentError: When there is nothing to change.
+    """
+    changes = fields.to_dict()
+    if not changes:
+        raise InvalidArgumentError("update has nothing to change: give name, icon, description or users")
+    return request_to("PATCH", COLLECTION, group_id, body=codec.dump(changes))
 
 
 @define(eq=False, repr=False)
