@@ -2,9 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Self
-
-from attrs import frozen
 
 from secoda_async.errors import AmbiguousNameError, InvalidArgumentError
 from secoda_async.models import User, normalize
@@ -12,24 +9,18 @@ from secoda_async.models import User, normalize
 __all__ = ["UserIndex"]
 
 
-@frozen(eq=False, repr=False)
 class UserIndex:
     """The users of a workspace, prepared for lookups."""
 
-    ids: frozenset[str]
-    """Every known id, of users and of members of groups."""
-    by_id: Mapping[str, User]
-    _by_address: Mapping[str, Sequence[User]]
-
-    @classmethod
-    def of(cls, users: Iterable[User], members: Iterable[str] = ()) -> Self:
+    def __init__(self, users: Iterable[User], members: Iterable[str] = ()) -> None:
         """Index users. `members` are further ids that count as known, such as ids of groups' members."""
-        by_id = {user.id: user for user in users}
-        by_address: dict[str, list[User]] = defaultdict(list)
-        for user in by_id.values():
+        self.by_id: Mapping[str, User] = {user.id: user for user in users}
+        self.ids: frozenset[str] = frozenset(self.by_id).union(members)
+        """Every known id, of users and of members of groups."""
+        self._by_address: dict[str, list[User]] = defaultdict(list)
+        for user in self.by_id.values():
             if user.email:
-                by_address[_key(user.email)].append(user)
-        return cls(frozenset(by_id).union(members), by_id, dict(by_address))
+                self._by_address[_key(user.email)].append(user)
 
     def with_address(self, address: str) -> Sequence[User]:
         """Return every user with this address, in any letter case."""

@@ -83,7 +83,7 @@ class Users:
             InvalidArgumentError: When the address is empty or not text.
         """
         _check_texts([email], "email")
-        return UserIndex.of(await self.snapshot()).find(email)
+        return UserIndex(await self.snapshot()).find(email)
 
     async def resolve(self, members: Sequence[str]) -> list[str]:
         """Return the id of each user, in order, for ids and e-mail addresses. All users are read.
@@ -100,7 +100,7 @@ class Users:
             InvalidArgumentError: When an id or address is unknown. The message names every unknown or ambiguous one.
         """
         _check_texts(members, "each user")
-        return UserIndex.of(await self.snapshot()).ids_of(members) if members else []
+        return UserIndex(await self.snapshot()).ids_of(members) if members else []
 
     # The last method: below it, `list` in an annotation would mean this method.
     def list(

@@ -50,7 +50,7 @@ def diff(
         DesiredStateError: With every desired group that is ignored, or with every member who is not a user of the
             workspace, unless these are held.
     """
-    index = UserIndex.of(users, chain.from_iterable(group.users for group in groups))
+    index = UserIndex(users, chain.from_iterable(group.users for group in groups))
     rules = evolve(rules, ignore=(*rules.ignore, *desired.ignore))
     matching, members = Matching(desired, groups, rules.scope), MemberResolver(index, rules)
     matched = [_change(wanted, present, members.resolve(wanted, present)) for wanted, present in matching.pairs]

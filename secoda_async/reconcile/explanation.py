@@ -79,7 +79,7 @@ def explain(
     """
     users = list(users)
     groups = with_invited_members(groups, users, {})
-    index = UserIndex.of(users, (user for group in groups for user in group.users))
+    index = UserIndex(users, (user for group in groups for user in group.users))
     user_id = index.id_of(person)
     user = index.by_id.get(user_id or "")
     if desired is None:

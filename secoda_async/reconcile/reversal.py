@@ -29,7 +29,7 @@ class PresentState:
     def of(cls, groups: Sequence[Group], users: Iterable[User]) -> Self:
         """Index the groups and users."""
         members = frozenset[str]().union(*(group.users for group in groups))
-        index = UserIndex.of(users, members)
+        index = UserIndex(users, members)
         pending = frozenset(index.pending(index.ids))
         by_name: dict[str, list[Group]] = defaultdict(list)
         for group in groups:

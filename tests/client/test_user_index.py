@@ -44,7 +44,7 @@ GONE = User("gone", "ana@x", disabled=True)
 def test_address_of_several_users_is_found_only_in_its_letter_case(
     users: list[User], address: str, found: str | None
 ) -> None:
-    index = UserIndex.of(users)
+    index = UserIndex(users)
     if found is not None:
         assert index.id_of(address) == found
         return
@@ -56,16 +56,16 @@ def test_address_of_several_users_is_found_only_in_its_letter_case(
 
 
 def test_addresses_that_only_case_folding_makes_equal_are_different() -> None:
-    assert UserIndex.of([User("1", "strasse@x")]).find("straße@x") is None
+    assert UserIndex([User("1", "strasse@x")]).find("straße@x") is None
 
 
 def test_known_id_is_never_read_as_an_address() -> None:
-    index = UserIndex.of([User("a@x", "other@x"), User("2", "a@x")], ["member"])
+    index = UserIndex([User("a@x", "other@x"), User("2", "a@x")], ["member"])
     assert index.ids_of(["a@x", "member"]) == ["a@x", "member"]
 
 
 def test_unknown_and_ambiguous_members_are_named_in_one_error() -> None:
-    index = UserIndex.of([LOWER, UPPER, BEN])
+    index = UserIndex([LOWER, UPPER, BEN])
     with pytest.raises(InvalidArgumentError) as caught:
         index.ids_of(["new@y", "ANA@x", "ben@x", "9", "z@y"])
     assert str(caught.value) == (

@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final, Generic, TypeVar
 from weakref import ref
 
-from attrs import define
-
 from secoda_async.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -29,14 +27,14 @@ def running_loop() -> asyncio.AbstractEventLoop:
         ) from None
 
 
-@define(eq=False, repr=False)
 class _Entry(Generic[T]):
     """The value of one event loop."""
 
-    value: T
-    finalizer: AsyncGenerator[None, None]
-    """Closes the value when it is closed itself."""
-    closing: asyncio.Task[None] | None = None
+    def __init__(self, value: T, finalizer: AsyncGenerator[None, None]) -> None:
+        self.value = value
+        self.finalizer = finalizer
+        """Closes the value when it is closed itself."""
+        self.closing: asyncio.Task[None] | None = None
 
     def close_soon(self) -> None:
         """Close the value in a task of the running event loop."""

@@ -47,7 +47,7 @@ def dump_groups(
 
 
 def _unique_emails(groups: Iterable[Group], users: Iterable[User]) -> Mapping[str, str]:
-    index = UserIndex.of(users, (user for group in groups for user in group.users))
+    index = UserIndex(users, (user for group in groups for user in group.users))
     return {user.id: user.email for user in index.by_id.values() if user.email and _is_unambiguous(user.email, index)}
 
 
