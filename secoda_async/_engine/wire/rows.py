@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import product, starmap
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from types import GenericAlias, ModuleType
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
@@ -231,7 +231,7 @@ class _Rows:
         """Return the values of each model, in the order of its fields, with times in UTC."""
         values: list[tuple[Any, ...]] = list(map(_msgspec().structs.astuple, rows))
         if self.extra:
-            values = [row[: self.size] for row in values]
+            values = list(map(itemgetter(slice(self.size)), values))
         for index in self.times:
             for row in values:
                 time = row[index]
@@ -242,14 +242,26 @@ class _Rows:
     def fill_extra(self, models: Iterable[Any], rows: Iterable[Any]) -> None:
         """Set the learned fields of each model."""
         for field_name, name in self.extra.items():
-            raw_values = map(attrgetter(field_name), rows)
+            raw_values = list(map(attrgetter(field_name), rows))
+            values = iter(_parse_all([value for value in raw_values if value is not _ABSENT]))
             for model, value in zip(models, raw_values, strict=False):  # a strict zip takes twice as long
                 if value is not _ABSENT:
-                    model.extra[name] = orjson.loads(memoryview(value))
+                    model.extra[name] = next(values)
 
 
 def _names_of_type(attributes: Iterable["Attribute[Any]"], *types: object) -> Sequence[str]:
     return [attribute.name for attribute in attributes if attribute.type in types]
+
+
+def _parse_all(raw_values: Sequence[Any]) -> Sequence[Any]:
+    """Parse the values of a learned field together: one call for each takes five times as long.
+
+    orjson blocks all threads too, so large values are parsed apart.
+    """
+    joined = b",".join(raw_values)
+    if len(joined) <= LARGE:
+        return cast("list[Any]", orjson.loads(b"[%b]" % joined))
+    return [orjson.loads(memoryview(value)) for value in raw_values]
 
 
 def _with_utc(values: Iterable[Any]) -> tuple[Any, ...]:

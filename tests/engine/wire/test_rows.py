@@ -278,11 +278,12 @@ class TestLearning:
         assert page is not None
         assert (page[0].count, [len(group.description or "") for group in page[1]]) == (2, [0, LARGE])
 
-    def test_item_without_a_learned_field_has_no_extra(self) -> None:
-        reader = RowReader(Group)
-        page = reader.read_page(orjson.dumps({"results": [GROUP | {"new": 1}, GROUP]}), None)
+    @pytest.mark.parametrize("size", [1, LARGE])
+    def test_item_without_a_learned_field_has_no_extra(self, size: int) -> None:
+        items = [GROUP | {"new": "x" * size}, GROUP, GROUP | {"new": 1, "newer": None}]
+        page = RowReader(Group).read_page(orjson.dumps({"results": items}), None)
         assert page is not None
-        assert [group.extra for group in page[1]] == [{"new": 1}, {}]
+        assert [group.extra for group in page[1]] == [{"new": "x" * size}, {}, {"new": 1, "newer": None}]
 
     def test_endless_new_names_are_left_to_cattrs(self) -> None:
         reader = RowReader(Group)
