@@ -219,6 +219,13 @@ class GroupFields:
         """Return whether a response shows every field that was sent."""
         return not self.contradicted_by(group) and not self.missing_users(group)
 
+    def share_with(self, row: Any) -> None:  # noqa: ANN401 - a generated class with the fields of a group
+        """Put the large values of these fields into a row that has equal ones, so that they are not kept twice."""
+        if row.users == self.users:
+            row.users = self.users
+        if row.description == self.description:
+            row.description = self.description
+
     def _other_texts(self, group: Group) -> Iterator[tuple[str, str | None, str | None]]:
         """Yield the name, the shown value and the sent value of each text field that is not shown as it was sent."""
         if self.name is not UNSET and self.name != group.name:

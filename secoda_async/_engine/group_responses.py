@@ -1,6 +1,6 @@
 """Responses about groups, checked against the request: the requested id and the sent fields."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from attrs import evolve
@@ -20,18 +20,15 @@ _MAX_MISSING: Final = 20
 
 
 def group_of(
-    reply: Reply,
-    group_id: str | None = None,
-    needed: Sequence[str] = (),
-    known: Mapping[str, object] | None = None,
+    reply: Reply, group_id: str | None = None, needed: Sequence[str] = (), sent: GroupFields | None = None
 ) -> Group:
-    """Return the group of a response; see `model_of`.
+    """Return the group of a response. If the response shows values that were sent, the group shares them.
 
     Raises:
         ResponseError: When the response is about another group than the one with `group_id`, or lacks a field that is
             `needed`: members that are not shown are not an empty membership.
     """
-    group = model_of(reply, Group, needed, known)
+    group = model_of(reply, Group, needed, sent)
     if group_id is not None and group.id.casefold() != group_id.casefold():
         raise ResponseError(
             f"the response is about the group {group.id!r}, not about {group_id!r}: a cached response?",
@@ -42,12 +39,12 @@ def group_of(
 
 
 def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = None) -> Group:
-    """Return the group of the response to a write. It shares the members that were sent, to save memory.
+    """Return the group of the response to a write.
 
     Raises:
         ResponseError: When the response contradicts the fields that were sent.
     """
-    group = group_of(reply, group_id, known={"users": fields.users})
+    group = group_of(reply, group_id, sent=fields)
     if wrong := fields.contradicted_by(group):
         raise ResponseError(
             f"the response shows another {' and '.join(wrong)} than was sent, for {group.name!r}",

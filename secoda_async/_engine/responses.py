@@ -1,6 +1,6 @@
 """Models and pages of 2xx responses: read in one pass, or parsed and structured if they are unusual."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from secoda_async._engine.wire import codec
@@ -8,24 +8,18 @@ from secoda_async._engine.wire.envelope import Envelope
 from secoda_async._engine.wire.protocol import Reply, json_of
 from secoda_async._engine.wire.rows import reader_of
 from secoda_async.errors import ResponseError
-from secoda_async.models import Group, User
+from secoda_async.models import Group, GroupFields, User
 
 T = TypeVar("T", Group, User)
 
 
-def model_of(reply: Reply, model: type[T], needed: Sequence[str] = (), known: Mapping[str, object] | None = None) -> T:
-    """Return the model in a response.
-
-    Args:
-        reply: The response.
-        model: The model.
-        needed: Fields that the response must have.
-        known: Values by field. The model shares those that are equal to the response's.
+def model_of(reply: Reply, model: type[T], needed: Sequence[str] = (), sent: GroupFields | None = None) -> T:
+    """Return the model in a response. A group shares the values that were sent, if the response shows them.
 
     Raises:
         ResponseError: When the response is not what the API promises, or lacks a field that is `needed`.
     """
-    item = reader_of(model).read(reply.body, known)
+    item = reader_of(model).read(reply.body, sent)
     if item is not None:
         return item
     payload = json_of(reply)

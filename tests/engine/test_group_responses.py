@@ -58,10 +58,13 @@ class Raw:
         return outcome
 
 
-def test_written_group_shares_the_members_that_were_sent() -> None:
-    fields = GroupFields(users=("u1", "u2"))
-    reply = Reply(200, [], json.dumps(ME | {"users": ["u1", "u2"]}).encode())
-    assert written_group_of(reply, fields).users is fields.users
+def test_written_group_shares_the_values_that_were_sent() -> None:
+    fields = GroupFields(description="The owners", users=("u1", "u2"))
+    reply = Reply(200, [], json.dumps(ME | {"description": "The owners", "users": ["u1", "u2"]}).encode())
+    group = written_group_of(reply, fields)
+    assert group.users is fields.users
+    assert group.description is fields.description
+    assert written_group_of(Reply(200, [], json.dumps(ME).encode()), GroupFields(name="G")).users == ("u1",)
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from attrs import NOTHING, Attribute, field, fields, frozen, make_class
 
 from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.envelope import Envelope, Links, Meta
-from secoda_async.models import Group, User
+from secoda_async.models import Group, GroupFields, User
 
 T = TypeVar("T", Group, User)
 
@@ -87,19 +87,13 @@ class RowReader(Generic[T]):
         self._draft = _draft_of(model)
         self._rows = _Rows.of(model)
 
-    def read(self, body: bytes, known: Mapping[str, object] | None = None) -> T | None:
-        """Return the model in a body; None if the body is unusual.
-
-        Args:
-            body: The body.
-            known: Values by field. The model shares those that are equal to the body's.
-        """
+    def read(self, body: bytes, sent: GroupFields | None = None) -> T | None:
+        """Return the model in a body; None if the body is unusual. A group shares equal values that were sent."""
         rows, row = self._decode(body, "row")
         if row is None:
             return None
-        for name, value in known.items() if known else ():
-            if getattr(row, name) == value:
-                setattr(row, name, value)
+        if sent is not None:
+            sent.share_with(row)
         items = self._to_models(rows, [row])
         return None if items is None else items[0]
 

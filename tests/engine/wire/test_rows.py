@@ -291,13 +291,6 @@ class TestLearning:
         assert read == [True] * 16 + [False] * 2
         assert reader.read(orjson.dumps(GROUP)) is not None
 
-    def test_known_values_are_shared_where_the_body_has_equal_ones(self) -> None:
-        users = tuple(GROUP["users"])
-        group = RowReader(Group).read(orjson.dumps(GROUP), {"users": users, "name": "another"})
-        assert group is not None
-        assert group.users is users
-        assert group.name == GROUP["name"]
-
     def test_learned_fields_of_one_model_are_not_those_of_another(self) -> None:
         assert reader_of(Group).read(orjson.dumps(GROUP | {"email": "x"})) is not None
         user = reader_of(User).read(orjson.dumps(USER))
