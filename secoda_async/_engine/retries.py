@@ -20,8 +20,6 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from attrs import frozen
-
 from secoda_async._engine.wire.protocol import Request, is_absence
 from secoda_async.config import RetryPolicy
 from secoda_async.errors import (
@@ -200,29 +198,23 @@ async def retry(
         is_throttled = isinstance(_failure_of(state), RateLimitError)
         return has_no_attempts_left(state) or (not is_throttled and not budget.take())
 
+    full_jitter = tenacity.wait_random_exponential(multiplier=policy.initial, max=policy.maximum)
+
+    def backoff(state: "RetryCallState") -> float:
+        error = _failure_of(state)
+        if decide(error) is Decision.THROTTLED:
+            return 0.0  # admission waits for the cooldown
+        retry_after = error.retry_after if isinstance(error, APIError) else None
+        return max(full_jitter(state), retry_after or 0.0)
+
     controller = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(should_retry),
         stop=should_stop,
-        wait=_Backoff(tenacity.wait_random_exponential(multiplier=policy.initial, max=policy.maximum), decide),
+        wait=backoff,
         sleep=sleep,
         reraise=True,
     )
     return await controller(first_failure_then_attempt)
-
-
-@frozen(eq=False, repr=False)
-class _Backoff:
-    """Full jitter, and never earlier than the server asks."""
-
-    jitter: Callable[["RetryCallState"], float]
-    decide: Decide
-
-    def __call__(self, state: "RetryCallState") -> float:
-        error = _failure_of(state)
-        if self.decide(error) is Decision.THROTTLED:
-            return 0.0  # admission waits for the cooldown
-        retry_after = error.retry_after if isinstance(error, APIError) else None
-        return max(self.jitter(state), retry_after or 0.0)
 
 
 def _failure_of(state: "RetryCallState") -> BaseException:

@@ -24,11 +24,12 @@ class LockHandle:
         self.locks.release(self)
 
 
-@define(eq=False, repr=False)
 class _Waiter(LockHandle):
     """A waiter for the lock, which becomes the holder."""
 
-    ready: asyncio.Event = field(init=False, factory=asyncio.Event)
+    def __init__(self, locks: "KeyedLocks", key: str) -> None:
+        super().__init__(locks, key)
+        self.ready = asyncio.Event()
 
 
 class KeyedLocks:

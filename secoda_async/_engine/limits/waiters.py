@@ -6,21 +6,19 @@ from collections import deque
 from itertools import chain
 from weakref import WeakSet
 
-from attrs import define, field
-
 from secoda_async.config import Priority
 
 
-@define(eq=False, repr=False)
 class Waiter:
     """A call that waits for a permit. Its event loop need not be the one that grants the permit."""
 
-    priority: Priority
-    max_pause: float
-    loop: asyncio.AbstractEventLoop = field(init=False, factory=asyncio.get_running_loop)
-    result: object = field(init=False, default=None)
-    """A permit, or the error that the call raises."""
-    ready: asyncio.Event = field(init=False, factory=asyncio.Event)
+    def __init__(self, priority: Priority, max_pause: float) -> None:
+        self.priority: Priority = priority
+        self.max_pause = max_pause
+        self.loop = asyncio.get_running_loop()
+        self.result: object = None
+        """A permit, or the error that the call raises."""
+        self.ready = asyncio.Event()
 
     def set_result(self, result: object) -> None:
         """Resume the waiter. If its event loop closes in this moment, removing the waiter returns the permit."""

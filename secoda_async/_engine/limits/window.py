@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from math import inf
 from typing import Final, NamedTuple, Self
 
-from attrs import define, field
-
 from secoda_async.config import RateLimit
 
 _LONGEST_COOLDOWN: Final = 86_400.0
@@ -39,16 +37,16 @@ class Usage(NamedTuple):
     """Time until calls are no longer evenly spaced."""
 
 
-@define(eq=False, repr=False)
 class Cooldown:
     """A time after a 429 in which no call of a class starts."""
 
-    window: float
-    """Seconds of a cooldown whose length the server does not give."""
-    has_begun: bool = field(default=False, init=False)
-    """Whether there was a cooldown, which may have ended."""
-    _ends_at: float = field(default=-inf, init=False)
-    _must_probe: bool = field(default=False, init=False)
+    def __init__(self, window: float) -> None:
+        self.window = window
+        """Seconds of a cooldown whose length the server does not give."""
+        self.has_begun = False
+        """Whether there was a cooldown, which may have ended."""
+        self._ends_at = -inf
+        self._must_probe = False
 
     def start(self, seconds: float | None, now: float, *, is_capped: bool = False) -> float:
         """Start or extend the cooldown; it is never shortened. Returns the seconds that remain.

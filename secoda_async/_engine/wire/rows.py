@@ -15,7 +15,7 @@ values of a row then fill the model. That takes about as long as parsing the JSO
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import product, starmap
@@ -24,7 +24,7 @@ from types import GenericAlias, ModuleType
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
 import orjson
-from attrs import NOTHING, Attribute, field, fields, frozen, make_class
+from attrs import NOTHING, Attribute, field, fields, make_class
 
 from secoda_async._engine.wire.decoding import LARGE
 from secoda_async._engine.wire.envelope import Envelope, Links, Meta
@@ -85,7 +85,7 @@ class RowReader(Generic[T]):
     def __init__(self, model: type[T]) -> None:
         self._model: Any = model
         self._draft = _draft_of(model)
-        self._rows = _Rows.of(model)
+        self._rows = _Rows(model)
 
     def read(self, body: bytes, sent: GroupFields | None = None) -> T | None:
         """Return the model in a body; None if the body is unusual. A group shares equal values that were sent."""
@@ -125,7 +125,7 @@ class RowReader(Generic[T]):
                 unknown = re.fullmatch(_UNKNOWN_FIELD, str(error))
                 if unknown is None or unknown[1] in rows.learned.values() or len(rows.learned) == _MAX_LEARNED:
                     return rows, None
-                self._rows = rows = _Rows.of(self._model, sorted([*rows.learned.values(), unknown[1]]))
+                self._rows = rows = _Rows(self._model, sorted([*rows.learned.values(), unknown[1]]))
             except (_msgspec().DecodeError, ValueError, RecursionError):  # in msgspec 0.20, it is no ValueError
                 return rows, None
 
@@ -153,46 +153,31 @@ def reader_of(model: type[T]) -> RowReader[T]:
     return reader
 
 
-@frozen(eq=False, repr=False)
 class _Rows:
-    """The rows of a model, and their decoders."""
+    """The rows of a model, and their decoders. `learned` are fields to read besides the model's."""
 
-    decode: Callable[[bytes], Any]
-    """Decodes a row."""
-    decode_whole_page: Callable[[bytes], Any]
-    """Decodes a page of rows."""
-    split_page: Callable[[bytes], Any]
-    """Decodes a page without its rows: these stay JSON."""
-    size: int
-    """Number of fields that the model has."""
-    times: Sequence[int]
-    """Indexes of the fields with a time."""
-    ids: Sequence[str]
-    """Names of the fields with a list of ids."""
-    texts: Sequence[str]
-    """Names of the fields with a text."""
-    learned: Mapping[str, str]
-    """Names in JSON of the learned fields, by their names in structs. Sorted, so that `extra` always has one order."""
-    extra: Mapping[str, str]
-    """The learned fields that the model lacks, and therefore a row has."""
-
-    @classmethod
-    def of(cls, model: type, learned: Sequence[str] = ()) -> "_Rows":
-        """Generate the rows of a model."""
+    def __init__(self, model: type, learned: Sequence[str] = ()) -> None:
         attributes = [attribute for attribute in fields(model) if attribute.name != "extra"]
         row = _struct(model.__name__, list(map(_field_of_row, attributes)), learned)
         decoder = _msgspec().json.Decoder
-        return cls(
-            decoder(row).decode,
-            decoder(_page_of(row, learned)).decode,
-            decoder(_page_of(_msgspec().Raw, learned)).decode,
-            len(attributes),
-            [index for index, attribute in enumerate(attributes) if attribute.type == datetime | None],
-            _names_of_type(attributes, tuple[str, ...]),
-            _names_of_type(attributes, str, str | None),
-            _learned_fields(learned),
-            _learned_fields(learned, {attribute.name for attribute in attributes}),
-        )
+        self.decode: Callable[[bytes], Any] = decoder(row).decode
+        """Decodes a row."""
+        self.decode_whole_page: Callable[[bytes], Any] = decoder(_page_of(row, learned)).decode
+        """Decodes a page of rows."""
+        self.split_page: Callable[[bytes], Any] = decoder(_page_of(_msgspec().Raw, learned)).decode
+        """Decodes a page without its rows: these stay JSON."""
+        self.size = len(attributes)
+        """Number of fields that the model has."""
+        self.times = [index for index, attribute in enumerate(attributes) if attribute.type == datetime | None]
+        """Indexes of the fields with a time."""
+        self.ids = _names_of_type(attributes, tuple[str, ...])
+        """Names of the fields with a list of ids."""
+        self.texts = _names_of_type(attributes, str, str | None)
+        """Names of the fields with a text."""
+        self.learned = _learned_fields(learned)
+        """Names in JSON of the learned fields, by their names in structs. Sorted, so that `extra` has one order."""
+        self.extra = _learned_fields(learned, {attribute.name for attribute in attributes})
+        """The learned fields that the model lacks, and therefore a row has."""
 
     def decode_page(self, body: bytes) -> Any:
         """Decode a page of rows; a large one row by row.

@@ -272,7 +272,7 @@ class TestLearning:
             pytest.fail("one call decodes the whole page")
 
         reader = RowReader(Group)
-        reader._rows = attrs.evolve(reader._rows, decode_whole_page=refuse)
+        reader._rows.decode_whole_page = refuse
         large = {"results": [GROUP, GROUP | {"description": "x" * LARGE}], "count": 2}
         page = reader.read_page(orjson.dumps(large), {})
         assert page is not None
