@@ -6,7 +6,7 @@ Frozen classes that tests can build by hand. `to_dict` returns plain JSON types;
 import enum
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar, cast
 
@@ -203,17 +203,13 @@ class GroupFields:
         """
         others = self._other_texts(group)
         names = [name for name, shown, sent in others if collapse_spaces(shown) != collapse_spaces(sent)]
-        users = group.users if self.users is UNSET else self.users
-        if users != group.users and not _casefolded(group.users) <= _casefolded(users):
+        if self.users is not UNSET and _ids_missing_in(self.users, group.users):
             names.append("users")
         return names
 
     def missing_users(self, group: Group) -> list[str]:
         """Return the ids that were sent as members and that a response lacks."""
-        if self.users == group.users:
-            return []
-        shown = _casefolded(group.users)
-        return [user for user in self.users or () if user.casefold() not in shown]
+        return [] if self.users is UNSET else _ids_missing_in(group.users, self.users)
 
     def is_confirmed_by(self, group: Group) -> bool:
         """Return whether a response shows every field that was sent."""
@@ -236,8 +232,12 @@ class GroupFields:
             yield "description", group.description, self.description
 
 
-def _casefolded(ids: Iterable[str]) -> frozenset[str]:
-    return frozenset(map(str.casefold, ids))
+def _ids_missing_in(ids: tuple[str, ...], wanted: tuple[str, ...]) -> list[str]:
+    """Return the wanted ids that are missing, without regard to letter case."""
+    if ids == wanted or set(ids).issuperset(wanted):  # fast path: the usual cases
+        return []
+    casefolded = set(map(str.casefold, ids))
+    return [each for each in wanted if each.casefold() not in casefolded]
 
 
 def _to_json(model: AttrsInstance, leave_out: Collection[str] = ()) -> dict[str, Any]:
