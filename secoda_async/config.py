@@ -128,7 +128,7 @@ class RetryPolicy:
     """
 
 
-@frozen
+@frozen(slots=False)  # a cached property needs no generated code then
 class RateLimit:
     """A number of calls in any window of `per_seconds`. The API's documented limit for writes is 30 in 60."""
 

@@ -16,7 +16,7 @@ T = TypeVar("T", Group, User)
 
 _log: Final = logging.getLogger("secoda_async")
 
-_UUID: Final = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 _EMPTY_PAGES: Final = 100
 """Consecutive pages without items after which a list is endless."""
@@ -41,7 +41,7 @@ def canonical_ids(items: Sequence[Group | User]) -> list[str]:
     text = "".join(ids)
     if text == text.lower():  # the usual case, for which a call for each id would take three times as long
         return ids
-    return [item_id.lower() if _UUID.fullmatch(item_id) else item_id for item_id in ids]
+    return [item_id.lower() if re.fullmatch(_UUID, item_id) else item_id for item_id in ids]
 
 
 def reason_for_more_pages(envelope: Envelope, number: int) -> str:

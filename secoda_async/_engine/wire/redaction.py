@@ -34,8 +34,8 @@ def redact_bytes(data: bytes, *secrets: str) -> bytes:
     return redact(data.decode("latin-1"), *secrets).encode("latin-1")
 
 
-_PARAMETER: Final = re.compile(r"""=\s*"?([^\s;,"]+)""")
-"""A value inside the value of a header, as in `session=...` of a cookie."""
+_PARAMETER: Final = r"""=\s*"?([^\s;,"]+)"""
+"""Matches a value inside the value of a header, as in `session=...` of a cookie."""
 
 
 def secret_parts(values: Iterable[str]) -> tuple[Secret, ...]:
@@ -43,7 +43,7 @@ def secret_parts(values: Iterable[str]) -> tuple[Secret, ...]:
 
     Short words are left out: they would hide unrelated text.
     """
-    words = {word for value in values for word in (value, *value.split(), *_PARAMETER.findall(value))}
+    words = {word for value in values for word in (value, *value.split(), *re.findall(_PARAMETER, value))}
     words |= {word.rstrip("=") for word in words}  # base64, which may be echoed without its padding
     return tuple(map(Secret, sorted((word for word in words if len(word) >= _SHORTEST_WORD), key=len, reverse=True)))
 
