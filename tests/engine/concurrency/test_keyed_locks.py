@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+from typing import Any
 
 import pytest
 
@@ -95,3 +96,18 @@ async def test_cancelled_waiter_passes_the_lock_on() -> None:
     await settle()
     assert [task.cancelled() for task in tasks] == [True, True, False]
     locks.release(tasks[2].result())
+
+
+async def test_lock_that_garbage_collection_releases_while_a_task_queues_is_granted() -> None:
+    locks = KeyedLocks()
+    handle = await locks.acquire("a")
+
+    class Waiters(dict[str, Any]):
+        def setdefault(self, key: str, default: Any = None) -> Any:
+            locks.release(handle)
+            return super().setdefault(key, default)
+
+    locks._waiters = Waiters()
+    async with asyncio.timeout(60):
+        with await locks.acquire("a"):
+            assert locks._waiters == {}
