@@ -7,12 +7,12 @@ from typing import Literal
 from secoda_async._engine.call import Scope
 from secoda_async._engine.group_names import find_by_name, validate_name
 from secoda_async._engine.group_responses import COLLECTION, group_of
-from secoda_async._engine.group_store import GroupStore, validate_fields, validate_users
+from secoda_async._engine.group_store import GroupStore, validate_fields
 from secoda_async._engine.hints import add_hint
 from secoda_async._engine.pagination import OnInvalid
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import protocol
-from secoda_async._engine.wire.ids import validate_id
+from secoda_async._engine.wire.ids import validate_id, validate_users
 from secoda_async._engine.wire.protocol import request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, NotFoundError

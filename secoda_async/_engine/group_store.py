@@ -16,7 +16,7 @@ from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.retries import outcome_unknown
 from secoda_async._engine.wire import codec
-from secoda_async._engine.wire.ids import validate_ids
+from secoda_async._engine.wire.ids import validate_users
 from secoda_async._engine.wire.protocol import Request, request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, ResponseError
@@ -135,14 +135,6 @@ class GroupStore:
         pause = self._pipeline.ledger.settles_in(confusable_key(name))
         await self._pipeline.pause(self.call(request_to("POST", COLLECTION)), pause)
         return pause > 0
-
-
-def validate_users(users: Iterable[str]) -> tuple[str, ...]:
-    """Return the ids of members, each once, in the order given."""
-    if isinstance(users, str) or not hasattr(type(users), "__iter__"):
-        hint = "put one id in a list" if type(users) is str else "[] means no members"
-        raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: {hint}")
-    return validate_ids(users, "user")
 
 
 def validate_fields(

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from string import ascii_letters, digits
-from typing import Final, cast
+from typing import Final
 
 from secoda_async.errors import InvalidArgumentError
 
@@ -42,19 +42,24 @@ def validate_id(value: object, what: str = "group") -> str:
     return value
 
 
-def validate_ids(values: Iterable[object], what: str) -> tuple[str, ...]:
-    """Check many ids, and return each once. A membership may have hundreds, so plain ids are checked in one step.
+def validate_users(users: Iterable[str]) -> tuple[str, ...]:
+    """Check the ids of members, and return each once, in the order given.
+
+    A membership may have hundreds of ids, so plain ids are checked in one step.
 
     Raises:
-        InvalidArgumentError: As `validate_id`.
+        InvalidArgumentError: When it is not a list, or an id is malformed.
     """
-    ids = cast("tuple[str, ...]", tuple(values))
+    if isinstance(users, str) or not hasattr(type(users), "__iter__"):
+        hint = "put one id in a list" if type(users) is str else "[] means no members"
+        raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: {hint}")
+    ids = tuple(users)
     try:
         if ids and type(ids[0]) is not str:
             ids = tuple(map(str.__str__, ids))  # an array of NumPy's strings
         is_plain = all(ids) and not "".join(ids).encode().translate(None, _PLAIN)
     except (TypeError, UnicodeEncodeError):
         is_plain = False
-    for value in () if is_plain else ids:
-        validate_id(value, what)
+    for user_id in () if is_plain else ids:
+        validate_id(user_id, "user")
     return ids if len(set(ids)) == len(ids) else tuple(dict.fromkeys(ids))

@@ -1,6 +1,7 @@
 """Ids of groups and users, before they go into a path."""
 
 import re
+from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secoda_async import InvalidArgumentError
-from secoda_async._engine.wire.ids import validate_id, validate_ids
+from secoda_async._engine.wire.ids import validate_id, validate_users
 from secoda_async._engine.wire.protocol import request_to
 
 ORIGIN = "https://api.secoda.co"
@@ -57,24 +58,24 @@ def test_id_never_leads_out_of_its_collection(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "a/b", "\ud800", 5])
-def test_invalid_id_among_many_is_refused(value: object) -> None:
+def test_invalid_id_among_many_is_refused(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="user id"):
-        validate_ids(["u-1", value], "user")
+        validate_users(["u-1", value])
 
 
 def test_many_valid_ids_are_returned_in_order() -> None:
-    assert validate_ids(iter(["u-2", "u-1", "é"]), "user") == ("u-2", "u-1", "é")
-    assert validate_ids(["u-2", "u-1"], "user") == ("u-2", "u-1")
-    assert validate_ids([], "user") == ()
+    assert validate_users(iter(["u-2", "u-1", "é"])) == ("u-2", "u-1", "é")
+    assert validate_users(["u-2", "u-1"]) == ("u-2", "u-1")
+    assert validate_users([]) == ()
 
 
 def test_strings_of_numpy_become_plain_strings() -> None:
     numpy_string = type("str_", (str,), {})
-    ids = validate_ids([numpy_string("u-1"), numpy_string("é")], "user")
+    ids = validate_users([numpy_string("u-1"), numpy_string("é")])
     assert ids == ("u-1", "é")
     assert {*map(type, ids)} == {str}
 
 
 def test_repeated_ids_are_returned_once() -> None:
-    assert validate_ids(["u-2", "u-1", "u-2"], "user") == ("u-2", "u-1")
-    assert validate_ids(["é", "é"], "user") == ("é",)
+    assert validate_users(["u-2", "u-1", "u-2"]) == ("u-2", "u-1")
+    assert validate_users(["é", "é"]) == ("é",)
