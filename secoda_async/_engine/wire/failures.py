@@ -23,9 +23,9 @@ HEADER_LIMIT: Final = 2**16
 class DroppedError(Exception):
     """A broken connection, in a type of our own: aiohttp repeats a request by itself after an error of its own type."""
 
-    def __init__(self, cause: Exception) -> None:
+    def __init__(self, reason: str | None) -> None:
         super().__init__()
-        self.reason: str = _reason(cause)
+        self.reason: str = reason or SERVER_CLOSED
 
 
 FAILURES: Final = (
@@ -52,11 +52,11 @@ def translate(error: Exception, *, maybe_sent: bool) -> TransportError | Configu
     if (problem := _problem_with_settings(error)) is not None:
         return ConfigurationError(problem)
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
-        return TransportError(_reason(error), maybe_sent=False)
+        return TransportError(reason(error), maybe_sent=False)
     kind = RequestTimeoutError if isinstance(error, TimeoutError) else TransportError
-    reason = error.reason if isinstance(error, DroppedError) else _reason(error)
+    text = error.reason if isinstance(error, DroppedError) else reason(error)
     # Unreadable headers and bodies that end early are responses: the request did arrive.
-    return kind(reason, maybe_sent=maybe_sent or isinstance(error, _RESPONSES))
+    return kind(text, maybe_sent=maybe_sent or isinstance(error, _RESPONSES))
 
 
 def _problem_with_settings(error: Exception) -> str | None:
@@ -78,7 +78,7 @@ OTHER_LOOP: Final = (
 )
 
 
-def _reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return what happened, without a URL, a header or another exception in it."""
     if isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Got more than"):
         return f"a header of the response is too long: more than {HEADER_LIMIT // 1024} KiB"
@@ -88,6 +88,9 @@ def _reason(error: Exception) -> str:
             return words.format(where=where, why=_system_reason(error), status=getattr(error, "status", None))
     return f"the connection broke: {_system_reason(error)}"
 
+
+SERVER_CLOSED: Final = "the server closed the connection without a response"
+"""The reason for a connection that ended without an error."""
 
 _RESPONSES: Final = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, CutShortError)
 
@@ -100,7 +103,7 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (aiohttp.ClientResponseError, "the response is not valid HTTP"),
     (aiohttp.ClientPayloadError, "the response ended early or is corrupt"),
     (CutShortError, "the response ended early or is corrupt"),
-    (aiohttp.ServerDisconnectedError, "the server closed the connection without a response"),
+    (aiohttp.ServerDisconnectedError, SERVER_CLOSED),
     (TimeoutError, "no response in time"),
 )
 """The first that matches applies: the narrower class comes before the wider."""
@@ -113,7 +116,7 @@ _PROXY_REFUSALS: Final = {
 """Responses that another attempt would not change; a wrong password sent often may lock an account."""
 
 
-def _system_reason(error: Exception) -> str:
+def _system_reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return getattr(error.certificate_error, "verify_message", None) or type(error.certificate_error).__name__
     text = str(getattr(error, "strerror", None) or type(error).__name__)

@@ -24,7 +24,7 @@ from secoda_async._engine.concurrency.connection_limit import ConnectionLimit
 from secoda_async._engine.concurrency.per_loop import LoopAffinity, PerLoop
 from secoda_async._engine.concurrency.timeouts import client_closed_error
 from secoda_async._engine.wire.decoding import LARGE, CutShortError, Decoder, UnusableBodyError
-from secoda_async._engine.wire.failures import FAILURES, HEADER_LIMIT, OTHER_LOOP, DroppedError, translate
+from secoda_async._engine.wire.failures import FAILURES, HEADER_LIMIT, OTHER_LOOP, DroppedError, reason, translate
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.proxies import environment_proxy
 from secoda_async._engine.wire.redaction import secret_parts
@@ -46,8 +46,10 @@ class SendState:
     has_body: bool
     maybe_sent: bool = False
     """Whether the request was handed to a connection: if not, the server can't have executed it."""
-    protocol: Any = None
-    """The aiohttp protocol of the connection that the request got from a `_Connector`."""
+    has_connection: bool = False
+    """Whether the request got a connection from a `_Connector`."""
+    failure: str | None = None
+    """The reason for which that connection broke, if it is known."""
 
 
 class _Body(aiohttp.Payload):
@@ -70,6 +72,16 @@ _SENDING: Final[ContextVar[SendState]] = ContextVar("secoda_async_sending")
 """The state of the request that the present task sends."""
 
 
+class _Response(aiohttp.ClientResponse):
+    """Records why a connection broke, which aiohttp forgets when it closes the connection."""
+
+    def close(self) -> None:
+        protocol: Any = self.connection and self.connection.protocol
+        if protocol is not None and (error := protocol.exception()) is not None:
+            _SENDING.get().failure = reason(error)
+        super().close()
+
+
 class _Connector(aiohttp.TCPConnector):
     """Records that a request without a body is about to be written to a connection, and gives each request only one.
 
@@ -81,14 +93,13 @@ class _Connector(aiohttp.TCPConnector):
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
         state = _SENDING.get()
-        if state.protocol is not None:
-            raise DroppedError(state.protocol.exception() or aiohttp.ServerDisconnectedError())
+        if state.has_connection:
+            raise DroppedError(state.failure)
         connection = await super().connect(*arguments, **options)
         while connection.protocol is not None and connection.protocol.should_close:
             connection.close()
             connection = await super().connect(*arguments, **options)
-        state.protocol = connection.protocol
-        state.maybe_sent = not state.has_body
+        state.has_connection, state.maybe_sent = True, not state.has_body
         return connection
 
     def abandon(self) -> object:
@@ -108,7 +119,7 @@ async def _no_hidden_resend(
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        dropped = DroppedError(error)
+        dropped = DroppedError(reason(error))
     raise dropped
 
 
@@ -157,6 +168,7 @@ def _open_sessions(max_connections: int, ssl: ssl_module.SSLContext | None, prox
     keep_alive, one_shot = (
         aiohttp.ClientSession(
             connector=_Connector(limit=0, ssl=ssl or True, force_close=force_close),
+            response_class=_Response,
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_READ_BUFFER,
             proxy=proxy,

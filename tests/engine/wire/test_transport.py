@@ -5,9 +5,10 @@ import gzip
 import itertools
 import socket
 import ssl
+import struct
 import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal
 
 import aiohttp
@@ -37,6 +38,7 @@ from tests.support.raw_server import (
     OK,
     assert_only_sdk_errors,
     respond_once,
+    serve_with,
     sized,
 )
 from tests.support.waiting import drain_loop
@@ -398,6 +400,23 @@ class TestNoHiddenResend:
             await secoda.request(method, f"auth/group/{group_id}", json=None if method in ("GET", "DELETE") else {})
         assert [record.method for record in emulator.requests] == ["GET", method]
         assert caught.value.attempts == 1
+
+    @pytest.mark.parametrize("is_borrowed", [False, True])
+    @pytest.mark.parametrize("method", ["GET", "PUT"])
+    async def test_error_of_an_idempotent_request_gives_the_reason_of_the_connection(
+        self, method: str, *, is_borrowed: bool
+    ) -> None:
+        async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+        async with AsyncExitStack() as stack:
+            origin = await stack.enter_async_context(serve_with(reset))
+            session = await stack.enter_async_context(aiohttp.ClientSession()) if is_borrowed else None
+            secoda = await stack.enter_async_context(SecodaClient("key", base_url=origin, session=session, retry=ONCE))
+            with pytest.raises(SecodaError, match="the connection broke:"):
+                await secoda.request(method, "auth/group/g")
 
     @pytest.mark.requirement("RT-3")
     @pytest.mark.parametrize("method", ["GET", "DELETE"])
