@@ -241,11 +241,8 @@ class Pipeline:
         try:
             with self.scopes.until(deadline, sessions.loop) as scope:
                 reply = await self.transport.exchange(sessions, state.request, key, send_state)
-                if self._hooks.is_active:
-                    secrets = (key, *self.transport.secrets)
-                    self._hooks.attempt_finished(state, reply, self.clock.now() - began, secrets)
-                return reply
-            raise scope.error()
+            if reply is None:
+                raise scope.error()
         except TimedOutError:
             is_deadline = deadline == state.call.expires_at
             failed = state.timeout_error(maybe_sent=send_state.maybe_sent, is_deadline=is_deadline)
@@ -256,6 +253,11 @@ class Pipeline:
         except asyncio.CancelledError as cancelled:
             self._hooks.attempt_cancelled(state, cancelled, self.clock.now() - began, maybe_sent=send_state.maybe_sent)
             raise
+        else:
+            if self._hooks.is_active:  # not within the scope: a hook that closes the client would cancel its own task
+                secrets = (key, *self.transport.secrets)
+                self._hooks.attempt_finished(state, reply, self.clock.now() - began, secrets)
+            return reply
         finally:
             sessions.limit.release(state.request.method)
             if send_state.maybe_sent and state.request.method != "GET":
