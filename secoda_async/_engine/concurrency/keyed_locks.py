@@ -1,8 +1,10 @@
 """One lock per key, shared by event loops: for writes that read first."""
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
+from typing import cast
 
 from attrs import define, field
 
@@ -56,7 +58,9 @@ class KeyedLocks:
             if (handle := self.acquire_nowait(key)) is not None:
                 return handle
             waiter = _Waiter(self, key)
-            self._waiters.setdefault(key, deque()).append(waiter)
+            waiters = self._waiters.get(key) or deque()
+            waiters.append(waiter)
+            self._waiters[key] = waiters
             self._grant(key)  # in case that garbage collection has released the lock meanwhile
         try:
             await waiter.ready.wait()
@@ -68,16 +72,19 @@ class KeyedLocks:
     def release(self, handle: LockHandle) -> None:
         """Release the lock to the next waiter, or stop waiting for it. A second release does nothing."""
         with self._guard:
+            waiters = self._waiters.get(handle.key)
+            if waiters is not None:
+                with contextlib.suppress(ValueError):  # it holds the lock, or was released before
+                    waiters.remove(cast("_Waiter", handle))
+            # Checked last: a holder that is garbage-collected before the removal passes the lock to this waiter.
             if self._holders.get(handle.key) is handle:
                 del self._holders[handle.key]
-            elif isinstance(handle, _Waiter) and handle in self._waiters.get(handle.key, ()):
-                self._waiters[handle.key].remove(handle)
-            if handle.key in self._waiters:
+            if waiters is not None:
                 self._grant(handle.key)
 
     def _grant(self, key: str) -> None:
         """Give the lock of `key`, if it is free, to the first waiter whose event loop is open."""
-        waiters = self._waiters[key]
+        waiters = self._waiters.get(key)
         while waiters and key not in self._holders:
             waiter = self._holders[key] = waiters.popleft()
             try:
