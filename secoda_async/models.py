@@ -216,10 +216,14 @@ class GroupFields:
         return not self.contradicted_by(group) and not self.missing_users(group)
 
     def share_with(self, row: Any) -> None:  # noqa: ANN401 - a generated class with the fields of a group
-        """Put the large values of these fields into a row that has equal ones, so that they are not kept twice."""
+        """Put these values into a row that has equal ones, so that they are not kept twice. No enum gets into a row."""
         if row.users == self.users:
             row.users = self.users
-        if row.description == self.description:
+        if type(self.name) is str and row.name == self.name:
+            row.name = self.name
+        if type(self.icon) is str and row.icon == self.icon:
+            row.icon = self.icon
+        if type(self.description) is str and row.description == self.description:
             row.description = self.description
 
     def _other_texts(self, group: Group) -> Iterator[tuple[str, str | None, str | None]]:

@@ -59,12 +59,22 @@ class Raw:
 
 
 def test_written_group_shares_the_values_that_were_sent() -> None:
-    fields = GroupFields(description="The owners", users=("u1", "u2"))
-    reply = Reply(200, [], json.dumps(ME | {"description": "The owners", "users": ["u1", "u2"]}).encode())
-    group = written_group_of(reply, fields)
-    assert group.users is fields.users
+    fields = GroupFields(name="Data Stewards", icon="icon", description="The owners", users=("u1", "u2"))
+    group = written_group_of(Reply(200, [], json.dumps(ME | fields.to_dict()).encode()), fields)
+    assert group.name is fields.name
+    assert group.icon is fields.icon
     assert group.description is fields.description
-    assert written_group_of(Reply(200, [], json.dumps(ME).encode()), GroupFields(name="G")).users == ("u1",)
+    assert group.users is fields.users
+
+
+def test_written_group_has_the_values_of_the_response_where_others_were_sent() -> None:
+    class Name(str):
+        __slots__ = ()
+
+    group = written_group_of(
+        Reply(200, [], json.dumps(ME).encode()), GroupFields(name=Name("G"), icon="", users=("U1",))
+    )
+    assert (type(group.name), group.icon, group.users) == (str, None, ("u1",))
 
 
 @asynccontextmanager
