@@ -8,13 +8,34 @@ connects these parts with a client, `render` and `markdown` show a plan, and `ex
 person.
 """
 
-from secoda_async.reconcile.desired import DesiredState
-from secoda_async.reconcile.desired_group import DesiredGroup
-from secoda_async.reconcile.journal_runs import JournalRun, LoggedChange, load_runs
-from secoda_async.reconcile.plan import Breach, Change, Conflict, Held, Plan
-from secoda_async.reconcile.report import Progress, Report
-from secoda_async.reconcile.safety import Limit, Rules, UnknownMembers
-from secoda_async.reconcile.undo import plan_undo
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from secoda_async.reconcile.desired import DesiredState
+    from secoda_async.reconcile.desired_group import DesiredGroup
+    from secoda_async.reconcile.journal_runs import JournalRun, LoggedChange, load_runs
+    from secoda_async.reconcile.plan import Breach, Change, Conflict, Held, Plan
+    from secoda_async.reconcile.report import Progress, Report
+    from secoda_async.reconcile.safety import Limit, Rules, UnknownMembers
+    from secoda_async.reconcile.undo import plan_undo
+else:
+    # Names are imported on first use, as in `secoda_async`: the command line needs few of them to show a help text.
+    _MODULES = ("desired_group", "desired", "plan", "report", "safety", "journal_runs", "undo")
+
+    def __getattr__(name: str) -> object:
+        """Import a public name or module on first use."""
+        if name in __all__:
+            modules = (import_module(f"{__name__}.{module}") for module in _MODULES)
+            return globals().setdefault(name, next(getattr(each, name) for each in modules if hasattr(each, name)))
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """List every public name, imported or not."""
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "Breach",

@@ -9,8 +9,8 @@ from attrs import define
 from secoda_async.cli.command_line import command_line
 from secoda_async.cli.commands.apply import ApplyOptions
 from secoda_async.cli.commands.plan import Rules
+from secoda_async.cli.connection import Connection
 from secoda_async.cli.inputs import Inputs
-from secoda_async.cli.options import Connection
 
 
 @define(kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from secoda_async import RetryPolicy, SecodaClient
-from secoda_async.cli import app, options
+from secoda_async.cli import app, connection
 from secoda_async.cli.exit_codes import Exit, as_document, exit_for, message_of
 from secoda_async.emulator import Emulator
 from secoda_async.errors import (
@@ -69,7 +69,7 @@ async def test_bad_input_is_one_line_with_an_exit_code(
     code: Exit,
     text: str,
 ) -> None:
-    monkeypatch.setattr(options, "SecodaClient", functools.partial(SecodaClient, retry=RetryPolicy(attempts=1)))
+    monkeypatch.setattr(connection, "SecodaClient", functools.partial(SecodaClient, retry=RetryPolicy(attempts=1)))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     told = await shell.run(*arguments)

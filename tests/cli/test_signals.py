@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from secoda_async.cli import app, signals
+from secoda_async.cli.connection import Connection
 from secoda_async.cli.exit_codes import CommandError, Exit
-from secoda_async.cli.options import Connection, Output
+from secoda_async.cli.options import Output
 from secoda_async.cli.output.console import Console
 from secoda_async.emulator import Emulator
 from tests.support.combinations import combinations

@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from attrs import frozen
 
 import secoda_async
-from secoda_async import errors, groups, users
+from secoda_async import errors, groups, reconcile, users
 from secoda_async.emulator import Emulator
 from tests.support import roundtrip
 
@@ -161,22 +162,30 @@ def names_of(node: ast.AST) -> list[ast.alias]:
     return node.names if isinstance(node, ast.ImportFrom) else []
 
 
-def test_package_init_has_no_logic() -> None:
-    body = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body
+LAZY = pytest.mark.parametrize("package", [secoda_async, reconcile], ids=lambda package: package.__name__)
+"""The packages that import their names on first use."""
+
+
+@LAZY
+def test_package_init_has_no_logic(package: ModuleType) -> None:
+    body = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8")).body
     (imports,) = [node for node in body if isinstance(node, ast.If)]
     assert {type(node).__name__ for node in body} == {"Expr", "ImportFrom", "If", "Assign"}
     assert {type(node).__name__ for node in imports.body} == {"ImportFrom"}
     assert [node.name for node in imports.orelse if isinstance(node, ast.FunctionDef)] == ["__getattr__", "__dir__"]
 
 
-def test_lazy_names_equal_the_names_for_type_checkers() -> None:
-    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+@LAZY
+def test_lazy_names_equal_the_names_for_type_checkers(package: ModuleType) -> None:
+    tree = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
     (imports,) = [node for node in tree.body if isinstance(node, ast.If)]
+    assert {alias.name for alias in names_of(imports)} == {*package.__all__} - {"__version__"}
+    assert {*package.__all__} <= {*dir(package)}
     for found in imports.body:
         assert isinstance(found, ast.ImportFrom)
         home = importlib.import_module(str(found.module))
         for alias in found.names:
-            assert getattr(secoda_async, alias.name) is getattr(home, alias.name), alias.name
+            assert getattr(package, alias.name) is getattr(home, alias.name), alias.name
 
 
 @pytest.mark.requirement("PK-2")
@@ -208,6 +217,12 @@ def test_a_public_module_is_an_attribute_of_the_package() -> None:
 
 
 @pytest.mark.requirement("PK-2")
+def test_a_module_of_reconcile_is_an_attribute_of_the_package() -> None:
+    program = "import json; from secoda_async import reconcile; print(json.dumps(reconcile.desired.__name__))"
+    assert run_in_fresh_interpreter(program) == "secoda_async.reconcile.desired"
+
+
+@pytest.mark.requirement("PK-2")
 def test_client_loads_neither_events_nor_reconcile_nor_the_libraries_of_responses() -> None:
     loaded = run_in_fresh_interpreter(
         "import sys, json, secoda_async; secoda_async.SecodaClient; print(json.dumps(sorted(sys.modules)))"
@@ -215,6 +230,16 @@ def test_client_loads_neither_events_nor_reconcile_nor_the_libraries_of_response
     assert not [name for name in loaded if "reconcile" in name]
     assert not {"secoda_async.events", "secoda_async.bulk"} & set(loaded)
     assert not {"cattrs", "msgspec", "tenacity"} & set(loaded)
+
+
+@pytest.mark.requirement("PK-2")
+@pytest.mark.parametrize(
+    "statement", ["from secoda_async.reconcile import DesiredState", "import secoda_async.cli.app"]
+)
+def test_files_of_groups_and_help_texts_need_no_aiohttp(statement: str) -> None:
+    assert "aiohttp" not in run_in_fresh_interpreter(
+        f"import sys, json; {statement}; print(json.dumps([*sys.modules]))"
+    )
 
 
 @pytest.mark.requirement("PK-2")
@@ -234,9 +259,10 @@ print(json.dumps([name in sys.modules for name in ("cattrs", "tenacity", "msgspe
     assert await asyncio.to_thread(run_in_fresh_interpreter, program) == [False, False, True]
 
 
-def test_unknown_name_raises_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="module 'secoda_async' has no attribute 'Grop'"):
-        _ = getattr(secoda_async, "Grop")  # noqa: B009 - for the type checkers
+@LAZY
+def test_unknown_name_raises_attribute_error(package: ModuleType) -> None:
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'Grop'"):
+        _ = package.Grop
 
 
 def public_classes() -> list[type]:

@@ -41,9 +41,9 @@ class Cooldown:
     """A time after a 429 in which no call of a class starts."""
 
     def __init__(self, window: float) -> None:
-        self.window = window
+        self.window: float = window
         """Seconds of a cooldown whose length the server does not give."""
-        self.has_begun = False
+        self.has_begun: bool = False
         """Whether there was a cooldown, which may have ended."""
         self._ends_at = -inf
         self._must_probe = False

@@ -15,10 +15,11 @@ from cyclopts import Parameter
 from secoda_async import DesiredState, Plan, RateLimit, Report, SecodaClient, SecodaError, UnsafePlanError
 from secoda_async.cli.command_line import command_line
 from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules, exit_code, plan_command, run_labels
+from secoda_async.cli.connection import Connection
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.files import check_writable, wait_for_reader, write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
-from secoda_async.cli.options import Connection, Flag, Yes
+from secoda_async.cli.options import Flag, Yes
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.endings import ending_of
 from secoda_async.cli.output.html import in_progress_page, plan_page, report_page

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from secoda_async import to_dict
 from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules
+from secoda_async.cli.connection import Connection
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs
 from secoda_async.cli.lookup import description_of
-from secoda_async.cli.options import Connection
 from secoda_async.cli.output.console import Column, Console
 from secoda_async.reconcile import safety
 from secoda_async.reconcile.escape import escape_control

@@ -7,8 +7,9 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
+from secoda_async.cli.connection import Connection
 from secoda_async.cli.files import check_outputs
-from secoda_async.cli.options import Connection, OutputFile
+from secoda_async.cli.options import OutputFile
 from secoda_async.cli.output.console import Console, write_or_print
 from secoda_async.reconcile.files.writing import dump_groups
 

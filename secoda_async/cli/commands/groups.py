@@ -8,8 +8,9 @@ from cyclopts import Parameter
 
 from secoda_async import UNSET, Group, SecodaClient, Unset, User, to_dict
 from secoda_async.cli import lookup
+from secoda_async.cli.connection import Connection
 from secoda_async.cli.exit_codes import CommandError, Exit
-from secoda_async.cli.options import Connection, Flag, Texts, Yes
+from secoda_async.cli.options import Flag, Texts, Yes
 from secoda_async.cli.output.console import Column, Console, format_time
 from secoda_async.reconcile.wording import count
 

@@ -9,10 +9,11 @@ from cyclopts import Group, Parameter
 
 from secoda_async import Plan
 from secoda_async.cli.command_line import command_line
+from secoda_async.cli.connection import Connection
 from secoda_async.cli.exit_codes import Exit
 from secoda_async.cli.files import write
 from secoda_async.cli.inputs import DEFAULT_INPUTS, Files, Inputs, source_name
-from secoda_async.cli.options import Connection, Flag, Texts
+from secoda_async.cli.options import Flag, Texts
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.metrics import Metrics, record_metrics
 from secoda_async.cli.output.plans import PlanOutput

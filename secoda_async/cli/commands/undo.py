@@ -9,8 +9,9 @@ from cyclopts import Parameter
 from secoda_async import Plan, SecodaClient
 from secoda_async.cli.command_line import command_line
 from secoda_async.cli.commands.plan import NOT_REPEATED, MaxDelete, MaxRemove, exit_code
+from secoda_async.cli.connection import Connection
 from secoda_async.cli.files import check_outputs, write
-from secoda_async.cli.options import Connection, Flag
+from secoda_async.cli.options import Flag
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.plans import PlanOutput
 from secoda_async.cli.signals import interrupt_on_signal

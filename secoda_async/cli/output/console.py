@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import compress
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import define, field, frozen
 from rich.console import Console as RichConsole
@@ -19,12 +19,14 @@ from rich.table import Column as TableColumn
 from rich.table import Table
 from rich.text import Text
 
-from secoda_async import Plan
 from secoda_async.cli import files
 from secoda_async.cli.options import Output
 from secoda_async.cli.signals import interrupt_on_signal
 from secoda_async.reconcile.escape import escape_control, escape_json
 from secoda_async.reconcile.wording import count
+
+if TYPE_CHECKING:
+    from secoda_async import Plan
 
 PIPED_WIDTH: Final = 1000
 """Columns of a table in a pipe or file, where nothing should be cut."""
@@ -267,7 +269,7 @@ def print_text(console: RichConsole, text: str, style: str = "", indent: int = 0
         console.print(Text(" " * (indent + (_HANG if number else 0))) + row, soft_wrap=True)
 
 
-def estimate(plan: Plan) -> str:
+def estimate(plan: "Plan") -> str:
     """Return how many writes a plan takes, and how long: a new process can't know what others wrote before it."""
     return f"{count(plan.writes, 'write')}, {at_least(plan.seconds)} if no other program wrote in the last minute"
 
