@@ -114,7 +114,7 @@ async def test_wait_after_close_raises_client_closed_error(clock: AutojumpClock)
 async def test_hook_that_closes_the_client_at_a_success_does_not_cancel_the_task(
     connect: Connect, group_id: str
 ) -> None:
-    # As a task of `close` does if the loop starts tasks eagerly.
+    # The same happens if `close` runs in a task that starts eagerly.
     secoda: SecodaClient = connect(on_event=lambda _: vars(secoda)["_pipeline"].scopes.close())
     assert (await secoda.groups.get(group_id)).id == group_id
     await asyncio.sleep(0)  # not cancelled

@@ -23,7 +23,7 @@ HEADER_LIMIT: Final = 2**16
 class DroppedError(Exception):
     """A broken connection, in a type of our own: aiohttp repeats a request by itself after an error of its own type."""
 
-    def __init__(self, reason: str | None) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason: str = reason or SERVER_CLOSED
 

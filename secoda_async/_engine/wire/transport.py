@@ -46,10 +46,8 @@ class SendState:
     has_body: bool
     maybe_sent: bool = False
     """Whether the request was handed to a connection: if not, the server can't have executed it."""
-    has_connection: bool = False
-    """Whether the request got a connection from a `_Connector`."""
     failure: str | None = None
-    """The reason for which that connection broke, if it is known."""
+    """The reason for which its connection broke, if that is known; None until it asks a `_Connector` for one."""
 
 
 class _Body(aiohttp.Payload):
@@ -85,21 +83,23 @@ class _Response(aiohttp.ClientResponse):
 class _Connector(aiohttp.TCPConnector):
     """Records that a request without a body is about to be written to a connection, and gives each request only one.
 
-    aiohttp asks for a second connection to repeat an idempotent request by itself, after the first one broke.
-
-    A kept connection that received bytes while it was idle, such as a 408, is closed: those bytes would be taken for
-    the response to the next request.
+    aiohttp asks for a second one to repeat an idempotent request by itself, after the first broke. A kept connection
+    that received bytes while it was idle, such as a 408, is closed: they would be taken for the next response.
     """
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
         state = _SENDING.get()
-        if state.has_connection:
+        if state.failure is not None:
             raise DroppedError(state.failure)
-        connection = await super().connect(*arguments, **options)
-        while connection.protocol is not None and connection.protocol.should_close:
-            connection.close()
-            connection = await super().connect(*arguments, **options)
-        state.has_connection, state.maybe_sent = True, not state.has_body
+        state.failure = ""
+        connect: Any = super().connect
+        try:
+            while (connection := await connect(*arguments, **options)).protocol.should_close:
+                connection.close()
+        except aiohttp.ClientError as error:  # such as a proxy that closes the connection
+            state.failure = reason(error)
+            raise
+        state.maybe_sent = not state.has_body
         return connection
 
     def abandon(self) -> object:

@@ -133,6 +133,18 @@ class TestProxy:
         assert heard[0].startswith(b"CONNECT eapi.secoda.co:443")
         assert b"key-9" not in b"".join(heard)
 
+    @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+    async def test_proxy_that_closes_the_connection_is_asked_once_for_each_attempt(
+        self, monkeypatch: pytest.MonkeyPatch, method: str
+    ) -> None:
+        async with respond_once(b"") as (port, heard):
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+            async with SecodaClient("key", region="eu", trust_env=True, retry=RetryPolicy(attempts=1)) as secoda:
+                with pytest.raises(TransportError, match="closed the connection without a response") as caught:
+                    await secoda.request(method, "auth/group")
+        assert len(heard) == 1
+        assert caught.value.maybe_sent is False
+
     @pytest.mark.parametrize("proxy", ["socks5://p:1", "http://", "http://u:pw@h:99999", "http://[::1", "http://:80"])
     def test_a_proxy_that_cannot_be_used_is_told_of_at_once(self, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
         monkeypatch.setenv("https_proxy", proxy)
