@@ -236,7 +236,7 @@ class Pipeline:
         state.attempts += 1
         began = self.clock.now()
         deadline = min(began + state.call.options.timeout, state.call.expires_at)
-        send_state = SendState(has_body=state.request.body is not None)
+        send_state = SendState()
         reply: Reply | None = None
         try:
             with self.scopes.until(deadline, sessions.loop) as scope:

@@ -23,9 +23,9 @@ HEADER_LIMIT: Final = 2**16
 class DroppedError(Exception):
     """A broken connection, in a type of our own: aiohttp repeats a request by itself after an error of its own type."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, cause: aiohttp.ClientError) -> None:
         super().__init__()
-        self.reason: str = reason or SERVER_CLOSED
+        self.reason: str = _reason(cause)
 
 
 FAILURES: Final = (
@@ -52,11 +52,11 @@ def translate(error: Exception, *, maybe_sent: bool) -> TransportError | Configu
     if (problem := _problem_with_settings(error)) is not None:
         return ConfigurationError(problem)
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
-        return TransportError(reason(error), maybe_sent=False)
+        return TransportError(_reason(error), maybe_sent=False)
     kind = RequestTimeoutError if isinstance(error, TimeoutError) else TransportError
-    text = error.reason if isinstance(error, DroppedError) else reason(error)
+    reason = error.reason if isinstance(error, DroppedError) else _reason(error)
     # Unreadable headers and bodies that end early are responses: the request did arrive.
-    return kind(text, maybe_sent=maybe_sent or isinstance(error, _RESPONSES))
+    return kind(reason, maybe_sent=maybe_sent or isinstance(error, _RESPONSES))
 
 
 def _problem_with_settings(error: Exception) -> str | None:
@@ -78,7 +78,7 @@ OTHER_LOOP: Final = (
 )
 
 
-def reason(error: BaseException) -> str:
+def _reason(error: Exception) -> str:
     """Return what happened, without a URL, a header or another exception in it."""
     if isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Got more than"):
         return f"a header of the response is too long: more than {HEADER_LIMIT // 1024} KiB"
@@ -88,9 +88,6 @@ def reason(error: BaseException) -> str:
             return words.format(where=where, why=_system_reason(error), status=getattr(error, "status", None))
     return f"the connection broke: {_system_reason(error)}"
 
-
-SERVER_CLOSED: Final = "the server closed the connection without a response"
-"""The reason for a connection that ended without an error."""
 
 _RESPONSES: Final = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, CutShortError)
 
@@ -103,7 +100,7 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (aiohttp.ClientResponseError, "the response is not valid HTTP"),
     (aiohttp.ClientPayloadError, "the response ended early or is corrupt"),
     (CutShortError, "the response ended early or is corrupt"),
-    (aiohttp.ServerDisconnectedError, SERVER_CLOSED),
+    (aiohttp.ServerDisconnectedError, "the server closed the connection without a response"),
     (TimeoutError, "no response in time"),
 )
 """The first that matches applies: the narrower class comes before the wider."""
@@ -116,7 +113,7 @@ _PROXY_REFUSALS: Final = {
 """Responses that another attempt would not change; a wrong password sent often may lock an account."""
 
 
-def _system_reason(error: BaseException) -> str:
+def _system_reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return getattr(error.certificate_error, "verify_message", None) or type(error.certificate_error).__name__
     text = str(getattr(error, "strerror", None) or type(error).__name__)

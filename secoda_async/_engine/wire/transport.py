@@ -24,7 +24,7 @@ from secoda_async._engine.concurrency.connection_limit import ConnectionLimit
 from secoda_async._engine.concurrency.per_loop import LoopAffinity, PerLoop
 from secoda_async._engine.concurrency.timeouts import client_closed_error
 from secoda_async._engine.wire.decoding import LARGE, CutShortError, Decoder, UnusableBodyError
-from secoda_async._engine.wire.failures import FAILURES, HEADER_LIMIT, OTHER_LOOP, DroppedError, reason, translate
+from secoda_async._engine.wire.failures import FAILURES, HEADER_LIMIT, OTHER_LOOP, DroppedError, translate
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.proxies import environment_proxy
 from secoda_async._engine.wire.redaction import secret_parts
@@ -43,11 +43,8 @@ _READ_BUFFER: Final = 2**18
 class SendState:
     """The state of one request in flight."""
 
-    has_body: bool
     maybe_sent: bool = False
     """Whether the request was handed to a connection: if not, the server can't have executed it."""
-    failure: str | None = None
-    """The reason for which its connection broke, if that is known; None until it asks a `_Connector` for one."""
 
 
 class _Body(aiohttp.Payload):
@@ -66,40 +63,37 @@ class _Body(aiohttp.Payload):
         await writer.write(cast("bytes", self._value))
 
 
-_SENDING: Final[ContextVar[SendState]] = ContextVar("secoda_async_sending")
-"""The state of the request that the present task sends."""
+async def _no_hidden_resend(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        dropped = DroppedError(error)
+    raise dropped
 
 
-class _Response(aiohttp.ClientResponse):
-    """Records why a connection broke, which aiohttp forgets when it closes the connection."""
-
-    def close(self) -> None:
-        protocol: Any = self.connection and self.connection.protocol
-        if protocol is not None and (error := protocol.exception()) is not None:
-            _SENDING.get().failure = reason(error)
-        super().close()
+_BODILESS: Final = ContextVar[SendState | None]("secoda_async_bodiless", default=None)
+"""The state of the request that the present task sends, if the request has no body to record the send."""
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Records that a request without a body is about to be written to a connection, and gives each request only one.
+    """Records that a request without a body is about to be written to a connection.
 
-    aiohttp asks for a second one to repeat an idempotent request by itself, after the first broke. A kept connection
-    that received bytes while it was idle, such as a 408, is closed: they would be taken for the next response.
+    A kept connection that received bytes while it was idle, such as a 408, is closed: those bytes would be taken for
+    the response to the next request.
     """
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
-        state = _SENDING.get()
-        if state.failure is not None:
-            raise DroppedError(state.failure)
-        state.failure = ""
-        connect: Any = super().connect
-        try:
-            while (connection := await connect(*arguments, **options)).protocol.should_close:
-                connection.close()
-        except aiohttp.ClientError as error:  # such as a proxy that closes the connection
-            state.failure = reason(error)
-            raise
-        state.maybe_sent = not state.has_body
+        connection = await super().connect(*arguments, **options)
+        while connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            connection = await super().connect(*arguments, **options)
+        state = _BODILESS.get()
+        if state is not None:
+            state.maybe_sent = True
         return connection
 
     def abandon(self) -> object:
@@ -108,19 +102,6 @@ class _Connector(aiohttp.TCPConnector):
         self._conns.clear()
         self._acquired.clear()
         return connections
-
-
-async def _no_hidden_resend(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from repeating an idempotent request: the connector of a borrowed session would connect again."""
-    try:
-        return await handler(request)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        dropped = DroppedError(reason(error))
-    raise dropped
 
 
 @define(eq=False, repr=False)
@@ -168,7 +149,6 @@ def _open_sessions(max_connections: int, ssl: ssl_module.SSLContext | None, prox
     keep_alive, one_shot = (
         aiohttp.ClientSession(
             connector=_Connector(limit=0, ssl=ssl or True, force_close=force_close),
-            response_class=_Response,
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_READ_BUFFER,
             proxy=proxy,
@@ -268,11 +248,13 @@ class Transport:
         headers = self._headers
         if headers is None or headers.key is not key:
             headers = self._headers = _Headers(self._own_headers, key)
-        body = None if request.body is None else _Body(request.body, state)
-        if sessions.is_borrowed:
-            # Its connector records nothing: assume the send of a request without a body, unless the session is closed.
-            state.maybe_sent = body is None and not sessions.keep_alive.closed
-        _SENDING.set(state)
+        body: _Body | None = None
+        if request.body is not None:
+            body = _Body(request.body, state)
+        else:
+            # The connector of a borrowed session records nothing: assume the send, unless the session is closed.
+            state.maybe_sent = sessions.is_borrowed and not sessions.keep_alive.closed
+        _BODILESS.set(state if body is None else None)
         session = sessions.one_shot if request.method == "POST" else sessions.keep_alive
         try:
             response = await session.request(
@@ -283,7 +265,7 @@ class Transport:
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=_NO_TIMEOUT,
-                middlewares=(_no_hidden_resend,) if sessions.is_borrowed else (),
+                middlewares=() if request.method == "PATCH" else (_no_hidden_resend,),  # aiohttp repeats no PATCH
                 auto_decompress=False,
                 max_line_size=HEADER_LIMIT,
                 max_field_size=HEADER_LIMIT,
