@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from attrs import field, frozen
+
 from secoda_async.errors import ConfigurationError
 
 __all__ = ["AutojumpClock", "Clock", "ScaledClock", "SystemClock", "Timer", "sleep"]
@@ -51,17 +53,20 @@ SYSTEM_CLOCK: Final = SystemClock()
 """The default clock."""
 
 
+def _positive(_: object, __: object, value: float) -> None:
+    try:
+        fits = 0 < value < float("inf")
+    except TypeError:  # "60", say, from an environment variable
+        fits = False
+    if not fits:
+        raise ConfigurationError(f"speed must be a positive number, not {value!r}")
+
+
+@frozen
 class ScaledClock:
     """A clock that runs `speed` times as fast as the machine's, for demonstrations."""
 
-    def __init__(self, speed: float) -> None:
-        try:
-            fits = 0 < speed < float("inf")
-        except TypeError:  # "60", say, from an environment variable
-            fits = False
-        if not fits:
-            raise ConfigurationError(f"speed must be a positive number, not {speed!r}")
-        self.speed: Final = speed
+    speed: float = field(validator=_positive)
 
     def now(self) -> float:
         """Return `time.monotonic()` times `speed`."""

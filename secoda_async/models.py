@@ -215,17 +215,6 @@ class GroupFields:
         """Return whether a response shows every field that was sent."""
         return not self.contradicted_by(group) and not self.missing_users(group)
 
-    def share_with(self, row: Any) -> None:  # noqa: ANN401 - a generated class with the fields of a group
-        """Put these values into a row that has equal ones, so that they are not kept twice. No enum gets into a row."""
-        if row.users == self.users:
-            row.users = self.users
-        if type(self.name) is str and row.name == self.name:
-            row.name = self.name
-        if type(self.icon) is str and row.icon == self.icon:
-            row.icon = self.icon
-        if type(self.description) is str and row.description == self.description:
-            row.description = self.description
-
     def _other_texts(self, group: Group) -> Iterator[tuple[str, str | None, str | None]]:
         """Yield the name, the shown value and the sent value of each text field that is not shown as it was sent."""
         if self.name is not UNSET and self.name != group.name:

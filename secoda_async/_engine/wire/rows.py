@@ -93,7 +93,7 @@ class RowReader(Generic[T]):
         if row is None:
             return None
         if sent is not None:
-            sent.share_with(row)
+            _share_values(row, sent)
         items = self._to_models(rows, [row])
         return None if items is None else items[0]
 
@@ -140,6 +140,18 @@ class RowReader(Generic[T]):
         for model in models:
             model.__class__ = self._model
         return models
+
+
+def _share_values(row: Any, sent: GroupFields) -> None:
+    """Replace the values of a row by equal ones that were sent, so that they are not kept twice."""
+    if row.users == sent.users:
+        row.users = sent.users
+    if type(sent.name) is str and row.name == sent.name:  # not if it is a member of an enum
+        row.name = sent.name
+    if type(sent.icon) is str and row.icon == sent.icon:
+        row.icon = sent.icon
+    if type(sent.description) is str and row.description == sent.description:
+        row.description = sent.description
 
 
 _READERS: Final[dict[type, RowReader[Any]]] = {}
