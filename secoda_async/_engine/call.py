@@ -108,7 +108,7 @@ class CallState:
         if reply is None:
             self.is_unclear = True
         operation = self.call.operation
-        if operation is not None and (reply is None or not 300 <= reply.status < 500):  # noqa: PLR2004
+        if operation is not None and (reply is None or reply.status // 100 not in (3, 4)):
             operation.may_have_written = True
 
     def read(self, reply: Reply, secrets: Iterable[str], read: Callable[[Reply], T]) -> T:

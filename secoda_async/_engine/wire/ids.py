@@ -45,8 +45,6 @@ def validate_id(value: object, what: str = "group") -> str:
 def validate_users(users: Iterable[str]) -> tuple[str, ...]:
     """Check the ids of members, and return each once, in the order given.
 
-    A membership may have hundreds of ids, so plain ids are checked in one step.
-
     Raises:
         InvalidArgumentError: When it is not a list, or an id is malformed.
     """
@@ -54,12 +52,16 @@ def validate_users(users: Iterable[str]) -> tuple[str, ...]:
         hint = "put one id in a list" if type(users) is str else "[] means no members"
         raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: {hint}")
     ids = tuple(users)
-    try:
-        if ids and type(ids[0]) is not str:
-            ids = tuple(map(str.__str__, ids))  # an array of NumPy's strings
-        is_plain = all(ids) and not "".join(ids).encode().translate(None, _PLAIN)
-    except (TypeError, UnicodeEncodeError):
-        is_plain = False
-    for user_id in () if is_plain else ids:
+    for user_id in () if _are_plain_ids(ids) else ids:
         validate_id(user_id, "user")
+    if ids and type(ids[0]) is not str:
+        ids = tuple(map(str.__str__, ids))  # an array of NumPy's strings
     return ids if len(set(ids)) == len(ids) else tuple(dict.fromkeys(ids))
+
+
+def _are_plain_ids(values: tuple[str, ...]) -> bool:
+    """Return whether all are plain ids. They are checked in one step, because a membership may have hundreds."""
+    try:
+        return all(values) and not "".join(values).encode().translate(None, _PLAIN)
+    except (TypeError, UnicodeEncodeError):
+        return False

@@ -183,17 +183,11 @@ class _Headers:
 
     def __init__(self, own: CIMultiDict[str], key: Secret) -> None:
         self.key = key
-        self._plain = CIMultiDict(own, Authorization=Secret(f"Bearer {key}"))
+        self.plain = CIMultiDict(own, Authorization=Secret(f"Bearer {key}"))
         # Caches on the way shall revalidate: a read often follows a write.
-        self._read = CIMultiDict(self._plain, **{"Cache-Control": "no-cache"})
+        self.read = CIMultiDict(self.plain, **{"Cache-Control": "no-cache"})
         # A borrowed session may have another default.
-        self._with_body = CIMultiDict(self._plain, **{"Content-Type": "application/json"})
-
-    def of(self, request: Request) -> CIMultiDict[str]:
-        """Return the headers of a request."""
-        if request.body is not None:
-            return self._with_body
-        return self._read if request.method == "GET" else self._plain
+        self.with_body = CIMultiDict(self.plain, **{"Content-Type": "application/json"})
 
 
 _HEADERS: Final = {
@@ -245,9 +239,6 @@ class Transport:
         Raises:
             TransportError: When no complete response came. It has no cause: aiohttp's exceptions hold the headers.
         """
-        headers = self._headers
-        if headers is None or headers.key is not key:
-            headers = self._headers = _Headers(self._own_headers, key)
         body: _Body | None = None
         if request.body is not None:
             body = _Body(request.body, state)
@@ -261,7 +252,7 @@ class Transport:
                 request.method,
                 self._url_of(request),
                 data=body,
-                headers=headers.of(request),
+                headers=self._headers_of(request, key),
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=_NO_TIMEOUT,
@@ -276,6 +267,14 @@ class Transport:
         except FAILURES as error:
             failed = sessions.error_for(error, state)
         raise failed
+
+    def _headers_of(self, request: Request, key: Secret) -> CIMultiDict[str]:
+        headers = self._headers
+        if headers is None or headers.key is not key:
+            headers = self._headers = _Headers(self._own_headers, key)
+        if request.body is not None:
+            return headers.with_body
+        return headers.read if request.method == "GET" else headers.plain
 
     def _url_of(self, request: Request) -> URL:
         if request.query:
