@@ -50,10 +50,10 @@ def collapse_spaces(text: str | Unset | None) -> str:
     return " ".join(unicodedata.normalize("NFC", text or "").split())
 
 
-_BLANK: Final = "[\u115f\u1160\u2800\u3164\uffa0]"
+_BLANK_PATTERN: Final = "[\u115f\u1160\u2800\u3164\uffa0]"
 """Matches the blanks that Unicode does not count as white space: Hangul fillers and the empty braille pattern."""
 
-INVISIBLE: Final = (
+INVISIBLE_PATTERN: Final = (
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffe\uffff\U000e0000-\U000e0fff]"
 )
 """Matches what shows nothing although Unicode counts it as a letter, mark or symbol, such as an emoji selector.
@@ -70,14 +70,14 @@ def confusable_key(name: str | Unset | None) -> str:
     name = name or ""
     if name.isascii() and name.isprintable():  # fast path: most names
         return " ".join(name.split()).casefold()
-    visible = unicodedata.normalize("NFKC", re.sub(_BLANK, " ", name))
-    if not visible.isprintable() or re.search(INVISIBLE, visible):
+    visible = unicodedata.normalize("NFKC", re.sub(_BLANK_PATTERN, " ", name))
+    if not visible.isprintable() or re.search(INVISIBLE_PATTERN, visible):
         visible = "".join(character for character in visible if character.isspace() or not _is_invisible(character))
     return unicodedata.normalize("NFKC", " ".join(visible.split()).casefold())
 
 
 def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) in ("Cf", "Cc") or re.match(INVISIBLE, character) is not None
+    return unicodedata.category(character) in ("Cf", "Cc") or re.match(INVISIBLE_PATTERN, character) is not None
 
 
 _new_extra: Final = cast("Callable[[], dict[str, Any]]", dict)
@@ -190,7 +190,7 @@ class GroupFields:
 
         Texts are normalized and members have no order, because the server may do the same; null equals an empty text.
         """
-        for _, shown, sent in self._other_texts(group):
+        for _, shown, sent in self._different_texts(group):
             if normalize(shown or "") != normalize(sent or ""):
                 return False
         return self.users is UNSET or self.users == group.users or set(self.users) == set(group.users)
@@ -201,7 +201,7 @@ class GroupFields:
         The server may collapse white space. Members that the response lacks do not count as a contradiction: invited
         users who never signed in may be hidden (documented for SCIM).
         """
-        others = self._other_texts(group)
+        others = self._different_texts(group)
         names = [name for name, shown, sent in others if collapse_spaces(shown) != collapse_spaces(sent)]
         if self.users is not UNSET and _ids_missing_in(self.users, group.users):
             names.append("users")
@@ -215,7 +215,7 @@ class GroupFields:
         """Return whether a response shows every field that was sent."""
         return not self.contradicted_by(group) and not self.missing_users(group)
 
-    def _other_texts(self, group: Group) -> Iterator[tuple[str, str | None, str | None]]:
+    def _different_texts(self, group: Group) -> Iterator[tuple[str, str | None, str | None]]:
         """Yield the name, the shown value and the sent value of each text field that is not shown as it was sent."""
         if self.name is not UNSET and self.name != group.name:
             yield "name", group.name, self.name

@@ -104,7 +104,7 @@ class CallState:
         self.is_unclear |= is_unclear(self.request.method, error)
 
     def note_write(self, reply: Reply | None) -> None:
-        """Record whether the server may have executed the write that was sent; None: no response came."""
+        """Record the response to a write that was sent; None: none came. A 3xx or 4xx says that it was not executed."""
         if reply is None:
             self.is_unclear = True
         operation = self.call.operation
@@ -131,8 +131,8 @@ class CallState:
         self.note_failure(cut_short)
         raise cut_short
 
-    def is_read_in_thread(self, clock: Clock) -> bool:
-        """Return whether other tasks run while a large response is read.
+    def may_read_in_thread(self, clock: Clock) -> bool:
+        """Return whether a large response may be read in a thread, so that other tasks run meanwhile.
 
         A write is excluded, because a cancellation meanwhile would lose its outcome. So is the clock that skips time
         while only threads work.

@@ -52,8 +52,8 @@ class _Membership:
 
     change: MembershipChange
     group: Group
-    is_just_read: bool = True
-    """Whether nothing was awaited since the read."""
+    is_unused: bool = True
+    """Whether no attempt has used this read yet."""
 
     @property
     def fields(self) -> GroupFields:
@@ -70,7 +70,7 @@ async def send_update(pipeline: Pipeline, call: Call, group_id: str, fields: Gro
     with await _lock(pipeline, call, group_id) if sets_users else nullcontext():
         try:
             group = await pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
-        except (OutcomeUnknownError, asyncio.CancelledError):
+        except (OutcomeUnknownError, asyncio.CancelledError, GeneratorExit):
             pipeline.ledger.note_unclear_update(group_id)
             raise
         pipeline.ledger.note_updated(group, is_whole_membership=sets_users)
@@ -103,9 +103,9 @@ async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, chan
         membership.group = await _read(pipeline, call, group_id)
 
     async def refresh(state: CallState) -> Request | None:
-        if not membership.is_just_read or state.waited:
+        if not membership.is_unused or state.waited:
             membership.group = await _read(pipeline, call, group_id)
-        membership.is_just_read = False
+        membership.is_unused = False
         if not membership.is_changed:
             raise _NothingToWriteError
         return patch_of(group_id, membership.fields)
@@ -118,7 +118,7 @@ async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, chan
         )
     except _NothingToWriteError:
         return membership.group
-    except (OutcomeUnknownError, asyncio.CancelledError):
+    except (OutcomeUnknownError, asyncio.CancelledError, GeneratorExit):
         pipeline.ledger.note_unclear_update(group_id)
         raise
     pipeline.ledger.note_updated(group, before=membership.group.users)

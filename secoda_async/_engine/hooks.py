@@ -1,4 +1,4 @@
-"""The log lines of a client, and the way of its events to the `on_event` hook."""
+"""Write the log lines of a client, and pass its events to the `on_event` hook."""
 
 import asyncio
 import logging

@@ -52,9 +52,9 @@ class Write:
     at: float
     """Time of the response, by the client's clock."""
     is_created: bool = False
-    """Whether this client created the group within the last minute."""
+    """Whether this client created the group, and has never paused for a minute between its writes to it since."""
     replaced: tuple[tuple[str, ...], ...] = ()
-    """The memberships that this client's updates of the last minute replaced, if known."""
+    """The memberships that this client's updates replaced, if known, back to its last pause of a minute."""
     replaced_at: datetime | None = None
     """The server's time of the last update that set the whole membership."""
 
@@ -93,8 +93,8 @@ class Ledger:
         self._in_flight: Counter[str | Unset | None] = Counter()
         """Creates in flight, by the name that was sent."""
         self._unclear: dict[str, float] = {}
-        self.sent: dict[str, frozenset[str]] = {}
-        """The members with a pending invitation that applies of this client have sent, by the id of the group."""
+        self.sent_pending: dict[str, frozenset[str]] = {}
+        """By the id of a group: the members with a pending invitation that `apply` has sent through this client."""
 
     # --- creates ---------------------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class Ledger:
         except OutcomeUnknownError:
             self.note_unclear(confusable_key(name))
             raise
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the latter in a task that is garbage-collected
             if operation is None or operation.may_have_written:
                 self.note_unclear(confusable_key(name))
             raise
@@ -128,7 +128,7 @@ class Ledger:
         """
         with self._lock:
             self._discard_old(self._clock.now())
-            in_flight = sum(count for sent, count in self._in_flight.items() if confusable_key(sent) == name)
+            in_flight = sum(count for sent, count in tuple(self._in_flight.items()) if confusable_key(sent) == name)
             return in_flight > 1 or name in self._unclear
 
     def note_unclear(self, name: str) -> None:
@@ -227,8 +227,9 @@ class Ledger:
             if self._writes[write.key] is write:
                 del self._writes[write.key]
                 self._writes = self._writes or {}  # an emptied one keeps its size
-        if self._unclear:
-            self._unclear = {name: until for name, until in self._unclear.items() if until >= now}
+        for name, until in tuple(self._unclear.items()):
+            if until < now:
+                self._unclear.pop(name, None)
 
 
 def _key_of(group_id: str) -> str:

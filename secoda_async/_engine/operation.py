@@ -26,7 +26,7 @@ class Operation:
     waited: float = 0.0
     """Seconds spent waiting for the write limit and between attempts."""
     may_have_written: bool = False
-    """Whether the server may have executed a write whose result is not known."""
+    """Whether the server may have executed a write of this operation."""
     is_cancelled: bool = False
     """Whether its unsent requests are cancelled."""
     _wait: asyncio.Timeout | None = None

@@ -131,8 +131,10 @@ class PageSequence(Generic[T]):
         self._different += len(new) + len(page.invalid)
         if len(new) == len(ids):
             return page
-        items = dict(zip(reversed(ids), reversed(page.items), strict=True))  # the first item of each id
-        return evolve(page, items=tuple(items[item_id] for item_id in new))
+        first: dict[str, T] = {}
+        for item_id, item in zip(ids, page.items, strict=True):
+            first.setdefault(item_id, item)
+        return evolve(page, items=tuple(first[item_id] for item_id in new))
 
     def check_next(self, next_query: str) -> None:
         """Check that the next page may be requested.

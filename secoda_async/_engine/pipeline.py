@@ -168,7 +168,7 @@ class Pipeline:
             reply = await self._send_single_request(state, key)
             secrets = (key, *self.transport.secrets)
             if 200 <= reply.status < 300:  # noqa: PLR2004
-                if len(reply.body) > LARGE and state.is_read_in_thread(self.clock):
+                if len(reply.body) > LARGE and state.may_read_in_thread(self.clock):
                     return await self._admission.run_before_deadline(
                         state, self._read_in_thread(partial(state.read, reply, secrets, read))
                     )
@@ -185,7 +185,10 @@ class Pipeline:
             raise failed
 
     async def _read_in_thread(self, read: Callable[[], T]) -> T:
-        """Read one response at a time: several threads would be no faster together, and would delay the event loop."""
+        """Read one response at a time: several threads would be no faster together, and would delay the event loop.
+
+        After a cancellation the thread still finishes its read, and the next one may overlap.
+        """
         # A key for each event loop: one that is not run any more must not block the others.
         with await self._locks.acquire(f"large response {id(asyncio.get_running_loop())}"):
             return await asyncio.to_thread(read)

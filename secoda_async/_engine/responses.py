@@ -23,7 +23,7 @@ def model_of(reply: Reply, model: type[T], needed: Sequence[str] = (), sent: Gro
     if item is not None:
         return item
     payload = json_of(reply)
-    codec.require_keys([payload], needed)
+    codec.require_keys(payload, needed)
     structured: T = codec.structure(payload, model)
     return structured
 
@@ -48,5 +48,6 @@ def page_of(
         return page[0], page[1], ()
     envelope: Envelope = codec.structure(json_of(reply), Envelope)
     items, invalid = codec.structure_all(envelope.results, model, skip_invalid=skip_invalid)
-    codec.require_keys(envelope.results, needed)
+    for index, payload in enumerate(envelope.results):
+        codec.require_keys(payload, needed, f"results[{index}].")
     return envelope, items, invalid

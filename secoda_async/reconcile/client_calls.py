@@ -43,7 +43,7 @@ async def make_plan(pipeline: Pipeline, options: CallOptions, desired: DesiredSt
     users = await user_calls.snapshot() if is_read else []
 
     def compare(workspace: str | None = None) -> Plan:
-        known = with_invited_members(groups, users, pipeline.ledger.sent)
+        known = with_invited_members(groups, users, pipeline.ledger.sent_pending)
         time_for, origin = pipeline.limiter.time_for, pipeline.transport.origin
         return diff(desired, known, users, rules, time_for, origin=origin, workspace=workspace)
 
@@ -97,4 +97,4 @@ def _remember_invited(pipeline: Pipeline, plan: Plan, report: Report) -> None:
     for change, outcome in zip(plan.changes, report.outcomes, strict=True):
         group_id = change.id or (outcome.group.id if outcome.group is not None else None)
         if outcome.ok and group_id is not None and change.after.users is not UNSET:
-            pipeline.ledger.sent[group_id] = frozenset(change.after.users).intersection(plan.pending)
+            pipeline.ledger.sent_pending[group_id] = frozenset(change.after.users).intersection(plan.pending)

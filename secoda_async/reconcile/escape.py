@@ -6,14 +6,14 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final
 
-from secoda_async.models import INVISIBLE
+from secoda_async.models import INVISIBLE_PATTERN
 
 __all__ = ["escape_control", "escape_invisible", "escape_json", "quote_name", "spell_name"]
 
 _CODED: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))
 """Unicode categories: control and format characters, surrogates, line and paragraph separators, and blanks."""
 
-_INVISIBLE: Final = re.compile(INVISIBLE)
+_INVISIBLE: Final = re.compile(INVISIBLE_PATTERN)
 
 _UNUSUAL: Final = re.compile(r"[^\x20-\x7e]")
 """Characters that may have to be escaped."""

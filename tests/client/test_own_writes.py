@@ -54,6 +54,15 @@ def change(secoda: SecodaClient, group_id: str, verb: str) -> Awaitable[Group]:
 EXPECTED = {"add": {"user-0", "user-1", "user-2"}, "remove": {"user-0"}}
 
 
+async def test_an_update_that_is_garbage_collected_is_unclear(connect: Connect, group_id: str) -> None:
+    secoda = connect()
+    update = secoda.groups.update(group_id, name="B")
+    update.send(None)  # it waits for its connection
+    update.close()  # as garbage collection does
+    pipeline: Any = vars(secoda)["_pipeline"]
+    assert pipeline.ledger.update_settles_in(group_id) > 0
+
+
 class TestOthers:
     """Another program adds a member while the call waits."""
 

@@ -21,7 +21,7 @@ from secoda_async import (
     SecodaError,
     UpdateGroup,
 )
-from secoda_async._engine.group_responses import written_group_of
+from secoda_async._engine.group_responses import group_of, written_group_of
 from secoda_async._engine.wire.protocol import Reply
 from secoda_async.emulator import Emulator
 from secoda_async.models import GroupFields
@@ -32,6 +32,12 @@ Json = dict[str, Any]
 ME: Json = {"id": "g", "name": "G", "icon": None, "description": None, "users": ["u1"]}
 OTHER: Json = ME | {"id": "other"}
 LIST: Json = {"results": [], "links": {"next": None}, "meta": {"page": 1}, "count": 0, "total_pages": 1}
+
+
+def test_error_about_one_group_names_the_missing_field_alone() -> None:
+    with pytest.raises(ResponseError, match=r"^users: missing") as caught:
+        group_of(Reply(200, (), b'{"id": "g", "name": "G"}'), needed=("users",))
+    assert caught.value.location == "users"
 
 
 def http(status: int, body: object = b"", kind: str = "application/json") -> bytes:

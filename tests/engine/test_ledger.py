@@ -213,6 +213,8 @@ class TestCreates:
             (asyncio.CancelledError(), None, True),
             (asyncio.CancelledError(), Operation(may_have_written=True), True),
             (asyncio.CancelledError(), Operation(), False),
+            (GeneratorExit(), None, True),
+            (GeneratorExit(), Operation(), False),
             (TransportError("refused", maybe_sent=False), None, False),
         ],
         ids=lambda value: type(value).__name__,

@@ -47,7 +47,7 @@ class KeyedLocks:
         """Take the lock of `key` if it is free."""
         with self._guard:
             holder = self._holders.get(key)
-            if holder is None or holder.loop.is_closed():  # a closed one: it was garbage-collected with its event loop
+            if holder is None or holder.loop.is_closed():  # its event loop can't release it
                 holder = self._holders[key] = LockHandle(self, key)
                 return holder
         return None
@@ -76,7 +76,7 @@ class KeyedLocks:
             if waiters is not None:
                 with contextlib.suppress(ValueError):  # it holds the lock, or was released before
                     waiters.remove(cast("_Waiter", handle))
-            # Checked last: a holder that is garbage-collected before the removal passes the lock to this waiter.
+            # Checked after the removal: until then, a garbage-collected holder may pass the lock to this handle.
             if self._holders.get(handle.key) is handle:
                 del self._holders[handle.key]
             if waiters is not None:
@@ -86,7 +86,10 @@ class KeyedLocks:
         """Give the lock of `key`, if it is free, to the first waiter whose event loop is open."""
         waiters = self._waiters.get(key)
         while waiters and key not in self._holders:
-            waiter = self._holders[key] = waiters.popleft()
+            # Stored before any call, in which garbage collection could release another handle and come here.
+            waiter = self._holders[key] = waiters[0]
+            with contextlib.suppress(ValueError):
+                waiters.remove(waiter)
             try:
                 waiter.loop.call_soon_threadsafe(waiter.ready.set)
             except RuntimeError:  # its event loop is closed

@@ -17,7 +17,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
     """Return the running event loop.
 
     Raises:
-        ConfigurationError: If none of asyncio runs, but one of another library, such as trio.
+        ConfigurationError: If no event loop of asyncio runs, for example because trio runs the coroutine.
     """
     try:
         return asyncio.get_running_loop()

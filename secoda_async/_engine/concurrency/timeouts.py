@@ -128,7 +128,7 @@ class CallScopes:
             raise scope.error()
 
         Raises:
-            ClientClosedError: If the client is closed already.
+            ClientClosedError: When the block begins, if the client is closed already.
         """
         task: Any = asyncio.current_task(loop)
         deadlines = self._deadlines.get(loop) or self._add_deadlines(loop)

@@ -132,7 +132,7 @@ class SlidingWindowLimiter:
     def state(self) -> LimitState:
         """The limit at this moment."""
         with self._lock:
-            queued = self._count_waiters()
+            queued = self._discard_stale_waiters()
             now = self._clock.now()
             return LimitState(
                 free=self._window.free(now),
@@ -182,14 +182,14 @@ class SlidingWindowLimiter:
         The result is an upper bound if responses arrive immediately and no other program spends the same budget.
         """
         with self._lock:
-            ahead = self._count_waiters() + writes - 1
+            ahead = self._discard_stale_waiters() + writes - 1
             return self._window.wait_for_position(ahead, self._clock.now()) if writes > 0 else 0.0
 
     def acquire_nowait(self) -> Permit | None:
         """Take a permit if one is free and no call waits for it."""
         with self._lock:
             now = self._clock.now()
-            is_free = self._count_waiters() == 0 and self._window.time_until_available(now) <= 0
+            is_free = self._discard_stale_waiters() == 0 and self._window.time_until_available(now) <= 0
             return self._grant(now) if is_free else None
 
     async def acquire(
@@ -256,7 +256,7 @@ class SlidingWindowLimiter:
                 self._release(sent=False)
             self._wake_waiters()
 
-    def _count_waiters(self) -> int:
+    def _discard_stale_waiters(self) -> int:
         """Drop the waiters of closed event loops and, after a fork, the parent's. Return the number of the others."""
         if self._process != os.getpid():
             self._process = os.getpid()

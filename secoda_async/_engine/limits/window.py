@@ -143,7 +143,7 @@ class SlidingWindow:
         wait = self._time_until_permit(0, now)
         if now < self._paced_until:
             wait = max(wait, self.cooldown.remaining(now), self._last_start + self._spacing - now)
-        if now < self._known_at and self.in_flight >= _SLOW_START and self.in_flight >= self.limit.places // 8:
+        if now < self._known_at and self.in_flight >= max(_SLOW_START, self.limit.places // 8):
             wait = max(wait, self._known_at - now)
         return wait
 

@@ -96,17 +96,16 @@ def structure_all(
     return items, errors
 
 
-def require_keys(payloads: Sequence[object], names: Sequence[str]) -> None:
-    """Check that each item has these fields, although the model has a default for them.
+def require_keys(payload: object, names: Sequence[str], prefix: str = "") -> None:
+    """Check that an item has these fields, although the model has a default for them.
 
     Raises:
-        ResponseError: For the first item that lacks a field.
+        ResponseError: For the first field that is missing; its location begins with `prefix`.
     """
-    for index, payload in enumerate(payloads) if names else ():
-        for name in names:
-            if isinstance(payload, Mapping) and name not in payload:
-                location = f"results[{index}].{name}"
-                raise ResponseError(f"{location}: missing", location=location)
+    for name in names:
+        if isinstance(payload, Mapping) and name not in payload:
+            location = prefix + name
+            raise ResponseError(f"{location}: missing", location=location)
 
 
 def to_dict(model: object) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def validate_users(users: Iterable[str]) -> tuple[str, ...]:
     ids = tuple(users)
     for user_id in () if _are_plain_ids(ids) else ids:
         validate_id(user_id, "user")
-    if ids and type(ids[0]) is not str:
-        ids = tuple(map(str.__str__, ids))  # an array of NumPy's strings
+    if not {str}.issuperset(map(type, ids)):  # such as NumPy's strings
+        ids = tuple(map(str.__str__, ids))
     return ids if len(set(ids)) == len(ids) else tuple(dict.fromkeys(ids))
 
 

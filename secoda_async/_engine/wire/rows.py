@@ -39,7 +39,8 @@ _UNKNOWN_FIELD: Final = r"""Object contains unknown field `([^\x00-\x1f"\\]{1,10
 """The message of msgspec about a field that can be learned. Longer names would fill the memory as well."""
 
 _ALWAYS_SHOWN: Final = frozenset({"users"})
-"""Fields that a row needs although the model has a default: a membership that is not shown is not an empty one."""
+"""Fields that a row needs although the model has a default: a membership that is not shown is not an empty one. All
+fields that a caller of `responses` may need are here, because only `structuring` checks those."""
 
 _EMPTY_PAGE: Final = Envelope([])
 
@@ -126,7 +127,7 @@ class RowReader(Generic[T]):
                 if unknown is None or unknown[1] in rows.learned.values() or len(rows.learned) == _MAX_LEARNED:
                     return rows, None
                 self._rows = rows = _Rows(self._model, sorted([*rows.learned.values(), unknown[1]]))
-            except (_msgspec().DecodeError, ValueError, RecursionError):  # in msgspec 0.20, it is no ValueError
+            except (_msgspec().DecodeError, ValueError, RecursionError):  # DecodeError was no ValueError once
                 return rows, None
 
     def _to_models(self, rows: "_Rows", items: Sequence[Any]) -> list[T] | None:
@@ -189,7 +190,7 @@ class _Rows:
         self.learned = _learned_fields(learned)
         """Names in JSON of the learned fields, by their names in structs. Sorted, so that `extra` has one order."""
         self.extra = _learned_fields(learned, {attribute.name for attribute in attributes})
-        """The learned fields that the model lacks, and therefore a row has."""
+        """The learned fields of a row: those that are not fields of the model."""
 
     def decode_page(self, body: bytes) -> Any:
         """Decode a page of rows; a large one row by row.

@@ -11,7 +11,6 @@ import ssl as ssl_module
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import partial
-from math import inf
 from typing import Any, Final, cast
 
 import aiohttp
@@ -261,8 +260,9 @@ class Transport:
                 max_line_size=HEADER_LIMIT,
                 max_field_size=HEADER_LIMIT,
             )
-            is_usual = "Content-Encoding" not in response.headers and (response.content_length or inf) <= LARGE
-            content = await (response.read() if is_usual else _decoded_body_of(response))
+            length = response.content_length
+            is_plain = "Content-Encoding" not in response.headers and length is not None and length <= LARGE
+            content = await (response.read() if is_plain else _decoded_body_of(response))
             return Reply(response.status, response.raw_headers, content.removeprefix(codecs.BOM_UTF8))
         except FAILURES as error:
             failed = sessions.error_for(error, state)
