@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from secoda_async._engine.concurrency.keyed_locks import KeyedLocks
+from secoda_async._engine.concurrency.keyed_locks import KeyedLocks, LockHandle
 from tests.support.clocks import settle
 
 
@@ -114,6 +114,13 @@ class _Interrupted(dict[str, Any]):
         return found
 
 
+def release_after_next_lookup(locks: KeyedLocks, handle: LockHandle, table: str) -> None:
+    """Release a handle right after the next lookup in one of the dicts of the locks."""
+    interrupted = _Interrupted(lambda: locks.release(handle))
+    interrupted.update(getattr(locks, table))
+    setattr(locks, table, interrupted)
+
+
 @pytest.mark.parametrize("table", ["_holders", "_waiters"])
 @pytest.mark.parametrize("waiters", [1, 2])
 async def test_holder_released_while_a_waiter_is_cancelled_leaves_a_free_lock(table: str, waiters: int) -> None:
@@ -121,9 +128,7 @@ async def test_holder_released_while_a_waiter_is_cancelled_leaves_a_free_lock(ta
     handle = await locks.acquire("a")
     tasks = [asyncio.create_task(locks.acquire("a")) for _ in range(waiters)]
     await settle()
-    interrupted = _Interrupted(lambda: locks.release(handle))
-    interrupted.update(getattr(locks, table))
-    setattr(locks, table, interrupted)
+    release_after_next_lookup(locks, handle, table)
     tasks[0].cancel()
     await settle()
     for task in tasks[1:]:
@@ -138,9 +143,7 @@ async def test_holder_released_while_a_waiter_arrives_passes_the_lock_on(table: 
     handle = await locks.acquire("a")
     first = [asyncio.create_task(locks.acquire("a")) for _ in range(waiters)]
     await settle()
-    interrupted = _Interrupted(lambda: locks.release(handle))
-    interrupted.update(getattr(locks, table))
-    setattr(locks, table, interrupted)
+    release_after_next_lookup(locks, handle, table)
     last = asyncio.create_task(locks.acquire("a"))
     await settle()
     for task in (*first, last):
