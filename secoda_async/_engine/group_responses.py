@@ -1,6 +1,6 @@
 """Responses about groups, checked against the request: the requested id and the sent fields."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import evolve
@@ -54,14 +54,14 @@ def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = N
     return group
 
 
-async def confirm_pending(pipeline: Pipeline, call: Call, group: Group, users: Iterable[str]) -> None:
+async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: GroupFields) -> None:
     """Check the members that the response to a write lacks: only users with a pending invitation may be missing.
 
     Raises:
         ResponseError: When another member is missing.
         OutcomeUnknownError: When a missing member can't be read: the write was executed, perhaps in part.
     """
-    missing = [user_id for user_id in users if user_id not in call.pending]
+    missing = [user_id for user_id in fields.missing_users(group) if user_id not in call.pending]
     for user_id in missing[:_MAX_MISSING]:
         request = request_to("GET", "user", user_id)
         try:

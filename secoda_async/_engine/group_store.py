@@ -10,7 +10,7 @@ from attrs import evolve
 from secoda_async._engine.call import Call, CallState, Scope
 from secoda_async._engine.creation import GroupCreator, GroupExistsError, KnownIds
 from secoda_async._engine.group_names import find_by_similar_name
-from secoda_async._engine.group_responses import COLLECTION, confirm_pending, written_group_of
+from secoda_async._engine.group_responses import COLLECTION, confirm_members, written_group_of
 from secoda_async._engine.group_updates import MembershipChange, change_membership, patch_of, send_update
 from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
@@ -63,8 +63,7 @@ class GroupStore:
                 group = await self._pipeline.send(call, read)
         self._pipeline.ledger.note_created(group)
         try:
-            if missing := fields.missing_users(group):
-                await confirm_pending(self._pipeline, call, group, missing)
+            await confirm_members(self._pipeline, call, group, fields)
         except ResponseError as error:
             raise outcome_unknown(call.request, error, "its response was checked", candidates=(group.id,)) from error
         return group

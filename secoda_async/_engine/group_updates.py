@@ -14,7 +14,7 @@ from attrs import define, evolve
 
 from secoda_async._engine.call import Call, CallState
 from secoda_async._engine.concurrency.keyed_locks import LockHandle
-from secoda_async._engine.group_responses import COLLECTION, confirm_pending, group_of, written_group_of
+from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_of, written_group_of
 from secoda_async._engine.ledger import Write
 from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pipeline import Pipeline
@@ -74,8 +74,7 @@ async def send_update(pipeline: Pipeline, call: Call, group_id: str, fields: Gro
             pipeline.ledger.note_unclear_update(group_id)
             raise
         pipeline.ledger.note_updated(group, is_whole_membership=sets_users)
-        if missing := fields.missing_users(group):
-            await confirm_pending(pipeline, call, group, missing)
+        await confirm_members(pipeline, call, group, fields)
         return group
 
 
@@ -122,8 +121,7 @@ async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, chan
         pipeline.ledger.note_unclear_update(group_id)
         raise
     pipeline.ledger.note_updated(group, before=membership.group.users)
-    if missing := membership.fields.missing_users(group):
-        await confirm_pending(pipeline, call, group, missing)
+    await confirm_members(pipeline, call, group, membership.fields)
     return group
 
 

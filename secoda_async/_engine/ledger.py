@@ -147,9 +147,10 @@ class Ledger:
     def settles_in(self, name: str) -> float:
         """Return the seconds until a list shows whether an unclear create of this name was executed."""
         with self._lock:
-            self._discard_old(self._clock.now())
+            now = self._clock.now()
+            self._discard_old(now)
             noted = self._unclear.get(name, -inf) - OWN_WRITES_KNOWN
-            return max(0.0, noted + SETTLE_TIME - self._clock.now())
+            return max(0.0, noted + SETTLE_TIME - now)
 
     def has_created(self, group_id: str) -> bool:
         """Return whether this client created the group by a call with a clear outcome."""

@@ -43,8 +43,6 @@ class Cooldown:
     def __init__(self, window: float) -> None:
         self.window: float = window
         """Seconds of a cooldown whose length the server does not give."""
-        self.has_begun: bool = False
-        """Whether there was a cooldown, which may have ended."""
         self._ends_at = -inf
         self._must_probe = False
 
@@ -57,10 +55,14 @@ class Cooldown:
             is_capped: Whether the server asked for more: then a single call probes first.
         """
         length = self.window if seconds is None else min(seconds, _LONGEST_COOLDOWN)
-        self.has_begun = True
         self._ends_at = max(self._ends_at, now + length)
         self._must_probe = is_capped
         return self.remaining(now)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a cooldown, which may have ended."""
+        return self._ends_at > -inf
 
     def try_pass(self, now: float) -> bool:
         """Return whether a call may start now. If the call is a probe, the others wait for it a moment."""

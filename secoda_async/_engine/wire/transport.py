@@ -107,7 +107,6 @@ class _Connector(aiohttp.TCPConnector):
 class Sessions:
     """The sessions of one event loop."""
 
-    loop: asyncio.AbstractEventLoop
     keep_alive: aiohttp.ClientSession
     """For everything that may be repeated: connections are kept and used again."""
     one_shot: aiohttp.ClientSession
@@ -115,6 +114,7 @@ class Sessions:
     limit: ConnectionLimit
     is_borrowed: bool = False
     """Whether the sessions belong to the caller."""
+    loop: asyncio.AbstractEventLoop = field(init=False, factory=asyncio.get_running_loop)
 
     def error_for(self, error: Exception, state: SendState) -> SecodaError:
         """Return the SDK's error for a failed request, and record whether the request was sent if that is proved."""
@@ -154,7 +154,7 @@ def _open_sessions(max_connections: int, ssl: ssl_module.SSLContext | None, prox
         )
         for force_close in (False, True)
     )
-    return Sessions(asyncio.get_running_loop(), keep_alive, one_shot, ConnectionLimit(max_connections))
+    return Sessions(keep_alive, one_shot, ConnectionLimit(max_connections))
 
 
 @define(eq=False, repr=False)
@@ -170,7 +170,7 @@ class _BorrowedSession:
             raise ConfigurationError(OTHER_LOOP)
         limit = (self.session.connector.limit if self.session.connector else 0) or self.max_connections
         connections = ConnectionLimit(min(limit, self.max_connections))
-        return Sessions(asyncio.get_running_loop(), self.session, self.session, connections, is_borrowed=True)
+        return Sessions(self.session, self.session, connections, is_borrowed=True)
 
 
 async def _leave_open(_: Sessions) -> None:
