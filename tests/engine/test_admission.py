@@ -54,6 +54,17 @@ async def test_reads_have_connection_slots_beside_slow_writes(
     await asyncio.gather(*writes)
 
 
+async def test_a_client_has_a_hundred_connections(
+    emulator: Emulator, connect: Connect, clock: AutojumpClock, group_id: str
+) -> None:
+    secoda = connect()
+    emulator.latency = 5
+    began = clock.now()
+    await asyncio.gather(*(secoda.groups.get(group_id) for _ in range(101)))
+    late = [record.at - began for record in emulator.requests if record.at - began >= 5]
+    assert late == [approx(5)]
+
+
 @pytest.mark.requirement("RL-4")
 async def test_permit_is_renewed_after_a_long_wait_for_a_connection_slot(
     emulator: Emulator, connect: Connect, clock: AutojumpClock, group_id: str
