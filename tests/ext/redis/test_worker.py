@@ -130,4 +130,4 @@ async def test_supervised_workers_lose_no_write_when_a_worker_and_redis_are_kill
     lines: list[str] = []
     assert await soak(5, 2, GROUPS, 0.5, lines.append) == 0, "\n".join(lines)
     assert f"{5 * GROUPS} groups wanted, {5 * GROUPS} exist" in "\n".join(lines)
-    assert "-9 " in lines[-1]
+    assert "-9" in lines[-1]  # with no other exit after it if Redis came back before the worker did
