@@ -52,9 +52,9 @@ class Write:
     at: float
     """Time of the response, by the client's clock."""
     is_created: bool = False
-    """Whether this client created the group, and has never paused for a minute between its writes to it since."""
+    """Whether this client created the group, and each later write followed within a minute of the one before."""
     replaced: tuple[tuple[str, ...], ...] = ()
-    """The memberships that this client's updates replaced, if known, back to its last pause of a minute."""
+    """The memberships that this client's updates replaced, if known: of writes less than a minute apart."""
     replaced_at: datetime | None = None
     """The server's time of the last update that set the whole membership."""
 
@@ -165,7 +165,7 @@ class Ledger:
             self._created[group.id] = None
             if len(self._created) > _CREATED_KNOWN:
                 del self._created[next(iter(self._created))]
-            self._put(Write(_key_of(group.id), group, self._clock.now(), is_created=True))
+            self._put(Write(group.id.casefold(), group, self._clock.now(), is_created=True))
 
     def note_updated(
         self, group: Group, *, before: tuple[str, ...] | None = None, is_whole_membership: bool = False
@@ -178,7 +178,7 @@ class Ledger:
             is_whole_membership: The update set the membership without a read before it.
         """
         with self._lock:
-            write = Write(_key_of(group.id), group, self._clock.now())
+            write = Write(group.id.casefold(), group, self._clock.now())
             last = self._put(write)
             if last is not None:
                 write.is_created, write.replaced, write.replaced_at = last.is_created, last.replaced, last.replaced_at
@@ -193,7 +193,7 @@ class Ledger:
     def note_deleted(self, group_id: str) -> None:
         """Remember that this client deleted a group."""
         with self._lock:
-            self._put(Write(_key_of(group_id), None, self._clock.now()))
+            self._put(Write(group_id.casefold(), None, self._clock.now()))
 
     def latest(self, group_id: str) -> Write | None:
         """Return the write of the last minute to a group, or None."""
@@ -231,12 +231,6 @@ class Ledger:
         for name, until in tuple(self._unclear.items()):
             if until < now:
                 self._unclear.pop(name, None)
-
-
-def _key_of(group_id: str) -> str:
-    """Return an id in lower case. An id that is in lower case is returned itself: it is not kept twice."""
-    key = group_id.casefold()
-    return group_id if group_id == key else key
 
 
 def _update_of(group_id: str) -> str:

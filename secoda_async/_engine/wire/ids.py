@@ -52,8 +52,9 @@ def validate_users(users: Iterable[str]) -> tuple[str, ...]:
         hint = "put one id in a list" if type(users) is str else "[] means no members"
         raise InvalidArgumentError(f"users must be a list of ids, not {type(users).__name__}: {hint}")
     ids = tuple(users)
-    for user_id in () if _are_plain_ids(ids) else ids:
-        validate_id(user_id, "user")
+    if not _are_plain_ids(ids):
+        for user_id in ids:
+            validate_id(user_id, "user")
     if not {str}.issuperset(map(type, ids)):  # such as NumPy's strings
         ids = tuple(map(str.__str__, ids))
     return ids if len(set(ids)) == len(ids) else tuple(dict.fromkeys(ids))

@@ -236,7 +236,7 @@ class _Rows:
         for field_name, name in self.extra.items():
             raw_values = list(map(attrgetter(field_name), rows))
             values = iter(_parse_all([value for value in raw_values if value is not _ABSENT]))
-            for model, value in zip(models, raw_values, strict=False):  # a strict zip takes twice as long
+            for model, value in zip(models, raw_values, strict=True):
                 if value is not _ABSENT:
                     model.extra[name] = next(values)
 
