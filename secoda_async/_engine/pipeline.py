@@ -20,7 +20,7 @@ from attrs import evolve
 from secoda_async._engine.admission import Admission
 from secoda_async._engine.call import Call, CallState, Scope
 from secoda_async._engine.concurrency.keyed_locks import KeyedLocks, LockHandle
-from secoda_async._engine.concurrency.timeouts import CallScopes, TimedOutError
+from secoda_async._engine.concurrency.timeouts import CallScope, CallScopes, TimedOutError
 from secoda_async._engine.hooks import Hooks
 from secoda_async._engine.ledger import Ledger
 from secoda_async._engine.limits.limiter import RateLimiter
@@ -35,12 +35,9 @@ from secoda_async.clock import Clock
 from secoda_async.config import ApiKeyProvider, CallOptions, Secret
 from secoda_async.errors import (
     ClientClosedError,
-    ConfigurationError,
     RateLimitError,
     RequestTimeoutError,
-    ResponseError,
     SecodaError,
-    TransportError,
 )
 
 if TYPE_CHECKING:
@@ -129,8 +126,7 @@ class Pipeline:
             except Exception as error:  # noqa: BLE001 - every one of them is raised again
                 first_failure = error
             else:
-                if self._budget.spent:
-                    self._budget.give_back()
+                self._budget.give_back()
                 return result
             return await retry(
                 first_failure,
@@ -245,14 +241,10 @@ class Pipeline:
             with self.scopes.until(deadline, sessions.loop) as scope:
                 reply = await self.transport.exchange(sessions, state.request, key, send_state)
             if reply is None:
-                raise scope.error()
-        except TimedOutError:
-            is_deadline = deadline == state.call.expires_at
-            failed = state.timeout_error(maybe_sent=send_state.maybe_sent, is_deadline=is_deadline)
-            self._hooks.attempt_finished(state, failed, self.clock.now() - began)
-        except (TransportError, ClientClosedError, ConfigurationError, ResponseError) as error:
-            failed = error
-            self._hooks.attempt_finished(state, failed, self.clock.now() - began)
+                raise _early_end(state, scope, maybe_sent=send_state.maybe_sent)
+        except SecodaError as error:
+            self._hooks.attempt_finished(state, error, self.clock.now() - began)
+            raise
         except asyncio.CancelledError as cancelled:
             self._hooks.attempt_cancelled(state, cancelled, self.clock.now() - began, maybe_sent=send_state.maybe_sent)
             raise
@@ -267,7 +259,6 @@ class Pipeline:
                 state.note_write(reply)
             if state.permit is not None:
                 await state.permit.release(sent=send_state.maybe_sent)
-        raise failed
 
     # --- for operations of several calls -----------------------------------------------------------------------
 
@@ -298,3 +289,11 @@ class Pipeline:
             OperationCancelledError: When the operation is cancelled meanwhile.
         """
         await self._back_off(CallState(call, call.request), seconds)
+
+
+def _early_end(state: CallState, scope: CallScope, *, maybe_sent: bool) -> SecodaError:
+    """Return the error for an attempt that the client's close, the attempt's timeout or the call's deadline ended."""
+    error = scope.error()
+    if isinstance(error, ClientClosedError):
+        return error
+    return state.timeout_error(maybe_sent=maybe_sent, is_deadline=scope.deadline == state.call.expires_at)

@@ -153,7 +153,8 @@ class RetryBudget:
 
     def give_back(self) -> None:
         """Give one back after a success."""
-        self.spent = max(0, self.spent - 1)
+        if self.spent:
+            self.spent -= 1
 
 
 async def retry(
