@@ -42,9 +42,10 @@ def written_group_of(reply: Reply, fields: GroupFields, group_id: str | None = N
     """Return the group of the response to a write.
 
     Raises:
-        ResponseError: When the response contradicts the fields that were sent.
+        ResponseError: When the response contradicts the fields that were sent, or, after an update, does not show the
+            members: a caller, or the ledger, would take them for none.
     """
-    group = group_of(reply, group_id, sent=fields)
+    group = group_of(reply, group_id, () if group_id is None else ("users",), fields)
     if wrong := fields.contradicted_by(group):
         raise ResponseError(
             f"the response shows another {' and '.join(wrong)} than was sent, for {group.name!r}",

@@ -10,7 +10,7 @@ from attrs import evolve
 from secoda_async._engine.call import Call, CallState, Scope
 from secoda_async._engine.creation import GroupCreator, GroupExistsError, KnownIds
 from secoda_async._engine.group_names import find_by_similar_name
-from secoda_async._engine.group_responses import COLLECTION, confirm_members, written_group_of
+from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_of, written_group_of
 from secoda_async._engine.group_updates import MembershipChange, change_membership, patch_of, send_update
 from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
@@ -67,6 +67,11 @@ class GroupStore:
         except ResponseError as error:
             raise outcome_unknown(call.request, error, "its response was checked", candidates=(group.id,)) from error
         return group
+
+    def read(self, group_id: str) -> Awaitable[Group]:
+        """Read a group that is about to be written: its members must be shown."""
+        read = partial(group_of, group_id=group_id, needed=("users",))
+        return self._pipeline.send(self.call(request_to("GET", COLLECTION, group_id)), read)
 
     def update(self, group_id: str, fields: GroupFields) -> Awaitable[Group]:
         """Change fields of a group; see `Groups.update`."""

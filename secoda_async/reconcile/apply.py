@@ -256,7 +256,7 @@ class Applier:
         if change.id is None:
             return (await self._reader.read_recent(scope)).status_of(change)
         try:
-            group = await self.groups(scope).get(change.id)
+            group = await self.groups(scope).store.read(change.id)
         except NotFoundError as error:
             if not is_absence(error):
                 raise

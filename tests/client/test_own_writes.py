@@ -13,6 +13,7 @@ from secoda_async import (
     Group,
     NotFoundError,
     OutcomeUnknownError,
+    ResponseError,
     RetryPolicy,
     SecodaClient,
     SecodaError,
@@ -484,3 +485,37 @@ async def test_add_users_keeps_members_when_updated_at_is_the_same_in_two_reads(
     await secoda.groups.add_users("group-0", ["user-1"])
     await secoda.groups.add_users("group-0", ["user-2"])
     assert set(emulator.groups["group-0"]["users"]) == {"user-1", "user-2"}
+
+
+class TestHiddenMembers:
+    """A response without the key `users` does not say that the group has no members."""
+
+    @pytest.mark.requirement("BS-6", "RT-13")
+    @pytest.mark.parametrize("hidden", [("users",), ("users", "updated_at")])
+    async def test_response_to_an_update_without_members_loses_none(
+        self, emulator: Emulator, secoda: SecodaClient, hidden: tuple[str, ...]
+    ) -> None:
+        emulator.faults.add(
+            transform=lambda group: {key: group[key] for key in group if key not in hidden}, method="PATCH"
+        )
+        group = await secoda.groups.create(name="Team", users=START)
+        with pytest.raises(ResponseError, match="users: missing"):
+            await secoda.groups.update(group.id, description="New.")
+        await secoda.groups.add_users(group.id, ["user-2"])
+        assert set(emulator.groups[group.id]["users"]) == {*START, "user-2"}
+
+    @pytest.mark.requirement("BS-6")
+    async def test_apply_writes_no_members_over_those_that_a_read_hides(
+        self, emulator: Emulator, secoda: SecodaClient, group_id: str
+    ) -> None:
+        wanted = DesiredGroup(name=emulator.groups[group_id]["name"], members=("user-2",))
+        plan = await secoda.plan(DesiredState.from_groups([wanted]))
+
+        def add_member(group: Json) -> Json:
+            emulator.groups[group_id]["users"] = list(START)
+            return {key: value for key, value in group.items() if key != "users"}
+
+        emulator.faults.add(transform=add_member, method="GET", path=f"/{group_id}", times=None)
+        report = await secoda.apply(plan)
+        assert not report.ok
+        assert emulator.groups[group_id]["users"] == START
