@@ -1,13 +1,17 @@
 """The options of `secoda-async emulator`: the settings of an emulator."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from attrs import define, fields
 from cyclopts import Group, Parameter
 
 from secoda_async.cli.numbers import Count, Factor, Port, Seconds
 from secoda_async.cli.options import Flag
+
+_GENERATED: Final = {"groups": 60, "users": 120, "seed": 0}
+"""Defaults of options that have no effect beside others: None says that such an option was not given."""
 
 
 @Parameter(name="*", group=Group("Server", sort_key=1))
@@ -17,19 +21,41 @@ class Server:
 
     host: Annotated[str, Parameter(help="Address to listen on; 0.0.0.0 in a container.")] = "127.0.0.1"
     port: Annotated[Port, Parameter(help="Port; 0 selects a free one.")] = 8080
-    groups: Annotated[Count, Parameter(help="Number of generated groups.")] = 60
-    users: Annotated[Count, Parameter(help="Number of generated users.")] = 120
-    seed: Annotated[Count, Parameter(help="Seed of the generated groups and users.")] = 0
+    groups: Annotated[Count | None, Parameter(help="Number of generated groups (default: 60).")] = None
+    users: Annotated[Count | None, Parameter(help="Number of generated users (default: 120).")] = None
+    seed: Annotated[Count | None, Parameter(help="Seed of the generated groups and users (default: 0).")] = None
     file: Annotated[Path | None, Parameter(help="Start with the groups of this file instead of generated ones.")] = None
     state: Annotated[
         Path | None,
-        Parameter(help="Keep the API key, groups and users in this file over restarts. If it exists, start with it."),
+        Parameter(
+            help="Keep the API key, groups and users in this file over restarts. If it exists, start with it, "
+            "and ignore --file, --groups, --users and --seed."
+        ),
     ] = None
     script: Annotated[
         Path | None, Parameter(help="YAML or JSON file with stubs of further calls, and with faults.")
     ] = None
     api_key: Annotated[str | None, Parameter(help="API key to accept (default: a random one).")] = None
     speed: Annotated[Factor, Parameter(help="Clock speed-up factor (1 = real time).")] = 1.0
+
+    def generated(self) -> Mapping[str, int]:
+        """Return the numbers of generated groups and users, and their seed."""
+        given = {name: getattr(self, name) for name in _GENERATED}
+        return _GENERATED | {name: value for name, value in given.items() if value is not None}
+
+    def ignored(self, *, is_restored: bool) -> str | None:
+        """Return a sentence about options that have no effect beside another one; None if there are none.
+
+        Args:
+            is_restored: Whether the workspace comes from the state file.
+        """
+        names = ("file", *_GENERATED) if is_restored else ("groups", "users") if self.file else ()
+        given = ", ".join(f"--{name}" for name in names if getattr(self, name) is not None)
+        if not given:
+            return None
+        if is_restored:
+            return f"ignored, because --state {self.state} exists: {given}. Name another file to start anew"
+        return f"ignored, because --file has the groups, and their members are the users: {given}"
 
 
 @Parameter(name="*", group=Group("Behavior", sort_key=2))

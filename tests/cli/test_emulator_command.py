@@ -125,6 +125,32 @@ async def test_emulator_keeps_its_workspace_in_a_state_file(
     assert "can't be written: No such file or directory" in " ".join(missing.err.split())
 
 
+async def test_emulator_warns_about_options_that_a_state_file_or_a_file_of_groups_overrides(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    state, groups = tmp_path / "state.json", tmp_path / "groups.yaml"
+    write(groups, "groups: [{name: a}]")
+    ignored = f"ignored, because --state {state} exists"
+    warnings: list[list[str]] = []
+    for options in (
+        {"groups": 3, "users": 2, "state": state},
+        {"state": state},
+        {"groups": 60, "seed": 0, "file": groups, "state": state},
+        {"users": 0, "seed": 1, "file": groups},
+        {"seed": 1, "file": groups},
+    ):
+        async with running(server=Server(port=0, **options)):
+            warnings.append([line for line in capsys.readouterr().err.splitlines() if "warning" in line])
+    assert warnings == [
+        [],
+        [],
+        [f"warning: {ignored}: --file, --groups, --seed. Name another file to start anew"],
+        ["warning: ignored, because --file has the groups, and their members are the users: --users"],
+        [],
+    ]
+    assert len(json.loads(state.read_text())["groups"]) == 3
+
+
 async def test_emulator_warns_about_an_address_that_others_reach(capsys: pytest.CaptureFixture[str]) -> None:
     async with running(server=Server(host="0.0.0.0", port=0)):
         captured = capsys.readouterr()

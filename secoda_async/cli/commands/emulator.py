@@ -33,6 +33,8 @@ async def emulator_command(
     if openapi:
         console.print_json(emulator.openapi())
         return
+    if ignored := server.ignored(is_restored=server.state is not None and server.state.exists()):
+        console.warn(f"warning: {ignored}")
     if not is_loopback(server.host):
         console.warn(
             f"warning: {server.host} is not a loopback address: everybody who can reach this machine can read and "
@@ -52,15 +54,13 @@ def _make(server: Server, behavior: Behavior) -> Emulator:
     """
     seeds = None if server.file is None else SeedFiles.read([server.file])
     script = None if server.script is None else EmulatorScript.read(server.script)
-    workspace: dict[str, Any] = {
-        "groups": server.groups if seeds is None else seeds.groups(),
-        "users": server.users if seeds is None else seeds.users,
-    }
+    workspace: dict[str, Any] = dict(server.generated())
+    if seeds is not None:
+        workspace |= {"groups": seeds.groups(), "users": seeds.users}
     try:
         emulator = Emulator(
             host=server.host,
             port=server.port,
-            seed=server.seed,
             state_file=server.state,
             api_key=server.api_key,
             speed=server.speed,

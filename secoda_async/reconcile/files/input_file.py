@@ -4,9 +4,10 @@ import os
 import select
 import stat
 import sys
+from collections.abc import Sequence
 from typing import BinaryIO, Final
 
-__all__ = ["FileTooLargeError", "InputError", "read_bytes"]
+__all__ = ["FileTooLargeError", "InputError", "OtherFormatError", "read_bytes"]
 
 _MAX_BYTES: Final = 512 * 2**20
 """A plan that changes a hundred thousand groups of fifty members is smaller."""
@@ -28,6 +29,15 @@ class InputError(ValueError):
         """The predicate of a sentence about the file."""
         self.location = location
         """`:3:7` for line 3, column 7; empty for the whole file."""
+
+
+class OtherFormatError(InputError):
+    """Raised for a file that is in another format than the one it was read in."""
+
+    def __init__(self, kind: str, formats: Sequence[str], location: str) -> None:
+        super().__init__(f"looks like {kind}", location)
+        self.formats = formats
+        """The formats that it may be in: `csv`, `yaml` and `json`."""
 
 
 class FileTooLargeError(InputError):

@@ -4,7 +4,7 @@ A file is `groups:` and a list of entries with `name` and, each optional, `icon`
 `membership`, `previously` and `id`; or a table with a row for each membership.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Final, Literal
 
@@ -14,7 +14,7 @@ from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.files import json_nodes, yaml_nodes
 from secoda_async.reconcile.files.columns import Columns
 from secoda_async.reconcile.files.decoding import decode_text
-from secoda_async.reconcile.files.input_file import InputError, read_bytes
+from secoda_async.reconcile.files.input_file import InputError, OtherFormatError, read_bytes
 from secoda_async.reconcile.files.nodes import Node
 from secoda_async.reconcile.files.tables import looks_like_table, parse_table
 from secoda_async.reconcile.files.validation import Validator
@@ -52,6 +52,8 @@ def load_file(name: str, *, columns: Columns | None = None, file_format: FileFor
         text = decode_text(read_bytes(name))
         kind = kind or _format_of(name, text)
         document = parse_table(text, validator.report, columns) if kind == "csv" else _parse(text, kind)
+    except OtherFormatError as error:
+        validator.report(error.location, f"{error.problem}: {_advice(error.formats, is_given=file_format is not None)}")
     except InputError as error:
         validator.report(error.location, error.problem)
     else:
@@ -76,9 +78,15 @@ def _format_of(name: str, text: str) -> FileFormat:
     return "json" if json_nodes.is_json(text) else "yaml"
 
 
+def _advice(formats: Sequence[str], *, is_given: bool) -> str:
+    """Return how to have a file read in another format; `is_given` says that `--input` decided the present one."""
+    suffixes, options = (" or ".join(f"{prefix}{name}" for name in formats) for prefix in (".", "--input "))
+    return f"{'leave out --input' if is_given else f'name the file {suffixes}'}, or pass {options}"
+
+
 def _parse(text: str, file_format: FileFormat) -> Node:
     if looks_like_table(text, ""):
-        raise InputError("looks like a table: name the file .csv, or pass --input csv", ":1")
+        raise OtherFormatError("a table", ["csv"], ":1")
     if file_format == "json":
         return json_nodes.parse(text)
     try:

@@ -12,7 +12,7 @@ from secoda_async.models import normalize
 from secoda_async.reconcile.files.cells import damage_of, unquote_cell
 from secoda_async.reconcile.files.columns import Columns, Layout, find_layout, list_names
 from secoda_async.reconcile.files.csv_rows import SEPARATORS, Row, first_line, read_rows
-from secoda_async.reconcile.files.input_file import InputError
+from secoda_async.reconcile.files.input_file import InputError, OtherFormatError
 from secoda_async.reconcile.files.nodes import Node, Report
 
 __all__ = ["looks_like_table", "parse_table"]
@@ -48,6 +48,7 @@ def parse_table(text: str, report: Report, columns: Columns | str | Mapping[str,
 
     Raises:
         InputError: When the text is not CSV.
+        OtherFormatError: When it looks like YAML or JSON.
         InvalidArgumentError: When the columns are not what `Columns.parse` reads.
     """
     layout, header, rows = _find_layout(text, None if columns is None else Columns.parse(columns), report)
@@ -68,6 +69,7 @@ def _find_layout(text: str, columns: Columns | None, report: Report) -> tuple[La
 
     Raises:
         InputError: When no separator makes the first row CSV.
+        OtherFormatError: When the text looks like YAML or JSON.
     """
     failures: list[InputError] = []
     candidates: list[tuple[Row, Layout, list[str], Iterator[Row]]] = []
@@ -86,8 +88,8 @@ def _find_layout(text: str, columns: Columns | None, report: Report) -> tuple[La
         raise failures[0]
     header, _, problems, _ = max(candidates, key=lambda found: ("group" in found[1].fields, found[1].width))
     if _YAML_START.match(first_line(text)):
-        problems = ["looks like YAML or JSON: name the file .yaml or .json, or pass --input yaml or --input json"]
-    elif columns is None and (line := _line_of_header(rows for *_, rows in candidates)):
+        raise OtherFormatError("YAML or JSON", ["yaml", "json"], f":{header.line}")
+    if columns is None and (line := _line_of_header(rows for *_, rows in candidates)):
         problems = [f"is not the header, which is on line {line}: delete the lines above it"]
     for problem in problems:
         report(f":{header.line}", problem)

@@ -29,9 +29,9 @@ def names_of(state: DesiredState) -> list[tuple[str, object]]:
     return [(group.name, group.members) for group in state.groups]
 
 
-def problems_of(name: str) -> list[str]:
+def problems_of(name: str, file_format: FileFormat | None = None) -> list[str]:
     with pytest.raises(DesiredStateError) as caught:
-        DesiredState.load(name)
+        DesiredState.load(name, input=file_format)
     return list(caught.value.problems)
 
 
@@ -56,6 +56,23 @@ def test_content_decides_on_standard_input(content: str, monkeypatch: pytest.Mon
 def test_given_format_precedes_the_suffix(name: str, file_format: FileFormat) -> None:
     Path(name).write_text(CONTENTS[file_format], "utf-8")
     assert names_of(DesiredState.load(name, input=file_format)) == [("a", ("ana@example.com",))]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "given", "problem"),
+    [
+        ("g.csv", "csv", "yaml", "a table: leave out --input, or pass --input csv"),
+        ("g", "csv", "json", "a table: leave out --input, or pass --input csv"),
+        ("g.yaml", "yaml", "csv", "YAML or JSON: leave out --input, or pass --input yaml or --input json"),
+        ("g.json", "csv", None, "a table: name the file .csv, or pass --input csv"),
+        ("g.csv", "yaml", None, "YAML or JSON: name the file .yaml or .json, or pass --input yaml or --input json"),
+    ],
+)
+def test_advice_for_another_format_changes_what_decided_the_format(
+    name: str, content: str, given: FileFormat | None, problem: str
+) -> None:
+    Path(name).write_text(CONTENTS[content], "utf-8")
+    assert problems_of(name, given) == [f"{name}:1: looks like {problem}"]
 
 
 def test_json_needs_no_pyyaml(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,7 +194,7 @@ class TestProblems:
             ("group,icon\na,\na,?\n", ":3: the icon is '?', as if an emoji was lost"),
             ("Groups\n\ngroup;member\na;b\n", ":1: is not the header, which is on line 3: delete the lines above it"),
             ('Title, all\n"a', ":1: the columns 'Title', 'all' are not read, and 'group' is missing"),
-            ("groups:\n- name: a\n", ":1: looks like YAML or JSON: name the file .yaml or .json, or pass --input yaml"),
+            ("groups:\n- name: a\n", ":1: looks like YAML or JSON"),
             ("group;a;b\n1;2;3\n", ":1: the columns 'a', 'b' are not read: rename or delete columns"),
         ],
         ids=str,
