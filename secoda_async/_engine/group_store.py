@@ -134,6 +134,10 @@ class GroupStore:
         """Return the groups of `Lister.observed_items`, with this client's own writes of the last minute."""
         return self._pipeline.ledger.with_own_writes(await self.lister.observed_items())
 
+    def has_written_since(self, at: float, name: str) -> bool:
+        """Return whether this client has written a group of a confusable name since a moment of its clock."""
+        return self._pipeline.ledger.has_written_since(at, name)
+
     async def settle(self, name: str) -> bool:
         """Wait until a list shows the group of an unclear create with this name; return whether there was one."""
         pause = self._pipeline.ledger.settles_in(confusable_key(name))

@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import chain
+from itertools import chain, takewhile
 from math import inf
 from typing import Final
 
@@ -200,6 +200,13 @@ class Ledger:
         with self._lock:
             self._discard_old(self._clock.now())
             return self._writes.get(group_id.casefold())
+
+    def has_written_since(self, at: float, name: str) -> bool:
+        """Return whether this client has created or changed a group of a confusable name since a moment of its clock."""
+        key = confusable_key(name)
+        with self._lock:
+            since = takewhile(lambda write: write.at >= at, reversed(self._by_age))
+            return any(write.group is not None and confusable_key(write.group.name) == key for write in since)
 
     def with_own_writes(self, groups: Iterable[Group]) -> list[Group]:
         """Return the groups of a list, corrected by this client's writes of the last minute."""

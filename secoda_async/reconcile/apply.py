@@ -254,7 +254,7 @@ class Applier:
 
     async def _check_again(self, change: Change, scope: Scope) -> DriftCheck:
         if change.id is None:
-            return (await self._reader.read_recent(scope)).status_of(change)
+            return (await self._reader.read_recent(scope, change.name)).status_of(change)
         try:
             group = await self.groups(scope).store.read(change.id)
         except NotFoundError as error:

@@ -45,19 +45,19 @@ class WorkspaceReader:
         groups = await self.unless_stopped(self.groups(Scope()).snapshot(), grace)
         return None if groups is None else WorkspaceSnapshot.of(groups, self.plan, read_at)
 
-    async def read_recent(self, scope: Scope) -> WorkspaceSnapshot:
-        """Return a list of groups that all creates of the same moment share.
+    async def read_recent(self, scope: Scope, name: str) -> WorkspaceSnapshot:
+        """Return a list of groups for the create of a name. All creates of the same moment share it.
 
         The creates themselves would disturb a complete snapshot. A list can miss groups that move to another page while
-        others delete; but only groups newer than the first, complete read matter here.
+        others delete; but only groups newer than the first, complete read matter here. A list is not shared if another
+        call of this client has created a group of that name meanwhile.
         """
+        store = self.groups(scope).store
         async with self._lock:
-            if self.recent is None or self.clock.now() - self.recent.read_at > _MAX_AGE:
-                read_at = self.clock.now()
-                self.recent = WorkspaceSnapshot.of(
-                    await self.groups(scope).store.observed_with_own_writes(), self.plan, read_at
-                )
-            return self.recent
+            recent, now = self.recent, self.clock.now()
+            if recent is None or now - recent.read_at > _MAX_AGE or store.has_written_since(recent.read_at, name):
+                self.recent = recent = WorkspaceSnapshot.of(await store.observed_with_own_writes(), self.plan, now)
+            return recent
 
     async def unless_stopped(self, read: Coroutine[Any, Any, T], grace: float = 0.0) -> T | None:
         """Await a read; return None if it has not ended `grace` seconds after the stop."""

@@ -306,6 +306,19 @@ class TestLists:
         assert named(emulator, "A") == [group.id]
 
     @pytest.mark.requirement("BS-9")
+    async def test_apply_does_not_create_a_group_that_ensure_creates_meanwhile(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        plan = await secoda.plan(desired("A", "B"))
+        emulator.faults.add(delay=0.5, method="POST", times=None)  # shorter than creates of apply share a list
+        ensured = asyncio.gather(*(secoda.groups.ensure(name=name, icon="x") for name in ("A", "B")))
+        await wait_until(lambda: emulator.count("POST") == 2)
+        report = await secoda.apply(plan)
+        groups = await ensured
+        assert report.counts == {"unchanged": 2}
+        assert named(emulator, "A") + named(emulator, "B") == [group.id for group in groups]
+
+    @pytest.mark.requirement("BS-9")
     @pytest.mark.parametrize("lag", [3.0, 20.0])
     async def test_same_plan_applied_again_writes_nothing(
         self, emulator: Emulator, secoda: SecodaClient, lag: float
