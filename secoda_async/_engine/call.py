@@ -8,7 +8,7 @@ from attrs import define, evolve
 
 from secoda_async._engine.limits.limiter import Permit
 from secoda_async._engine.operation import Operation
-from secoda_async._engine.retries import Decision, decide, is_refusal, is_unclear, outcome_unknown
+from secoda_async._engine.retries import SEE_OTHER, Decision, decide, is_refusal, is_unclear, outcome_unknown
 from secoda_async._engine.wire.protocol import Reply, Request, excerpt, is_absence, is_cut_short, redact_reply
 from secoda_async.clock import AutojumpClock, Clock
 from secoda_async.config import CallOptions
@@ -104,11 +104,14 @@ class CallState:
         self.is_unclear |= is_unclear(self.request.method, error)
 
     def note_write(self, reply: Reply | None) -> None:
-        """Record the response to a write that was sent; None: none came. A 3xx or 4xx says that it was not executed."""
+        """Record the response to a write that was sent; None: none came.
+
+        A 3xx other than 303, or a 4xx, says that the write was not executed.
+        """
         if reply is None:
             self.is_unclear = True
         operation = self.call.operation
-        if operation is not None and (reply is None or reply.status // 100 not in (3, 4)):
+        if operation is not None and (reply is None or reply.status // 100 not in (3, 4) or reply.status == SEE_OTHER):
             operation.may_have_written = True
 
     def read(self, reply: Reply, secrets: Iterable[str], read: Callable[[Reply], T]) -> T:

@@ -2,12 +2,12 @@
 
 Theory of operation
 -------------------
-No decision compares two clocks. A *candidate* is a group with the name that was sent (in any normalization), with an id
-that was not in the listing before the create, and not created by another call of this client. After an unclear response
-all groups are read until the settle time has passed:
+No decision compares two clocks. A *candidate* is a group with the name that was sent (in any normalization; any name if
+none was sent, because the server may choose one), with an id that was not in the listing before the create, and not
+created by another call of this client. After an unclear response all groups are read until the settle time has passed:
 
-1. One candidate that is certain is adopted: it shows every field that was sent, a complete listing was read before the
-   create, and no other create of the name is in flight or unclear.
+1. One candidate that is certain is adopted: it shows the name and every field that was sent, a complete listing was
+   read before the create, and no other create of the name is in flight or unclear.
 2. No candidate until the end of the settle time: the create is sent once more. Until then the server may still execute
    the first request, and its lists may lag. Just before the second request the groups are read again.
 3. Otherwise `OutcomeUnknownError` is raised, with the candidates.
@@ -89,6 +89,10 @@ class _Create:
     @property
     def name(self) -> str:
         return confusable_key(self.fields.name)
+
+    def has_name_of(self, group: Group) -> bool:
+        """Return whether a group has the name that was sent."""
+        return confusable_key(group.name) == self.name
 
 
 class GroupCreator:
@@ -235,11 +239,12 @@ class GroupCreator:
             for group in groups
             if group.id not in known
             and not self._ledger.has_created(group.id)
-            and confusable_key(group.name) == create.name
+            and (create.has_name_of(group) or not create.name)
         )
         is_certain = (
             create.known is not None
             and len(candidates) == 1
+            and create.has_name_of(candidates[0])
             and create.fields.is_confirmed_by(candidates[0])
             and not self._ledger.is_contested(create.name)
         )

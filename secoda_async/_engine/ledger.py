@@ -202,7 +202,7 @@ class Ledger:
             return self._writes.get(group_id.casefold())
 
     def has_written_since(self, at: float, name: str) -> bool:
-        """Return whether this client has created or changed a group of a confusable name since a moment of its clock."""
+        """Return whether this client has written a group of a confusable name since a moment of its clock."""
         key = confusable_key(name)
         with self._lock:
             since = takewhile(lambda write: write.at >= at, reversed(self._by_age))

@@ -27,6 +27,7 @@ from secoda_async.errors import (
     BadRequestError,
     OutcomeUnknownError,
     RateLimitError,
+    RedirectError,
     ResponseError,
     SecodaError,
     TransportError,
@@ -57,6 +58,12 @@ Decide = Callable[[BaseException], Decision]
 REQUEST_TIMEOUT: Final = 408
 """The server got no complete request (RFC 9110, 15.5.9). Some servers write a 408 on an idle connection, and the next
 request on that connection finds it. A POST has a connection of its own, so a 408 is about the POST itself."""
+
+SEE_OTHER: Final = 303
+"""The status of a redirect to the result of a request that was executed (RFC 9110, 15.4.4)."""
+
+_REFUSED_FIELDS: Final = frozenset({"detail", "non_field_errors", "name", "icon", "description", "users"})
+"""The keys of the API's own JSON about a group that it refuses. A gateway's JSON has others, such as `message`."""
 
 UNCLEAR_STATUSES: Final = frozenset({*range(1, 200), *range(500, 1000)}) - {501, 505, 511}
 """Statuses after which a write may have been executed: the framework's own failure, a gateway's (a 503 with
@@ -89,6 +96,8 @@ def is_unclear(method: str, error: SecodaError) -> bool:
         return error.maybe_sent
     if isinstance(error, APIError):
         return error.status in UNCLEAR_STATUSES
+    if isinstance(error, RedirectError):
+        return error.status == SEE_OTHER
     return isinstance(error, ResponseError)
 
 
@@ -105,7 +114,9 @@ def is_refusal(error: SecodaError) -> bool:
     The API then refused the earlier attempts of the same request as well, although their responses were lost. An error
     of a gateway proves nothing.
     """
-    return is_absence(error) or (isinstance(error, BadRequestError) and bool(error.fields))
+    if isinstance(error, BadRequestError) and error.fields:
+        return {field.partition(".")[0] for field in error.fields} <= _REFUSED_FIELDS
+    return is_absence(error)
 
 
 def outcome_unknown(
@@ -117,7 +128,7 @@ def outcome_unknown(
         request: The request that was sent.
         cause: The reason why there is no clear response.
         note: The result of a search for the group; without it, the error advises one.
-        candidates: Ids of the groups that may be the result.
+        candidates: Ids of the groups that may be the result; without any, the id in an unusable response counts.
     """
     if request.method != "POST":
         subject = f"this {request.method} was executed"
@@ -128,6 +139,8 @@ def outcome_unknown(
     else:
         subject = f"the group {request.name!r} was created"
         advice = "it was not sent again; look for it before you repeat it, or use on_unknown='reconcile'"
+    if not candidates and request.method == "POST" and isinstance(cause, ResponseError) and cause.item_id is not None:
+        candidates = (cause.item_id,)
     message = f"whether {subject} is not known: {cause.message}; {note or advice}"
     error = OutcomeUnknownError(message, name=request.name, candidates=candidates)
     error.__cause__ = cause

@@ -229,7 +229,8 @@ FAILURES: dict[str, list[SecodaError]] = {
     "2xx that is not what the API promises": [ResponseError("x")],
     "408": [answered(408)],
     "any other status": [answered(status) for status in (400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 511)],
-    "any other redirect": [RedirectError("x")],
+    "303": [RedirectError("x", status=303)],
+    "any other redirect": [RedirectError("x", status=302)],
 }
 STEPS = {
     "retry": Decision.RETRY,

@@ -196,6 +196,30 @@ class TestOtherGroups:
         assert all(candidate in str(caught.value) for candidate in caught.value.candidates)
         assert emulator.count("POST") == 1
 
+    @pytest.mark.requirement("RT-1")
+    async def test_create_without_a_name_is_not_sent_again_if_the_server_chose_one(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        def choose_name(_: object) -> bool:
+            emulator.groups["made"] = emulator.groups["group-0"] | {"id": "made", "name": "New group", "icon": "x"}
+            return True
+
+        emulator.faults.add(drop="before", method="POST", match=choose_name)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await secoda.groups.create(icon="x", on_unknown="reconcile")
+        assert caught.value.candidates == ("made",)
+        assert emulator.count("POST") == 1
+
+    @pytest.mark.requirement("RT-13")
+    @pytest.mark.parametrize("body", [{"id": "made"}, {"id": "made", "name": "B", "users": []}], ids=repr)
+    async def test_id_in_an_unusable_response_is_a_candidate(
+        self, emulator: Emulator, secoda: SecodaClient, body: Json
+    ) -> None:
+        emulator.faults.add(status=201, body=body, method="POST")
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await secoda.groups.create(name="A")
+        assert caught.value.candidates == ("made",)
+
     @pytest.mark.requirement("RT-1", "BS-5")
     @pytest.mark.parametrize("fault", [*LOST[:2], *NEVER_DONE[:2]], ids=repr)
     async def test_concurrent_creates_of_one_name_make_one_group_each(

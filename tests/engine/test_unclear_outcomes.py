@@ -206,9 +206,9 @@ class TestCalls:
     @pytest.mark.requirement("RT-12", "RT-13")
     @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
     @pytest.mark.parametrize("refusal", [{"status": 404}, {"status": 400}, {"status": 422}], ids=repr)
-    @pytest.mark.parametrize("body", ["<html>nginx</html>", ""])
+    @pytest.mark.parametrize("body", ["<html>nginx</html>", "", {"message": "Bad Request"}], ids=repr)
     async def test_refusal_by_a_gateway_proves_nothing_about_earlier_attempts(
-        self, emulator: Emulator, secoda: SecodaClient, method: str, refusal: Json, body: str
+        self, emulator: Emulator, secoda: SecodaClient, method: str, refusal: Json, body: object
     ) -> None:
         emulator.faults.add(drop="after", match=is_subject)
         emulator.faults.add(**refusal, body=body, match=is_subject)
