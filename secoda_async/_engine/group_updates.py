@@ -8,14 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from attrs import define, evolve
 
 from secoda_async._engine.call import Call, CallState
 from secoda_async._engine.concurrency.keyed_locks import LockHandle
 from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_of, written_group_of
-from secoda_async._engine.ledger import Write
 from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import codec
@@ -128,26 +127,30 @@ async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, chan
 async def _read(pipeline: Pipeline, call: Call, group_id: str) -> Group:
     """Read a group before its membership is written, and again while a replica lags behind this client's last write."""
     read = evolve(call, request=request_to("GET", COLLECTION, group_id), precondition=None)
-    group, last = await _read_once(pipeline, read, group_id)
-    for pause in _REREADS if last is not None else ():
-        await pipeline.pause(read, pause)
-        group, last = await _read_once(pipeline, read, group_id)
-        if last is None:
+    group, is_current = await _read_once(pipeline, read, group_id)
+    for pause in _REREADS:
+        if is_current:
             break
-    if last is None or last.group is None:
-        return cast("Group", group)
-    # The server still lags: keep the members of the last write, and those that others added since.
-    others = () if group is None else last.others_in(group)
-    return evolve(last.group, users=(*last.group.users, *others))
+        await pipeline.pause(read, pause)
+        group, is_current = await _read_once(pipeline, read, group_id)
+    return group
 
 
-async def _read_once(pipeline: Pipeline, read: Call, group_id: str) -> tuple[Group | None, Write | None]:
-    """Read a group; return it, and this client's last write if the server does not show that write yet."""
+async def _read_once(pipeline: Pipeline, read: Call, group_id: str) -> tuple[Group, bool]:
+    """Read a group.
+
+    Returns:
+        The group, and whether the server shows this client's last write. If not, the group has the state of that write,
+        and the members that others added since.
+    """
     last = pipeline.ledger.latest(group_id)
+    written = None if last is None else last.group
     try:
         group = await pipeline.send(read, partial(group_of, group_id=group_id, needed=("users",)))
     except NotFoundError:
-        if last is None or not last.is_created:
+        if last is None or written is None or not last.is_created:
             raise
-        return None, last
-    return group, last if last is not None and last.is_missing_in(group) else None
+        return written, False
+    if last is None or written is None or not last.is_missing_in(group):
+        return group, True
+    return evolve(written, users=(*written.users, *last.others_in(group))), False
