@@ -28,7 +28,7 @@ class NextLinks:
         self.origin = origin
         self.collection = collection
         self._checked: set[str] = set()
-        """Links, without their query, that were parsed before: parsing each link would take a tenth of a read."""
+        """Links, without their query, that were parsed before."""
         self._warned: set[str] = set()
         """Foreign hosts that were logged before."""
 

@@ -59,7 +59,7 @@ class PerLoop(Generic[T]):
         make: Callable[[], T],
         close: Callable[[T], Awaitable[None]],
         closed_error: Callable[[], Exception] | None = None,
-        abandon: Callable[[T], object] = id,
+        abandon: Callable[[T], object] = lambda value: value,
     ) -> None:
         self._make = make
         self._close = close
