@@ -39,7 +39,7 @@ from secoda_async._engine.page_checks import (
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.responses import page_of
 from secoda_async._engine.wire import protocol
-from secoda_async._engine.wire.protocol import Reply, Request
+from secoda_async._engine.wire.protocol import RedactedReply, Reply, Request
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, NotFoundError, PaginationError
 from secoda_async.models import Group, Page, User
@@ -241,7 +241,8 @@ class Lister(Generic[T]):
         return protocol.request_to("GET", self.collection, query=query)
 
     def _read(self, reply: Reply, number: int, options: _PageOptions) -> _FetchedPage[T]:
-        skip_invalid = options.on_invalid == "skip"
+        # The error of an item quotes the response. So the first read raises it, and the second one is without secrets.
+        skip_invalid = options.on_invalid == "skip" and isinstance(reply, RedactedReply)
         envelope, items, invalid = page_of(
             reply, self.model, skip_invalid=skip_invalid, needed=options.needed, strings=options.strings
         )

@@ -140,14 +140,16 @@ async def test_no_error_and_no_log_shows_it_even_when_the_server_does(
     assert all(CANARY not in repr(vars(record)) for record in caplog.records)
 
 
-@pytest.mark.requirement("ER-3")
+@pytest.mark.requirement("ER-3", "SEC-1")
+@pytest.mark.parametrize("item", [{"users": CANARY}, {"created_at": CANARY}, {"id": CANARY, "users": 5}], ids=list)
 async def test_items_left_out_do_not_show_it(
-    emulator: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture, item: Json
 ) -> None:
-    emulator.faults.add(body={"results": [{"id": "g", "name": "A", "users": CANARY}], "count": 1})
+    emulator.faults.add(body={"results": [{"id": "g", "name": "A"} | item], "count": 1})
     (page,) = [page async for page in connect().groups.pages(on_invalid="skip")]
     assert len(page.invalid) == 1
     assert CANARY not in repr(page)
+    assert CANARY not in repr(vars(page.invalid[0]))
     assert CANARY not in caplog.text
 
 

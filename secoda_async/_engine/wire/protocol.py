@@ -69,6 +69,10 @@ class Reply:
         return [value.decode("latin-1") for key, value in self.raw_headers if key.lower() == name]
 
 
+class RedactedReply(Reply):
+    """A response without the secrets, so that errors and log lines may quote it."""
+
+
 # --- requests --------------------------------------------------------------------------------------------------
 
 
@@ -176,10 +180,10 @@ def is_cut_short(reply: Reply) -> bool:
     return False
 
 
-def redact_reply(reply: Reply, *secrets: str) -> Reply:
+def redact_reply(reply: Reply, *secrets: str) -> RedactedReply:
     """Return the response without the secrets, in case the server or a proxy's error page echoes them."""
     headers = [(redact_bytes(name, *secrets), redact_bytes(value, *secrets)) for name, value in reply.raw_headers]
-    return Reply(reply.status, headers, redact_bytes(reply.body, *secrets))
+    return RedactedReply(reply.status, headers, redact_bytes(reply.body, *secrets))
 
 
 def excerpt(body: bytes) -> str:
