@@ -101,7 +101,7 @@ class Admission:
         cooldown = self._cooldowns[state.request.method]
         while (seconds := cooldown.remaining(self._clock.now())) > 0:
             if seconds > state.call.options.retry.max_retry_after:
-                raise _wait_error("the server asks for a pause of", seconds)
+                raise _wait_error("the server asks for a pause of", seconds, "max_retry_after")
             await self.wait(state, seconds, "gate")
 
     async def _wait_for_slot(self, state: CallState, slots: ConnectionLimit) -> float:
@@ -204,7 +204,11 @@ class Admission:
         wait = wait or _UNKNOWN_WAIT
         if left <= patience and is_late:
             return state.deadline_error(wait)
-        return _wait_error("the write limit has no permit for", wait)
+        options = state.call.options
+        settings = [] if options.max_wait is None else ["max_wait"]
+        if not settings or wait > options.retry.max_retry_after:
+            settings.append("max_retry_after")
+        return _wait_error("the write limit has no permit for", wait, " or ".join(settings))
 
     async def wait(self, state: CallState, seconds: float, reason: str) -> None:
         """Sleep, or raise immediately if the deadline comes first."""
@@ -252,9 +256,9 @@ class Admission:
             self._cooldowns[method].start(seconds, self._clock.now(), is_capped=is_capped)
 
 
-def _wait_error(reason: str, seconds: float) -> RateLimitError:
-    """Return the error for a wait that is longer than the caller or the policy allows."""
+def _wait_error(reason: str, seconds: float, setting: str) -> RateLimitError:
+    """Return the error for a wait that is longer than a setting allows."""
     return RateLimitError(
-        f"{reason} about {seconds:.1f} s, longer than max_wait or max_retry_after; retry after that time",
+        f"{reason} about {seconds:.1f} s, longer than {setting}; retry after that time",
         retry_after=seconds,
     )

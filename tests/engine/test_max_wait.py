@@ -42,6 +42,7 @@ async def test_wait_above_max_wait_raises_immediately(
     error = await error_of(create(secoda.with_options(max_wait=max_wait)))
     assert isinstance(error, RateLimitError)
     assert 59 < (error.retry_after or 0) <= 60
+    assert error.message.endswith(" s, longer than max_wait; retry after that time")
     assert (clock.now(), len(emulator.requests), error.attempts) == (0, 30, 0)
     assert (secoda.limiter.state.queued, secoda.limiter.state.in_flight) == (0, 0)
     await advance(clock, error.retry_after or 0)

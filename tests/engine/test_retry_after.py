@@ -94,6 +94,7 @@ async def test_calls_during_a_cooldown_above_max_retry_after_raise_immediately(
     assert isinstance(error, RateLimitError)
     assert (error.status, error.attempts, len(emulator.requests)) == (0, 0, 1)
     assert error.retry_after == approx(300)
+    assert error.message.endswith("300.0 s, longer than max_retry_after; retry after that time")
     await advance(clock, 200)
     await asyncio.gather(call(secoda), return_exceptions=True)
     assert emulator.requests[1].at == approx(300)
