@@ -123,5 +123,8 @@ class MemberResolver:
         if len(self._unknown) == 1 or len(domains) > 1 or not domain or domain in known:
             return ()
         return [
-            escape_control(f"all {len(self._unknown)} have addresses at {domain!r}, and no user of this workspace has")
+            escape_control(
+                f"no user of this workspace has an address at {domain!r}, but these {len(self._unknown)} members do: "
+                "check whether this is the right workspace"
+            )
         ]

@@ -41,11 +41,11 @@ async def running(**options: Any) -> AsyncGenerator[None, None]:
 
 
 async def test_emulator_prints_url_and_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    async with running(server=Server(port=0, groups=3, users=2, api_key="known")):
+    async with running(server=Server(port=0, groups=1, users=2, api_key="known")):
         told = capsys.readouterr()
     assert "export SECODA_BASE_URL=http://127.0.0.1:" in told.out
     assert "export SECODA_API_KEY=known" in told.out
-    assert "3 groups, 2 users" in told.err
+    assert "1 group, 2 users" in told.err
 
     groups = tmp_path / "groups.yaml"
     write(groups, "groups: [{name: a, icon: x, members: [ana@example.com, id-1]}, {name: b}]")

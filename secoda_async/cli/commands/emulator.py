@@ -14,6 +14,7 @@ from secoda_async.cli.output.console import Console
 from secoda_async.cli.seed_files import SeedFiles
 from secoda_async.config import is_loopback
 from secoda_async.emulator import Emulator, StateFileError
+from secoda_async.reconcile.wording import count
 
 _SERVER = Server()
 _BEHAVIOR = Behavior()
@@ -100,7 +101,7 @@ async def _run(emulator: Emulator, server: Server, console: Console, options: Ou
         else:
             console.print(f"export SECODA_BASE_URL={emulator.url}")
             console.print(f"export SECODA_API_KEY={emulator.api_key}")
-            size = f"{len(emulator.groups)} groups, {len(emulator.users)} users"
+            size = f"{count(len(emulator.groups), 'group')}, {count(len(emulator.users), 'user')}"
             console.info(f"# {size}; press Ctrl-C to stop")
             console.info(f"# in a browser: {emulator.url}/")
         await asyncio.Event().wait()
