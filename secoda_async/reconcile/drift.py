@@ -146,22 +146,20 @@ def _lookalikes(groups: Iterable[Group], plan: Plan) -> Mapping[str, Group]:
     new = _new_names(plan)
     if not plan.origin or not new:
         return {}
-    known: dict[str, set[str]] = defaultdict(set)
-    uncounted: set[str] = set()
-    for breach in plan.breaches:
-        names = set(map(normalize, breach.names)) if breach.kind == "similar" else ()
-        for name in names:
-            known[name] |= set(names)
-        if len(names) == 1:  # the breach about more names than are listed
-            uncounted.add(similarity_key(breach.names[0]))
+    mentioned: dict[str, set[str]] = {name: {name} for name in new}
     by_key: dict[str, list[str]] = defaultdict(list)
     for name in new:
-        if (key := similarity_key(name)) not in uncounted:
-            by_key[key].append(name)
+        by_key[similarity_key(name)].append(name)
+    for breach in (breach for breach in plan.breaches if breach.kind == "similar"):
+        names = set(map(normalize, breach.names))
+        for name in names.intersection(mentioned):
+            mentioned[name] |= names
+        if len(names) == 1:  # the breach about more names than are listed
+            by_key.pop(similarity_key(breach.names[0]), None)
     found: dict[str, Group] = {}
     for group in groups:
         for name in by_key.get(similarity_key(group.name), ()):
-            if normalize(group.name) not in known[name] | {name}:
+            if normalize(group.name) not in mentioned[name]:
                 found.setdefault(name, group)
     return found
 

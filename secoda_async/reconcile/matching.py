@@ -180,7 +180,9 @@ class Matching:
         while names:
             name = names.pop()
             ids = tuple(sorted(group.id for group in self._groups_named(name) if group.id not in matched_ids))
-            for index in by_new_name.pop(name, ()) if ids else ():
+            if not ids:
+                continue
+            for index in by_new_name.pop(name, ()):
                 wanted, present = kept.pop(index)
                 message = f"another group has the name {name!r} ({', '.join(ids)}): rename or delete it first"
                 self._add_conflict(wanted, message, ids)

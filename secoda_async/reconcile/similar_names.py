@@ -89,7 +89,7 @@ def deleted_former_names(desired: Iterable[DesiredGroup], deletes: Sequence[Chan
 
 def _deletes_named(names: Mapping[str, str], deletes: Sequence[Change]) -> Iterator[tuple[Change, str]]:
     """Yield each delete of a group whose similarity key is in `names`, and the value of the key."""
-    for delete in deletes if names else ():
+    for delete in deletes:
         name = names.get(similarity_key(delete.name))
         if name is not None:
             yield delete, name
