@@ -16,6 +16,20 @@ _STANDARD_INPUT: Final = 0
 _POLL_INTERVAL: Final = 0.1
 _PRIVATE: Final = 0o600
 
+_PATH_ERRORS: Final = frozenset(
+    {errno.EACCES, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
+    | {errno.EPERM, errno.EROFS}
+)
+"""Errors of a path that can't be written: an invalid argument, unlike any other error."""
+
+_ROOM: Final = "Make room, or name a file on another disk"
+_ADVICE: Final = {
+    errno.ENOENT: "Create its directory, or name another file",
+    errno.ENOSPC: _ROOM,
+    getattr(errno, "EDQUOT", errno.ENOSPC): _ROOM,  # Windows has no quota error
+    errno.EFBIG: "Raise the limit of a file's size (ulimit -f)",
+}
+
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
     """Refuse an output that is the same file as an input or another output, through links too.
@@ -55,7 +69,7 @@ def check_writable(file: Path) -> None:
     """Check that `write` can write a file.
 
     Raises:
-        CommandError: If it can't.
+        CommandError: If it can't: with `Exit.USAGE` if another path could be written, else with `Exit.ERROR`.
     """
     with _as_command_error(file):
         target = _target(file)
@@ -67,7 +81,7 @@ def write(file: Path, text: str, *, mode: int = _PRIVATE) -> None:
     """Replace a file atomically; a new file gets the mode, 0600 by default.
 
     Raises:
-        CommandError: If the file can't be written; it is unchanged.
+        CommandError: As by `check_writable`; the file is unchanged.
     """
     with _as_command_error(file):
         target = _target(file)
@@ -105,9 +119,12 @@ def _has_reader(file: Path) -> bool:
 def _as_command_error(file: Path) -> Generator[None, None, None]:
     try:
         yield
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise CommandError(f"{file}: can't be written: {why}", Exit.USAGE) from None
+    except ValueError as error:  # a NUL in the path
+        raise CommandError(f"{file}: can't be written: {error}. Name another file", Exit.USAGE) from None
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "Name another file")
+        code = Exit.USAGE if error.errno in _PATH_ERRORS else Exit.ERROR
+        raise CommandError(f"{file}: can't be written: {error.strerror or error}. {advice}", code) from None
 
 
 def _target(file: Path) -> Path:

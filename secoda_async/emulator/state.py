@@ -85,7 +85,7 @@ class EmulatorState(Settings):
         try:
             self.save()
         except StateFileError as error:
-            LOGGER.error("%s", error)  # noqa: TRY400 - not a bug, so no traceback
+            LOGGER.error("%s; the change is kept in memory only", error)  # noqa: TRY400 - not a bug, so no traceback
 
     def reset(self) -> None:
         """Restore the groups and users of the start; clear the request log, the faults and the write limit."""

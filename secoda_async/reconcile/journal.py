@@ -39,7 +39,7 @@ def open_journal(path: str | os.PathLike[str]) -> Generator[TextIO, None, None]:
         stream = open(name, "a", encoding="utf-8", errors="backslashreplace", opener=_private)  # noqa: SIM115
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InvalidArgumentError(f"the journal {name} can't be written: {reason}") from None
+        raise InvalidArgumentError(f"the journal {name} can't be written: {reason}. Name another file") from None
     try:
         if has_torn_line:
             stream.write("\n")

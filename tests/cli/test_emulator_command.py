@@ -132,14 +132,14 @@ async def test_emulator_warns_about_options_that_a_state_file_or_a_file_of_group
     write(groups, "groups: [{name: a}]")
     ignored = f"ignored, because --state {state} exists"
     warnings: list[list[str]] = []
-    for options in (
-        {"groups": 3, "users": 2, "state": state},
-        {"state": state},
-        {"groups": 60, "seed": 0, "file": groups, "state": state},
-        {"users": 0, "seed": 1, "file": groups},
-        {"seed": 1, "file": groups},
+    for server in (
+        Server(port=0, groups=3, users=2, state=state),
+        Server(port=0, state=state),
+        Server(port=0, groups=60, seed=0, file=groups, state=state),
+        Server(port=0, users=0, seed=1, file=groups),
+        Server(port=0, seed=1, file=groups),
     ):
-        async with running(server=Server(port=0, **options)):
+        async with running(server=server):
             warnings.append([line for line in capsys.readouterr().err.splitlines() if "warning" in line])
     assert warnings == [
         [],

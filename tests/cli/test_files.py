@@ -139,16 +139,46 @@ async def test_export_output_file_equals_stdout(shell: Shell, workspace: Emulato
     assert workspace.requests
 
 
-def test_failed_write_leaves_the_file_and_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "code", "advice"),
+    [
+        pytest.param(errno.ENOSPC, Exit.ERROR, "Make room, or name a file on another disk", id="full-disk"),
+        pytest.param(errno.EFBIG, Exit.ERROR, "Raise the limit of a file's size (ulimit -f)", id="limit"),
+        pytest.param(errno.EIO, Exit.ERROR, "Name another file", id="broken-disk"),
+        pytest.param(errno.EROFS, Exit.USAGE, "Name another file", id="read-only-disk"),
+        pytest.param(errno.ENOENT, Exit.USAGE, "Create its directory, or name another file", id="no-directory"),
+    ],
+)
+def test_failed_write_leaves_the_file_and_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: Exit, advice: str
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
 
     file = tmp_path / "report"
     file.write_text("former")
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(CommandError, match="report: can't be written: No space left on device"):
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(CommandError) as caught:
         files.write(file, "new")
+    assert str(caught.value) == f"{file}: can't be written: {os.strerror(number)}. {advice}"
+    assert caught.value.code == code
     assert contents(tmp_path) == {"report": b"former"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+async def test_full_disk_has_its_own_exit_code_and_prevents_an_apply(shell: Shell, workspace: Emulator) -> None:
+    for command in (
+        ["schema", "-o"],
+        ["plan", "groups.yaml", "--out"],
+        ["plan", "groups.yaml", "-o"],
+        ["export", "-o"],
+    ):
+        result = await shell.run(*command, "/dev/full")
+        assert (result.code, "can't be written: No space left on device. Make room" in result.err) == (Exit.ERROR, True)
+    result = await shell.run("apply", "groups.yaml", "--yes", "--report", "/dev/full")
+    assert result.code == Exit.ERROR
+    assert result.err.startswith("secoda-async: nothing was written: /dev/full: can't be written: No space left")
+    assert workspace.writes == []
 
 
 @pytest.mark.parametrize("act", [files.check_writable, lambda file: files.write(file, "x")], ids=["check", "write"])

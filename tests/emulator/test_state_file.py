@@ -139,7 +139,10 @@ async def test_file_that_another_program_has_changed_is_not_overwritten(
     write(path, b"mine")
     async with aiohttp.ClientSession(emulator.url, headers={"Authorization": f"Bearer {emulator.api_key}"}) as session:
         assert (await call_json(session, "POST", name="a"))["name"] == "a"
-    assert "workspace.json is not written any more: another program has changed it" in caplog.text
+    assert (
+        "workspace.json is not written any more: another program has changed it; the change is kept in memory only"
+        in caplog.text
+    )
     with pytest.raises(StateFileError, match="another program has changed it"):
         await emulator.close()
     assert read(path) == b"mine"

@@ -36,7 +36,7 @@ async def test_journal_that_can_not_be_opened_is_refused_before_the_first_write(
     emulator: Emulator, secoda: SecodaClient, tmp_path: Path
 ) -> None:
     plan = await make_plan(secoda)
-    with pytest.raises(InvalidArgumentError, match="can't be written: No such file"):
+    with pytest.raises(InvalidArgumentError, match=r"can't be written: No such file or directory\. Name another file"):
         await secoda.apply(plan, log=tmp_path / "no" / "log.jsonl")
     assert mutations(emulator) == []
 

@@ -172,14 +172,14 @@ class _Run:
             if not self.is_interactive:
                 await stack.enter_async_context(self.options.exclusive(stops))
             plan = self.metrics.plan = await self._plan(secoda)
-            self._write_report(
+            self._write_first_report(
                 lambda: plan_page(plan, self.source, secoda.origin, self.command)
             )  # in case it is refused
             self._confirm(plan)
             if self.is_interactive:
                 await stack.enter_async_context(self.options.exclusive(stops))
             journal = await self._open_journal(stack)
-            self._write_report(lambda: in_progress_page(self._repeat()))
+            self._write_first_report(lambda: in_progress_page(self._repeat()))
             stops.advice = f"Run this again, it reads the workspace first: {self._repeat()}"
             stops.has_begun_writing = True
             result = self.metrics.report = await self._apply(secoda, plan, journal, stops)
@@ -258,6 +258,13 @@ class _Run:
         """Return the command line that repeats the run; an approval of a plan that is made again would not fit."""
         approve = self.given.approve if isinstance(self.target, Plan) else None
         return self.command if approve is None else f"{self.command} --approve {quote(approve)}"
+
+    def _write_first_report(self, page: Callable[[], str]) -> None:
+        """Write a report before the first change is written."""
+        try:
+            self._write_report(page)
+        except CommandError as error:
+            raise CommandError(f"{_NOTHING}: {error}", error.code) from None
 
     def _write_report(self, page: Callable[[], str]) -> None:
         if self.given.report is not None:
