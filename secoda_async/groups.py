@@ -16,7 +16,7 @@ from secoda_async._engine.wire.ids import validate_id, validate_users
 from secoda_async._engine.wire.protocol import request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, NotFoundError
-from secoda_async.models import UNSET, Group, Page, Unset
+from secoda_async.models import UNSET, Group, Page, Unset, ids_missing_in
 
 __all__ = ["Groups"]
 
@@ -168,7 +168,8 @@ class Groups:
         """Add members: read the group, and write the whole membership if any of them is new.
 
         The group is read again just before each attempt, and calls on one group through one client run in turn. The API
-        replaces whole memberships: a change by another program between the last read and the write is lost.
+        replaces whole memberships: a change by another program between the last read and the write is lost. The letter
+        case of ids does not matter.
 
         Example:
             >>> group = await secoda.groups.add_users(group.id, [ben.id])
@@ -181,7 +182,7 @@ class Groups:
         """
         wanted = validate_users(users)
         return await self.store.change_members(
-            _validate_group_id(group_id), lambda present: tuple(dict.fromkeys((*present, *wanted)))
+            _validate_group_id(group_id), lambda present: (*present, *ids_missing_in(present, wanted))
         )
 
     async def remove_users(self, group_id: str, users: Iterable[str]) -> Group:
@@ -196,9 +197,10 @@ class Groups:
             NotFoundError: When no group has this id.
             InvalidArgumentError: When an id is malformed.
         """
-        unwanted = frozenset(validate_users(users))
+        unwanted = frozenset(map(str.casefold, validate_users(users)))
         return await self.store.change_members(
-            _validate_group_id(group_id), lambda present: tuple(user for user in present if user not in unwanted)
+            _validate_group_id(group_id),
+            lambda present: tuple(user for user in present if user.casefold() not in unwanted),
         )
 
     async def delete(self, group_id: str, *, missing_ok: bool = False) -> bool:

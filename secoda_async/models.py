@@ -188,12 +188,15 @@ class GroupFields:
     def matches(self, group: Group) -> bool:
         """Return whether a group has every field that is set here, so that nothing has to be written.
 
-        Texts are normalized and members have no order, because the server may do the same; null equals an empty text.
+        Texts are normalized, and neither the order of members nor the letter case of their ids matters: the server may do
+        the same. Null equals an empty text.
         """
         for _, shown, sent in self._different_texts(group):
             if normalize(shown or "") != normalize(sent or ""):
                 return False
-        return self.users is UNSET or self.users == group.users or set(self.users) == set(group.users)
+        if self.users is UNSET or self.users == group.users:
+            return True
+        return not (ids_missing_in(group.users, self.users) or ids_missing_in(self.users, group.users))
 
     def contradicted_by(self, group: Group) -> list[str]:
         """Return the names of the fields that a response shows with another value than was sent.
@@ -203,13 +206,13 @@ class GroupFields:
         """
         others = self._different_texts(group)
         names = [name for name, shown, sent in others if collapse_spaces(shown) != collapse_spaces(sent)]
-        if self.users is not UNSET and _ids_missing_in(self.users, group.users):
+        if self.users is not UNSET and ids_missing_in(self.users, group.users):
             names.append("users")
         return names
 
     def missing_users(self, group: Group) -> list[str]:
         """Return the ids that were sent as members and that a response lacks."""
-        return [] if self.users is UNSET else _ids_missing_in(group.users, self.users)
+        return [] if self.users is UNSET else ids_missing_in(group.users, self.users)
 
     def is_confirmed_by(self, group: Group) -> bool:
         """Return whether a response shows every field that was sent."""
@@ -225,7 +228,7 @@ class GroupFields:
             yield "description", group.description, self.description
 
 
-def _ids_missing_in(ids: tuple[str, ...], wanted: tuple[str, ...]) -> list[str]:
+def ids_missing_in(ids: tuple[str, ...], wanted: tuple[str, ...]) -> list[str]:
     """Return the wanted ids that are missing, without regard to letter case."""
     if ids == wanted or set(ids).issuperset(wanted):  # fast path: the usual cases
         return []

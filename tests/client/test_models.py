@@ -104,7 +104,7 @@ GROUP = Group("g-1", "Caf\u00e9  A", icon=None, description="x", users=("u-1", "
         (GroupFields(icon=None), True, [], []),
         (GroupFields(icon="i", description=None), False, ["icon", "description"], []),
         (GroupFields(users=("U-2", "u-1")), True, [], []),
-        (GroupFields(users=("u-2", "u-1")), False, [], []),
+        (GroupFields(users=("u-2", "u-1")), True, [], []),
         (GroupFields(users=("u-1", "u-2", "u-3")), False, [], ["u-3"]),
         (GroupFields(users=("u-1",)), False, ["users"], []),
         (GroupFields(users=("u-4",)), False, ["users"], ["u-4"]),

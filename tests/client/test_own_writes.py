@@ -447,6 +447,21 @@ class TestLocks:
         assert set(emulator.groups["group-0"]["users"]) == {"user-1", "user-2"}
 
 
+class TestSpellings:
+    """UUIDs in another letter case mean the same users."""
+
+    @pytest.mark.requirement("SL-6", "BS-4")
+    async def test_letter_case_of_user_ids_does_not_matter(
+        self, emulator: Emulator, secoda: SecodaClient, group_id: str, members: Callable[[], set[str]]
+    ) -> None:
+        name = emulator.groups[group_id]["name"]
+        await secoda.groups.add_users(group_id, ["USER-0"])
+        await secoda.groups.ensure(name=name, users=["USER-0", "user-1"])
+        assert emulator.writes == []
+        await secoda.groups.remove_users(group_id, ["USER-0"])
+        assert members() == {"user-1"}
+
+
 class TestDeadlines:
     @pytest.mark.requirement("SL-6")
     async def test_deadline_bounds_the_whole_health_check(
