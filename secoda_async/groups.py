@@ -119,7 +119,7 @@ class Groups:
 
         Raises:
             AmbiguousNameError: When several groups have the name, or one has a confusable name (other letter case,
-                full-width or invisible characters); nothing was written.
+                dashes, look-alike or invisible characters); nothing was written.
             OutcomeUnknownError: When the write may have been executed.
             InvalidArgumentError: When an argument can't be sent.
             PaginationError: When the groups could not be read completely; nothing was written.

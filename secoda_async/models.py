@@ -4,7 +4,6 @@ Frozen classes that tests can build by hand. `to_dict` returns plain JSON types;
 """
 
 import enum
-import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
@@ -48,36 +47,6 @@ def normalize(text: str) -> str:
 def collapse_spaces(text: str | Unset | None) -> str:
     """Return a text in Unicode's form NFC, with each run of white space as one space."""
     return " ".join(unicodedata.normalize("NFC", text or "").split())
-
-
-_BLANK_PATTERN: Final = "[\u115f\u1160\u2800\u3164\uffa0]"
-"""Matches the blanks that Unicode does not count as white space: Hangul fillers and the empty braille pattern."""
-
-INVISIBLE_PATTERN: Final = (
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffe\uffff\U000e0000-\U000e0fff]"
-)
-"""Matches what shows nothing although Unicode counts it as a letter, mark or symbol, such as an emoji selector.
-
-Both patterns are compiled when first used: sets of distant characters take long to compile.
-"""
-
-
-def confusable_key(name: str | Unset | None) -> str:
-    """Return a form of a name that all confusable names share, as servers may normalize names and people misread them.
-
-    Compatibility characters are replaced, invisible ones removed, white space collapsed, and letter case is ignored.
-    """
-    name = name or ""
-    if name.isascii() and name.isprintable():  # fast path: most names
-        return " ".join(name.split()).casefold()
-    visible = unicodedata.normalize("NFKC", re.sub(_BLANK_PATTERN, " ", name))
-    if not visible.isprintable() or re.search(INVISIBLE_PATTERN, visible):
-        visible = "".join(character for character in visible if character.isspace() or not _is_invisible(character))
-    return unicodedata.normalize("NFKC", " ".join(visible.split()).casefold())
-
-
-def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) in ("Cf", "Cc") or re.match(INVISIBLE_PATTERN, character) is not None
 
 
 _new_extra: Final = cast("Callable[[], dict[str, Any]]", dict)
@@ -188,8 +157,8 @@ class GroupFields:
     def matches(self, group: Group) -> bool:
         """Return whether a group has every field that is set here, so that nothing has to be written.
 
-        Texts are normalized, and neither the order of members nor the letter case of their ids matters: the server may do
-        the same. Null equals an empty text.
+        Texts are normalized, because the server may do the same; null equals an empty text. Members have no order, and
+        the letter case of their ids has no meaning.
         """
         for _, shown, sent in self._different_texts(group):
             if normalize(shown or "") != normalize(sent or ""):

@@ -23,6 +23,7 @@ from attrs import define, field
 from secoda_async._engine.call import Call, CallState
 from secoda_async._engine.concurrency.keyed_locks import LockHandle
 from secoda_async._engine.ledger import SETTLE_TIME, Ledger
+from secoda_async._engine.name_keys import confusable_key
 from secoda_async._engine.operation import NotSentError, OperationCancelledError
 from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
@@ -37,7 +38,7 @@ from secoda_async.errors import (
     PaginationError,
     SecodaError,
 )
-from secoda_async.models import Group, GroupFields, confusable_key
+from secoda_async.models import Group, GroupFields
 
 KnownIds = Callable[[], Awaitable[Collection[str] | None]]
 """Returns the ids of a complete listing that was read before the create, or None if there is none."""

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from secoda_async._engine.name_keys import confusable_key
 from secoda_async.errors import AmbiguousNameError, InvalidArgumentError
-from secoda_async.models import Group, collapse_spaces, confusable_key, normalize
+from secoda_async.models import Group, collapse_spaces, normalize
 
 
 def validate_name(name: object) -> str:

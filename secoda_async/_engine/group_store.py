@@ -12,6 +12,7 @@ from secoda_async._engine.creation import GroupCreator, GroupExistsError, KnownI
 from secoda_async._engine.group_names import find_by_similar_name
 from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_of, written_group_of
 from secoda_async._engine.group_updates import MembershipChange, change_membership, patch_of, send_update
+from secoda_async._engine.name_keys import confusable_key
 from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.retries import outcome_unknown
@@ -20,7 +21,7 @@ from secoda_async._engine.wire.ids import validate_users
 from secoda_async._engine.wire.protocol import Request, request_to
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError, ResponseError
-from secoda_async.models import UNSET, Group, GroupFields, Unset, confusable_key
+from secoda_async.models import UNSET, Group, GroupFields, Unset
 
 _TEXT: Final = (str, Unset, NoneType)
 

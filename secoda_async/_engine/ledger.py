@@ -23,10 +23,11 @@ from typing import Final
 
 from attrs import define
 
+from secoda_async._engine.name_keys import confusable_key
 from secoda_async._engine.operation import Operation
 from secoda_async.clock import Clock
 from secoda_async.errors import OutcomeUnknownError
-from secoda_async.models import Group, Unset, confusable_key
+from secoda_async.models import Group, Unset
 
 OWN_WRITES_KNOWN: Final = 60.0
 """Seconds during which a write of this client takes precedence over a list that does not show the write."""

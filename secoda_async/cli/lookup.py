@@ -21,12 +21,12 @@ from secoda_async import (
     User,
 )
 from secoda_async._engine.group_names import find_by_name, validate_name
+from secoda_async._engine.name_keys import confusable_key
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.output.console import Console
 from secoda_async.models import normalize
 from secoda_async.reconcile.escape import spell_name
 from secoda_async.reconcile.files.members import UUID
-from secoda_async.reconcile.name_keys import similarity_key
 
 _DISPLAY_SECONDS: Final = 10.0
 """Time for a read that only makes the output nicer."""
@@ -67,8 +67,8 @@ def _proposals(groups: Iterable[Group], text: str) -> str:
     """Return the end of an error message: the groups whose names are close to a text."""
     by_key: dict[str, list[Group]] = {}
     for group in groups:
-        by_key.setdefault(similarity_key(group.name), []).append(group)
-    key = similarity_key(text)
+        by_key.setdefault(confusable_key(group.name), []).append(group)
+    key = confusable_key(text)
     keys = [key] if key in by_key else get_close_matches(key, by_key, _MOST_PROPOSALS, 0.75)
     close = [f"{spell_name(group.name)} ({group.id})" for key in keys for group in by_key[key]]
     return f". Did you mean {' or '.join(close[:_MOST_PROPOSALS])}?" if close else ": `groups list` shows all groups"
@@ -80,9 +80,9 @@ async def check_name_is_free(secoda: SecodaClient, name: str, *, except_id: str 
     Raises:
         AmbiguousNameError: When the name is taken; `candidates` holds the ids of the groups.
     """
-    key = similarity_key(name)
+    key = confusable_key(name)
     similar = [
-        group for group in await secoda.groups.snapshot() if similarity_key(group.name) == key and group.id != except_id
+        group for group in await secoda.groups.snapshot() if confusable_key(group.name) == key and group.id != except_id
     ]
     if similar:
         names = ", ".join(f"{spell_name(group.name)} ({group.id})" for group in similar)

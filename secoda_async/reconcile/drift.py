@@ -7,10 +7,10 @@ from typing import Final
 
 from attrs import field, frozen
 
+from secoda_async._engine.name_keys import confusable_key
 from secoda_async.models import Group, normalize
 from secoda_async.reconcile.escape import spell_name
 from secoda_async.reconcile.invited import matches_except_invited
-from secoda_async.reconcile.name_keys import similarity_key
 from secoda_async.reconcile.plan import Change, Plan
 
 __all__ = ["ChangeStatus", "DriftCheck", "WorkspaceSnapshot", "status_of"]
@@ -149,16 +149,16 @@ def _lookalikes(groups: Iterable[Group], plan: Plan) -> Mapping[str, Group]:
     mentioned: dict[str, set[str]] = {name: {name} for name in new}
     by_key: dict[str, list[str]] = defaultdict(list)
     for name in new:
-        by_key[similarity_key(name)].append(name)
+        by_key[confusable_key(name)].append(name)
     for breach in (breach for breach in plan.breaches if breach.kind == "similar"):
         names = set(map(normalize, breach.names))
         for name in names.intersection(mentioned):
             mentioned[name] |= names
         if len(names) == 1:  # the breach about more names than are listed
-            by_key.pop(similarity_key(breach.names[0]), None)
+            by_key.pop(confusable_key(breach.names[0]), None)
     found: dict[str, Group] = {}
     for group in groups:
-        for name in by_key.get(similarity_key(group.name), ()):
+        for name in by_key.get(confusable_key(group.name), ()):
             if normalize(group.name) not in mentioned[name]:
                 found.setdefault(name, group)
     return found

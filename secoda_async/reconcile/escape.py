@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final
 
-from secoda_async.models import INVISIBLE_PATTERN
+from secoda_async._engine.name_keys import INVISIBLE_PATTERN
 
 __all__ = ["escape_control", "escape_invisible", "escape_json", "quote_name", "spell_name"]
 

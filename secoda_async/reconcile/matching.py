@@ -10,12 +10,12 @@ from functools import cache, cached_property
 from operator import attrgetter
 from typing import TypeVar
 
+from secoda_async._engine.name_keys import confusable_key
 from secoda_async.errors import DesiredStateError
 from secoda_async.models import Group, normalize
 from secoda_async.reconcile.desired import DesiredState
 from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.escape import escape_control
-from secoda_async.reconcile.name_keys import similarity_key
 from secoda_async.reconcile.plan import Conflict
 from secoda_async.reconcile.scope import Scope
 
@@ -86,8 +86,8 @@ class Matching:
     def deletable(self) -> list[Group]:
         """The unmanaged groups whose names no desired group without a group can be meant to have."""
         names = (name for wanted in self._unmatched for name in (wanted.name, *wanted.previously))
-        keys = frozenset(map(similarity_key, names))
-        return [group for group in self.unmanaged if not keys or similarity_key(group.name) not in keys]
+        keys = frozenset(map(confusable_key, names))
+        return [group for group in self.unmanaged if not keys or confusable_key(group.name) not in keys]
 
     # --- matches -----------------------------------------------------------------------------------------------
 

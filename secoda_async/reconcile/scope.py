@@ -7,9 +7,9 @@ from functools import lru_cache
 
 from attrs import frozen
 
+from secoda_async._engine.name_keys import confusable_key
 from secoda_async.errors import InvalidArgumentError
 from secoda_async.models import normalize
-from secoda_async.reconcile.name_keys import similarity_key
 
 __all__ = ["Scope", "ignore_patterns", "only_patterns"]
 
@@ -70,7 +70,7 @@ class Scope:
 
     def nearly_ignored_by(self, name: str) -> str | None:
         """Return the first pattern of `ignore` that fits a name but for differences that are hard to see, or None."""
-        key = similarity_key(name)
+        key = confusable_key(name)
         return next((pattern for pattern in self.ignore if _near_matcher(pattern)(key)), None)
 
     def unused(self, names: Collection[str], *, deletes: bool) -> Iterator[str]:
@@ -104,5 +104,5 @@ def _matcher(pattern: str) -> Callable[[str], object]:
 
 @lru_cache(maxsize=1024)
 def _near_matcher(pattern: str) -> Callable[[str], object]:
-    """Return a function that tells whether a pattern fits the similarity key of a name."""
-    return _matcher(similarity_key(pattern))
+    """Return a function that tells whether a pattern fits the confusable key of a name."""
+    return _matcher(confusable_key(pattern))

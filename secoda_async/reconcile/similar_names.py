@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
+from secoda_async._engine.name_keys import confusable_key
 from secoda_async.models import Group, normalize
 from secoda_async.reconcile.desired_group import DesiredGroup
 from secoda_async.reconcile.escape import quote_name, spell_name
 from secoda_async.reconcile.matching import Matching, gets_its_name
-from secoda_async.reconcile.name_keys import similarity_key
 from secoda_async.reconcile.plan import Breach, Change
 from secoda_async.reconcile.scope import Scope
 
@@ -78,7 +78,7 @@ def _renames_of(delete: Change, creates: Sequence[Change], shared_counts: Mappin
 
 def deleted_former_names(desired: Iterable[DesiredGroup], deletes: Sequence[Change]) -> Iterator[Breach]:
     """Yield a breach for each delete of a group that a desired group lists in `previously`, or that looks like one."""
-    formers = {similarity_key(former): wanted.name for wanted in desired for former in wanted.previously}
+    formers = {confusable_key(former): wanted.name for wanted in desired for former in wanted.previously}
     for delete, new in _deletes_named(formers, deletes):
         message = (
             f"{delete.name!r} would be deleted, although it is a former name of {new!r}: another group has the "
@@ -88,9 +88,9 @@ def deleted_former_names(desired: Iterable[DesiredGroup], deletes: Sequence[Chan
 
 
 def _deletes_named(names: Mapping[str, str], deletes: Sequence[Change]) -> Iterator[tuple[Change, str]]:
-    """Yield each delete of a group whose similarity key is in `names`, and the value of the key."""
+    """Yield each delete of a group whose confusable key is in `names`, and the value of the key."""
     for delete in deletes:
-        name = names.get(similarity_key(delete.name))
+        name = names.get(confusable_key(delete.name))
         if name is not None:
             yield delete, name
 
@@ -109,7 +109,7 @@ def similar_names(matching: Matching) -> Iterator[Breach]:
 
 
 class _NameIndex:
-    """The names that a workspace has after a plan, by their similarity key."""
+    """The names that a workspace has after a plan, by their confusable key."""
 
     def __init__(self, matching: Matching) -> None:
         self._groups: dict[str, list[Group]] = defaultdict(list)
@@ -126,19 +126,19 @@ class _NameIndex:
         matched = {present.id for _, present in matching.pairs if present is not None}
         for group in groups:
             if group.id not in matched:
-                self._groups[similarity_key(group.name)].append(group)
+                self._groups[confusable_key(group.name)].append(group)
         for wanted, present in sorted(matching.pairs, key=lambda pair: pair[0].name):
             index = self._new if gets_its_name(wanted, present) else self._kept
-            index[similarity_key(wanted.name)].append(wanted.name)
+            index[confusable_key(wanted.name)].append(wanted.name)
         names = {normalize(group.name) for group in groups}
         for wanted in matching.outside:
             if wanted.name not in names:
-                self._kept[similarity_key(wanted.name)].append(wanted.name)
+                self._kept[confusable_key(wanted.name)].append(wanted.name)
 
     def similar_groups(self, wanted: DesiredGroup, present: Group | None) -> Iterator[Breach]:
         """Yield a breach for each existing group whose name looks like the new name of another."""
         name = spell_name(wanted.name)
-        groups = self._groups.get(similarity_key(wanted.name), ())
+        groups = self._groups.get(confusable_key(wanted.name), ())
         for group in groups[:_MOST_SIMILAR]:
             if present is None:
                 subject = f"{name} would be created"
@@ -155,7 +155,7 @@ class _NameIndex:
 
     def similar_desired_groups(self, wanted: DesiredGroup) -> Iterator[Breach]:
         """Yield a breach for each other desired group whose name looks alike; one for each pair."""
-        key = similarity_key(wanted.name)
+        key = confusable_key(wanted.name)
         new = self._new[key]
         after = bisect_right(new, wanted.name)
         kept = [name for name in self._kept.get(key, ())[: _MOST_SIMILAR + 1] if name != wanted.name]
@@ -168,8 +168,8 @@ class _NameIndex:
 
     def similar_to_former_names(self, wanted: DesiredGroup) -> Iterator[Breach]:
         """Yield a breach for each group that a former name of a new group may mean."""
-        keys = {similarity_key(former): former for former in wanted.previously}
-        keys.pop(similarity_key(wanted.name), None)
+        keys = {confusable_key(former): former for former in wanted.previously}
+        keys.pop(confusable_key(wanted.name), None)
         for key, former in keys.items():
             for group in self._groups.get(key, ()):
                 advice = f"to rename that group, write `previously: [{quote_name(group.name)}]`"
@@ -196,7 +196,7 @@ def deletes_like_desired(desired: Iterable[DesiredGroup], deletes: Sequence[Chan
 
     An approved create of the second name may have left the members in the first group.
     """
-    names = {similarity_key(wanted.name): wanted.name for wanted in desired if wanted.name} if deletes else {}
+    names = {confusable_key(wanted.name): wanted.name for wanted in desired if wanted.name} if deletes else {}
     for delete, name in _deletes_named(names, deletes):
         message = (
             f"{spell_name(delete.name)} ({delete.id}) would be deleted, and looks like the group "

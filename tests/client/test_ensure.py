@@ -49,13 +49,24 @@ async def test_ensure_takes_a_name_that_differs_in_blanks_only(emulator: Emulato
 
 
 @pytest.mark.requirement("BS-13")
-@pytest.mark.parametrize("name", ["group 7", "Group\u200b 7", "\uff27roup 7"])
+@pytest.mark.parametrize("name", ["group 7", "Group\u200b 7", "\uff27roup 7", "Gr\u043eup 7"])
 async def test_ensure_makes_no_second_group_that_looks_alike(
     emulator: Emulator, secoda: SecodaClient, name: str
 ) -> None:
     with pytest.raises(AmbiguousNameError, match="looks like another group's name") as caught:
         await secoda.groups.ensure(name=name)
     assert caught.value.candidates == ("group-7",)
+    assert emulator.writes == []
+
+
+@pytest.mark.requirement("BS-13")
+async def test_ensure_takes_no_dash_or_quotation_mark_for_another_name(
+    emulator: Emulator, secoda: SecodaClient
+) -> None:
+    for existing, name in (("R&D - Core", "R&D \u2013 Core"), ("Ana's Team", "Ana\u2019s Team")):
+        emulator.groups["group-7"]["name"] = existing
+        with pytest.raises(AmbiguousNameError):
+            await secoda.groups.ensure(name=name)
     assert emulator.writes == []
 
 

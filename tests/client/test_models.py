@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from secoda_async import UNSET, Group, Page, ResponseError, Unset, User, to_dict
-from secoda_async.models import GroupFields, collapse_spaces, confusable_key, normalize
+from secoda_async.models import GroupFields, collapse_spaces, normalize
 from tests.support import roundtrip
 
 
@@ -117,32 +117,6 @@ def test_fields_are_compared_with_a_group(
     assert fields.contradicted_by(GROUP) == contradicted
     assert fields.missing_users(GROUP) == missing
     assert fields.is_confirmed_by(GROUP) is (not contradicted and not missing)
-
-
-@pytest.mark.parametrize("name", ["Team A", "team a", " Team  A ", "Ｔｅａｍ A", "Te\u200bam A", "Team\u00a0A"])  # noqa: RUF001
-def test_confusable_names_have_one_key(name: str) -> None:
-    assert confusable_key(name) == "team a"
-
-
-@pytest.mark.parametrize(
-    "hidden", ["\ufe0f", "\u034f", "\u180b", "\U000e0100", "\u00ad", "\ufeff", "\u2060", "\x07", "\u17b4"]
-)
-def test_characters_that_do_not_show_are_not_in_the_key(hidden: str) -> None:
-    assert confusable_key(f"T{hidden}eam A{hidden}") == "team a"
-
-
-@pytest.mark.parametrize("blank", ["\u3164", "\uffa0", "\u2800", "\u115f", "\u3000", "\t", "\x85"])
-def test_every_blank_is_a_space_in_the_key(blank: str) -> None:
-    assert confusable_key(f"{blank}Team{blank} A") == confusable_key(f"Team{blank}A") == "team a"
-
-
-def test_key_is_normalized_after_invisible_characters_are_removed() -> None:
-    assert confusable_key("Cafe\u200b\u0301") == confusable_key("CAF\u00c9") == "caf\u00e9"
-
-
-def test_names_that_differ_in_a_letter_have_two_keys() -> None:
-    assert confusable_key("Team B") != confusable_key("Team A")
-    assert confusable_key(None) == confusable_key(UNSET) == collapse_spaces(None) == ""
 
 
 def test_normalize_trims_and_composes_and_collapse_spaces_collapses_too() -> None:
