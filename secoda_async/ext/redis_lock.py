@@ -260,7 +260,7 @@ class RedisLock:
             await self._run(session, lambda redis: self._lock_on(redis, token).release(), SCRIPT_TIMEOUT)
 
     async def _run(
-        self, session: Session, command: Callable[[Redis], Awaitable[T]], reply_timeout: float = REPLY_TIMEOUT
+        self, session: Session, command: Callable[[Redis], Awaitable[T]], reply_timeout: float | None = None
     ) -> T:
         """Run a command in Redis, and translate its failures."""
         try:

@@ -35,7 +35,8 @@ class WatchedRedis(Redis):
 
     @classmethod
     def at(cls, server: RedisServer) -> "WatchedRedis":
-        redis = cls(port=server.port, retry=Retry(NoBackoff(), 0))
+        # Only the clock of the test ends a wait: redis-py's own timeouts are those of the machine's clock.
+        redis = cls(port=server.port, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=None)
         redis.calls = Watch()
         return redis
 

@@ -1,6 +1,7 @@
 """Redis servers for the tests: a real one, a TCP forwarder before it, and a scripted one."""
 
 import asyncio
+import signal
 import socket
 import ssl
 import subprocess
@@ -13,6 +14,7 @@ from typing import Self
 from attrs import define, field
 
 from tests.support import programs
+from tests.support.ports import reserved_port
 
 OPTIONS = ("--save", "", "--appendonly", "no", "--daemonize", "no", "--bind", "127.0.0.1")
 
@@ -55,18 +57,26 @@ class RedisServer:
         self.process.kill()
         self.process.wait()
 
+    @contextmanager
+    def frozen(self) -> Generator[None, None, None]:
+        """Freeze the process: it accepts connections and commands, and replies when the block has ended."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
 
 @contextmanager
 def running(directory: Path, *options: str) -> Generator[RedisServer, None, None]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = RedisServer(directory, port, options)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+    with reserved_port() as port:
+        server = RedisServer(directory, port, options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 class Forwarder:

@@ -137,18 +137,18 @@ class TestUnavailable:
         assert (await two.look()).paused == approx(30 - RETRY_AFTER)
 
     async def test_missing_reply_is_a_transport_error(
-        self, redis: WatchedRedis, share: Share, clock: ManualClock
+        self, server: RedisServer, redis: WatchedRedis, share: Share, clock: ManualClock
     ) -> None:
         limiter = share(on_unavailable="raise")
         await use(limiter)
-        await redis.execute_command("CLIENT", "PAUSE", 1000)
-        task = asyncio.create_task(limiter.acquire())
-        await wait_until(lambda: redis.waiting)
-        await settle()
-        assert clock.pending == 1
-        clock.fire(REPLY_TIMEOUT)
-        with pytest.raises(TransportError, match="no reply in time"):
-            await task
+        with server.frozen():
+            task = asyncio.create_task(limiter.acquire())
+            await wait_until(lambda: redis.waiting)
+            await settle()
+            assert clock.pending == 1
+            clock.fire(REPLY_TIMEOUT)
+            with pytest.raises(TransportError, match="no reply in time"):
+                await task
 
     async def test_pending_releases_are_bounded(self, share: Share, server: RedisServer) -> None:
         limiter = share()
@@ -193,20 +193,20 @@ class TestHungRedis:
 
     @pytest.mark.requirement("RT-5", "RT-7")
     async def test_release_and_pause_do_not_wait_for_redis(
-        self, share: Share, redis: WatchedRedis, clock: ManualClock
+        self, server: RedisServer, share: Share, redis: WatchedRedis, clock: ManualClock
     ) -> None:
         limiter = share()
         (permit,) = await take(limiter)
-        await redis.execute_command("CLIENT", "PAUSE", 200)
-        await permit.release(sent=True)
-        await limiter.pause(1)
-        (first, *others) = [asyncio.create_task(limiter.acquire()) for _ in range(4)]
-        await wait_until(lambda: redis.waiting)
-        await settle()
-        clock.fire(REPLY_TIMEOUT)
-        for task in (first, *others):  # concurrently, not one after the other
-            with pytest.raises(TransportError, match="no reply in time"):
-                await task
+        with server.frozen():
+            await permit.release(sent=True)
+            await limiter.pause(1)
+            (first, *others) = [asyncio.create_task(limiter.acquire()) for _ in range(4)]
+            await wait_until(lambda: redis.waiting)
+            await settle()
+            clock.fire(REPLY_TIMEOUT)
+            for task in (first, *others):  # concurrently, not one after the other
+                with pytest.raises(TransportError, match="no reply in time"):
+                    await task
         assert clock.now() == approx(1000 + REPLY_TIMEOUT)
 
     async def test_closing_cancels_pending_reports(self, server: RedisServer, redis: WatchedRedis) -> None:

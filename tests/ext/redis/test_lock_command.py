@@ -24,6 +24,7 @@ KEY = "secoda-async:{acme}:lock"
 def file(tmp_path: Path, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("SECODA_REDIS_URL", server.url)
     monkeypatch.setenv("SECODA_WORKSPACE", "acme")
+    monkeypatch.setattr("secoda_async.ext.redis_connection.REPLY_TIMEOUT", 60.0)  # a busy machine is no outage
     (tmp_path / "groups.yaml").write_text("groups:\n- name: A\n- name: B\n", "utf-8")
     return str(tmp_path / "groups.yaml")
 
@@ -48,7 +49,11 @@ async def test_second_apply_names_the_lock_holder_and_exits_7(
 async def test_lost_lock_stops_apply(
     shell: Shell, workspace: Emulator, file: str, redis: WatchedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("secoda_async.ext.redis_lock.LEASE", 3)
+    async def wait_briefly(_: RedisLock) -> bool:
+        await asyncio.sleep(0.01)
+        return True
+
+    monkeypatch.setattr(RedisLock, "_sleep_until_renewal", wait_briefly)
     Path(file).write_text(  # noqa: ASYNC240 - a test's
         json.dumps({"groups": [{"name": f"Team {number}"} for number in range(40)]}), "utf-8"
     )
