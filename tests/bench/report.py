@@ -42,7 +42,7 @@ def _goals(columns: Sequence[Results], *, is_internal: bool) -> str:
         if job.is_internal is is_internal and letter in measured[0]
     ]  # fmt: skip
     labels = ("measured",) if len(columns) == 1 else (column.label for column in columns)
-    return _table(("job", *labels, "goal", ""), rows) if rows else ""
+    return _table(("job", *labels, "goal", "details"), rows) if rows else ""
 
 
 def _verdict(job: Job, figure: float, scale: float) -> str:
@@ -76,7 +76,7 @@ def _growths(results: Results) -> str:
 
 
 def _growth(growth: Growth | None) -> str:
-    return "" if growth is None else f"{growth.microseconds:.0f} us; {growth.megabytes:.1f} MB"
+    return "" if growth is None else f"{growth.microseconds:.0f} µs; {growth.megabytes:.1f} MB"
 
 
 def _contenders(results: Results) -> str:
@@ -96,7 +96,7 @@ def _contenders(results: Results) -> str:
         for name in names
     ]
     rows.insert(0, (FLOOR, *("1.00" for _ in jobs), CONTENDERS[FLOOR].gives, CONTENDERS[FLOOR].note))
-    return _table(("client", *jobs, "returns", ""), rows)
+    return _table(("client", *jobs, "returns", "note"), rows)
 
 
 def _default_allocator(results: Results) -> str:
@@ -124,7 +124,7 @@ def _of(results: Results, name: str, allocator: str) -> list[Ratio]:
 
 
 def _spread(ratio: Ratio) -> str:
-    return f"{min(ratio.rounds):.2f} to {max(ratio.rounds):.2f}; {ratio.microseconds:.0f} us"
+    return f"{min(ratio.rounds):.2f} to {max(ratio.rounds):.2f}; {ratio.microseconds:.0f} µs"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

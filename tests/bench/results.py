@@ -1,5 +1,6 @@
 """Jobs of the benchmark, their goals, and the results of one or several runs."""
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Final, TypeVar
@@ -65,6 +66,9 @@ CALLS: Final = "abcd"
 
 SCALING: Final = "scaling"
 """Name of the job that repeats four operations at several sizes."""
+
+_LOAD: Final = re.compile(r"load ([0-9.]+)")
+"""Load of a machine, in its description."""
 
 SIZES: Final = (1000, 10_000, 100_000)
 """Numbers of groups of the scaling table."""
@@ -139,13 +143,26 @@ def _median_of(runs: Sequence[Results]) -> Results:
     growths = _group_by((each for run in runs for each in run.growths), lambda each: (each.what, each.groups))
     return evolve(
         first,
-        machine="; ".join(dict.fromkeys(run.machine for run in runs)),
+        machine=_join_machines([run.machine for run in runs]),
         date=dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}",
         ratios=tuple(_median_ratio(same) for same in ratios.values()),
         figures=tuple(_middle(same) for same in figures.values()),
         growths=tuple(_median_growth(same) for same in growths.values()),
         runs=sum(run.runs for run in runs),
     )
+
+
+def _join_machines(machines: Sequence[str]) -> str:
+    """Return the descriptions, each once; those that differ in the load only become one with the range of the load."""
+    loads = dict[str, list[float]]()
+    for machine in machines:
+        loads.setdefault(_LOAD.sub("load {}", machine), []).extend(map(float, _LOAD.findall(machine)))
+    return "; ".join(machine.replace("{}", _range_of(numbers)) for machine, numbers in loads.items())
+
+
+def _range_of(numbers: Sequence[float]) -> str:
+    ends = {min(numbers, default=0.0), max(numbers, default=0.0)}
+    return " to ".join(f"{number:g}" for number in sorted(ends))
 
 
 def _group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> Mapping[Hashable, list[T]]:

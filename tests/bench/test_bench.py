@@ -188,10 +188,10 @@ def test_new_field_is_in_each_group_of_a_page() -> None:
 
 def test_report_renders_markdown_tables() -> None:
     text = report.markdown([RESULTS])
-    assert f"| **a** {JOBS['a'].what} | **0.94** | ≤ 0.98: met | 0.90 to 1.20; 101 us |" in text
+    assert f"| **a** {JOBS['a'].what} | **0.94** | ≤ 0.98: met | 0.90 to 1.20; 101 µs |" in text
     assert "| **5.50** | ≥ 6: missed | 48 pages |" in text
     assert "| **10.00 MB** | ≤ 10 MB: met |  |" in text
-    assert "| list | 20 us; 1.2 MB | 20 us; 2.0 MB |" in text
+    assert "| list | 20 µs; 1.2 MB | 20 µs; 2.0 MB |" in text
     assert text.index("### Goals that users notice") < text.index("### CPU ratios: internal goals")
     assert "| httpx | 5.00 | 99.00 | dict |  |" in text
     assert text.index("| aiohttp |") < text.index(f"| **{OURS}** |") < text.index("| httpx |")
@@ -205,7 +205,7 @@ def test_report_renders_markdown_tables() -> None:
 def test_report_has_a_column_for_each_label() -> None:
     other = Results(label="before", machine="m", date="d", rounds=1, scale=1, figures=(Figure("g", 30.0),))
     text = report.markdown([RESULTS, other])
-    assert "| job | Python 3.11 | before | goal |  |" in text
+    assert "| job | Python 3.11 | before | goal | details |" in text
     assert "| **10.00 MB** | 30.00 MB | ≤ 10 MB: met |  |" in text
     assert "| **5.50** |  | ≥ 6: missed | 48 pages |" in text
     assert "before: measured d, m; 1 round." in text
@@ -228,6 +228,12 @@ def test_runs_of_one_label_are_merged_into_medians() -> None:
     assert median.figures == (Figure("e", 5.5, "48 pages"), Figure("g", 12.0, "last"))
     assert median.growths[0] == Growth("list", 1000, 30.4, 0.25)
     assert "2026-01-02 to 2026-01-03, a machine; 3 rounds; medians of 3 runs." in report.markdown([median])
+
+
+def test_machines_that_differ_in_the_load_only_are_named_once() -> None:
+    machines = ["Linux, load 0.7, aiohttp 3", "Linux, load 0.5, aiohttp 3", "Linux, load 0.5, aiohttp 4", "a Mac"]
+    (merged,) = merge_runs(evolve(RESULTS, machine=machine) for machine in machines)
+    assert merged.machine == "Linux, load 0.5 to 0.7, aiohttp 3; Linux, load 0.5, aiohttp 4; a Mac"
 
 
 def test_report_of_fewer_calls_gives_no_verdict() -> None:
