@@ -95,6 +95,10 @@ class _Create:
         """Return whether a group has the name that was sent."""
         return confusable_key(group.name) == self.name
 
+    def is_confirmed_by(self, group: Group) -> bool:
+        """Return whether a candidate is certainly new, and has the name and every field that was sent."""
+        return self.known is not None and self.has_name_of(group) and self.fields.is_confirmed_by(group)
+
 
 class GroupCreator:
     """Creates groups, and reconciles creates with an unclear outcome."""
@@ -243,10 +247,8 @@ class GroupCreator:
             and (create.has_name_of(group) or not create.name)
         )
         is_certain = (
-            create.known is not None
-            and len(candidates) == 1
-            and create.has_name_of(candidates[0])
-            and create.fields.is_confirmed_by(candidates[0])
+            len(candidates) == 1
+            and create.is_confirmed_by(candidates[0])
             and not self._ledger.is_contested(create.name)
         )
         create.last = _Search(candidates, candidates[0] if is_certain else None)
