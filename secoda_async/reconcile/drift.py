@@ -3,6 +3,7 @@
 import enum
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import permutations
 from typing import Final
 
 from attrs import field, frozen
@@ -146,22 +147,31 @@ def _lookalikes(groups: Iterable[Group], plan: Plan) -> Mapping[str, Group]:
     new = _new_names(plan)
     if not plan.origin or not new:
         return {}
-    mentioned: dict[str, set[str]] = {name: {name} for name in new}
+    listed, counted = _similar_names(plan)
     by_key: dict[str, list[str]] = defaultdict(list)
     for name in new:
-        by_key[confusable_key(name)].append(name)
-    for breach in (breach for breach in plan.breaches if breach.kind == "similar"):
-        names = set(map(normalize, breach.names))
-        for name in names.intersection(mentioned):
-            mentioned[name] |= names
-        if len(names) == 1:  # the breach about more names than are listed
-            by_key.pop(confusable_key(breach.names[0]), None)
+        if (key := confusable_key(name)) not in counted:
+            by_key[key].append(name)
     found: dict[str, Group] = {}
     for group in groups:
+        present = normalize(group.name)
         for name in by_key.get(confusable_key(group.name), ()):
-            if normalize(group.name) not in mentioned[name]:
+            if present != name and (present, name) not in listed:
                 found.setdefault(name, group)
     return found
+
+
+def _similar_names(plan: Plan) -> tuple[Collection[tuple[str, str]], Collection[str]]:
+    """Return the pairs of similar names that breaches list, and the confusable keys of which they list only some."""
+    listed: set[tuple[str, str]] = set()
+    counted: set[str] = set()
+    for breach in plan.breaches:
+        if breach.kind == "similar":
+            names = set(map(normalize, breach.names))
+            listed.update(permutations(names, 2))
+            if len(names) == 1:
+                counted.add(confusable_key(breach.names[0]))
+    return listed, counted
 
 
 def status_of(change: Change, group: Group | None, pending: Collection[str] = ()) -> DriftCheck:
