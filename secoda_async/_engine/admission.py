@@ -115,7 +115,7 @@ class Admission:
         try:
             while True:
                 if state.call.precondition is not None:
-                    state.request = await state.call.precondition(state) or state.request
+                    await state.check_precondition(state.call.precondition)
                 began = self._clock.now()
                 await self.run_before_deadline(state, slots.acquire(state.request.method))
                 waited = self._clock.now() - began

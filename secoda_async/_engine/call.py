@@ -92,6 +92,18 @@ class CallState:
     has_refreshed_key: bool = False
     """Whether the key was requested again after a 401."""
     last_failure: SecodaError | None = None
+    failed_precondition: SecodaError | None = None
+    """The error that prevented an attempt."""
+
+    async def check_precondition(self, precondition: Precondition) -> None:
+        """Check the precondition of the next attempt. If that fails, the attempt is not sent."""
+        try:
+            self.request = await precondition(self) or self.request
+        except SecodaError as error:
+            if isinstance(error, TransportError):
+                error.maybe_sent = False  # it was a read
+            self.failed_precondition = error
+            raise
 
     def attach_call_context(self, error: SecodaError) -> SecodaError:
         """Add the request, the attempts and the seconds waited to an error."""
@@ -148,7 +160,7 @@ class CallState:
 
     def decide(self, error: BaseException) -> Decision:
         """Decide what follows a failure: by the retry table, and by the policy's limit for a Retry-After."""
-        if not isinstance(error, SecodaError):
+        if not isinstance(error, SecodaError) or error is self.failed_precondition:  # its reads have their own retries
             return Decision.RAISE
         decision = decide(self.request.method, error)
         retry_after = error.retry_after if isinstance(error, APIError) else None

@@ -115,8 +115,12 @@ class GroupStore:
         async def known_ids() -> Collection[str]:
             return ids
 
+        is_first_check = True
+
         async def read_again(state: CallState) -> None:
-            found = find_by_similar_name(await self.snapshot_with_own_writes(), name) if state.waited else None
+            nonlocal is_first_check
+            is_recent, is_first_check = is_first_check and not state.waited, False
+            found = None if is_recent else find_by_similar_name(await self.snapshot_with_own_writes(), name)
             if found is not None:
                 raise GroupExistsError(found)
 

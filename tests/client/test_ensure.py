@@ -12,7 +12,7 @@ from secoda_async import (
     RateLimit,
     SecodaClient,
 )
-from secoda_async.emulator import Emulator
+from secoda_async.emulator import Emulator, RecordedRequest
 from tests.support.clients import Connect
 from tests.support.waiting import advance, wait_until
 
@@ -162,6 +162,25 @@ async def test_ensure_finds_a_group_that_another_program_creates_during_the_wait
     await wait_until(lambda: secoda.limiter.state.queued)
     emulator.groups["theirs"] = emulator.groups["group-0"] | {"id": "theirs", "name": "A"}
     assert (await task).id == "theirs"
+    assert ids_named(emulator, "A") == ["theirs"]
+
+
+@pytest.mark.requirement("RT-10")
+async def test_ensure_finds_a_group_that_another_program_creates_during_the_connection_wait(
+    emulator: Emulator, connect: Connect
+) -> None:
+    secoda = connect(max_connections=1, timeout=100)
+
+    def another_program_creates(record: RecordedRequest) -> bool:
+        is_other = "group-7" in record.target
+        if is_other:
+            emulator.groups["theirs"] = emulator.groups["group-0"] | {"id": "theirs", "name": "A"}
+        return is_other
+
+    emulator.faults.add(delay=20, method="GET", match=another_program_creates)
+    call = asyncio.ensure_future(secoda.groups.ensure(name="A"))
+    await wait_until(lambda: emulator.count("GET") == 6)  # the last page of its snapshot
+    await asyncio.gather(call, secoda.groups.get("group-7"))
     assert ids_named(emulator, "A") == ["theirs"]
 
 

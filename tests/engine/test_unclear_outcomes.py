@@ -1,6 +1,7 @@
 """A write that may have been executed is `unknown`, however the operation ends; an unsent one never is."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable
 from contextlib import aclosing
 from math import inf
@@ -191,6 +192,20 @@ class TestCalls:
         with pytest.raises(OutcomeUnknownError) as caught:
             await call(secoda, method)
         assert caught.value.attempts == (1 if method == "POST" else 5)
+
+    @pytest.mark.requirement("RT-9", "RT-12")
+    @pytest.mark.parametrize("verb", ["add_users", "ensure"])
+    async def test_failed_read_before_a_write_is_not_repeated_by_the_write(
+        self, emulator: Emulator, secoda: SecodaClient, verb: str
+    ) -> None:
+        emulator.faults.add(status=429, match=lambda record: record.method in ("PATCH", "POST"))
+        emulator.faults.add(drop="before", match=lambda _: emulator.writes, times=None)
+        call = secoda.groups.ensure(name="A") if verb == "ensure" else secoda.groups.add_users("group-0", ["user-1"])
+        with pytest.raises(TransportError) as caught:
+            await call
+        assert (caught.value.maybe_sent, caught.value.attempts) == (False, 1)
+        reads_after_the_write = itertools.dropwhile(lambda record: record.method == "GET", emulator.requests)
+        assert sum(record.method == "GET" for record in reads_after_the_write) == 5
 
     @pytest.mark.requirement("RT-12")
     @pytest.mark.parametrize("method", METHODS)
