@@ -10,9 +10,9 @@ Theory of operation. One question decides: may the server have executed the requ
 it does not back off, because the cooldown in `admission.py` makes every call of the class wait. Each retry takes one
 from the client's retry budget, except after a 429, which is flow control and not a failure.
 
-Most calls succeed at first, and a tenacity controller costs a fifth of a call. So `retry` is called only after a first
-failure, and replays that failure as its first attempt; tenacity is imported then. Each call has a controller of its
-own: a shared one would mix the attempts of concurrent calls. `docs/failures.md` is tested against this table.
+Most calls succeed at first. So `retry` is called only after a first failure, and replays that failure as its first
+attempt; tenacity is imported then. Each call has a controller of its own: a shared one would mix the attempts of
+concurrent calls. `docs/failures.md` is tested against this table.
 """
 
 import enum

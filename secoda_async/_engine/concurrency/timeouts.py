@@ -1,10 +1,10 @@
 """Run code until a deadline of the injected clock, and cancel it when the client closes.
 
-Theory of operation: `asyncio.timeout` and a timer for each attempt would cost a tenth of a call. So all scopes of an
-event loop share one timer, which is set to the earliest deadline (`_Deadlines`). A timer of the system clock stays for
-the scopes to come when the last one ends. A scope that is due cancels its task, as `asyncio.timeout` does, and its
-`with` block ends without an error. A cancellation by another party stays a `CancelledError`: `task.cancelling()` counts
-the requests, and a scope accounts for exactly one.
+Theory of operation: most attempts end long before their deadline. So all scopes of an event loop share one timer, which
+is set to the earliest deadline (`_Deadlines`). A timer of the system clock stays for the scopes to come when the last
+one ends. A scope that is due cancels its task, as `asyncio.timeout` does, and its `with` block ends without an error. A
+cancellation by another party stays a `CancelledError`: `task.cancelling()` counts the requests, and a scope accounts
+for exactly one.
 """
 
 import asyncio
