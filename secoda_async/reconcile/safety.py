@@ -145,7 +145,7 @@ def _large_removals(updates: Sequence[Change]) -> Iterator[Breach]:
     if halved:
         named = [f"{change.name!r} {len(change.removed)} of {len(change.before.users or ())}" for change in halved]
         listed = abbreviate(named, _MOST_GROUPS)
-        message = f"groups would lose more than half of their members: {listed}; approve the plan (approve, --approve)"
+        message = f"groups would lose more than half of their members: {listed}; approve the plan (--approve DIGEST)"
         yield Breach(kind="group", message=message, names=_names(halved))
 
 

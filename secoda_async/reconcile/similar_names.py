@@ -162,7 +162,7 @@ class _NameIndex:
         names = [*kept, *new[after : after + _MOST_SIMILAR + 1]]
         for name in names[:_MOST_SIMILAR]:
             pair = f"{spell_name(wanted.name)} and {spell_name(name)}"
-            message = f"the groups {pair} look alike: remove or rename one, or approve the plan (approve, --approve)"
+            message = f"the groups {pair} look alike: remove or rename one, or approve the plan (--approve DIGEST)"
             yield Breach(kind="similar", message=message, names=(wanted.name, name))
         yield from _more_similar(wanted, names)
 
@@ -200,7 +200,7 @@ def deletes_like_desired(desired: Iterable[DesiredGroup], deletes: Sequence[Chan
     for delete, name in _deletes_named(names, deletes):
         message = (
             f"{spell_name(delete.name)} ({delete.id}) would be deleted, and looks like the group "
-            f"{spell_name(name)}: compare their members, then approve the plan (approve, --approve)"
+            f"{spell_name(name)}: compare their members, then approve the plan (--approve DIGEST)"
         )
         yield Breach(kind="similar", message=message, names=(delete.name, name))
 
@@ -212,6 +212,6 @@ def deletes_like_ignored(scope: Scope, deletes: Sequence[Change]) -> Iterator[Br
         if pattern is not None:
             message = (
                 f"{spell_name(delete.name)} would be deleted, and looks like a name that the pattern "
-                f"{spell_name(pattern)} ignores: correct the pattern, or approve the plan (approve, --approve)"
+                f"{spell_name(pattern)} ignores: correct the pattern, or approve the plan (--approve DIGEST)"
             )
             yield Breach(kind="similar", message=message, names=(delete.name,))

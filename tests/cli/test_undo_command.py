@@ -40,7 +40,9 @@ async def test_undo_restores_what_apply_changed(shell: Shell, monkeypatch: pytes
             assert text in shown.out
         assert "3 changes" in shown.err
         assert "save this plan with --out FILE" in shown.err
-        assert (await shell.run("undo", log, "--out", saved, "--detailed-exitcode")).code == Exit.CHANGES
+        stored = await shell.run("undo", log, "--out", saved, "--detailed-exitcode")
+        assert stored.code == Exit.CHANGES
+        assert stored.err.endswith(f"To undo: run `secoda-async apply {saved}`.\n")
         assert not {record.method for record in workspace.requests[-3:]} - {"GET"}
 
         assert (await shell.run("apply", saved, "--yes", "--log", log)).code == Exit.DONE

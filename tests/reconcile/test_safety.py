@@ -173,7 +173,7 @@ class TestRemovalsOfOneGroup:
         if not is_safe:
             assert plan.breaches[0].message == (
                 f"groups would lose more than half of their members: 'a' {removed} of {size}; "
-                "approve the plan (approve, --approve)"
+                "approve the plan (--approve DIGEST)"
             )
 
     @pytest.mark.requirement("BS-3")

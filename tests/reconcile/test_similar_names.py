@@ -170,7 +170,7 @@ class TestSimilarNames:
         assert breach.names == ("finance", "Finance")
         assert breach.message == (
             "the groups 'finance' and 'Finance' look alike: remove or rename one, or approve the plan "
-            "(approve, --approve)"
+            "(--approve DIGEST)"
         )
 
     def test_name_that_the_plan_frees_is_no_breach(self) -> None:

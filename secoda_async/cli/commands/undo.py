@@ -56,8 +56,9 @@ async def undo_command(  # noqa: PLR0913 - each is an option
         write(out, plan.to_json())
     command = "" if out is None else command_line("apply", [out], options, without=NOT_REPEATED)
     output.show(console, plan, source=(out or journal).name, host=host, command=command)
-    if out is None and not plan.is_empty:
-        console.info("To undo: save this plan with --out FILE, then run `secoda-async apply FILE`.")
+    if not plan.is_empty:
+        step = f"run `{command}`" if command else "save this plan with --out FILE, then run `secoda-async apply FILE`"
+        console.info(f"To undo: {step}.")
     return exit_code(plan, detailed=detailed_exitcode)
 
 
