@@ -51,8 +51,8 @@ class _Membership:
 
     change: MembershipChange
     group: Group
-    is_unused: bool = True
-    """Whether no attempt has used this read yet."""
+    attempt: CallState | None = None
+    """The state of the write, once its first attempt is about to be sent."""
 
     @property
     def fields(self) -> GroupFields:
@@ -94,16 +94,16 @@ async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, chan
     The group is read before the wait for a permit, so that an existing membership costs no permit, and again before
     each attempt that had to wait.
     """
-    membership = _Membership(change, await _read(pipeline, call, group_id))
-    if not membership.is_changed and (pause := pipeline.ledger.update_settles_in(group_id)) > 0:
-        # A read right after an update with a lost response may show the state before that update.
+    if (pause := pipeline.ledger.update_settles_in(group_id)) > 0:
+        # After an update with a lost response, a read may show the state before it, and the server may still execute
+        # it, which would replace what is written now.
         await pipeline.pause(call, pause)
-        membership.group = await _read(pipeline, call, group_id)
+    membership = _Membership(change, await _read(pipeline, call, group_id))
 
     async def refresh(state: CallState) -> Request | None:
-        if not membership.is_unused or state.waited:
+        if membership.attempt is not None or state.waited:
             membership.group = await _read(pipeline, call, group_id)
-        membership.is_unused = False
+        membership.attempt = state
         if not membership.is_changed:
             raise _NothingToWriteError
         return patch_of(group_id, membership.fields)
@@ -117,7 +117,8 @@ async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, chan
     except _NothingToWriteError:
         return membership.group
     except (OutcomeUnknownError, asyncio.CancelledError, GeneratorExit):
-        pipeline.ledger.note_unclear_update(group_id)
+        if membership.attempt is not None and membership.attempt.is_unclear:
+            pipeline.ledger.note_unclear_update(group_id)
         raise
     pipeline.ledger.note_updated(group, before=membership.group.users)
     await confirm_members(pipeline, call, group, membership.fields)

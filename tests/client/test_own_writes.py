@@ -281,6 +281,31 @@ class TestUnclearUpdates:
         group = await secoda.groups.add_users(group_id, ["user-1"])
         assert set(group.users) == members() == {"user-0", "user-1"}
 
+    @pytest.mark.requirement("BS-6")
+    @pytest.mark.parametrize("lost", [{"status": 504}, {"stall": "before"}], ids=repr)
+    async def test_addition_waits_until_an_unclear_one_can_no_longer_be_executed(
+        self, emulator: Emulator, connect: Connect, group_id: str, members: Callable[[], set[str]], lost: Json
+    ) -> None:
+        secoda = connect(retry=RetryPolicy(attempts=1), timeout=5)
+        emulator.faults.add(**lost, execute_after=12, method="PATCH")
+        with pytest.raises(OutcomeUnknownError):
+            await secoda.groups.add_users(group_id, ["user-2"])
+        await secoda.groups.add_users(group_id, ["user-3"])
+        assert members() == {*START, "user-2", "user-3"}
+
+    @pytest.mark.requirement("RT-7", "RT-12")
+    async def test_addition_that_was_cancelled_before_it_was_sent_is_not_unclear(
+        self, emulator: Emulator, secoda: SecodaClient, group_id: str, clock: AutojumpClock
+    ) -> None:
+        await asyncio.gather(*(secoda.groups.create(name=f"g{index}") for index in range(30)))
+        task = asyncio.ensure_future(secoda.groups.add_users(group_id, ["user-2"]))
+        await wait_until(lambda: secoda.limiter.state.queued)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        began = clock.now()
+        await secoda.groups.add_users(group_id, [])
+        assert (clock.now(), emulator.count("PATCH")) == (began, 0)
+
 
 class TestLists:
     @pytest.mark.requirement("BS-9")
