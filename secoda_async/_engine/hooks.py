@@ -11,6 +11,7 @@ from secoda_async._engine.call import CallState
 from secoda_async._engine.limits.limiter import RateLimiter
 from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async.clock import Clock
+from secoda_async.errors import RequestTimeoutError
 
 if TYPE_CHECKING:
     from secoda_async._engine.event_reporter import EventReporter
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("secoda_async")
 
 _LOGGED_FROM: Final = 1.0
-"""Seconds: a shorter wait is not logged."""
+"""Seconds: a shorter wait is not logged, except after a timeout."""
 
 _MAX_CAUSE: Final = 120
 """Characters of the failure that a wait follows."""
@@ -76,11 +77,15 @@ class Hooks:
         error.add_note(note)
 
     def wait_started(self, state: CallState, reason: str, seconds: float) -> None:
-        """Log a long wait: one line for all calls that wait for the same reason at the same time."""
-        now = self._clock.now()
-        if seconds >= _LOGGED_FROM and now >= self._logged_until.get(reason, now):
-            self._logged_until[reason] = now + seconds
-            request, failure = state.request, state.last_failure
+        """Log a long wait: one line for all calls that wait for the same reason at the same time.
+
+        A short wait after a timeout is logged too: the attempt itself was a long wait, and nothing else shows it.
+        """
+        now, failure = self._clock.now(), state.last_failure
+        is_long = seconds >= _LOGGED_FROM or (reason == "backoff" and isinstance(failure, RequestTimeoutError))
+        if is_long and now >= self._logged_until.get(reason, now):
+            self._logged_until[reason] = now + max(seconds, _LOGGED_FROM)
+            request = state.request
             why, what = _REASONS[reason], "for" if reason == "backoff" else "before"
             if failure is not None:
                 why = "".join(filter(str.isprintable, failure.message))[:_MAX_CAUSE]  # may quote the server

@@ -48,9 +48,12 @@ from secoda_async.reconcile.safety import check_approval
 from secoda_async.reconcile.verification import verify
 from secoda_async.worker_pool import Result, WorkerPool
 
-__all__ = ["Applier"]
+__all__ = ["MAX_CONSECUTIVE_FAILURES", "Applier"]
 
 _CONCURRENCY: Final = 20
+
+MAX_CONSECUTIVE_FAILURES: Final = 20
+"""Transient failures in a row after which the service counts as down, and no further change is attempted."""
 
 _log: Final = logging.getLogger("secoda_async")
 
@@ -172,7 +175,10 @@ class Applier:
     async def _write_each(self, states: Sequence[ChangeState]) -> None:
         """Write some of the changes concurrently, and record their outcomes."""
         pool = WorkerPool(
-            self._write, lambda state: state.operation, stop=self.stop, max_consecutive_failures=_CONCURRENCY
+            self._write,
+            lambda state: state.operation,
+            stop=self.stop,
+            max_consecutive_failures=MAX_CONSECUTIVE_FAILURES,
         )
         try:
             async with aclosing(pool.run(states, _CONCURRENCY)) as outcomes:
@@ -232,12 +238,14 @@ class Applier:
             _AlreadyDoneError: When nothing is left to write.
             _PreconditionFailedError: When the group has drifted, or the read or the journal failed. The read has its
                 own retries; the write's retries must not repeat it.
-            OperationCancelledError: When stopped: a lost lock sets `stop` before any task can run.
+            OperationCancelledError: When stopped, during the read too: a service that is down may take minutes to fail
+                each of them. A lost lock sets `stop` before any task can run.
         """
         error: SecodaError | None = None
         check = state.check
         try:
-            check = await self._check_again(state.change, Scope(operation=shared, began=call_state.call.began))
+            scope = Scope(operation=shared, began=call_state.call.began)
+            check = await shared.run_unless_cancelled(self._check_again(state.change, scope))
             if check.status is ChangeStatus.DRIFTED:
                 raise state.stale_error(check.reason)
             if check.status is ChangeStatus.PENDING and not state.is_intent_logged:

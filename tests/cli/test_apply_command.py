@@ -323,3 +323,17 @@ async def test_output_that_fails_after_the_writes_does_not_change_the_exit_code(
     result = await shell.run("apply", file, "--yes")
     assert (result.code, "1 applied; the output can't be written" in result.err) == (0, True)
     assert "Stewards" in names(workspace)
+
+
+async def test_failures_in_a_row_are_noted_once_with_the_number_that_ends_the_run(
+    shell: Shell, workspace: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "many.yaml").write_text("groups:\n" + "".join(f"- name: New {number}\n" for number in range(9)))
+    workspace.faults.add(status=400, method="POST", times=2)
+    workspace.faults.add(status=400, method="POST", skip=1, times=4)
+    result = await shell.run("apply", str(tmp_path / "many.yaml"), "--yes")
+    assert result.code == Exit.SOME_FAILED
+    assert result.err == (
+        "3 changes in a row have failed; if the service stays down, apply stops after 20. "
+        "Ctrl-C stops it sooner, and a further run writes what is left.\n"
+    )

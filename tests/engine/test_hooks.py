@@ -132,6 +132,23 @@ def test_wait_before_a_retry_names_the_cause_and_the_attempt(caplog: pytest.LogC
 
 
 @pytest.mark.requirement("OB-1")
+async def test_short_wait_is_logged_after_a_timeout_only(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "secoda_async")
+    clock = ManualClock()
+    hooks, state = Hooks(clock, None), CallState(Call(REQUEST, CallOptions(), 0.0), REQUEST, attempts=1)
+    state.last_failure = TransportError("could not connect to 127.0.0.1:80: connection refused")
+    hooks.wait_started(state, "backoff", 0.2)
+    state.last_failure = RequestTimeoutError("no complete response within 30 s (timeout)")
+    hooks.wait_started(state, "limit", 0.2)
+    for _ in range(20):
+        hooks.wait_started(state, "backoff", 0.2)
+        await clock.advance(0.04)
+    assert caplog.messages == [
+        "waiting 0.2 s (no complete response within 30 s (timeout)) before attempt 2 of 5: POST /api/v1/auth/group"
+    ]
+
+
+@pytest.mark.requirement("OB-1")
 async def test_call_hook_receives_start_and_end_and_the_call_returns_its_result(
     emulator: Emulator, connect: Connect
 ) -> None:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from secoda_async import AutojumpClock, DesiredGroup, DesiredState, OutcomeUnknownError, Progress, SecodaClient
+from secoda_async import (
+    AutojumpClock,
+    DesiredGroup,
+    DesiredState,
+    OutcomeUnknownError,
+    Progress,
+    RateLimit,
+    SecodaClient,
+)
 from secoda_async.emulator import Emulator
 from tests.support.applies import desired_state, make_plan, set_when_sent
 from tests.support.clients import Connect
@@ -53,6 +61,32 @@ async def test_stop_prevents_retries_of_writes(
     assert clock.now() <= 30  # the timeout of one attempt
     assert report.counts == ({"not_attempted": 3} if fault == "429" else {"unknown": 1, "not_attempted": 2})
     assert (report.ok, report.verified) == (False, False)
+
+
+@pytest.mark.requirement("BS-7")
+async def test_stop_ends_the_reads_before_writes(
+    emulator: Emulator, secoda: SecodaClient, clock: AutojumpClock
+) -> None:
+    groups = [DesiredGroup(name=name, icon="x") for name in ("a", "b", "c")]
+    plan, stop = await secoda.plan(desired_state(*groups)), asyncio.Event()
+    emulator.faults.add(stall="before", method="GET", path="/auth/group/", times=None, match=set_when_sent(stop))
+    report = await secoda.apply(plan, stop=stop)
+    assert (report.counts, emulator.writes) == ({"not_attempted": 3}, [])
+    assert clock.now() < 1  # no read was repeated or waited for
+
+
+@pytest.mark.requirement("BS-7")
+async def test_service_that_is_down_ends_the_reads_before_creates(
+    emulator: Emulator, connect: Connect, clock: AutojumpClock
+) -> None:
+    emulator.writes_per_window = None
+    secoda = connect(write_limit=RateLimit(1000))
+    plan = await secoda.plan(desired_state(*(DesiredGroup(name=f"n{index:02}") for index in range(60))))
+    emulator.faults.add(stall="before", times=None, match=lambda _: emulator.count("POST", status=201) >= 20)
+    report = await secoda.apply(plan)
+    assert report.stopped == "20 changes in a row failed: the service seems to be down"
+    assert set(report.counts) == {"applied", "unknown", "not_attempted"}
+    assert clock.now() < 400  # the creates, one search for each, and the last read
 
 
 @pytest.mark.requirement("BS-7")

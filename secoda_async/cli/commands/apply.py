@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, TextIO
 from attrs import define, field, frozen
 from cyclopts import Parameter
 
-from secoda_async import DesiredState, Plan, RateLimit, Report, SecodaClient, SecodaError, UnsafePlanError
+from secoda_async import DesiredState, Plan, Progress, RateLimit, Report, SecodaClient, SecodaError, UnsafePlanError
 from secoda_async.cli.command_line import command_line
 from secoda_async.cli.commands.plan import DEFAULT_RULES, Rules, exit_code, plan_command, run_labels
 from secoda_async.cli.connection import Connection
@@ -25,7 +25,7 @@ from secoda_async.cli.output.endings import ending_of
 from secoda_async.cli.output.html import in_progress_page, plan_page, report_page
 from secoda_async.cli.output.metrics import Metrics, RunMetrics, record_metrics
 from secoda_async.cli.output.plans import PlanOutput, SummaryOnly, Verbose, print_plan
-from secoda_async.cli.output.reports import count_summary, print_report
+from secoda_async.cli.output.reports import FailureNote, count_summary, print_report
 from secoda_async.cli.output.telemetry import event_hook
 from secoda_async.cli.output.timeline import Recorder
 from secoda_async.cli.signals import StopController, handle_signals, interrupt_on_signal
@@ -221,13 +221,19 @@ class _Run:
 
     async def _apply(self, secoda: SecodaClient, plan: Plan, journal: TextIO | None, stops: StopController) -> Report:
         self.recorder.begin()
+        note = FailureNote(self.console)
+
+        def show(now: Progress) -> None:
+            bar.update(now.done, now.failed - now.unknown, now.unknown)
+            note.update(now)
+
         with self.console.progress("applying", plan.writes, secoda.time_left) as bar:
             return await secoda.apply(
                 plan,
                 approve=self.given.approve,
                 on_drift=self.given.on_drift,
                 log=journal,
-                on_progress=lambda now: bar.update(now.done, now.failed - now.unknown, now.unknown),
+                on_progress=show,
                 stop=stops.event,
             )
 

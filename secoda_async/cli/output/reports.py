@@ -4,16 +4,41 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from attrs import asdict
+from attrs import asdict, define, field
 
-from secoda_async import Plan, Report
+from secoda_async import Plan, Progress, Report
 from secoda_async.cli.output.console import Console, duration
 from secoda_async.cli.output.endings import Cause, Ending, causes_of
+from secoda_async.reconcile.apply import MAX_CONSECUTIVE_FAILURES
 from secoda_async.reconcile.render import MemberNames, held_messages
 from secoda_async.reconcile.wording import count
 
 _MOST_HELD: Final = 10
 """Held members that are named once more after the writes; all of them are above, in the plan."""
+
+_NOTED_FAILURES: Final = 3
+"""Failures in a row after which a note says when the run ends by itself."""
+
+
+@define
+class FailureNote:
+    """Says once, when several changes in a row have failed, how long `apply` goes on."""
+
+    console: Console
+    _failed: int = field(default=0, init=False)
+    _in_a_row: int = field(default=0, init=False)
+
+    def update(self, progress: Progress) -> None:
+        """Take the progress after a change, and print the note when it is due."""
+        if self._in_a_row >= _NOTED_FAILURES:
+            return
+        self._in_a_row = self._in_a_row + 1 if progress.failed > self._failed else 0
+        self._failed = progress.failed
+        if self._in_a_row == _NOTED_FAILURES:
+            self.console.info(
+                f"{_NOTED_FAILURES} changes in a row have failed; if the service stays down, apply stops after "
+                f"{MAX_CONSECUTIVE_FAILURES}. Ctrl-C stops it sooner, and a further run writes what is left."
+            )
 
 
 def print_report(console: Console, plan: Plan, report: Report, ending: Ending, *, is_verbose: bool = False) -> None:
