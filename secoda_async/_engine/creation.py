@@ -88,12 +88,12 @@ class _Create:
     last: _Search = field(factory=_Search)
 
     @property
-    def name(self) -> str:
+    def key(self) -> str:
         return confusable_key(self.fields.name)
 
     def has_name_of(self, group: Group) -> bool:
         """Return whether a group has the name that was sent."""
-        return confusable_key(group.name) == self.name
+        return confusable_key(group.name) == self.key
 
     def is_confirmed_by(self, group: Group) -> bool:
         """Return whether a candidate is certainly new, and has the name and every field that was sent."""
@@ -156,7 +156,7 @@ class GroupCreator:
         try:
             return await self._recover(create, unknown)
         except BaseException:
-            self._ledger.note_unclear(create.name)
+            self._ledger.note_unclear(create.fields.name)
             raise
 
     async def _recover(self, create: _Create, unknown: OutcomeUnknownError) -> Group:
@@ -244,12 +244,12 @@ class GroupCreator:
             for group in groups
             if group.id not in known
             and not self._ledger.has_created(group.id)
-            and (create.has_name_of(group) or not create.name)
+            and (create.has_name_of(group) or not create.key)
         )
         is_certain = (
             len(candidates) == 1
             and create.is_confirmed_by(candidates[0])
-            and not self._ledger.is_contested(create.name)
+            and not self._ledger.is_contested(create.fields.name)
         )
         create.last = _Search(candidates, candidates[0] if is_certain else None)
         return create.last

@@ -12,7 +12,6 @@ from secoda_async._engine.creation import GroupCreator, GroupExistsError, KnownI
 from secoda_async._engine.group_names import find_by_similar_name
 from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_of, written_group_of
 from secoda_async._engine.group_updates import MembershipChange, change_membership, patch_of, send_update
-from secoda_async._engine.name_keys import confusable_key
 from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.retries import outcome_unknown
@@ -145,7 +144,7 @@ class GroupStore:
 
     async def settle(self, name: str) -> bool:
         """Wait until a list shows the group of an unclear create with this name; return whether there was one."""
-        pause = self._pipeline.ledger.settles_in(confusable_key(name))
+        pause = self._pipeline.ledger.settles_in(name)
         await self._pipeline.pause(self.call(request_to("POST", COLLECTION)), pause)
         return pause > 0
 

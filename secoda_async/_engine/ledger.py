@@ -18,7 +18,6 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain, takewhile
-from math import inf
 from typing import Final
 
 from attrs import define
@@ -93,7 +92,10 @@ class Ledger:
         """All writes of the last minute, the oldest first."""
         self._in_flight: Counter[str | Unset | None] = Counter()
         """Creates in flight, by the name that was sent."""
-        self._unclear: dict[str, float] = {}
+        self._unclear_creates: dict[str, float] = {}
+        """Times of creates with an unclear outcome, by the key of the name."""
+        self._unclear_updates: dict[str, float] = {}
+        """Times of updates with an unclear outcome, by the group's id in lower case."""
         self.sent_pending: dict[str, frozenset[str]] = {}
         """By the id of a group: the members with a pending invitation that `apply` has sent through this client."""
 
@@ -110,11 +112,11 @@ class Ledger:
         try:
             yield
         except OutcomeUnknownError:
-            self.note_unclear(confusable_key(name))
+            self.note_unclear(name)
             raise
         except (asyncio.CancelledError, GeneratorExit):  # the latter in a task that is garbage-collected
             if operation is None or operation.may_have_written:
-                self.note_unclear(confusable_key(name))
+                self.note_unclear(name)
             raise
         finally:
             with self._lock:
@@ -122,36 +124,37 @@ class Ledger:
                 if not self._in_flight[name]:
                     del self._in_flight[name]
 
-    def is_contested(self, name: str) -> bool:
-        """Return whether another create of this name is in flight, or ended unclear within the last minute.
+    def is_contested(self, name: str | Unset | None) -> bool:
+        """Return whether another create of a confusable name is in flight, or ended unclear within the last minute.
 
         The group of that create could be mistaken for the result of the create in question.
         """
+        key = confusable_key(name)
         with self._lock:
             self._discard_old(self._clock.now())
-            in_flight = sum(count for sent, count in tuple(self._in_flight.items()) if confusable_key(sent) == name)
-            return in_flight > 1 or name in self._unclear
+            in_flight = sum(count for sent, count in tuple(self._in_flight.items()) if confusable_key(sent) == key)
+            return in_flight > 1 or key in self._unclear_creates
 
-    def note_unclear(self, name: str) -> None:
+    def note_unclear(self, name: str | Unset | None) -> None:
         """Remember that a create of this name ended with an unknown outcome."""
         with self._lock:
-            self._unclear[name] = self._clock.now() + OWN_WRITES_KNOWN
+            self._unclear_creates[confusable_key(name)] = self._clock.now()
 
     def note_unclear_update(self, group_id: str) -> None:
         """Remember that an update of this group ended with an unknown outcome."""
-        self.note_unclear(_update_of(group_id))
+        with self._lock:
+            self._unclear_updates[group_id.casefold()] = self._clock.now()
+
+    def settles_in(self, name: str) -> float:
+        """Return the seconds until a list shows whether an unclear create of a confusable name was executed."""
+        return self._settles_in(self._unclear_creates.get(confusable_key(name)))
 
     def update_settles_in(self, group_id: str) -> float:
         """Return the seconds until a read shows whether an unclear update of this group was executed."""
-        return self.settles_in(_update_of(group_id))
+        return self._settles_in(self._unclear_updates.get(group_id.casefold()))
 
-    def settles_in(self, name: str) -> float:
-        """Return the seconds until a list shows whether an unclear create of this name was executed."""
-        with self._lock:
-            now = self._clock.now()
-            self._discard_old(now)
-            noted = self._unclear.get(name, -inf) - OWN_WRITES_KNOWN
-            return max(0.0, noted + SETTLE_TIME - now)
+    def _settles_in(self, noted: float | None) -> float:
+        return 0.0 if noted is None else max(0.0, noted + SETTLE_TIME - self._clock.now())
 
     def has_created(self, group_id: str) -> bool:
         """Return whether this client created the group by a call with a clear outcome."""
@@ -236,11 +239,7 @@ class Ledger:
             if self._writes[write.key] is write:
                 del self._writes[write.key]
                 self._writes = self._writes or {}  # an emptied one keeps its size
-        for name, until in tuple(self._unclear.items()):
-            if until < now:
-                self._unclear.pop(name, None)
-
-
-def _update_of(group_id: str) -> str:
-    """Return the key of unclear updates of a group. The key of a name never contains a line break."""
-    return f"\n{group_id.casefold()}"
+        for unclear in (self._unclear_creates, self._unclear_updates):
+            for key, noted in tuple(unclear.items()):
+                if noted < now - OWN_WRITES_KNOWN:
+                    unclear.pop(key, None)
