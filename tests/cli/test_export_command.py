@@ -41,6 +41,35 @@ async def test_plan_of_an_export_has_no_changes(
     assert (planned.code, planned.out) == (0, "nothing to do; 3 unchanged\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--only", "A*", "--only", "Z*"], ["Analysts"]),
+        (["--ignore", "A*"], ["Others"]),
+        (["--only", "*s", "--ignore", "O*"], ["Analysts"]),
+    ],
+    ids=["only", "ignore", "both"],
+)
+async def test_export_is_limited_to_a_scope(
+    shell: Shell, workspace: Emulator, tmp_path: Path, options: list[str], names: list[str]
+) -> None:
+    assert len(workspace.groups) == 2
+    result = await shell.run("export", "--format", "json", *options)
+    assert ([group["name"] for group in result.json["groups"]], result.err) == (names, "")
+    path = tmp_path / "groups.json"
+    path.write_text(result.out, "utf-8")
+    planned = await shell.run("plan", str(path), "--prune", *options)
+    assert planned.out.endswith("nothing to do; 1 unchanged, 1 ignored\n")
+
+
+async def test_export_warns_if_no_group_is_in_the_scope(shell: Shell, workspace: Emulator) -> None:
+    assert workspace.groups
+    result = await shell.run("export", "--only", "Z*")
+    assert (result.code, "no group fits" in result.err) == (Exit.DONE, True)
+    wrong = await shell.run("export", "--ignore", "")
+    assert (wrong.code, "--ignore" in wrong.err) == (Exit.USAGE, True)
+
+
 def test_export_uses_the_id_of_a_user_with_a_shared_address() -> None:
     users = [User(id="1", email="a@x.io"), User(id="2", email="A@x.io"), User(id="3", email="b@x.io")]
     text = dump_groups([Group(id="g", name="G", users=("1", "3"))], users, "json", "emails")

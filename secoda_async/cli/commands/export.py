@@ -9,9 +9,10 @@ from cyclopts import Parameter
 
 from secoda_async.cli.connection import Connection
 from secoda_async.cli.files import check_outputs
-from secoda_async.cli.options import OutputFile
+from secoda_async.cli.options import OutputFile, Texts
 from secoda_async.cli.output.console import Console, write_or_print
 from secoda_async.reconcile.files.writing import dump_groups
+from secoda_async.reconcile.safety import Rules
 
 _DEFAULT = Connection()
 
@@ -23,17 +24,23 @@ async def export_command(
     *,
     format: Annotated[Literal["yaml", "json", "csv"], Parameter(help="File format.")] = "yaml",  # noqa: A002
     members: Annotated[Literal["emails", "ids"], Parameter(help="Name members by e-mail address or id.")] = "emails",
+    only: Annotated[Texts, Parameter(help="Pattern of the names to export, e.g. 'Team*'; may be repeated.")] = None,
+    ignore: Annotated[Texts, Parameter(help="Pattern of names to leave out; may be repeated.")] = None,
     output: OutputFile = None,
     options: Connection = _DEFAULT,
 ) -> None:
     """Print the workspace's groups as a file for plan and apply."""
     console = Console(options)
+    scope = Rules(only=only or (), ignore=ignore or ()).scope
     check_outputs({"--output": output}, [options.api_key_file])
     async with options.client() as secoda:
         with console.progress("reading the workspace", None):
             groups = await secoda.groups.snapshot()
             users = await secoda.users.snapshot() if members == "emails" else []
-    text = dump_groups(groups, users, "json" if options.json else format, members)
+    inside = [group for group in groups if scope.contains(group.name)]
+    if scope.is_limited and not inside:
+        console.warn("warning: no group fits --only and --ignore: check the patterns")
+    text = dump_groups(inside, users, "json" if options.json else format, members)
     is_table = format == "csv" and not options.json
     write_or_print(f"{_BYTE_ORDER_MARK}{text}" if is_table and (output or _is_stdout_a_file()) else text, output)
 
