@@ -19,7 +19,7 @@ from secoda_async._engine.hints import AsyncForOnly
 from secoda_async._engine.operation import Operation as SharedState
 from secoda_async._engine.page_checks import check_number
 from secoda_async.errors import InvalidArgumentError, NotFoundError, OutcomeUnknownError
-from secoda_async.groups import Groups
+from secoda_async.groups import Groups, ScopedGroups
 from secoda_async.operations import CreateGroup, DeleteGroup, Operation, Outcome, Status, UpdateGroup
 from secoda_async.worker_pool import Result, WorkerPool
 
@@ -68,7 +68,7 @@ class Bulk(AsyncForOnly, AsyncIterator[Outcome], hint="use `async for outcome in
 
 
 def run(
-    groups: Callable[[Scope], Groups],
+    groups: Callable[[Scope], ScopedGroups],
     operations: Iterable[Operation] | AsyncIterable[Operation],
     *,
     concurrency: int,

@@ -40,7 +40,7 @@ class Groups:
 
     def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope = Scope()) -> None:
         self._pipeline = pipeline
-        self.store: GroupStore = GroupStore(pipeline, options, scope)  # public for `bulk` and `apply`
+        self._store: GroupStore = GroupStore(pipeline, options, scope)
 
     async def create(
         self,
@@ -77,7 +77,7 @@ class Groups:
         if on_unknown not in ("raise", "reconcile"):
             raise InvalidArgumentError(f"on_unknown must be 'raise' or 'reconcile', not {on_unknown!r}")
         fields = validate_fields(name, icon, description, users)
-        return await self.store.create(fields, reconcile=on_unknown == "reconcile")
+        return await self._store.create(fields, reconcile=on_unknown == "reconcile")
 
     async def find(self, *, name: str) -> Group | None:
         """Return the group with a name, or None. All groups are read.
@@ -96,7 +96,7 @@ class Groups:
             PaginationError: When the groups could not be read completely.
         """
         wanted = validate_name(name)
-        return find_by_name(await self.store.snapshot_with_own_writes(), wanted)
+        return find_by_name(await self._store.snapshot_with_own_writes(), wanted)
 
     async def ensure(
         self,
@@ -124,7 +124,7 @@ class Groups:
             InvalidArgumentError: When an argument can't be sent.
             PaginationError: When the groups could not be read completely; nothing was written.
         """
-        return await self.store.ensure(validate_fields(validate_name(name), icon, description, users), name)
+        return await self._store.ensure(validate_fields(validate_name(name), icon, description, users), name)
 
     async def get(self, group_id: str) -> Group:
         """Read one group (`GET /auth/group/{id}`).
@@ -137,7 +137,7 @@ class Groups:
             InvalidArgumentError: When the id is malformed.
         """
         request = request_to("GET", COLLECTION, _validate_group_id(group_id))
-        return await self._pipeline.send(self.store.call(request), partial(group_of, group_id=group_id))
+        return await self._pipeline.send(self._store.call(request), partial(group_of, group_id=group_id))
 
     async def update(
         self,
@@ -162,7 +162,7 @@ class Groups:
             NotFoundError: When no group has this id.
             InvalidArgumentError: When there is nothing to change, or an argument can't be sent.
         """
-        return await self.store.update(_validate_group_id(group_id), validate_fields(name, icon, description, users))
+        return await self._store.update(_validate_group_id(group_id), validate_fields(name, icon, description, users))
 
     async def add_users(self, group_id: str, users: Iterable[str]) -> Group:
         """Add members: read the group, and write the whole membership if any of them is new.
@@ -181,7 +181,7 @@ class Groups:
             InvalidArgumentError: When an id is malformed.
         """
         wanted = validate_users(users)
-        return await self.store.change_members(
+        return await self._store.change_members(
             _validate_group_id(group_id), lambda present: (*present, *ids_missing_in(present, wanted))
         )
 
@@ -198,7 +198,7 @@ class Groups:
             InvalidArgumentError: When an id is malformed.
         """
         unwanted = frozenset(map(str.casefold, validate_users(users)))
-        return await self.store.change_members(
+        return await self._store.change_members(
             _validate_group_id(group_id),
             lambda present: tuple(user for user in present if user.casefold() not in unwanted),
         )
@@ -220,7 +220,7 @@ class Groups:
             NotFoundError: When no group has this id, unless `missing_ok`.
             InvalidArgumentError: When the id is malformed.
         """
-        call = self.store.write_call(request_to("DELETE", COLLECTION, _validate_group_id(group_id)))
+        call = self._store.write_call(request_to("DELETE", COLLECTION, _validate_group_id(group_id)))
         try:
             is_deleted = await self._pipeline.send(call, protocol.confirm_deletion, already_gone=False)
         except NotFoundError as error:
@@ -251,7 +251,7 @@ class Groups:
             PaginationError: When the list contradicts itself or does not end, when a page is gone because the list
                 shrank, or, after the last page, when fewer groups came than the server counts.
         """
-        pages = self.store.lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
+        pages = self._store.lister.pages(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
         return add_hint(pages, "groups", "page", "pages")
 
     async def snapshot(self, *, concurrency: int = 4) -> list[Group]:
@@ -269,7 +269,7 @@ class Groups:
         Raises:
             PaginationError: When the list changed during each of five reads, contradicts itself, or has no count.
         """
-        return await self.store.lister.snapshot(concurrency=concurrency)
+        return await self._store.lister.snapshot(concurrency=concurrency)
 
     # The last method: below it, `list` in an annotation would mean this method.
     def list(
@@ -288,5 +288,14 @@ class Groups:
         Raises:
             PaginationError: As in `pages`.
         """
-        items = self.store.lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
+        items = self._store.lister.items(concurrency=concurrency, on_invalid=on_invalid, max_pages=max_pages)
         return add_hint(items, "groups", "group", "list")
+
+
+class ScopedGroups(Groups):
+    """The calls on groups for `bulk` and `apply`, which need the calls behind them too."""
+
+    @property
+    def store(self) -> GroupStore:
+        """The calls behind the public ones."""
+        return self._store

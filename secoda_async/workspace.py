@@ -10,7 +10,7 @@ from attrs import evolve
 
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async.config import CallOptions
-from secoda_async.groups import Groups
+from secoda_async.groups import ScopedGroups
 
 if TYPE_CHECKING:
     from secoda_async.bulk import Bulk, Operation
@@ -56,7 +56,7 @@ class Workspace:
         """
         from secoda_async import bulk  # noqa: PLC0415 - single calls do not need it
 
-        groups = partial(Groups, self._pipeline, evolve(self._options, priority="background"))
+        groups = partial(ScopedGroups, self._pipeline, evolve(self._options, priority="background"))
         return bulk.run(groups, operations, concurrency=concurrency, fail_fast=fail_fast, stop=stop)
 
     async def plan(  # noqa: PLR0913 - each is a rule of the plan

@@ -34,7 +34,7 @@ from secoda_async._engine.wire.protocol import is_absence
 from secoda_async.bulk import perform
 from secoda_async.clock import Clock
 from secoda_async.errors import NotFoundError, SecodaError, StalePlanError
-from secoda_async.groups import Groups
+from secoda_async.groups import ScopedGroups
 from secoda_async.models import Group
 from secoda_async.operations import Outcome
 from secoda_async.reconcile.binding import check_origin, check_workspace
@@ -78,7 +78,7 @@ class _AlreadyDoneError(NotSentError):
 class Applier:
     """One run of `SecodaClient.apply`."""
 
-    groups: Callable[[Scope], Groups]
+    groups: Callable[[Scope], ScopedGroups]
     """Returns the calls on groups, within a scope."""
     plan: Plan
     origin: str

@@ -14,7 +14,7 @@ from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.settings import check_kind
 from secoda_async.config import CallOptions
 from secoda_async.errors import InvalidArgumentError
-from secoda_async.groups import Groups
+from secoda_async.groups import ScopedGroups
 from secoda_async.models import UNSET
 from secoda_async.reconcile.apply import Applier
 from secoda_async.reconcile.binding import learn_workspace
@@ -37,7 +37,7 @@ async def make_plan(pipeline: Pipeline, options: CallOptions, desired: DesiredSt
     """
     check_kind("desired", desired, DesiredState, ": DesiredState.load(path) or .from_groups([...]) makes one")
     scope = Scope(began=pipeline.clock.now())
-    groups = await Groups(pipeline, options, scope).store.snapshot_with_own_writes()
+    groups = await ScopedGroups(pipeline, options, scope).store.snapshot_with_own_writes()
     user_calls = Users(pipeline, options, scope)
     is_read = any(group.members is not UNSET for group in desired.groups)
     users = await user_calls.snapshot() if is_read else []
@@ -77,7 +77,7 @@ async def apply_plan(  # noqa: PLR0913 - the arguments of `SecodaClient.apply`
     with await pipeline.lock("apply"):
         with Journal(log, pipeline.transport.origin) as journal:
             applier = Applier(
-                groups=partial(Groups, pipeline, evolve(options, priority="background")),
+                groups=partial(ScopedGroups, pipeline, evolve(options, priority="background")),
                 plan=plan,
                 origin=pipeline.transport.origin,
                 workspace_of=partial(learn_workspace, users=Users(pipeline, options)),

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from secoda_async._engine.call import Scope
 from secoda_async.clock import Clock, sleep
-from secoda_async.groups import Groups
+from secoda_async.groups import ScopedGroups
 from secoda_async.reconcile.drift import WorkspaceSnapshot
 from secoda_async.reconcile.plan import Plan
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class WorkspaceReader:
     """Reads the groups of a workspace."""
 
-    groups: Callable[[Scope], Groups]
+    groups: Callable[[Scope], ScopedGroups]
     plan: Plan
     clock: Clock
     stop: StopEvent

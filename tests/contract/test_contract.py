@@ -265,6 +265,13 @@ def test_unknown_name_raises_attribute_error(package: ModuleType) -> None:
         _ = package.Grop
 
 
+def test_completion_of_groups_and_users_shows_calls_only() -> None:
+    client = secoda_async.SecodaClient("key", base_url="http://127.0.0.1:1")
+    for calls in (client.groups, client.users):
+        public = [name for name in dir(calls) if not name.startswith("_")]
+        assert [name for name in public if not inspect.ismethod(getattr(calls, name))] == []
+
+
 def public_classes() -> list[type]:
     named = [getattr(secoda_async, name) for name in secoda_async.__all__]
     return [value for value in [*named, groups.Groups, users.Users] if inspect.isclass(value)]

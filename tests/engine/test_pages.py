@@ -781,12 +781,12 @@ class TestObservedItems:
     ) -> None:
         for _ in range(incomplete):
             emulator.faults.add(method="GET", path="page=3", transform=of_more_items)
-        assert len(await secoda.groups.store.observed_with_own_writes()) == 120
+        assert len(await secoda.groups._store.observed_with_own_writes()) == 120
         assert emulator.count("GET") == 3 * (incomplete + 1)
 
     @pytest.mark.requirement("PG-6")
     async def test_observed_items_raise_without_a_complete_read(self, emulator: Emulator, secoda: SecodaClient) -> None:
         emulator.faults.add(method="GET", path="page=3", transform=of_more_items, times=None)
         with pytest.raises(PaginationError, match="incomplete"):
-            await secoda.groups.store.observed_with_own_writes()
+            await secoda.groups._store.observed_with_own_writes()
         assert emulator.count("GET") == 9
