@@ -86,11 +86,11 @@ class Hooks:
         if is_long and now >= self._logged_until.get(reason, now):
             self._logged_until[reason] = now + max(seconds, _LOGGED_FROM)
             request = state.request
-            why, what = _REASONS[reason], "for" if reason == "backoff" else "before"
+            cause, purpose = _REASONS[reason]
             if failure is not None:
-                why = "".join(filter(str.isprintable, failure.message))[:_MAX_CAUSE]  # may quote the server
-                what = f"before attempt {state.attempts + 1} of {state.call.options.retry.attempts}:"
-            _log.info("waiting %.1f s (%s) %s %s %s", seconds, why, what, request.method, request.path)
+                cause = "".join(filter(str.isprintable, failure.message))[:_MAX_CAUSE]  # may quote the server
+                purpose = f"before attempt {state.attempts + 1} of {state.call.options.retry.attempts}:"
+            _log.info("waiting %.1f s (%s) %s %s %s", seconds, cause, purpose, request.method, request.path)
 
     def wait_finished(self, request: Request, reason: str, seconds: float) -> None:
         """Report a wait."""
@@ -99,7 +99,8 @@ class Hooks:
 
 
 _REASONS: Final = {
-    "limit": "the write limit",
-    "gate": "the server asked for a pause",
-    "backoff": "a pause before the result is read again",
+    "limit": ("the write limit", "before"),
+    "gate": ("the server asked for a pause", "before"),
+    "backoff": ("a pause before the result is read again", "for"),
 }
+"""By the reason of a wait: its cause and its purpose, in the words of a log line about a call without a failure."""
