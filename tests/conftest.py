@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from secoda_async import AutojumpClock, SecodaClient
 from secoda_async.emulator import Emulator
@@ -22,7 +22,8 @@ GROUP = {"icon": None, "description": None, "workspace_id": "workspace", "snowfl
 
 
 os.environ["SECODA_NO_STATE"] = "1"  # commands that tests run leave nothing in the user's cache directory
-settings.register_profile("busy machine", deadline=None)  # 200 ms is a matter of what else the machine does
+# How long an example takes is a matter of what else the machine does.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; programs would inherit it

@@ -1,7 +1,7 @@
 """Checks of one read of a list, page by page."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secoda_async._engine.page_checks import PageSequence, RecentIds, canonical_ids
@@ -57,6 +57,7 @@ def test_recent_ids_are_new_once() -> None:
 
 
 @given(st.integers(0, 5), st.lists(st.text("abcdefgh", max_size=4)))
+@example(1, ["ab", "c"])
 def test_ids_of_the_oldest_pages_are_forgotten(most: int, pages: list[str]) -> None:
     seen, remembered = RecentIds(most), list[set[str]]()
     for ids in pages:

@@ -12,6 +12,7 @@ from attrs import frozen
 class Ended:
     code: int | None
     out: str
+    """The standard output, if it is a pipe of this process."""
     err: str
 
 
@@ -27,4 +28,4 @@ async def ended(process: Process) -> Ended:
         if process.returncode is None:  # a process that hangs must not disturb the next test
             process.kill()
             await process.wait()
-    return Ended(process.returncode, out.decode(), err.decode())
+    return Ended(process.returncode, (out or b"").decode(), err.decode())

@@ -23,15 +23,13 @@ from tests.support.clocks import ManualClock
 
 ORIGIN = "https://secoda.example"
 KEY = Secret("a-key-that-nobody-sees")
-NOW = float(int(time.time()))
-"""Whole seconds, so that sums are exact; close to the present, at which the files are written."""
 
 
 @define
 class WallClock:
     """The machine's clock, which the test sets."""
 
-    at: float = NOW
+    at: float
 
     def __call__(self) -> float:
         return self.at
@@ -39,7 +37,8 @@ class WallClock:
 
 @pytest.fixture
 def wall() -> WallClock:
-    return WallClock()
+    """Start at the present, at which the test writes its files, in whole seconds, so that sums are exact."""
+    return WallClock(float(int(time.time())))
 
 
 @pytest.fixture
@@ -184,7 +183,6 @@ class TestWindowFile:
             {},
             {"free_at": 5, "in_flight": "1", "saved_at": [], "opens_at": None, "spaced_until": True},
             {"free_at": [None, "x", 10**400, float("nan"), float("inf"), -1.0], "in_flight": 1, "saved_at": "now"},
-            {"in_flight": -5, "saved_at": NOW},
             "x" * 100_000,
         ],
     )
@@ -192,17 +190,21 @@ class TestWindowFile:
         written(cache, document)
         assert read(cache, wall) == Usage()
 
+    def test_number_in_flight_below_zero_is_ignored(self, cache: Path, wall: WallClock) -> None:
+        written(cache, {"in_flight": -5, "saved_at": wall.at})
+        assert read(cache, wall) == Usage()
+
     def test_permits_of_a_window_file_are_capped(self, cache: Path, wall: WallClock) -> None:
-        written(cache, {"free_at": [NOW + 1] * 3000, "in_flight": 10**9, "saved_at": NOW})
+        written(cache, {"free_at": [wall.at + 1] * 3000, "in_flight": 10**9, "saved_at": wall.at})
         assert len(read(cache, wall).free_in) == 2000
 
     def test_old_window_files_are_deleted(self, cache: Path, wall: WallClock) -> None:
         kept = [written(cache, {}), written(cache, "", "something else")]
         gone = [written(cache, {}, "other-three.json"), written(cache, "", "window-four.new")]
         for path in kept:
-            os.utime(path, (NOW, NOW))
+            os.utime(path, (wall.at, wall.at))
         for path in gone:
-            os.utime(path, (NOW - 601, NOW - 601))
+            os.utime(path, (wall.at - 601, wall.at - 601))
         os.utime(kept[1], (0, 0))
         read(cache, wall)
         assert set(cache.iterdir()) == set(kept)
@@ -216,14 +218,14 @@ class TestWindowFile:
 
     def test_symlinks_and_special_files_are_not_read(self, cache: Path, wall: WallClock, tmp_path: Path) -> None:
         target = tmp_path / "target"
-        target.write_text(json.dumps({"free_at": [NOW + 1]}))
+        target.write_text(json.dumps({"free_at": [wall.at + 1]}))
         cache.mkdir(mode=0o700, parents=True)
         (cache / "window-link.json").symlink_to(target)
         os.mkfifo(cache / "window-fifo.json")
         (cache / "window-one.new").symlink_to(target)
         assert read(cache, wall) == Usage()
         file(cache, wall).write(Usage((1.0,)))
-        assert json.loads(target.read_text()) == {"free_at": [NOW + 1]}
+        assert json.loads(target.read_text()) == {"free_at": [wall.at + 1]}
         assert not (cache / "window-one.json").exists()
 
     def test_window_file_is_private_to_the_user(self, cache: Path, wall: WallClock) -> None:
@@ -233,7 +235,7 @@ class TestWindowFile:
 
     @pytest.mark.parametrize("mode", [0o777, 0o770])
     def test_directory_writable_by_others_is_not_used(self, cache: Path, wall: WallClock, mode: int) -> None:
-        path = written(cache, {"free_at": [NOW + 1]})
+        path = written(cache, {"free_at": [wall.at + 1]})
         cache.chmod(mode)
         assert read(cache, wall) == Usage()
         file(cache, wall).write(Usage((5.0,)))
