@@ -25,7 +25,15 @@ from redis.asyncio import Redis
 from secoda_async import RateLimit
 from secoda_async.ext.redis import RedisLock, RedisRateLimiter
 from tests.support.redis_server import RedisServer, running
-from tests.support.workers import Workspaces, emulate_workspaces, enqueue_all, poll_until, start_worker
+from tests.support.workers import (
+    Workspaces,
+    count_started_workers,
+    emulate_workspaces,
+    enqueue_all,
+    have_ended,
+    poll_until,
+    start_worker,
+)
 
 PERMITS: Final = 30
 """Writes in a window."""
@@ -35,8 +43,7 @@ LATENCY: Final = 0.2
 """Seconds that a write takes."""
 HOUR: Final = 3600
 UNLIMITED: Final = RateLimit(1_000_000, per_seconds=1)
-RESULTS: Final = "streaq:secoda-groups:index:results"
-OWN_COMMANDS: Final = ("info", "keys", "zlexcount", "memory|usage")
+OWN_COMMANDS: Final = ("info", "keys", "zmscore", "memory|usage")
 """Commands that only the measurement sends."""
 
 
@@ -167,10 +174,10 @@ async def measure_worker(
     try:
 
         async def has_started() -> bool:
-            return bool(await redis.keys("streaq:*:health:*"))  # pyright: ignore[reportUnknownMemberType]
+            return await count_started_workers(redis) > 0
 
         async def has_results() -> bool:
-            return targets is None or await redis.zlexcount(RESULTS, "-", "+") >= len(targets.emulators)
+            return targets is None or await have_ended(redis, targets.tasks)
 
         await poll_until(has_started)
         before = await Load.read(redis)

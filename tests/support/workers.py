@@ -37,6 +37,11 @@ class Workspaces:
         return sum(len(emulator.groups) for emulator in self.emulators.values())
 
     @property
+    def tasks(self) -> list[str]:
+        """The ids of the workers' tasks, sorted."""
+        return sorted(f"sync-{workspace}" for workspace in self.emulators)
+
+    @property
     def total(self) -> int:
         """The number of groups when all tasks are done."""
         return len(self.names) * len(self.emulators)
@@ -105,6 +110,17 @@ async def lock_holders(redis: Redis) -> list[str]:
     """Return the holders of all locks. The client decodes responses."""
     keys: list[Any] = await redis.keys("secoda-async:*:lock")  # pyright: ignore[reportUnknownMemberType]
     return [str(value) for value in await redis.mget(keys) if value] if keys else []
+
+
+async def count_started_workers(redis: Redis) -> int:
+    """Return the number of workers that handle signals and take tasks."""
+    return len(await redis.keys("streaq:*:health:*"))  # pyright: ignore[reportUnknownMemberType]
+
+
+async def have_ended(redis: Redis, tasks: list[str]) -> bool:
+    """Return whether these tasks have a result. So may the task of the cron job, which runs at each full hour."""
+    scores: list[Any] = await redis.zmscore("streaq:secoda-groups:index:results", tasks)
+    return None not in scores
 
 
 async def poll_until(condition: Callable[[], Awaitable[bool]]) -> None:
