@@ -21,8 +21,7 @@ _UUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _EMPTY_PAGES: Final = 100
 """Consecutive pages without items after which a list is endless."""
 
-
-REMEMBERED_IDS: Final = 10_000
+_REMEMBERED_IDS: Final = 10_000
 """Maximum ids that a read remembers. An item that moves during the read of a list moves by a page or two."""
 
 
@@ -68,7 +67,7 @@ def check_number(name: str, number: object) -> None:
 class RecentIds:
     """The ids of the latest pages. The oldest pages are forgotten."""
 
-    def __init__(self, most: int = REMEMBERED_IDS) -> None:
+    def __init__(self, most: int = _REMEMBERED_IDS) -> None:
         self._most = most
         self._ids: set[str] = set()
         self._pages: deque[list[str]] = deque()
@@ -83,9 +82,6 @@ class RecentIds:
         while len(self._ids) > self._most and len(self._pages) > 1:
             self._ids.difference_update(self._pages.popleft())
         return new
-
-    def __contains__(self, item_id: str) -> bool:
-        return item_id in self._ids
 
 
 class PageSequence(Generic[T]):
