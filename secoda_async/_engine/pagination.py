@@ -206,7 +206,8 @@ class Lister(Generic[T]):
                 sequence.check_next(query)
                 number = fetched.page.number + 1
                 if query == query_of_page(number) and concurrency > 1:
-                    for later in range(number + len(ahead), min(number + concurrency, max(number, last) + 1)):
+                    furthest = min(number + concurrency - 1, max(number, last))
+                    for later in range(number + len(ahead), furthest + 1):
                         ahead.append(asyncio.create_task(self._fetch(query_of_page(later), later, options)))
                     fetched = await ahead[0]
                     ahead.popleft()

@@ -327,4 +327,4 @@ def time_left(limiter: RateLimiter, writes: int) -> float:
     """Return the seconds until the last of a job's `writes`, which include those queued and in flight, could start."""
     state = limiter.state
     more = writes - state.queued - state.in_flight
-    return limiter.time_for(max(more, min(writes, state.queued, 1)))
+    return limiter.time_for(max(more, min(writes, state.queued, 1)))  # if all are queued: until one more could start

@@ -132,9 +132,8 @@ class SlidingWindow:
 
     def usage(self, now: float) -> Usage:
         """Return the permits that this process uses, without those of `add`."""
-        self.free(now)
         return Usage(
-            free_in=tuple(moment - now for moment in self._free_at if moment not in self._others),
+            free_in=tuple(moment - now for moment in self._free_at if moment > now and moment not in self._others),
             in_flight=self.in_flight,
             paused_for=self.cooldown.remaining(now),
             paced_for=max(0.0, self._paced_until - now),

@@ -32,7 +32,7 @@ class UnusableBodyError(Exception):
 
 
 class Decoder:
-    """Decode the content encoding of one body, chunk by chunk.
+    """Decodes the content encoding of one body, chunk by chunk.
 
     Args:
         encoding: The values of `Content-Encoding`, joined with commas.

@@ -226,11 +226,11 @@ def _wait(value: str, reply: Reply, now: datetime) -> float | None:
         asked = _http_date(value)
         if asked is None:
             return None
-        return max(0.0, (asked - (date_of(reply) or now)).total_seconds())
+        return max(0.0, (asked - (_date_of(reply) or now)).total_seconds())
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def date_of(reply: Reply) -> datetime | None:
+def _date_of(reply: Reply) -> datetime | None:
     """Return the time of the response by the server's clock: its `Date`, in whole seconds."""
     return next((date for text in reply.values(b"date") if (date := _http_date(text)) is not None), None)
 
