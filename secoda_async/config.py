@@ -196,12 +196,14 @@ def origin_of(base_url: str | None, region: Region | str | None) -> str:
         ConfigurationError: When the URL is not an http(s) origin (or one ending in `/api/v1`), is plain http to
             another machine, or the region has no such name.
     """
+    source = "base_url"
     if base_url is None and region is None:
-        base_url, region = read_environment("SECODA_BASE_URL"), read_environment("SECODA_REGION")
+        source = "SECODA_BASE_URL"
+        base_url, region = read_environment(source), read_environment("SECODA_REGION")
     elif base_url is not None and region is not None:
         raise ConfigurationError("give base_url or region, not both: a region is only a name for a URL")
     if base_url is not None:
-        return _checked_origin(base_url)
+        return _checked_origin(base_url, source)
     try:
         return Region("us" if region is None else str(region).lower()).origin
     except ValueError:
@@ -209,33 +211,33 @@ def origin_of(base_url: str | None, region: Region | str | None) -> str:
         raise ConfigurationError(f"there is no region {safe_repr(region)}: use one of {names}, or base_url") from None
 
 
-def _checked_origin(base_url: object) -> str:
+def _checked_origin(base_url: object, source: str) -> str:
     # No message shows more than the origin: the key may have been put here by mistake.
     text = base_url.strip() if isinstance(base_url, str) else ""
-    parts = _split_url(text)
+    parts = _split_url(text, source)
     host, port = parts.hostname or "", parts.port
     netloc = f"[{host}]" if ":" in host else host
     origin = f"{parts.scheme}://{netloc}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")
     if parts.path.rstrip("/") not in ("", API_PREFIX) or parts.query or parts.fragment:
-        raise ConfigurationError(f"base_url must be an origin, or one ending in {API_PREFIX}: {origin} and no more")
+        raise ConfigurationError(f"{source} must be an origin, or one ending in {API_PREFIX}: {origin} and no more")
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
-            f"base_url {origin} would send the key in clear text: use https (http is for loopback addresses only)"
+            f"{source} {origin} would send the key in clear text: use https (http is for loopback addresses only)"
         )
     return origin
 
 
-def _split_url(text: str) -> SplitResult:
+def _split_url(text: str, source: str) -> SplitResult:
     """Split an http(s) URL without credentials."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port  # urllib checks the port when it is read
     except ValueError:
-        raise ConfigurationError("base_url is not a URL: write it as https://host or https://host/api/v1") from None
+        raise ConfigurationError(f"{source} is not a URL: write it as https://host or https://host/api/v1") from None
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("base_url carries a user name or password; the API takes only a key: leave it out")
+        raise ConfigurationError(f"{source} carries a user name or password; the API takes only a key: leave it out")
     if parts.scheme not in _PORTS or not text.isprintable() or not re.fullmatch(_HOST, host):
-        raise ConfigurationError("base_url is not an http(s) URL: write it as https://host or https://host/api/v1")
+        raise ConfigurationError(f"{source} is not an http(s) URL: write it as https://host or https://host/api/v1")
     return parts
 
 

@@ -19,7 +19,7 @@ from cyclopts import Group, Parameter
 from secoda_async import Event, SecodaClient, SlidingWindowLimiter, TransportError
 from secoda_async._engine.limits.window_file import share_window
 from secoda_async._engine.settings import key_source
-from secoda_async.cli.exit_codes import CommandError, Exit
+from secoda_async.cli.exit_codes import CommandError, Exit, with_options
 from secoda_async.cli.options import Flag, Output
 from secoda_async.cli.signals import StopController, interrupt_on_signal
 from secoda_async.reconcile.escape import escape_control
@@ -140,7 +140,7 @@ class _WaitLogHandler(logging.Handler):
         """Print a record that a person needs."""
         if record.levelno >= logging.WARNING or (str(record.msg).startswith("waiting") and self._is_new(record)):
             with suppress(OSError, ValueError):  # a closed stderr must not end the call
-                sys.stderr.write(f"{escape_control(record.getMessage())}\n")
+                sys.stderr.write(f"{escape_control(with_options(record.getMessage()))}\n")
 
     def _is_new(self, record: logging.LogRecord) -> bool:
         """Return whether no wait for this cause was printed a moment ago: many calls may wait in turn."""

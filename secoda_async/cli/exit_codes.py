@@ -97,11 +97,16 @@ _FIRST_WORDS: Final = (
 """The arguments of Python that begin a message."""
 
 
-def message_of(error: Exception) -> str:
-    """Return the message of an error, with the options of the command line in place of Python's arguments."""
-    text = str(error)
+def with_options(text: str) -> str:
+    """Return a text of the SDK with the options of the command line in place of Python's arguments."""
     for argument, option in _OPTIONS.items():
         text = text.replace(argument, option)
+    return text
+
+
+def message_of(error: Exception) -> str:
+    """Return the message of an error, with the options of the command line in place of Python's arguments."""
+    text = with_options(str(error))
     pattern = next((pattern for kind, pattern in _FIRST_WORDS if isinstance(error, kind)), None)
     return text if pattern is None else re.sub(pattern, lambda word: f"--{word[0].replace('_', '-')}", text)
 

@@ -177,6 +177,9 @@ async def test_long_wait_is_printed_once(shell: Shell, workspace: Emulator) -> N
     log.info("waiting %.1f s (%s) before %s %s", 47, "the write limit", "POST", "/auth/group")
     log.info("waiting %.1f s (%s) before %s %s", 46, "the write limit", "POST", "/auth/group")  # a moment later
     log.info("waiting %.1f s (%s) before %s %s", 2, "503", "attempt 2 of 5: POST", "/auth/group")
+    log.info(
+        "waiting %.1f s (%s) before %s %s", 2, "x could not be looked up: check base_url", "attempt 2 of 5: GET", "/"
+    )
     log.info("waiting for the Redis server")
     log.info("something else")
     log.warning("of interest")
@@ -184,6 +187,7 @@ async def test_long_wait_is_printed_once(shell: Shell, workspace: Emulator) -> N
     assert err.splitlines() == [
         "waiting 47.0 s (the write limit) before POST /auth/group",
         "waiting 2.0 s (503) before attempt 2 of 5: POST /auth/group",
+        "waiting 2.0 s (x could not be looked up: check --base-url) before attempt 2 of 5: GET /",
         "waiting for the Redis server",
         "of interest",
     ]

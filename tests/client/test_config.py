@@ -264,6 +264,12 @@ class TestOrigin:
         assert origin_of(None, None) == "https://secoda.example"
         assert origin_of(None, "eu") == "https://eapi.secoda.co"
 
+    @pytest.mark.parametrize("url", ["ftp://x", "http://api.secoda.co", "https://x/y", "https://u:p@x", "https://[x"])
+    def test_an_error_of_the_environment_names_the_variable(self, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+        monkeypatch.setenv("SECODA_BASE_URL", url)
+        with pytest.raises(ConfigurationError, match=r"^SECODA_BASE_URL "):
+            origin_of(None, None)
+
     def test_a_blank_variable_is_as_good_as_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SECODA_REGION", "  ")
         assert read_environment("SECODA_REGION") is None

@@ -43,6 +43,9 @@ _LOG_INTERVAL: Final = 30.0
 _MINIMUM_SHRUNK: Final = 12
 """Columns below which a shrinkable column is left out: a few letters and an ellipsis help nobody."""
 
+_MINIMUM_CUT: Final = 20
+"""Columns below which a column wraps in place of being cut: the starts of names may all be the same."""
+
 _HANG: Final = 2
 """Columns by which the further lines of a wrapped text are indented."""
 
@@ -124,11 +127,13 @@ class Console:
             box=None,
             pad_edge=False,
         )
-        widths = _column_widths(columns, _lengths(columns, cells), self.out.width)
+        lengths = _lengths(columns, cells)
+        widths = _column_widths(columns, lengths, self.out.width)
         shown = [width != 0 for width in widths]
-        for column, width in compress(zip(columns, widths, strict=True), shown):
-            overflow: Literal["ellipsis", "fold"] = "ellipsis" if width else "fold"
-            table.add_column(column.heading, justify=column.align, overflow=overflow, no_wrap=bool(width), width=width)
+        for column, width, length in compress(zip(columns, widths, lengths, strict=True), shown):
+            is_cut = width is not None and (column.overflow != "cut" or width >= min(length, _MINIMUM_CUT))
+            overflow: Literal["ellipsis", "fold"] = "ellipsis" if is_cut else "fold"
+            table.add_column(column.heading, justify=column.align, overflow=overflow, no_wrap=is_cut, width=width)
         for row in cells:
             table.add_row(*compress(row, shown))
         if self.out.is_terminal:
