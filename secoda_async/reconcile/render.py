@@ -159,13 +159,13 @@ def field_changes(change: Change) -> Iterable[tuple[str, str, str]]:
     characters are shown in both.
     """
     for name in ("name", "icon", "description"):
-        before, after = getattr(change.before, name), getattr(change.after, name)
-        is_set = before is not UNSET or after is not UNSET
+        former, new = getattr(change.before, name), getattr(change.after, name)
+        is_set = former is not UNSET or new is not UNSET
         if is_set and not (change.kind == "create" and name == "name"):
-            values = ["" if value is None or value is UNSET else str(value) for value in (before, after)]
-            is_alike = values[0] != values[1] and _visible(values[0]) == _visible(values[1])
+            before, after = former or "", new or ""
+            is_alike = before != after and _visible(before) == _visible(after)
             escape = escape_invisible if is_alike else escape_control
-            yield name, escape(values[0]), escape(values[1])
+            yield name, escape(before), escape(after)
 
 
 def _visible(text: str) -> str:
