@@ -238,11 +238,14 @@ class Transport:
         Raises:
             TransportError: When no complete response came. It has no cause: aiohttp's exceptions hold the headers.
         """
-        body = None if request.body is None else _Body(request.body, state)
-        _BODILESS.set(state if body is None else None)
-        if body is None:
+        if request.body is None:
+            body = None
+            _BODILESS.set(state)
             # The connector of a borrowed session records nothing: assume the send, unless the session is closed.
             state.maybe_sent = sessions.is_borrowed and not sessions.keep_alive.closed
+        else:
+            body = _Body(request.body, state)
+            _BODILESS.set(None)
         session = sessions.one_shot if request.method == "POST" else sessions.keep_alive
         try:
             response = await session.request(
