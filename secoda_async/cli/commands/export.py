@@ -40,9 +40,11 @@ async def export_command(
     inside = [group for group in groups if scope.contains(group.name)]
     if scope.is_limited and not inside:
         console.warn("warning: no group fits --only and --ignore: check the patterns")
-    text = dump_groups(inside, users, "json" if options.json else format, members)
-    is_table = format == "csv" and not options.json
-    write_or_print(f"{_BYTE_ORDER_MARK}{text}" if is_table and (output or _is_stdout_a_file()) else text, output)
+    file_format = "json" if options.json else format
+    text = dump_groups(inside, users, file_format, members)
+    if file_format == "csv" and (output or _is_stdout_a_file()):
+        text = f"{_BYTE_ORDER_MARK}{text}"
+    write_or_print(text, output)
 
 
 def _is_stdout_a_file() -> bool:
