@@ -144,7 +144,12 @@ def runner(tmp_path: Path, workspace: Emulator) -> Runner:
         script.chmod(0o755)
     (tmp_path / "repository").mkdir()
     path = f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {"PATH": path, "SECODA_BASE_URL": workspace.url, "EMULATOR_KEY": workspace.api_key}
+    environment = {
+        "PATH": path,
+        "HOME": str(tmp_path),
+        "SECODA_BASE_URL": workspace.url,
+        "EMULATOR_KEY": workspace.api_key,
+    }
     if "PYTHONPATH" in os.environ:
         environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
     return Runner(tmp_path / "repository", environment)

@@ -146,6 +146,7 @@ async def test_every_command_line_in_the_docs_runs(page: Path, files: Path) -> N
     async with Emulator(groups=20, users=[{"email": "ana@example.com"}]) as workspace:
         environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(files),  # with its cache directory
             "SECODA_BASE_URL": workspace.url,
             "SECODA_API_KEY": workspace.api_key,
         }

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -17,6 +16,7 @@ from yarl import URL
 from secoda_async import ClientClosedError, SecodaClient
 from secoda_async.emulator import Emulator
 from tests.support.examples import EXAMPLES, load_example
+from tests.support.ports import reserved_port
 from tests.support.waiting import wait_until
 
 CALLERS = 200
@@ -25,12 +25,6 @@ PATIENCE = 120
 """Seconds for each caller, and for each call to Secoda: on a busy machine 200 callers take longer."""
 LATENCY = 0.02
 """Seconds for an answer of the emulator: time enough to hang up before it comes."""
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Service:
@@ -63,21 +57,21 @@ class Service:
 
 @asynccontextmanager
 async def running(program: str, workspace: Emulator, *options: str) -> AsyncGenerator[Service, None]:
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-u", "-X", "dev", "-W", "default::ResourceWarning", str(EXAMPLES / program),
-        "--port", str(port), *options,
-        env={**os.environ, "SECODA_BASE_URL": workspace.url, "SECODA_API_KEY": workspace.api_key},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    service = Service(f"http://127.0.0.1:{port}", process)
-    try:
-        await service.runs()
-        yield service
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await service.gone()
+    with reserved_port() as port:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-u", "-X", "dev", "-W", "default::ResourceWarning", str(EXAMPLES / program),
+            "--port", str(port), *options,
+            env={**os.environ, "SECODA_BASE_URL": workspace.url, "SECODA_API_KEY": workspace.api_key},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        service = Service(f"http://127.0.0.1:{port}", process)
+        try:
+            await service.runs()
+            yield service
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await service.gone()
 
 
 SERVICES = pytest.mark.parametrize("program", ["aiohttp_service.py", "fastapi_service.py"])
@@ -147,7 +141,7 @@ async def test_service_reads_pass_queued_writes_and_a_disconnect_leaves_the_queu
         (group_id,) = workspace.groups
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             creates = [asyncio.create_task(call(session, service.url, 20 * number + 4, "")) for number in range(50)]
-            await wait_until(lambda: workspace.count(method="POST", status=201) == 30)
+            await wait_until(lambda: sum(create.done() for create in creates) == 30)
             reads = await asyncio.gather(*(call(session, service.url, 1, group_id) for _ in range(CALLERS)))
             waiting = [create for create in creates if not create.done()]
             for create in waiting:
