@@ -8,9 +8,11 @@ import re
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import NoReturn
 
 import aiohttp
 import pytest
+from jinja2 import PackageLoader, TemplateNotFound
 
 from secoda_async import (
     AttemptEvent,
@@ -266,6 +268,22 @@ async def test_report_does_not_overwrite_the_input(shell: Shell, workspace: Emul
     assert result.code == Exit.USAGE
     assert "would overwrite it" in result.err
     assert not workspace.requests
+
+
+async def test_report_is_written_if_the_package_was_replaced_during_the_run(
+    shell: Shell, workspace: Emulator, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanished(*_: object) -> NoReturn:
+        raise TemplateNotFound("report.html")
+
+    workspace.faults.add(delay=0.1, method="POST")
+    running = asyncio.create_task(shell.run("apply", file, "--yes", "--report", str(tmp_path / "report.html")))
+    await wait_until(lambda: workspace.count("POST"))
+    monkeypatch.setattr(PackageLoader, "__init__", vanished)
+    monkeypatch.setattr(PackageLoader, "get_source", vanished)
+    result = await running
+    assert (result.code, "the report was not written" in result.err) == (Exit.DONE, False)
+    assert "3 changes written" in (tmp_path / "report.html").read_text("utf-8")
 
 
 async def test_failed_report_does_not_change_the_exit_code(

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, frozen
 
@@ -15,6 +16,9 @@ from secoda_async.cli.output.timeline import Recorder
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.render import MemberNames, facts, field_changes, held_messages
 from secoda_async.reconcile.wording import count
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _MAX_EXPANDED: Final = 10
 """A plan of more changes starts with all but the deletes collapsed."""
@@ -192,17 +196,26 @@ def in_progress_page(command: str) -> str:
 
 
 def _render(template: str, **values: Any) -> str:  # noqa: ANN401 - the template's variables
+    created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return _templates().get_template(template).render(version=__version__, created=created, **values)
+
+
+@cache
+def _templates() -> "Environment":
+    """Load every template before the first page: an upgrade of the package during a long `apply` may remove them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - most commands render no HTML
 
     environment = Environment(
         loader=PackageLoader("secoda_async.cli.output", "templates"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return environment.get_template(template).render(version=__version__, created=created, **values)
+    for name in environment.list_templates():
+        environment.get_template(name)
+    return environment
 
 
 def _row(change: Change, members: MemberNames) -> _Row:
