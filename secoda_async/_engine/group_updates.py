@@ -4,7 +4,6 @@ The API replaces whole memberships, so `change_membership` reads the group just 
 that the read is older than this client's last write, because a replica lags, the read is repeated.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from functools import partial
@@ -19,7 +18,7 @@ from secoda_async._engine.operation import NotSentError
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.wire import codec
 from secoda_async._engine.wire.protocol import Request, request_to
-from secoda_async.errors import InvalidArgumentError, NotFoundError, OutcomeUnknownError
+from secoda_async.errors import InvalidArgumentError, NotFoundError
 from secoda_async.models import UNSET, Group, GroupFields
 
 MembershipChange = Callable[[tuple[str, ...]], tuple[str, ...]]
@@ -51,8 +50,8 @@ class _Membership:
 
     change: MembershipChange
     group: Group
-    attempt: CallState | None = None
-    """The state of the write, once its first attempt is about to be sent."""
+    is_unused: bool = True
+    """Whether no attempt has used this read yet."""
 
     @property
     def fields(self) -> GroupFields:
@@ -66,12 +65,13 @@ class _Membership:
 async def send_update(pipeline: Pipeline, call: Call, group_id: str, fields: GroupFields) -> Group:
     """Send an update of given fields; one that sets the members excludes changes of the membership meanwhile."""
     sets_users = fields.users is not UNSET
+    state = CallState(call, call.request)
     with await _lock(pipeline, call, group_id) if sets_users else nullcontext():
         try:
-            group = await pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id))
-        except (OutcomeUnknownError, asyncio.CancelledError, GeneratorExit):
-            pipeline.ledger.note_unclear_update(group_id)
-            raise
+            group = await pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id), state=state)
+        finally:
+            if state.is_unclear and sets_users:
+                pipeline.ledger.note_unclear_update(group_id)
         pipeline.ledger.note_updated(group, is_whole_membership=sets_users)
         await confirm_members(pipeline, call, group, fields)
         return group
@@ -101,25 +101,26 @@ async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, chan
     membership = _Membership(change, await _read(pipeline, call, group_id))
 
     async def refresh(state: CallState) -> Request | None:
-        if membership.attempt is not None or state.waited:
+        if not membership.is_unused or state.waited:
             membership.group = await _read(pipeline, call, group_id)
-        membership.attempt = state
+        membership.is_unused = False
         if not membership.is_changed:
             raise _NothingToWriteError
         return patch_of(group_id, membership.fields)
 
     if not membership.is_changed:
         return membership.group
+    call = call.with_precondition(refresh)
+    state = CallState(call, call.request)
     try:
         group = await pipeline.send(
-            call.with_precondition(refresh), lambda reply: written_group_of(reply, membership.fields, group_id)
+            call, lambda reply: written_group_of(reply, membership.fields, group_id), state=state
         )
     except _NothingToWriteError:
         return membership.group
-    except (OutcomeUnknownError, asyncio.CancelledError, GeneratorExit):
-        if membership.attempt is not None and membership.attempt.is_unclear:
+    finally:
+        if state.is_unclear:  # an attempt without a clear response may be executed after the last one
             pipeline.ledger.note_unclear_update(group_id)
-        raise
     pipeline.ledger.note_updated(group, before=membership.group.users)
     await confirm_members(pipeline, call, group, membership.fields)
     return group

@@ -95,7 +95,14 @@ class Pipeline:
             scope.pending,
         )
 
-    def send(self, call: Call, read: Callable[[Reply], T], *, already_gone: T | None = None) -> Coroutine[Any, Any, T]:
+    def send(
+        self,
+        call: Call,
+        read: Callable[[Reply], T],
+        *,
+        already_gone: T | None = None,
+        state: CallState | None = None,
+    ) -> Coroutine[Any, Any, T]:
         """Send the request, again if that is safe and useful, and return what `read` makes of the response.
 
         Args:
@@ -103,23 +110,25 @@ class Pipeline:
             read: Turns a 2xx response into the result, or raises `ResponseError`.
             already_gone: The result of a DELETE that finds nothing because an earlier attempt of the same call, whose
                 response was lost, deleted the object.
+            state: The state of the call, for a caller that needs to know afterwards what happened.
 
         Raises:
             SecodaError: With the call's method, path, attempts and seconds waited.
         """
         hook = self._hooks.call_hook
+        state = CallState(call, call.request) if state is None else state
         if hook is None:
-            return self._send_handling_retries(call, read, already_gone)
-        return self._send_with_call_hooks(hook, call, read, already_gone)
+            return self._send_handling_retries(state, read, already_gone)
+        return self._send_with_call_hooks(hook, state, read, already_gone)
 
     async def _send_with_call_hooks(
-        self, hook: "CallHook", call: Call, read: Callable[[Reply], T], already_gone: T | None
+        self, hook: "CallHook", state: CallState, read: Callable[[Reply], T], already_gone: T | None
     ) -> T:
-        with self._hooks.call(hook, call.request, self.transport.origin, self.limiter):
-            return await self._send_handling_retries(call, read, already_gone)
+        with self._hooks.call(hook, state.request, self.transport.origin, self.limiter):
+            return await self._send_handling_retries(state, read, already_gone)
 
-    async def _send_handling_retries(self, call: Call, read: Callable[[Reply], T], already_gone: T | None) -> T:
-        state = CallState(call, call.request)
+    async def _send_handling_retries(self, state: CallState, read: Callable[[Reply], T], already_gone: T | None) -> T:
+        call = state.call
         try:
             try:
                 result = await self._send_handling_redirects_and_auth(state, read, already_gone)

@@ -212,12 +212,10 @@ class Applier:
             return state.noop_result(state.check.group)
         if state.check.status is ChangeStatus.DRIFTED:
             raise state.stale_error(state.check.reason)
-        if state.change.id is None:  # wait until lists show this client's own writes of the name
-            await self.groups(Scope(operation=shared)).store.settle(state.change.name)
         scope = Scope(
             operation=shared,
             precondition=partial(self._check_precondition, state, shared),
-            known_ids=self._ids_before_writes,
+            known_ids=partial(self._settled_ids, state, shared),
             pending=self.plan.pending,
         )
         try:
@@ -228,7 +226,9 @@ class Applier:
             error = failed.error
         raise error
 
-    async def _ids_before_writes(self) -> Collection[str] | None:
+    async def _settled_ids(self, state: ChangeState, shared: SharedState) -> Collection[str] | None:
+        """Wait until lists show this client's earlier creates of the name; return the ids before the first write."""
+        await self.groups(Scope(operation=shared)).store.settle(state.change.name)
         return self._initial_ids
 
     async def _check_precondition(self, state: ChangeState, shared: SharedState, call_state: CallState) -> None:

@@ -55,12 +55,19 @@ def change(secoda: SecodaClient, group_id: str, verb: str) -> Awaitable[Group]:
 EXPECTED = {"add": {"user-0", "user-1", "user-2"}, "remove": {"user-0"}}
 
 
-async def test_an_update_that_is_garbage_collected_is_unclear(connect: Connect, group_id: str) -> None:
+@pytest.mark.requirement("RT-12")
+async def test_update_that_ends_in_flight_is_unclear(emulator: Emulator, connect: Connect, group_id: str) -> None:
     secoda = connect()
-    update = secoda.groups.update(group_id, name="B")
-    update.send(None)  # it waits for its connection
-    update.close()  # as garbage collection does
     pipeline: Any = vars(secoda)["_pipeline"]
+    unsent = secoda.groups.update(group_id, users=[])
+    unsent.send(None)  # it waits for its connection
+    unsent.close()  # as garbage collection does
+    assert pipeline.ledger.update_settles_in(group_id) == 0
+    emulator.faults.add(stall="after", method="PATCH")
+    task = asyncio.ensure_future(secoda.groups.update(group_id, users=[]))
+    await wait_until(lambda: emulator.count("PATCH"))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     assert pipeline.ledger.update_settles_in(group_id) > 0
 
 
@@ -293,6 +300,21 @@ class TestUnclearUpdates:
         await secoda.groups.add_users(group_id, ["user-3"])
         assert members() == {*START, "user-2", "user-3"}
 
+    @pytest.mark.requirement("BS-6")
+    async def test_addition_waits_until_an_earlier_attempt_can_no_longer_be_executed(
+        self,
+        emulator: Emulator,
+        secoda: SecodaClient,
+        clock: AutojumpClock,
+        group_id: str,
+        members: Callable[[], set[str]],
+    ) -> None:
+        emulator.faults.add(status=504, execute_after=12, method="PATCH")
+        await secoda.groups.add_users(group_id, ["user-2"])  # the second attempt succeeds
+        await secoda.groups.add_users(group_id, ["user-3"])
+        await advance(clock, 20)
+        assert members() == {*START, "user-2", "user-3"}
+
     @pytest.mark.requirement("RT-7", "RT-12")
     async def test_addition_that_was_cancelled_before_it_was_sent_is_not_unclear(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str, clock: AutojumpClock
@@ -404,6 +426,23 @@ class TestLists:
         assert {name: outcome.status for outcome, name in changes} == {"a": "unchanged", "B": "applied"}
         assert len(named(emulator, "a")) == 1
         assert clock.now() < 60
+
+    @pytest.mark.requirement("BS-9", "RT-10")
+    async def test_apply_waits_for_a_create_that_becomes_unclear_meanwhile(
+        self, emulator: Emulator, secoda: SecodaClient
+    ) -> None:
+        plan = await secoda.plan(desired("A"))
+        emulator.lists_lag = 20.0
+        emulator.faults.add(stall="after", method="POST")
+        ensuring = asyncio.ensure_future(secoda.groups.ensure(name="A", icon="x"))
+        await wait_until(lambda: emulator.count("POST"))
+        applying = asyncio.ensure_future(secoda.apply(plan))
+        await drain_loop()
+        ensuring.cancel()
+        report = await applying
+        await asyncio.gather(ensuring, return_exceptions=True)
+        assert report.counts == {"unchanged": 1}
+        assert len(named(emulator, "A")) == emulator.count("POST") == 1
 
     @pytest.mark.requirement("BS-9", "BS-7")
     async def test_stop_ends_the_wait_for_an_unclear_create(
