@@ -234,7 +234,7 @@ def reason(error: Exception) -> str:
     """Describe why a command failed, and what to do about it."""
     if isinstance(error, TimedOutError):
         return str(error) or "no reply in time"
-    text = str(error) or type(error).__name__
+    text = str(error).removesuffix(".") or type(error).__name__  # it becomes a part of a sentence
     if isinstance(error, ResponseError):
         text = f"{type(error).__name__}: {error}"  # redis-py removes the code word, such as MOVED
     for classes, texts, explanation in _EXPLANATIONS:

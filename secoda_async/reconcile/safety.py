@@ -67,7 +67,7 @@ def resolve_limit(limit: Limit, total: int, minimum: int, name: str) -> int:
     """Return the number of `total` that a limit allows; a percentage other than 0 allows at least `minimum`.
 
     Raises:
-        InvalidArgumentError: When the limit is neither an integer nor a percentage; it mentions `name`.
+        InvalidArgumentError: When the limit is neither 0 or more nor a percentage up to 100; it mentions `name`.
     """
     if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0:
         return limit
@@ -77,7 +77,7 @@ def resolve_limit(limit: Limit, total: int, minimum: int, name: str) -> int:
         match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", limit)
         if match is not None and (fraction := float(match[1]) / 100) <= 1:
             return max(minimum, math.floor(total * fraction + 1e-9)) if fraction else 0
-    raise InvalidArgumentError(f"{name} must be an integer or a percentage such as '10%', not {limit!r}")
+    raise InvalidArgumentError(f"{name} must be an integer, 0 or more, or a percentage such as '10%', not {limit!r}")
 
 
 def check_approval(plan: Plan, approve: str | None) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from attrs import evolve
@@ -124,6 +125,13 @@ def test_summary_has_the_problems_and_no_changes() -> None:
     first, *_, last = printed.getvalue().splitlines()
     assert (first, last) == ("! needs an approval: too many", f"digest {PLAN.digest}")
     assert "create new" not in printed.getvalue()
+
+
+@pytest.mark.parametrize("name", ["markdown", "html"])
+def test_two_formats_are_refused(name: Literal["markdown", "html"]) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"--json and --format {name} are two formats: leave one out"):
+        PlanOutput(format=name).check(Output(json=True))
+    PlanOutput(format="json").check(Output(json=True))
 
 
 @pytest.mark.parametrize(

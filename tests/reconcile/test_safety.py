@@ -29,7 +29,7 @@ class TestRules:
     @pytest.mark.parametrize("name", ["max_delete", "max_remove"])
     def test_other_limit_is_refused(self, name: str, limit: Any) -> None:
         with pytest.raises(
-            InvalidArgumentError, match=f"^{name} must be an integer or a percentage such as '10%', not"
+            InvalidArgumentError, match=f"^{name} must be an integer, 0 or more, or a percentage such as '10%', not"
         ):
             Rules(**{name: limit})
 

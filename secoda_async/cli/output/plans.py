@@ -47,11 +47,13 @@ class PlanOutput:
     summary_only: SummaryOnly = False
 
     def check(self, options: Output) -> None:
-        """Refuse --summary-only for a format that always has the whole plan.
+        """Refuse two formats, and --summary-only for a format that always has the whole plan.
 
         Raises:
-            InvalidArgumentError: If the format is not text.
+            InvalidArgumentError: If options contradict each other.
         """
+        if options.json and self.format in ("markdown", "html"):
+            raise InvalidArgumentError(f"--json and --format {self.format} are two formats: leave one out")
         if self.summary_only and (options.json or self.format != "text"):
             raise InvalidArgumentError("--summary-only goes with --format text: other formats have the whole plan")
 
