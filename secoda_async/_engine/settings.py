@@ -33,9 +33,7 @@ def key_source(api_key: object) -> Secret | ApiKeyProvider | ConfigurationError:
     if api_key is None:
         api_key = read_environment("SECODA_API_KEY")
     if api_key is None:
-        return ConfigurationError(
-            "no API key: pass api_key (--api-key-file), or set SECODA_API_KEY (made in Secoda, Settings > API)"
-        )
+        return ConfigurationError("no API key: pass api_key, or set SECODA_API_KEY (made in Secoda, Settings > API)")
     problem = key_problem(api_key)
     return Secret(str(api_key).strip()) if problem is None else ConfigurationError(problem)
 

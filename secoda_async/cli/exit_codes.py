@@ -74,7 +74,7 @@ _CODES: Final[tuple[tuple[type[SecodaError], Exit], ...]] = (
 
 
 _OPTIONS: Final = {
-    "pass api_key (--api-key-file)": "pass --api-key-file",
+    "no API key: pass api_key": "no API key: pass --api-key-file",
     "unknown_members='hold' (--unknown-members hold)": "--unknown-members hold",
     "apply with on_drift='skip'": "apply with --on-drift skip",
     "give base_url or region, not both": "give --base-url or --region, not both",
