@@ -13,6 +13,7 @@ created by another call of this client. After an unclear response all groups are
 3. Otherwise `OutcomeUnknownError` is raised, with the candidates.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import nullcontext
 from itertools import pairwise
@@ -155,8 +156,10 @@ class GroupCreator:
             unknown = error
         try:
             return await self._recover(create, unknown)
-        except BaseException:
+        except BaseException as error:
             self._ledger.note_unclear(create.fields.name)
+            if isinstance(error, asyncio.CancelledError):
+                self.pipeline.report_cancelled_write(create.call.request, error)
             raise
 
     async def _recover(self, create: _Create, unknown: OutcomeUnknownError) -> Group:

@@ -1,5 +1,6 @@
 """Responses about groups, checked against the request: the requested id and the sent fields."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -72,6 +73,9 @@ async def confirm_members(pipeline: Pipeline, call: Call, group: Group, fields: 
             )
         except NotFoundError:
             break
+        except asyncio.CancelledError as cancelled:
+            pipeline.report_cancelled_write(call.request, cancelled)
+            raise
         except SecodaError as cause:
             note = f"the group is {group.id}; check its members"
             unknown = outcome_unknown(call.request, cause, note, candidates=(group.id,))

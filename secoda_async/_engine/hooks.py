@@ -60,21 +60,16 @@ class Hooks:
         if self.is_active:
             self._reporter.attempt(state.request, state.attempts, result, seconds, secrets)
 
-    def attempt_cancelled(
-        self, state: CallState, error: asyncio.CancelledError, seconds: float, *, maybe_sent: bool
-    ) -> None:
-        """Report an attempt whose task was cancelled. The error gets a note if a write may have been executed."""
-        self.attempt_finished(state, error, seconds)
-        request = state.request
-        if not maybe_sent or request.method == "GET":
-            return
+    def write_cancelled(self, request: Request, error: asyncio.CancelledError) -> None:
+        """Log that a call was cancelled although its write may have been executed. The error gets a note, too."""
         name = "" if request.name is None else f" of {request.name!r}"
         note = (
             f"{request.method} {request.path}{name} was cancelled after it was sent: whether it was executed is not "
             "known, check before you repeat it"
         )
-        _log.warning("%s", note)
-        error.add_note(note)
+        if note not in getattr(error, "__notes__", ()):  # an inner call may have reported it
+            _log.warning("%s", note)
+            error.add_note(note)
 
     def wait_started(self, state: CallState, reason: str, seconds: float) -> None:
         """Log a long wait: one line for all calls that wait for the same reason at the same time.

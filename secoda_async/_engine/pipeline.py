@@ -152,11 +152,19 @@ class Pipeline:
             if last is None or (isinstance(last, RateLimitError) and not state.is_unclear):
                 raise  # nothing was executed
             final = state.attach_call_context(last)
+        except asyncio.CancelledError as cancelled:
+            if state.is_unclear:
+                self.report_cancelled_write(state.request, cancelled)
+            raise
         finally:
             if call.operation is not None:
                 call.operation.attempts += state.attempts
                 call.operation.waited += state.waited
         raise state.final_error(final)
+
+    def report_cancelled_write(self, request: Request, error: asyncio.CancelledError) -> None:
+        """Say in the log and in the error that a write may have been executed although its call was cancelled."""
+        self._hooks.write_cancelled(request, error)
 
     async def _back_off(self, state: CallState, seconds: float) -> None:
         if seconds > 0:
@@ -255,7 +263,7 @@ class Pipeline:
             self._hooks.attempt_finished(state, error, self.clock.now() - began)
             raise
         except asyncio.CancelledError as cancelled:
-            self._hooks.attempt_cancelled(state, cancelled, self.clock.now() - began, maybe_sent=send_state.maybe_sent)
+            self._hooks.attempt_finished(state, cancelled, self.clock.now() - began)
             raise
         else:
             if self._hooks.is_active:  # not within the scope: a hook that closes the client would cancel its own task

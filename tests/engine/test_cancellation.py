@@ -143,3 +143,30 @@ async def test_cancellation_of_a_write_in_flight_is_logged(
         "POST /api/v1/auth/group of 'A' was cancelled after it was sent: whether it was executed is not known, "
         "check before you repeat it"
     )
+
+
+@pytest.mark.requirement("RT-7", "RT-12")
+@pytest.mark.parametrize("stage", ["backoff", "search", "look-up of a hidden member"])
+async def test_cancellation_after_an_unclear_write_is_logged_once(
+    emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture, group_id: str, stage: str
+) -> None:
+    if stage == "backoff":
+        emulator.faults.add(status=502, headers={"Retry-After": "9"})
+        call, sent = secoda.groups.update(group_id, name="A"), f"PATCH /api/v1/auth/group/{group_id}"
+    elif stage == "search":
+        emulator.faults.add(drop="after", method="POST")
+        emulator.visible_after = 1000
+        call, sent = secoda.groups.ensure(name="A"), "POST /api/v1/auth/group of 'A'"
+    else:
+        emulator.faults.add(transform=lambda group: group | {"users": []}, method="POST")
+        emulator.faults.add(stall="before", path="/user/")
+        call, sent = secoda.groups.create(name="A", users=["user-1"]), "POST /api/v1/auth/group of 'A'"
+    task = asyncio.ensure_future(call)
+    await wait_until(lambda: emulator.writes and not secoda.limiter.state.in_flight)
+    await drain_loop()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith(f"{sent} was cancelled after it was sent: ")
+    assert caught.value.__notes__ == [line]
