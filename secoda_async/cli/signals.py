@@ -68,14 +68,14 @@ class StopController:
     advice: str = field(default="Run the command again: it reads the workspace first", init=False)
     """The advice after writes were aborted."""
 
-    def request(self, reason: str, code: Exit = Exit.INTERRUPTED) -> None:
+    def request(self, reason: str, code: Exit = Exit.INTERRUPTED, *, abort_by: str = "Ctrl-C") -> None:
         """Stop after the in-flight writes. Only the first request counts."""
         if self.is_finished or self.event.is_set():
             return
         self.reason, self.code = reason, code
         self.event.set()
         if self.has_begun_writing:
-            self.warn(f"{reason}: finishing in-flight writes; press Ctrl-C again to abort")
+            self.warn(f"{reason}: finishing in-flight writes; press {abort_by} to abort")
         else:
             self._abort()
 
@@ -84,7 +84,7 @@ class StopController:
         if self.event.is_set() and not self.is_finished:
             self._abort()
         else:
-            self.request("interrupted")
+            self.request("interrupted", abort_by="Ctrl-C again")
 
     def _abort(self) -> None:
         if self.task is not None:
