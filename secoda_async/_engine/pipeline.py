@@ -258,7 +258,7 @@ class Pipeline:
             with self.scopes.until(deadline, sessions.loop) as scope:
                 reply = await self.transport.exchange(sessions, state.request, key, send_state)
             if reply is None:
-                raise _early_end(state, scope, maybe_sent=send_state.maybe_sent)
+                raise _early_end_error(state, scope, maybe_sent=send_state.maybe_sent)
         except SecodaError as error:
             self._hooks.attempt_finished(state, error, self.clock.now() - began)
             raise
@@ -308,7 +308,7 @@ class Pipeline:
         await self._back_off(CallState(call, call.request), seconds)
 
 
-def _early_end(state: CallState, scope: CallScope, *, maybe_sent: bool) -> SecodaError:
+def _early_end_error(state: CallState, scope: CallScope, *, maybe_sent: bool) -> SecodaError:
     """Return the error for an attempt that the client's close, the attempt's timeout or the call's deadline ended."""
     error = scope.error()
     if isinstance(error, ClientClosedError):
