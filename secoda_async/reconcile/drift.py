@@ -66,14 +66,15 @@ class WorkspaceSnapshot:
         planned_ids = {change.id for change in plan.changes}
         by_id = {group.id: group for group in groups}
         by_name: dict[str, list[Group]] = defaultdict(list)
+        others: list[Group] = []
         owners: dict[str, list[str]] = {name: [] for name in _new_names(plan)}
         for group in by_id.values():
             name = normalize(group.name)
             if group.id not in planned_ids:
+                others.append(group)
                 by_name[name].append(group)
             if name in owners:
                 owners[name].append(group.id)
-        others = (group for group in by_id.values() if group.id not in planned_ids)
         return cls(
             read_at=read_at,
             by_id=by_id,
