@@ -380,13 +380,13 @@ async def test_only_a_signal_aborts_after_a_stop_request() -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_stop_says_which_signal_aborts() -> None:
+@pytest.mark.parametrize(("reason", "key"), [("interrupted", "Ctrl-C again"), ("deadline reached", "Ctrl-C")])
+async def test_stop_says_which_signal_aborts(reason: str, key: str) -> None:
     said: list[str] = []
-    for stop in (signals.StopController.on_signal, lambda stops: stops.request("deadline reached")):
-        stops = signals.StopController(said.append, None)
-        stops.has_begun_writing = True
-        stop(stops)
-    assert said == [
-        "interrupted: finishing in-flight writes; press Ctrl-C again to abort",
-        "deadline reached: finishing in-flight writes; press Ctrl-C to abort",
-    ]
+    stops = signals.StopController(said.append, None)
+    stops.has_begun_writing = True
+    if reason == "interrupted":
+        stops.on_signal()
+    else:
+        stops.request(reason)
+    assert said == [f"{reason}: finishing in-flight writes; press {key} to abort"]
