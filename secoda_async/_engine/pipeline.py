@@ -259,11 +259,8 @@ class Pipeline:
                 reply = await self.transport.exchange(sessions, state.request, key, send_state)
             if reply is None:
                 raise _early_end_error(state, scope, maybe_sent=send_state.maybe_sent)
-        except SecodaError as error:
+        except (SecodaError, asyncio.CancelledError) as error:
             self._hooks.attempt_finished(state, error, self.clock.now() - began)
-            raise
-        except asyncio.CancelledError as cancelled:
-            self._hooks.attempt_finished(state, cancelled, self.clock.now() - began)
             raise
         else:
             if self._hooks.is_active:  # not within the scope: a hook that closes the client would cancel its own task
