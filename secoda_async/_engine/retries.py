@@ -159,7 +159,7 @@ class RetryBudget:
 
     def take(self) -> bool:
         """Take one for a retry; return False when none is left."""
-        if self.spent + 1 > self._limit:
+        if self.spent >= self._limit:
             return False
         self.spent += 1
         return True
