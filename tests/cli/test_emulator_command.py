@@ -17,6 +17,7 @@ import pytest
 from secoda_async.cli.commands import emulator
 from secoda_async.cli.emulator_options import Behavior, Server
 from secoda_async.cli.exit_codes import Exit
+from secoda_async.cli.inputs import Inputs
 from secoda_async.cli.options import Output
 from secoda_async.emulator import Emulator
 from secoda_async.emulator.settings import Settings
@@ -149,6 +150,18 @@ async def test_emulator_warns_about_options_that_a_state_file_or_a_file_of_group
         [],
     ]
     assert len(json.loads(state.read_text())["groups"]) == 3
+
+
+async def test_emulator_reads_a_table_with_other_columns_and_another_suffix(
+    capsys: pytest.CaptureFixture[str], shell: Shell, tmp_path: Path
+) -> None:
+    table = tmp_path / "groups.json"
+    write(table, "Team,Mail\na,ana@example.com\nb,ben@example.com\n")
+    inputs = Inputs(input="csv", columns="group=Team,member=Mail")
+    async with running(server=Server(port=0, file=table), inputs=inputs):
+        assert "2 groups, 2 users" in capsys.readouterr().err
+    refused = await shell.run("emulator", "--input", "csv")
+    assert (refused.code, "pass --file too" in refused.err) == (Exit.USAGE, True)
 
 
 async def test_emulator_warns_about_an_address_that_others_reach(capsys: pytest.CaptureFixture[str]) -> None:

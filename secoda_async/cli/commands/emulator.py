@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from secoda_async.cli.emulator_options import Behavior, Server
 from secoda_async.cli.emulator_script import EmulatorScript
 from secoda_async.cli.exit_codes import CommandError, Exit
+from secoda_async.cli.inputs import DEFAULT_INPUTS, Inputs
 from secoda_async.cli.options import Flag, Output
 from secoda_async.cli.output.console import Console
 from secoda_async.cli.seed_files import SeedFiles
@@ -25,12 +26,13 @@ async def emulator_command(
     *,
     openapi: Annotated[Flag, Parameter(help="Print the OpenAPI document of the calls, and end.")] = False,
     server: Server = _SERVER,
+    inputs: Inputs = DEFAULT_INPUTS,
     behavior: Behavior = _BEHAVIOR,
     options: Output = _OUTPUT,
 ) -> None:
     """Run an emulated workspace until Ctrl-C."""
     console = Console(options)
-    emulator = _make(server, behavior)
+    emulator = _make(server, inputs, behavior)
     if openapi:
         console.print_json(emulator.openapi())
         return
@@ -47,13 +49,15 @@ async def emulator_command(
         raise CommandError(f"the state file {error}", Exit.ERROR) from None
 
 
-def _make(server: Server, behavior: Behavior) -> Emulator:
+def _make(server: Server, inputs: Inputs, behavior: Behavior) -> Emulator:
     """Return the emulator, not started, with the stubs and faults of the script.
 
     Raises:
         CommandError: If an option or a file can't be used.
     """
-    seeds = None if server.file is None else SeedFiles.read([server.file])
+    if server.file is None and inputs != DEFAULT_INPUTS:
+        raise CommandError("--columns and --input describe a file of groups: pass --file too", Exit.USAGE)
+    seeds = None if server.file is None else SeedFiles.read([server.file], inputs=inputs)
     script = None if server.script is None else EmulatorScript.read(server.script)
     workspace: dict[str, Any] = dict(server.generated())
     if seeds is not None:
