@@ -22,7 +22,7 @@ GROUP = {"icon": None, "description": None, "workspace_id": "workspace", "snowfl
 
 
 os.environ["SECODA_NO_STATE"] = "1"  # commands that tests run leave nothing in the user's cache directory
-# How long an example takes is a matter of what else the machine does.
+# The duration of an example depends on what else the machine does.
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
 

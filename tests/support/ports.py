@@ -11,7 +11,7 @@ def reserved_port() -> Generator[int, None, None]:
     """Find a free port, and reserve it until the end, also while the server does not run.
 
     The socket that reserves the port never listens. Linux lets a server with SO_REUSEADDR listen on that port, and
-    gives the port to nobody who asks for any port; on other systems the port is only free at the start.
+    does not give the port to a program that asks for any port; on other systems the port is only free at the start.
     """
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))

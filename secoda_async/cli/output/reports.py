@@ -22,7 +22,7 @@ _NOTED_FAILURES: Final = 3
 
 @define
 class FailureNote:
-    """Says once, when several changes in a row have failed, how long `apply` goes on."""
+    """Says once, when several changes in a row have failed, when `apply` stops."""
 
     console: Console
     _failed: int = field(default=0, init=False)

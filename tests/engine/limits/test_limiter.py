@@ -137,6 +137,16 @@ class TestQueue:
         assert waiting.cancelled()
         assert (limit.state.queued, limit.state.in_flight) == (0, 1)
 
+    async def test_last_waiter_that_is_cancelled_takes_its_timer_along(self) -> None:
+        clock = ManualClock()
+        limit = make_limiter(clock, 1)
+        await (await limit.acquire()).release(sent=True)
+        waiting = await start_acquiring(limit)
+        assert clock.pending == 1
+        waiting.cancel()
+        await settle()
+        assert clock.pending == 0
+
     async def test_cancelled_waiter_that_has_not_resumed_is_skipped(self) -> None:
         limit = make_limiter(ManualClock(), 1)
         permit = await limit.acquire()
