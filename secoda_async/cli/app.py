@@ -66,7 +66,8 @@ _add_commands(
         "The plan restores what the run changed and nobody has changed since. Read-only: save the plan with --out, and "
         "apply it. A deleted group is created again under a new id.",
         "explain": "Show a person's groups, and the effect of a plan on each.\n\nRead-only: sends only GET requests.",
-        "export": "Print the workspace's groups as a file for plan and apply.\n\nA plan from that file has no changes.",
+        "export": "Print the workspace's groups as a file for plan and apply.\n\n"
+        "A plan from that file, with the same --only and --ignore, has no changes.",
         "schema": "Print the JSON Schema of a groups file, for editors.",
     },
 )
