@@ -10,7 +10,7 @@ from typing import Final
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.plan import Change, Plan
 from secoda_async.reconcile.render import MemberNames, details, facts, held_messages
-from secoda_async.reconcile.wording import count
+from secoda_async.reconcile.wording import count, count_mutations
 
 __all__ = ["render_markdown"]
 
@@ -35,7 +35,7 @@ def render_markdown(plan: Plan) -> str:
 
     A list or table that is too long is cut after a whole item, and the number of the others is shown.
     """
-    footer = [f"{count(plan.writes, 'write')}. Digest: `{plan.digest}`"] if plan.changes else []
+    footer = [f"{count_mutations(plan.changes)}. Digest: `{plan.digest}`"] if plan.changes else []
     parts = [f"### Secoda groups: {plan.summary()}"]
     room = _LIMIT - sum(len(part) + 2 for part in parts + footer)
     for title, total, items in _sections(plan):

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from typing import Protocol
 
-__all__ = ["abbreviate", "count", "natural_key"]
+__all__ = ["abbreviate", "count", "count_mutations", "natural_key"]
 
 
 def abbreviate(names: Sequence[str], most: int | None, total: int | None = None) -> str:
@@ -15,6 +16,20 @@ def abbreviate(names: Sequence[str], most: int | None, total: int | None = None)
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: `1 group`, `2 groups`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+class _Change(Protocol):
+    @property
+    def kind(self) -> str:
+        """`create`, `update` or `delete`."""
+        ...
+
+
+def count_mutations(changes: Sequence[_Change]) -> str:
+    """Return the number of writes, and that of deletes, which cost no permit: `2 writes and 1 delete`."""
+    deletes = sum(change.kind == "delete" for change in changes)
+    numbers = {"write": len(changes) - deletes, "delete": deletes}
+    return " and ".join(count(number, noun) for noun, number in numbers.items() if number)
 
 
 def natural_key(name: str) -> tuple[tuple[object, ...], str]:

@@ -1,10 +1,13 @@
 """Counts and lists in sentences."""
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secoda_async.reconcile.wording import abbreviate, count, natural_key
+from secoda_async import Change
+from secoda_async.reconcile.wording import abbreviate, count, count_mutations, natural_key
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,19 @@ def test_names_that_are_not_given_are_counted() -> None:
 @pytest.mark.parametrize(("number", "text"), [(0, "0 groups"), (1, "1 group"), (2, "2 groups")])
 def test_noun_follows_its_number(number: int, text: str) -> None:
     assert count(number, "group") == text
+
+
+@pytest.mark.parametrize(
+    ("kinds", "text"),
+    [
+        (("create",), "1 write"),
+        (("delete", "delete"), "2 deletes"),
+        (("create", "update", "delete"), "2 writes and 1 delete"),
+    ],
+    ids=["writes", "deletes", "both"],
+)
+def test_deletes_are_not_counted_as_writes(kinds: tuple[Literal["create", "update", "delete"], ...], text: str) -> None:
+    assert count_mutations([Change(kind=kind, name="a") for kind in kinds]) == text
 
 
 def test_numbers_in_names_are_sorted_by_value() -> None:

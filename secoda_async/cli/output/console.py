@@ -23,7 +23,7 @@ from secoda_async.cli import files
 from secoda_async.cli.options import Output
 from secoda_async.cli.signals import interrupt_on_signal
 from secoda_async.reconcile.escape import escape_control, escape_json
-from secoda_async.reconcile.wording import count
+from secoda_async.reconcile.wording import count_mutations
 
 if TYPE_CHECKING:
     from secoda_async import Plan
@@ -276,7 +276,7 @@ def print_text(console: RichConsole, text: str, style: str = "", indent: int = 0
 
 def estimate(plan: "Plan") -> str:
     """Return how many writes a plan takes, and how long: a new process can't know what others wrote before it."""
-    return f"{count(plan.writes, 'write')}, {at_least(plan.seconds)} if no other program wrote in the last minute"
+    return f"{count_mutations(plan.changes)}, {at_least(plan.seconds)} if no other program wrote in the last minute"
 
 
 def write_or_print(text: str, file: Path | None) -> None:
