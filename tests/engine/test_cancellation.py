@@ -146,7 +146,7 @@ async def test_cancellation_of_a_write_in_flight_is_logged(
 
 
 @pytest.mark.requirement("RT-7", "RT-12")
-@pytest.mark.parametrize("stage", ["backoff", "search", "look-up of a hidden member"])
+@pytest.mark.parametrize("stage", ["backoff", "search", "second create", "look-up of a hidden member"])
 async def test_cancellation_after_an_unclear_write_is_logged_once(
     emulator: Emulator, secoda: SecodaClient, caplog: pytest.LogCaptureFixture, group_id: str, stage: str
 ) -> None:
@@ -157,12 +157,19 @@ async def test_cancellation_after_an_unclear_write_is_logged_once(
         emulator.faults.add(drop="after", method="POST")
         emulator.visible_after = 1000
         call, sent = secoda.groups.ensure(name="A"), "POST /api/v1/auth/group of 'A'"
+    elif stage == "second create":
+        emulator.faults.add(drop="before", method="POST")
+        emulator.faults.add(stall="after", method="POST")
+        call, sent = secoda.groups.ensure(name="A"), "POST /api/v1/auth/group of 'A'"
     else:
         emulator.faults.add(transform=lambda group: group | {"users": []}, method="POST")
         emulator.faults.add(stall="before", path="/user/")
         call, sent = secoda.groups.create(name="A", users=["user-1"]), "POST /api/v1/auth/group of 'A'"
     task = asyncio.ensure_future(call)
-    await wait_until(lambda: emulator.writes and not secoda.limiter.state.in_flight)
+    if stage == "second create":
+        await wait_until(lambda: emulator.count("POST") == 2)
+    else:
+        await wait_until(lambda: emulator.writes and not secoda.limiter.state.in_flight)
     await drain_loop()
     task.cancel()
     with pytest.raises(asyncio.CancelledError) as caught:
