@@ -147,7 +147,7 @@ class Soak:
                 await self._run_scenario(scenario(self.seed, next(numbers)))
 
         try:
-            async with asyncio.timeout(self.seconds or 120 + self.operations / 20), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(self.seconds or 200 + self.operations / 5), asyncio.TaskGroup() as group:
                 for _ in range(min(CONCURRENT_SCENARIOS, 1 + self.operations // 20)):
                     group.create_task(one_after_the_other())
         except TimeoutError:
