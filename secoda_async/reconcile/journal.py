@@ -20,6 +20,9 @@ __all__ = ["INCOMPLETE", "VERSION", "Journal", "open_journal"]
 VERSION: Final = 2
 """The format of a line; since 2 it has the run, the origin and the workspace, which `undo` needs."""
 
+_LINE_START: Final = b'{"time": '
+"""The first bytes of every line."""
+
 INCOMPLETE: Final = "the journal is incomplete"
 """The start of the sentence about lines that could not be written."""
 
@@ -31,7 +34,7 @@ def open_journal(path: str | os.PathLike[str]) -> Generator[TextIO, None, None]:
     An incomplete last line (the disk was full, the machine crashed) is ended first, so that the next line is valid.
 
     Raises:
-        InvalidArgumentError: When the file can't be opened.
+        InvalidArgumentError: When the file can't be opened, or is not a journal.
     """
     name = os.fspath(path)
     try:
@@ -54,14 +57,23 @@ def _private(path: str, flags: int) -> int:
 
 
 def _has_torn_line(path: Path) -> bool:
+    """Return whether the last line is incomplete.
+
+    Raises:
+        ValueError: When the file is not a journal, such as the plan that is applied.
+    """
     if not path.is_file() or not path.stat().st_size:  # opening a FIFO would wait for its other end
         return False
     try:
         with path.open("rb") as stream:
+            start = stream.read(len(_LINE_START))
             stream.seek(-1, os.SEEK_END)
-            return stream.read(1) != b"\n"
+            last = stream.read(1)
     except PermissionError:  # write-only: an empty line is harmless
         return True
+    if start != _LINE_START:
+        raise ValueError("it exists and is not a journal")
+    return last != b"\n"
 
 
 class Journal:

@@ -9,6 +9,7 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -255,14 +256,17 @@ async def test_wait_for_reader_waits_for_the_reader_of_a_fifo(tmp_path: Path, mo
     os.close(reader)
 
 
+LINE: Final = '{"time": 1}\n'
+
+
 async def test_journal_ends_a_torn_last_line(workspace: Emulator, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    log.write_bytes(b'{"event": "outcome"}\n{"event": "int')
+    log.write_bytes(b'{"time": 1}\n{"time": 2, "ev')
     async with SecodaClient(workspace.api_key, base_url=workspace.url) as secoda:
         assert (await secoda.apply(await secoda.plan(NEW), log=log)).ok
     whole, torn, *ours = contents(tmp_path)["log.jsonl"].decode().splitlines()
-    assert json.loads(whole) == {"event": "outcome"}
-    assert torn == '{"event": "int'
+    assert json.loads(whole) == {"time": 1}
+    assert torn == '{"time": 2, "ev'
     assert [json.loads(line)["event"] for line in ours] == ["intent", "outcome"]
 
 
@@ -270,8 +274,8 @@ def test_journal_with_a_complete_last_line_gets_no_empty_line(tmp_path: Path) ->
     log = tmp_path / "log.jsonl"
     for _ in range(2):
         with open_journal(log) as stream:
-            stream.write("{}\n")
-    assert log.read_text() == "{}\n{}\n"
+            stream.write(LINE)
+    assert log.read_text() == LINE + LINE
 
 
 def test_journal_without_read_permission_is_appended_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,12 +283,22 @@ def test_journal_without_read_permission_is_appended_to(tmp_path: Path, monkeypa
         raise PermissionError(errno.EACCES, "Permission denied")
 
     log = tmp_path / "log.jsonl"
-    log.write_text("{}")
+    log.write_text(LINE.rstrip())
     monkeypatch.setattr(Path, "open", refused)
     with open_journal(log) as stream:
-        stream.write("{}\n")
+        stream.write(LINE)
     monkeypatch.undo()
-    assert log.read_text() == "{}\n{}\n"
+    assert log.read_text() == LINE + LINE
+
+
+@pytest.mark.requirement("BS-7")
+async def test_journal_is_not_appended_to_another_file(shell: Shell, workspace: Emulator, tmp_path: Path) -> None:
+    await shell.run("plan", "groups.yaml", "--out", "plan.json")
+    saved = (tmp_path / "plan.json").read_bytes()
+    result = await shell.run("apply", "groups.yaml", "--yes", "--log", "plan.json")
+    assert (result.code, "plan.json can't be written: it exists and is not a journal" in result.err) == (64, True)
+    assert (tmp_path / "plan.json").read_bytes() == saved
+    assert not workspace.writes
 
 
 def test_journal_with_an_impossible_name_is_refused() -> None:
