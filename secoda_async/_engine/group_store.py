@@ -12,6 +12,7 @@ from secoda_async._engine.creation import GroupCreator, GroupExistsError, KnownI
 from secoda_async._engine.group_names import find_by_similar_name
 from secoda_async._engine.group_responses import COLLECTION, confirm_members, group_of, written_group_of
 from secoda_async._engine.group_updates import MembershipChange, change_membership, patch_of, send_update
+from secoda_async._engine.operation import Operation
 from secoda_async._engine.pagination import Lister
 from secoda_async._engine.pipeline import Pipeline
 from secoda_async._engine.retries import outcome_unknown
@@ -55,6 +56,8 @@ class GroupStore:
         known_ids = self._scope.known_ids if known_ids is None else known_ids
         request = request_to("POST", COLLECTION, body=codec.dump(fields.to_dict()), name=fields.name or None)
         call = self.write_call(request)
+        if call.operation is None:  # the ledger asks it whether a cancelled create was sent
+            call = evolve(call, operation=Operation())
         read = partial(written_group_of, fields=fields)
         if reconcile:
             group = await self._creator.create(call, fields, read, known_ids=known_ids, is_locked=is_locked)

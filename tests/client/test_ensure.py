@@ -153,6 +153,20 @@ async def test_ensure_finds_an_unclear_create_that_is_executed_later(emulator: E
     assert emulator.count("POST") == 1
 
 
+@pytest.mark.requirement("RT-7")
+async def test_ensure_that_was_cancelled_before_it_was_sent_delays_no_other(
+    connect: Connect, clock: AutojumpClock
+) -> None:
+    secoda = connect(write_limit=RateLimit(2, per_seconds=10))
+    await asyncio.gather(secoda.groups.create(name="X"), secoda.groups.create(name="Y"))
+    cancelled = asyncio.ensure_future(secoda.groups.ensure(name="A"))
+    await wait_until(lambda: secoda.limiter.state.queued)
+    cancelled.cancel()
+    await asyncio.gather(cancelled, return_exceptions=True)
+    await secoda.groups.ensure(name="A")
+    assert clock.now() < 20  # the write limit, without the time in which a create may still be executed
+
+
 @pytest.mark.requirement("RT-10")
 async def test_ensure_finds_a_group_that_another_program_creates_during_the_wait(
     emulator: Emulator, secoda: SecodaClient
