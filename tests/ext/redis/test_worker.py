@@ -32,8 +32,7 @@ GROUPS = 24
 LIMIT = RateLimit(10, per_seconds=1)
 """The write limit of each workspace."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-"""Processes start slowly on a busy machine, and tasks are retried after a lease."""
+pytestmark = pytest.mark.slow
 
 
 @asynccontextmanager
