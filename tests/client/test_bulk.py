@@ -24,6 +24,7 @@ from secoda_async import (
     Operation,
     Outcome,
     OutcomeUnknownError,
+    RateLimit,
     RetryPolicy,
     SecodaClient,
     SecodaError,
@@ -148,12 +149,12 @@ class TestOutcomes:
         assert emulator.requests == []
 
     async def test_it_runs_in_the_background(self, emulator: Emulator, connect: Connect, clock: AutojumpClock) -> None:
-        secoda = connect()
-        task = asyncio.create_task(outcomes_of(secoda, creates(45)))
-        await wait_until(lambda: (secoda.limiter.state.free, secoda.limiter.state.queued) == (0, 15))
+        secoda = connect(write_limit=RateLimit(1, per_seconds=2))  # no two writes are concurrent
+        task = asyncio.create_task(outcomes_of(secoda, creates(5)))
+        await wait_until(lambda: (secoda.limiter.state.free, secoda.limiter.state.queued) == (0, 4))
         await secoda.groups.create(name="urgent")
-        assert clock.now() == approx(60)
-        assert [record.json["name"] for record in emulator.writes].index("urgent") == 30
+        assert clock.now() == approx(2)
+        assert [record.json["name"] for record in emulator.writes] == ["g0", "urgent"]
         await task
 
 

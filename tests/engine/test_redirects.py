@@ -52,10 +52,9 @@ async def test_redirect_to_a_trailing_slash_keeps_method_and_body_and_is_remembe
 async def test_redirect_of_a_list_keeps_the_query(emulator: Emulator, secoda: SecodaClient) -> None:
     emulator.trailing_slash = True
     assert len(await secoda.groups.snapshot()) == 120
-    assert [record.target for record in emulator.requests] == [
-        "/api/v1/auth/group",
-        *2 * (SLASHED, f"{SLASHED}?page=2", f"{SLASHED}?page=3"),
-    ]
+    first, *others = [record.target for record in emulator.requests]
+    assert first == "/api/v1/auth/group"
+    assert sorted(others) == sorted(2 * (SLASHED, f"{SLASHED}?page=2", f"{SLASHED}?page=3"))  # some concurrently
 
 
 @pytest.mark.requirement("SL-4")
