@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from attrs import define, fields
 from cyclopts import Group, Parameter
 
-from secoda_async.cli.numbers import Count, Factor, Port, Seconds
+from secoda_async.cli.numbers import Count, Factor, OptionalCount, Port, Seconds
 from secoda_async.cli.options import Flag
 
 _GENERATED: Final = {"groups": 60, "users": 120, "seed": 0}
@@ -21,9 +21,9 @@ class Server:
 
     host: Annotated[str, Parameter(help="Address to listen on; 0.0.0.0 in a container.")] = "127.0.0.1"
     port: Annotated[Port, Parameter(help="Port; 0 selects a free one.")] = 8080
-    groups: Annotated[Count | None, Parameter(help="Number of generated groups (default: 60).")] = None
-    users: Annotated[Count | None, Parameter(help="Number of generated users (default: 120).")] = None
-    seed: Annotated[Count | None, Parameter(help="Seed of the generated groups and users (default: 0).")] = None
+    groups: Annotated[OptionalCount, Parameter(help="Number of generated groups (default: 60).")] = None
+    users: Annotated[OptionalCount, Parameter(help="Number of generated users (default: 120).")] = None
+    seed: Annotated[OptionalCount, Parameter(help="Seed of the generated groups and users (default: 0).")] = None
     file: Annotated[Path | None, Parameter(help="Start with the groups of this file instead of generated ones.")] = None
     state: Annotated[
         Path | None,

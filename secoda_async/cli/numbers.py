@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 from cyclopts import Parameter, Token
 
-__all__ = ["Count", "Factor", "Port", "Seconds"]
+__all__ = ["Count", "Factor", "OptionalCount", "Port", "Seconds"]
 
 _Number = TypeVar("_Number", int, float)
 
@@ -25,7 +25,11 @@ def _converter(
     return convert
 
 
-Count = Annotated[int, Parameter(converter=_converter(int, lambda number: number >= 0, "a whole number, 0 or more"))]
+_COUNT = Parameter(converter=_converter(int, lambda number: number >= 0, "a whole number, 0 or more"))
+
+Count = Annotated[int, _COUNT]
+OptionalCount = Annotated[int | None, _COUNT]
+"""A count or None. `Count | None` would not do: the lowest cyclopts ignores a converter inside a union."""
 Port = Annotated[
     int, Parameter(converter=_converter(int, lambda number: number in range(65536), "a port, from 0 to 65535"))
 ]
