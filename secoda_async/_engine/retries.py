@@ -49,7 +49,7 @@ class Decision(enum.Enum):
     THROTTLED = "throttled"
     """Start a cooldown for every call of this class, then try again."""
     UNKNOWN = "unknown"
-    """The create may have been executed and must not be sent again."""
+    """The write may have been executed, and is not sent again."""
 
 
 Decide = Callable[[BaseException], Decision]
@@ -76,7 +76,7 @@ such as 52x, 529, 561 and 999. 501, 505 and 511 say that nothing has read the re
 
 def decide(method: str, error: SecodaError) -> Decision:
     """Return what follows a failure of a request with this method."""
-    if method == "POST" and is_unclear(method, error):
+    if is_unclear(method, error) and (method == "POST" or isinstance(error, RedirectError)):
         return Decision.UNKNOWN
     if starts_cooldown(error):
         return Decision.THROTTLED

@@ -32,6 +32,7 @@ from secoda_async.errors import (
     OutcomeUnknownError,
     PaginationError,
     RateLimitError,
+    RedirectError,
     RequestTimeoutError,
     ResponseError,
     SecodaError,
@@ -275,6 +276,7 @@ class TestDecision:
                 for status in (302, 304, 400, 401, 403, 404, 405, 409, 413, 422, 425, 501, 505, 511)
             ),
             (failed(408), Decision.RETRY, Decision.RAISE),
+            (RedirectError("found", status=302), Decision.RAISE, Decision.RAISE),
             (ResponseError("not JSON"), Decision.RAISE, Decision.UNKNOWN),
             (PaginationError("moved"), Decision.RAISE, Decision.UNKNOWN),
             (RateLimitError("no permit"), Decision.RAISE, Decision.RAISE),
