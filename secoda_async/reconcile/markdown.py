@@ -35,7 +35,8 @@ def render_markdown(plan: Plan) -> str:
 
     A list or table that is too long is cut after a whole item, and the number of the others is shown.
     """
-    footer = [f"{count_mutations(plan.changes)}. Digest: `{plan.digest}`"] if plan.changes else []
+    mutations = count_mutations(change.kind for change in plan.changes)
+    footer = [f"{mutations}. Digest: `{plan.digest}`"] if mutations else []
     parts = [f"### Secoda groups: {plan.summary()}"]
     room = _LIMIT - sum(len(part) + 2 for part in parts + footer)
     for title, total, items in _sections(plan):

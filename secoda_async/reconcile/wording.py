@@ -1,8 +1,8 @@
 """Counts and lists in sentences for people."""
 
 import re
-from collections.abc import Sequence
-from typing import Protocol
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 __all__ = ["abbreviate", "count", "count_mutations", "natural_key"]
 
@@ -18,18 +18,14 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-class _Change(Protocol):
-    @property
-    def kind(self) -> str:
-        """`create`, `update` or `delete`."""
-        ...
+def count_mutations(kinds: Iterable[str]) -> str:
+    """Return the number of writes, and that of deletes, which need no permit: `2 writes and 1 delete`.
 
-
-def count_mutations(changes: Sequence[_Change]) -> str:
-    """Return the number of writes, and that of deletes, which cost no permit: `2 writes and 1 delete`."""
-    deletes = sum(change.kind == "delete" for change in changes)
-    numbers = {"write": len(changes) - deletes, "delete": deletes}
-    return " and ".join(count(number, noun) for noun, number in numbers.items() if number)
+    Args:
+        kinds: The kind of each change: `create`, `update` or `delete`.
+    """
+    numbers = Counter("delete" if kind == "delete" else "write" for kind in kinds)
+    return " and ".join(count(numbers[noun], noun) for noun in ("write", "delete") if numbers[noun])
 
 
 def natural_key(name: str) -> tuple[tuple[object, ...], str]:

@@ -334,6 +334,6 @@ async def test_failures_in_a_row_are_noted_once_with_the_number_that_ends_the_ru
     result = await shell.run("apply", str(tmp_path / "many.yaml"), "--yes")
     assert result.code == Exit.SOME_FAILED
     assert result.err == (
-        "3 changes in a row have failed; if the service stays down, apply stops after 20. "
+        "3 changes in a row have failed. If the service is down, apply stops after 20. "
         "Ctrl-C stops it sooner, and a further run writes what is left.\n"
     )

@@ -1,4 +1,4 @@
-"""Tables, durations and progress bars."""
+"""Tables, progress bars and lines on a terminal."""
 
 import io
 import re
@@ -10,16 +10,7 @@ from rich.console import Console as RichConsole
 from rich.progress import TaskID
 
 from secoda_async.cli.options import Output
-from secoda_async.cli.output.console import Column, Console, at_least, duration, to_json
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (725, "12 min 05 s"),
-     (3599.6, "1 h 00 min"), (4800, "1 h 20 min")],
-)  # fmt: skip
-def test_duration_is_formatted_for_people(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+from secoda_async.cli.output.console import Column, Console, to_json
 
 
 @pytest.fixture
@@ -122,10 +113,6 @@ def test_table_leaves_out_a_shrinkable_column_below_the_minimum(terminal: Callab
 
 def test_json_is_indented_and_keeps_unicode() -> None:
     assert to_json({"é": [1]}) == '{\n  "é": [\n    1\n  ]\n}\n'
-
-
-def test_shortest_duration_of_a_job_without_a_wait_is_immediately() -> None:
-    assert (at_least(0.0), at_least(120.0)) == ("immediately", "at least 2 min 00 s")
 
 
 def test_table_wraps_only_the_column_that_wraps(terminal: Callable[[int], Console]) -> None:

@@ -14,8 +14,9 @@ from secoda_async.cli.inputs import DEFAULT_INPUTS, Inputs
 from secoda_async.cli.lookup import read_all
 from secoda_async.cli.numbers import Factor
 from secoda_async.cli.options import Flag, Output
-from secoda_async.cli.output.console import Column, Console, at_least, duration
+from secoda_async.cli.output.console import Column, Console
 from secoda_async.cli.output.plans import print_plan
+from secoda_async.cli.output.times import at_least, duration
 from secoda_async.cli.seed_files import SeedFiles
 from secoda_async.emulator import Emulator
 from secoda_async.reconcile import DesiredGroup, DesiredState

@@ -24,7 +24,8 @@ from secoda_async.cli.connection import Connection
 from secoda_async.cli.contract import ListContract, read_contract
 from secoda_async.cli.exit_codes import CommandError, Exit, advice_for, exit_for
 from secoda_async.cli.options import Flag
-from secoda_async.cli.output.console import Column, Console, duration, write_stdout
+from secoda_async.cli.output.console import Column, Console, write_stdout
+from secoda_async.cli.output.times import duration
 from secoda_async.cli.probe import MAX_WRITES, QUESTIONS, Probe
 from secoda_async.cli.signals import handle_signals
 from secoda_async.config import Region

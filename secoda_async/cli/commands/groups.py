@@ -11,7 +11,8 @@ from secoda_async.cli import lookup
 from secoda_async.cli.connection import Connection
 from secoda_async.cli.exit_codes import CommandError, Exit
 from secoda_async.cli.options import Flag, Texts, Yes
-from secoda_async.cli.output.console import Column, Console, format_time
+from secoda_async.cli.output.console import Column, Console
+from secoda_async.cli.output.times import format_time
 from secoda_async.reconcile.wording import count
 
 _GroupName = Annotated[str, Parameter(name="group", help="Name or id of the group.")]

@@ -7,7 +7,8 @@ from cyclopts import Parameter
 from secoda_async import to_dict
 from secoda_async.cli import lookup
 from secoda_async.cli.connection import Connection
-from secoda_async.cli.output.console import Column, Console, format_time
+from secoda_async.cli.output.console import Column, Console
+from secoda_async.cli.output.times import format_time
 from secoda_async.reconcile.wording import count, natural_key
 
 _DEFAULT = Connection()

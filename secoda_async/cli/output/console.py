@@ -7,10 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from attrs import define, field, frozen
 from rich.console import Console as RichConsole
@@ -21,12 +20,9 @@ from rich.text import Text
 
 from secoda_async.cli import files
 from secoda_async.cli.options import Output
+from secoda_async.cli.output.times import time_left
 from secoda_async.cli.signals import interrupt_on_signal
 from secoda_async.reconcile.escape import escape_control, escape_json
-from secoda_async.reconcile.wording import count_mutations
-
-if TYPE_CHECKING:
-    from secoda_async import Plan
 
 PIPED_WIDTH: Final = 1000
 """Columns of a table in a pipe or file, where nothing should be cut."""
@@ -51,8 +47,6 @@ _HANG: Final = 2
 
 _MINIMUM_WRAPPED: Final = 20
 """Columns of a wrapped text on the narrowest terminal."""
-
-_MINUTE: Final = 60
 
 _TO_COPY: Final = ("  secoda-async ", "export ")
 """Beginnings of lines that a person copies into a shell, where the first half of a command could do harm."""
@@ -199,7 +193,7 @@ class _EtaColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         left = int((task.total or 0) - task.completed)
-        return Text(_time_left(left, self._seconds_for(left)), style="cyan") if left else Text("")
+        return Text(time_left(left, self._seconds_for(left)), style="cyan") if left else Text("")
 
 
 @define
@@ -222,9 +216,7 @@ class Bar:
         if self._progress.disable and self._seconds_for and time.monotonic() - self._logged_at >= _LOG_INTERVAL:
             self._logged_at = time.monotonic()
             left = int(task.total or 0) - done
-            self._console.info(
-                f"{description}: {done} of {task.total:.0f}, {_time_left(left, self._seconds_for(left))}"
-            )
+            self._console.info(f"{description}: {done} of {task.total:.0f}, {time_left(left, self._seconds_for(left))}")
 
     def describe(self, text: str) -> None:
         """Change the text before the bar."""
@@ -274,11 +266,6 @@ def print_text(console: RichConsole, text: str, style: str = "", indent: int = 0
         console.print(Text(" " * (indent + (_HANG if number else 0))) + row, soft_wrap=True)
 
 
-def estimate(plan: "Plan") -> str:
-    """Return how many writes a plan takes, and how long: a new process can't know what others wrote before it."""
-    return f"{count_mutations(plan.changes)}, {at_least(plan.seconds)} if no other program wrote in the last minute"
-
-
 def write_or_print(text: str, file: Path | None) -> None:
     """Write a text to a file, or to stdout if there is none."""
     if file is None:
@@ -297,34 +284,3 @@ def write_stdout(text: str) -> None:
 def to_json(value: object) -> str:
     """Return a value as indented JSON, with control characters escaped."""
     return escape_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
-
-
-def format_time(time: datetime | None) -> str:
-    """Return a time for people: `2026-01-31 08:05:00 UTC`."""
-    return "(unknown)" if time is None else f"{time:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def at_least(seconds: float) -> str:
-    """Return the shortest duration of a job: `immediately`, `at least 2 min 00 s`."""
-    return f"at least {duration(seconds)}" if seconds else "immediately"
-
-
-def _time_left(items: int, seconds: float) -> str:
-    """Return the time that the items take by the write limit, or their number if the limit does not delay them.
-
-    The limit knows nothing of a service that is slow or down, so the text never says that the end is near.
-    """
-    return f"at least {duration(seconds)} left" if seconds >= 1 else f"{items} left"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people: `4.0 s`, `12 min 05 s`, `1 h 20 min`."""
-    if seconds < 9.95:  # noqa: PLR2004 - below ten seconds, tenths matter
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, _MINUTE)
-    if minutes < _MINUTE:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // _MINUTE} h {minutes % _MINUTE:02} min"

@@ -10,9 +10,9 @@ from attrs import evolve, frozen
 
 from secoda_async import AttemptEvent, Change, Outcome, Plan, RateLimit, Report, __version__
 from secoda_async.cli.output import timeline
-from secoda_async.cli.output.console import duration, estimate
 from secoda_async.cli.output.endings import NOT_ATTEMPTED, Cause, Ending, causes_of
 from secoda_async.cli.output.timeline import Recorder
+from secoda_async.cli.output.times import duration, estimate
 from secoda_async.reconcile.escape import escape_control
 from secoda_async.reconcile.render import MemberNames, facts, field_changes, held_messages
 from secoda_async.reconcile.wording import count
@@ -202,7 +202,7 @@ def _render(template: str, **values: Any) -> str:  # noqa: ANN401 - the template
 
 @cache
 def _templates() -> "Environment":
-    """Load every template before the first page: an upgrade of the package during a long `apply` may remove them."""
+    """Return the templates. All are loaded here: an upgrade during a long `apply` may remove their files."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - most commands render no HTML
 
     environment = Environment(

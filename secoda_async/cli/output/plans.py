@@ -11,8 +11,9 @@ from rich.console import Console as RichConsole
 
 from secoda_async import InvalidArgumentError, Plan
 from secoda_async.cli.options import Flag, Output, OutputFile
-from secoda_async.cli.output.console import PIPED_WIDTH, Console, estimate, print_text, to_json, write_or_print
+from secoda_async.cli.output.console import PIPED_WIDTH, Console, print_text, to_json, write_or_print
 from secoda_async.cli.output.html import plan_page
+from secoda_async.cli.output.times import estimate
 from secoda_async.reconcile.markdown import render_markdown
 from secoda_async.reconcile.render import StyledLine, render_text
 

@@ -7,8 +7,9 @@ from typing import Final
 from attrs import asdict, define, field
 
 from secoda_async import Plan, Progress, Report
-from secoda_async.cli.output.console import Console, duration
+from secoda_async.cli.output.console import Console
 from secoda_async.cli.output.endings import Cause, Ending, causes_of
+from secoda_async.cli.output.times import duration
 from secoda_async.reconcile.apply import MAX_CONSECUTIVE_FAILURES
 from secoda_async.reconcile.render import MemberNames, held_messages
 from secoda_async.reconcile.wording import count
@@ -22,21 +23,21 @@ _NOTED_FAILURES: Final = 3
 
 @define
 class FailureNote:
-    """Says once, when several changes in a row have failed, when `apply` stops."""
+    """A note that is printed once, after several changes in a row have failed: it says when `apply` stops by itself."""
 
     console: Console
-    _failed: int = field(default=0, init=False)
-    _in_a_row: int = field(default=0, init=False)
+    _failures: int = field(default=0, init=False)
+    _consecutive_failures: int = field(default=0, init=False)
 
     def update(self, progress: Progress) -> None:
         """Take the progress after a change, and print the note when it is due."""
-        if self._in_a_row >= _NOTED_FAILURES:
+        if self._consecutive_failures >= _NOTED_FAILURES:
             return
-        self._in_a_row = self._in_a_row + 1 if progress.failed > self._failed else 0
-        self._failed = progress.failed
-        if self._in_a_row == _NOTED_FAILURES:
+        self._consecutive_failures = self._consecutive_failures + 1 if progress.failed > self._failures else 0
+        self._failures = progress.failed
+        if self._consecutive_failures == _NOTED_FAILURES:
             self.console.info(
-                f"{_NOTED_FAILURES} changes in a row have failed; if the service stays down, apply stops after "
+                f"{_NOTED_FAILURES} changes in a row have failed. If the service is down, apply stops after "
                 f"{MAX_CONSECUTIVE_FAILURES}. Ctrl-C stops it sooner, and a further run writes what is left."
             )
 

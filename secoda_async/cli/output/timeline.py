@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from secoda_async import AttemptEvent, Clock, Event, RateLimit, WaitEvent
 from secoda_async._engine.wire.protocol import LIMITED
-from secoda_async.cli.output.console import duration
+from secoda_async.cli.output.times import duration
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BASE = 960, 220, 40, 945, 18, 190
 
