@@ -50,7 +50,7 @@ def collapse_spaces(text: str | Unset | None) -> str:
 
 
 _new_extra: Final = cast("Callable[[], dict[str, Any]]", dict)
-"""Makes an empty `extra`: `dict`, with a type."""
+"""`dict`, with the type of a function that returns an empty `extra`."""
 
 
 @frozen(weakref_slot=False)

@@ -157,7 +157,7 @@ class GroupCreator:
         try:
             return await self._recover(create, unknown)
         except BaseException as error:
-            self._ledger.note_unclear(create.fields.name)
+            self._ledger.note_unclear_create(create.fields.name)
             if isinstance(error, asyncio.CancelledError):
                 self.pipeline.report_cancelled_write(create.call.request, error)
             raise

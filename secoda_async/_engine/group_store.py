@@ -56,7 +56,7 @@ class GroupStore:
         known_ids = self._scope.known_ids if known_ids is None else known_ids
         request = request_to("POST", COLLECTION, body=codec.dump(fields.to_dict()), name=fields.name or None)
         call = self.write_call(request)
-        if call.operation is None:  # the ledger asks it whether a cancelled create was sent
+        if call.operation is None:  # it shows the ledger whether a cancelled create was sent
             call = evolve(call, operation=Operation())
         read = partial(written_group_of, fields=fields)
         if reconcile:
@@ -121,8 +121,11 @@ class GroupStore:
 
         async def read_again(state: CallState) -> None:
             nonlocal is_first_check
-            is_recent, is_first_check = is_first_check and not state.waited, False
-            found = None if is_recent else find_by_similar_name(await self.snapshot_with_own_writes(), name)
+            is_list_recent = is_first_check and not state.waited
+            is_first_check = False
+            if is_list_recent:
+                return
+            found = find_by_similar_name(await self.snapshot_with_own_writes(), name)
             if found is not None:
                 raise GroupExistsError(found)
 
@@ -147,7 +150,7 @@ class GroupStore:
 
     async def settle(self, name: str) -> bool:
         """Wait until a list shows the group of an unclear create with this name; return whether there was one."""
-        pause = self._pipeline.ledger.settles_in(name)
+        pause = self._pipeline.ledger.create_settles_in(name)
         await self._pipeline.pause(self.call(request_to("POST", COLLECTION)), pause)
         return pause > 0
 

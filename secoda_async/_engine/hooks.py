@@ -25,6 +25,13 @@ _LOGGED_FROM: Final = 1.0
 _MAX_CAUSE: Final = 120
 """Characters of the failure that a wait follows."""
 
+_REASONS: Final = {
+    "limit": ("the write limit", "before"),
+    "gate": ("the server asked for a pause", "before"),
+    "backoff": ("a pause before the result is read again", "for"),
+}
+"""By the reason of a wait: its cause and its purpose, in the words of a log line about a call without a failure."""
+
 
 class Hooks:
     """Reports events to the hook of a client, and writes its log lines."""
@@ -91,11 +98,3 @@ class Hooks:
         """Report a wait."""
         if seconds > 0 and self.is_active:
             self._reporter.wait(request, reason, seconds)
-
-
-_REASONS: Final = {
-    "limit": ("the write limit", "before"),
-    "gate": ("the server asked for a pause", "before"),
-    "backoff": ("a pause before the result is read again", "for"),
-}
-"""By the reason of a wait: its cause and its purpose, in the words of a log line about a call without a failure."""

@@ -1,4 +1,4 @@
-"""The recent writes of this client: groups it created, changed or deleted, and creates in flight or unclear.
+"""The recent writes of this client: groups it created, changed or deleted, creates in flight, and unclear writes.
 
 Theory of operation
 -------------------
@@ -112,11 +112,11 @@ class Ledger:
         try:
             yield
         except OutcomeUnknownError:
-            self.note_unclear(name)
+            self.note_unclear_create(name)
             raise
         except (asyncio.CancelledError, GeneratorExit):  # the latter in a task that is garbage-collected
             if operation is None or operation.may_have_written:
-                self.note_unclear(name)
+                self.note_unclear_create(name)
             raise
         finally:
             with self._lock:
@@ -135,7 +135,7 @@ class Ledger:
             in_flight = sum(count for sent, count in tuple(self._in_flight.items()) if confusable_key(sent) == key)
             return in_flight > 1 or key in self._unclear_creates
 
-    def note_unclear(self, name: str | Unset | None) -> None:
+    def note_unclear_create(self, name: str | Unset | None) -> None:
         """Remember that a create of this name ended with an unknown outcome."""
         with self._lock:
             self._unclear_creates[confusable_key(name)] = self._clock.now()
@@ -145,7 +145,7 @@ class Ledger:
         with self._lock:
             self._unclear_updates[group_id.casefold()] = self._clock.now()
 
-    def settles_in(self, name: str) -> float:
+    def create_settles_in(self, name: str) -> float:
         """Return the seconds until a list shows whether an unclear create of a confusable name was executed."""
         return self._settles_in(self._unclear_creates.get(confusable_key(name)))
 

@@ -33,12 +33,7 @@ from secoda_async._engine.wire.protocol import Reply, Request
 from secoda_async._engine.wire.transport import SendState, Transport
 from secoda_async.clock import Clock
 from secoda_async.config import ApiKeyProvider, CallOptions, Secret
-from secoda_async.errors import (
-    ClientClosedError,
-    RateLimitError,
-    RequestTimeoutError,
-    SecodaError,
-)
+from secoda_async.errors import ClientClosedError, RateLimitError, RequestTimeoutError, SecodaError
 
 if TYPE_CHECKING:
     from secoda_async.events import CallHook, Event

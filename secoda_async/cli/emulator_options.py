@@ -11,7 +11,7 @@ from secoda_async.cli.numbers import Count, Factor, OptionalCount, Port, Seconds
 from secoda_async.cli.options import Flag
 
 _GENERATED: Final = {"groups": 60, "users": 120, "seed": 0}
-"""Defaults of options that have no effect beside others: None says that such an option was not given."""
+"""Defaults of the options that generate a workspace. In `Server` they default to None, which says: not given."""
 
 
 @Parameter(name="*", group=Group("Server", sort_key=1))
@@ -49,13 +49,15 @@ class Server:
         Args:
             is_restored: Whether the workspace comes from the state file.
         """
-        names = ("file", *_GENERATED) if is_restored else ("groups", "users") if self.file else ()
-        given = ", ".join(f"--{name}" for name in names if getattr(self, name) is not None)
-        if not given:
-            return None
-        if is_restored:
+        if is_restored and (given := self._given("file", *_GENERATED)):
             return f"ignored, because --state {self.state} exists: {given}. Name another file to start anew"
-        return f"ignored, because --file has the groups, and their members are the users: {given}"
+        if not is_restored and self.file is not None and (given := self._given("groups", "users")):
+            return f"ignored, because --file has the groups, and their members are the users: {given}"
+        return None
+
+    def _given(self, *names: str) -> str:
+        """Return those of some options that were given: `--file, --groups`."""
+        return ", ".join(f"--{name}" for name in names if getattr(self, name) is not None)
 
 
 @Parameter(name="*", group=Group("Behavior", sort_key=2))

@@ -20,7 +20,7 @@ _PATH_ERRORS: Final = frozenset(
     {errno.EACCES, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
     | {errno.EPERM, errno.EROFS}
 )
-"""Errors of a path that can't be written: an invalid argument, unlike any other error."""
+"""Numbers of the errors that another path avoids: the argument is invalid."""
 
 _ROOM: Final = "Make room, or name a file on another disk"
 _ADVICE: Final = {
@@ -29,6 +29,7 @@ _ADVICE: Final = {
     getattr(errno, "EDQUOT", errno.ENOSPC): _ROOM,  # Windows has no quota error
     errno.EFBIG: "Raise the limit of a file's size (ulimit -f)",
 }
+"""What to do, by the number of the error."""
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:

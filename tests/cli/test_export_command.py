@@ -41,6 +41,7 @@ async def test_plan_of_an_export_has_no_changes(
     assert (planned.code, planned.out) == (0, "nothing to do; 3 unchanged\n")
 
 
+@pytest.mark.requirement("BS-4")
 @pytest.mark.parametrize(
     ("options", "names"),
     [

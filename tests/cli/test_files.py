@@ -26,6 +26,8 @@ pytestmark = pytest.mark.requirement("BS-10", "CL-4")
 
 FILE = "groups:\n- name: Stewards\n- name: Analysts\n  description: new\n"
 NEW = DesiredState((DesiredGroup(name="New"),))
+LINE: Final = '{"time": 1}\n'
+"""A line of a journal."""
 
 
 @pytest.fixture
@@ -254,9 +256,6 @@ async def test_wait_for_reader_waits_for_the_reader_of_a_fifo(tmp_path: Path, mo
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     await waiting
     os.close(reader)
-
-
-LINE: Final = '{"time": 1}\n'
 
 
 async def test_journal_ends_a_torn_last_line(workspace: Emulator, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_keyboard_interrupt_of_a_hook_is_raised() -> None:
 async def test_long_wait_is_logged_once_for_all_waiting_calls(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "secoda_async")
     clock = ManualClock()
-    hooks, state = Hooks(clock, None), CallState(Call(REQUEST, CallOptions(), 0.0), REQUEST)
+    hooks, state = Hooks(clock, None), attempt(0)
     hooks.wait_started(state, "limit", 0.99)
     for _ in range(100):
         hooks.wait_started(state, "limit", 50.0)
@@ -114,7 +114,7 @@ async def test_long_wait_is_logged_once_for_all_waiting_calls(caplog: pytest.Log
 @pytest.mark.requirement("OB-1")
 def test_wait_before_a_retry_names_the_cause_and_the_attempt(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "secoda_async")
-    state = CallState(Call(REQUEST, CallOptions(), 0.0), REQUEST, attempts=1)
+    state = attempt()
     state.last_failure = TransportError("could not connect to 127.0.0.1:80: connection refused")
     Hooks(ManualClock(), None).wait_started(state, "backoff", 1.9)
     state.last_failure = ServerError("503 \x1b[2J\u202eevil\n")  # as a server may write it
@@ -135,7 +135,7 @@ def test_wait_before_a_retry_names_the_cause_and_the_attempt(caplog: pytest.LogC
 async def test_short_wait_is_logged_after_a_timeout_only(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "secoda_async")
     clock = ManualClock()
-    hooks, state = Hooks(clock, None), CallState(Call(REQUEST, CallOptions(), 0.0), REQUEST, attempts=1)
+    hooks, state = Hooks(clock, None), attempt()
     state.last_failure = TransportError("could not connect to 127.0.0.1:80: connection refused")
     hooks.wait_started(state, "backoff", 0.2)
     state.last_failure = RequestTimeoutError("no complete response within 30 s (timeout)")

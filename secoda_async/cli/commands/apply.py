@@ -172,9 +172,8 @@ class _Run:
             if not self.is_interactive:
                 await stack.enter_async_context(self.options.exclusive(stops))
             plan = self.metrics.plan = await self._plan(secoda)
-            self._write_first_report(
-                lambda: plan_page(plan, self.source, secoda.origin, self.command)
-            )  # in case it is refused
+            # In case the plan is refused.
+            self._write_first_report(lambda: plan_page(plan, self.source, secoda.origin, self.command))
             self._confirm(plan)
             if self.is_interactive:
                 await stack.enter_async_context(self.options.exclusive(stops))

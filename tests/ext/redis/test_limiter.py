@@ -90,7 +90,9 @@ class TestWindow:
         (token,) = await redis.execute_command("ZRANGE", PLACES, -1, -1)
         free_at = await redis.execute_command("ZSCORE", PLACES, token)
         seconds, micros = await redis.execute_command("TIME")
-        assert float(free_at) == pytest.approx(int(seconds) * 1e6 + int(micros), abs=3600e6)  # the Unix epoch's time
+        assert float(free_at) == pytest.approx(
+            int(seconds) * 1e6 + int(micros), abs=3600e6
+        )  # both in microseconds since 1970
 
     async def test_keys_expire_and_no_timer_is_left(
         self, share: Share, redis: WatchedRedis, clock: ManualClock
