@@ -40,7 +40,7 @@ class Groups:
 
     def __init__(self, pipeline: Pipeline, options: CallOptions, scope: Scope = Scope()) -> None:
         self._pipeline = pipeline
-        self._store: GroupStore = GroupStore(pipeline, options, scope)
+        self._store = GroupStore(pipeline, options, scope)
 
     async def create(
         self,

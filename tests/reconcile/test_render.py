@@ -69,12 +69,8 @@ KEPT = ("u-mia", "u-zoe")
 HELD = Plan(
     changes=(),
     held=(
-        Held(
-            group="Finance", member="nobody@example.com", reason=NO_USER, place="groups.yaml:6", kept=("u-mia", "u-zoe")
-        ),
-        Held(
-            group="Finance", member="left@example.com", reason=NO_USER, place="groups.yaml:7", kept=("u-mia", "u-zoe")
-        ),
+        Held(group="Finance", member="nobody@example.com", reason=NO_USER, place="groups.yaml:6", kept=KEPT),
+        Held(group="Finance", member="left@example.com", reason=NO_USER, place="groups.yaml:7", kept=KEPT),
         Held(group="New\u00a0Team", member="a\nb", reason=NO_USER),
     ),
     pending=("u-mia",),

@@ -118,7 +118,7 @@ async def count_started_workers(redis: Redis) -> int:
 
 
 async def have_ended(redis: Redis, tasks: list[str]) -> bool:
-    """Return whether these tasks have a result. So may the task of the cron job, which runs at each full hour."""
+    """Return whether each of these tasks has a result. The cron job's task, which runs at each full hour, is ignored."""
     scores: list[Any] = await redis.zmscore("streaq:secoda-groups:index:results", tasks)
     return None not in scores
 
