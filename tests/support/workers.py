@@ -118,7 +118,7 @@ async def count_started_workers(redis: Redis) -> int:
 
 
 async def have_ended(redis: Redis, tasks: list[str]) -> bool:
-    """Return whether each of these tasks has a result. The cron job's task, which runs at each full hour, is ignored."""
+    """Return whether each of these tasks has a result. That of the hourly cron job does not matter."""
     scores: list[Any] = await redis.zmscore("streaq:secoda-groups:index:results", tasks)
     return None not in scores
 
