@@ -29,7 +29,7 @@ _ADVICE: Final = {
     getattr(errno, "EDQUOT", errno.ENOSPC): _ROOM,  # Windows has no quota error
     errno.EFBIG: "Raise the limit of a file's size (ulimit -f)",
 }
-"""What to do, by the number of the error."""
+"""Advice for some errors, by their number."""
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:

@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
@@ -42,9 +43,13 @@ async def export_command(
         console.warn("warning: no group fits --only and --ignore: check the patterns")
     file_format = "json" if options.json else format
     text = dump_groups(inside, users, file_format, members)
-    if file_format == "csv" and (output or _is_stdout_a_file()):
-        text = f"{_BYTE_ORDER_MARK}{text}"
-    write_or_print(text, output)
+    mark = _byte_order_mark(output) if file_format == "csv" else ""
+    write_or_print(f"{mark}{text}", output)
+
+
+def _byte_order_mark(output: Path | None) -> str:
+    """Return the byte order mark of a CSV file; an empty string for a pipe or a terminal."""
+    return _BYTE_ORDER_MARK if output is not None or _is_stdout_a_file() else ""
 
 
 def _is_stdout_a_file() -> bool:

@@ -125,9 +125,7 @@ class Console:
         widths = _column_widths(columns, lengths, self.out.width)
         shown = [width != 0 for width in widths]
         for column, width, length in compress(zip(columns, widths, lengths, strict=True), shown):
-            is_cut = width is not None and (column.overflow != "cut" or width >= min(length, _MINIMUM_CUT))
-            overflow: Literal["ellipsis", "fold"] = "ellipsis" if is_cut else "fold"
-            table.add_column(column.heading, justify=column.align, overflow=overflow, no_wrap=is_cut, width=width)
+            _add_column(table, column, width, length)
         for row in cells:
             table.add_row(*compress(row, shown))
         if self.out.is_terminal:
@@ -221,6 +219,13 @@ class Bar:
     def describe(self, text: str) -> None:
         """Change the text before the bar."""
         self._progress.update(self._task, description=text)
+
+
+def _add_column(table: Table, column: Column, width: int | None, length: int) -> None:
+    """Add a column. Its cells are cut at the width; without a width, or if too little would be left, they wrap."""
+    is_cut = width is not None and (column.overflow != "cut" or width >= min(length, _MINIMUM_CUT))
+    overflow: Literal["ellipsis", "fold"] = "ellipsis" if is_cut else "fold"
+    table.add_column(column.heading, justify=column.align, overflow=overflow, no_wrap=is_cut, width=width)
 
 
 def _lengths(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> Sequence[int]:
