@@ -92,6 +92,8 @@ class CallState:
     has_refreshed_key: bool = False
     """Whether the key was requested again after a 401."""
     last_failure: SecodaError | None = None
+    wait_cause: str = ""
+    """The cause of a wait that no failure of this call explains."""
     failed_precondition: SecodaError | None = None
     """The error that prevented an attempt."""
 
@@ -179,6 +181,7 @@ class CallState:
         if not self.is_unclear or isinstance(error, OutcomeUnknownError):
             return error
         if request.method != "POST" and is_refusal(error):  # the earlier attempts were refused, too
+            self.is_unclear = False
             if operation is not None:
                 operation.may_have_written = False
             return error
@@ -204,6 +207,8 @@ class CallState:
             wait: The seconds that the call would have to wait, if a wait is the reason.
         """
         reason = "" if wait is None else f": it would have to wait {wait:.1f} s more"
+        if self.wait_cause:
+            reason += f", because {self.wait_cause}"
         last = self.last_failure
         if last is not None:
             reason += f" (the last attempt failed: {last.message})"

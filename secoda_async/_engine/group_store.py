@@ -151,7 +151,8 @@ class GroupStore:
     async def settle(self, name: str) -> bool:
         """Wait until a list shows the group of an unclear create with this name; return whether there was one."""
         pause = self._pipeline.ledger.create_settles_in(name)
-        await self._pipeline.pause(self.call(request_to("POST", COLLECTION)), pause)
+        call = self.call(request_to("POST", COLLECTION))
+        await self._pipeline.pause(call, pause, "an earlier create of this name may still be executed")
         return pause > 0
 
 

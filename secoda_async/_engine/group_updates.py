@@ -97,7 +97,7 @@ async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, chan
     if (pause := pipeline.ledger.update_settles_in(group_id)) > 0:
         # After an update with a lost response, a read may show the state before it, and the server may still execute
         # it, which would replace what is written now.
-        await pipeline.pause(call, pause)
+        await pipeline.pause(call, pause, "an earlier update of the group may still be executed")
     membership = _Membership(change, await _read(pipeline, call, group_id))
 
     async def refresh(state: CallState) -> Request | None:

@@ -88,7 +88,7 @@ class Hooks:
         if is_long and now >= self._logged_until.get(reason, now):
             self._logged_until[reason] = now + max(seconds, _LOGGED_FROM)
             request = state.request
-            cause, purpose = _REASONS[reason]
+            cause, purpose = (state.wait_cause, "before") if state.wait_cause else _REASONS[reason]
             if failure is not None:
                 cause = "".join(filter(str.isprintable, failure.message))[:_MAX_CAUSE]  # may quote the server
                 purpose = f"before attempt {state.attempts + 1} of {state.call.options.retry.attempts}:"

@@ -290,14 +290,14 @@ class Pipeline:
         except SecodaError as error:
             raise state.attach_call_context(error) from None
 
-    async def pause(self, call: Call, seconds: float) -> None:
-        """Sleep between two requests of an operation.
+    async def pause(self, call: Call, seconds: float, cause: str = "") -> None:
+        """Sleep between two requests of an operation. The log and the error name the cause.
 
         Raises:
             DeadlineExceededError: Immediately, when the deadline comes first.
             OperationCancelledError: When the operation is cancelled meanwhile.
         """
-        await self._back_off(CallState(call, call.request), seconds)
+        await self._back_off(CallState(call, call.request, wait_cause=cause), seconds)
 
 
 def _early_end_error(state: CallState, scope: CallScope, *, maybe_sent: bool) -> SecodaError:

@@ -8,6 +8,8 @@ import pytest
 
 from secoda_async import (
     AutojumpClock,
+    BadRequestError,
+    DeadlineExceededError,
     DesiredGroup,
     DesiredState,
     Group,
@@ -314,6 +316,47 @@ class TestUnclearUpdates:
         await secoda.groups.add_users(group_id, ["user-3"])
         await advance(clock, 20)
         assert members() == {*START, "user-2", "user-3"}
+
+    @pytest.mark.requirement("RT-12")
+    async def test_update_that_the_server_refuses_after_a_lost_response_delays_no_addition(
+        self,
+        emulator: Emulator,
+        secoda: SecodaClient,
+        clock: AutojumpClock,
+        group_id: str,
+        members: Callable[[], set[str]],
+    ) -> None:
+        emulator.faults.add(drop="before", method="PATCH")
+        with pytest.raises(BadRequestError):
+            await secoda.groups.update(group_id, users=["nobody"])
+        refused = clock.now()
+        await secoda.groups.add_users(group_id, ["user-2"])
+        assert (clock.now(), members()) == (refused, {*START, "user-2"})
+
+    @pytest.mark.requirement("RT-12")
+    @pytest.mark.parametrize(("method", "write"), [("PATCH", "update of the group"), ("POST", "create of this name")])
+    async def test_deadline_and_log_name_the_unclear_write_as_the_cause_of_a_wait(
+        self,
+        emulator: Emulator,
+        connect: Connect,
+        group_id: str,
+        method: str,
+        write: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        def call(client: SecodaClient) -> Awaitable[Group]:
+            return client.groups.ensure(name="A") if method == "POST" else change(client, group_id, "add")
+
+        secoda = connect(retry=RetryPolicy(attempts=1))
+        emulator.faults.add(drop="before", method=method)
+        with pytest.raises(OutcomeUnknownError):
+            await (secoda.groups.create(name="A") if method == "POST" else call(secoda))
+        cause = f"an earlier {write} may still be executed"
+        with pytest.raises(DeadlineExceededError, match=f"have to wait [23][0-9.]+ s more, because {cause}"):
+            await call(secoda.with_options(deadline=5))
+        with caplog.at_level("INFO", logger="secoda_async"):
+            await call(secoda)
+        assert f"s ({cause}) before {method} /api/v1/auth/group" in caplog.text
 
     @pytest.mark.requirement("RT-7", "RT-12")
     async def test_addition_that_was_cancelled_before_it_was_sent_is_not_unclear(
