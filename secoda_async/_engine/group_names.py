@@ -42,7 +42,8 @@ def find_by_similar_name(groups: Sequence[Group], name: str) -> Group | None:
     """
     if (found := find_by_name(groups, normalize(name))) is not None:
         return found
-    similar = [group for group in groups if confusable_key(group.name) == confusable_key(name)]
+    key = confusable_key(name)
+    similar = [group for group in groups if confusable_key(group.name) == key]
     if len(similar) == 1 and collapse_spaces(similar[0].name) == collapse_spaces(name):
         return similar[0]
     if similar:
