@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 msgspec decodes JSON into a generated struct, a *row*, which has the fields of a model and refuses all others. The
-values of a row then fill the model. That takes about as long as parsing the JSON alone.
+values of a row then fill the model.
 
 - A field that the model lacks is learned: from then on rows have it too. Its value goes to the model's `extra`, as
   orjson reads it: msgspec could read values so deep that they overflow the stack of a thread. Unknown fields around the
@@ -53,8 +53,8 @@ _ABSENT: Final = object()
 
 @cache
 def _msgspec() -> ModuleType:
-    """Import msgspec with the first response: the import takes a third as long as that of this package."""
-    import msgspec  # noqa: PLC0415 - see above
+    """Import msgspec with the first response."""
+    import msgspec  # noqa: PLC0415 - a program that makes no call does not need it
 
     return msgspec
 
@@ -246,10 +246,7 @@ def _names_of_type(attributes: Iterable["Attribute[Any]"], *types: object) -> Se
 
 
 def _parse_all(raw_values: Sequence[Any]) -> Sequence[Any]:
-    """Parse the values of a learned field together: one call for each takes five times as long.
-
-    orjson blocks all threads too, so large values are parsed apart.
-    """
+    """Parse the values of a learned field together; large ones apart, because orjson blocks all threads, too."""
     joined = b",".join(raw_values)
     if len(joined) <= LARGE:
         return cast("list[Any]", orjson.loads(b"[%b]" % joined))

@@ -20,7 +20,7 @@ UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNO
 """The form of the service's ids."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+|[A-Za-z0-9_-]+")
-"""Most members. A file may have millions, and this expression is much faster than the other ones."""
+"""Matches most members, so that few need the other expressions: a file may have millions."""
 
 _ODD: Final = re.compile(r"[\s\";,<>()\[\]\\]")
 
