@@ -16,6 +16,7 @@ created by another call of this client. After an unclear response all groups are
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import nullcontext
+from functools import cached_property
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -88,8 +89,9 @@ class _Create:
     known: Collection[str] | None
     last: _Search = field(factory=_Search)
 
-    @property
+    @cached_property
     def key(self) -> str:
+        """The confusable key of the name that was sent."""
         return confusable_key(self.fields.name)
 
     def has_name_of(self, group: Group) -> bool:

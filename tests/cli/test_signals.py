@@ -382,11 +382,11 @@ async def test_only_a_signal_aborts_after_a_stop_request() -> None:
 
 @pytest.mark.parametrize(("reason", "key"), [("interrupted", "Ctrl-C again"), ("deadline reached", "Ctrl-C")])
 async def test_stop_says_which_signal_aborts(reason: str, key: str) -> None:
-    said: list[str] = []
-    stops = signals.StopController(said.append, None)
+    warnings: list[str] = []
+    stops = signals.StopController(warnings.append, None)
     stops.has_begun_writing = True
     if reason == "interrupted":
         stops.on_signal()
     else:
         stops.request(reason)
-    assert said == [f"{reason}: finishing in-flight writes; press {key} to abort"]
+    assert warnings == [f"{reason}: finishing in-flight writes; press {key} to abort"]

@@ -140,7 +140,7 @@ class TestOutcomes:
             assert emulator.writes[-1].json["users"] == users
         assert statuses(await outcomes_of(secoda, [CreateGroup(users="abc")])) == ["failed"]
 
-    async def test_what_is_no_operation_fails_alone(self, secoda: SecodaClient) -> None:
+    async def test_item_that_is_no_operation_fails_alone(self, secoda: SecodaClient) -> None:
         operations = cast("list[Operation]", [5, None, CreateGroup(name="A")])
         assert statuses(await outcomes_of(secoda, operations)) == ["failed", "failed", "applied"]
 
@@ -148,7 +148,9 @@ class TestOutcomes:
         assert await outcomes_of(secoda, []) == []
         assert emulator.requests == []
 
-    async def test_it_runs_in_the_background(self, emulator: Emulator, connect: Connect, clock: AutojumpClock) -> None:
+    async def test_interactive_write_goes_before_those_of_a_bulk(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock
+    ) -> None:
         secoda = connect(write_limit=RateLimit(1, per_seconds=2))  # no two writes are concurrent
         task = asyncio.create_task(outcomes_of(secoda, creates(5)))
         await wait_until(lambda: (secoda.limiter.state.free, secoda.limiter.state.queued) == (0, 4))

@@ -56,7 +56,7 @@ class TestSettings:
         ],
         ids=repr,
     )
-    def test_it_says_where_it_goes(self, settings: dict[str, Any], origin: str) -> None:
+    def test_repr_shows_the_origin(self, settings: dict[str, Any], origin: str) -> None:
         assert repr(SecodaClient(KEY, **settings)) == f"<SecodaClient of {origin}>"
 
     def test_the_environment_fills_in_what_is_not_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +278,7 @@ class TestAnyEndpoint:
         ],
         ids=repr,
     )
-    async def test_what_cannot_be_sent_is_refused(
+    async def test_invalid_argument_of_request_is_refused(
         self, emulator: Emulator, secoda: SecodaClient, arguments: dict[str, Any]
     ) -> None:
         usual: dict[str, Any] = {"method": "PUT", "path": "tag"}

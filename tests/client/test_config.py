@@ -123,7 +123,7 @@ class TestKey:
             (f"Bearer {CANARY}", "starts with 'Bearer': pass the key alone"),
         ],
     )
-    def test_what_cannot_be_a_key_is_named_without_showing_it(self, key: object, problem: str) -> None:
+    def test_problem_of_an_invalid_key_does_not_show_the_key(self, key: object, problem: str) -> None:
         told = key_problem(key)
         assert told is not None
         assert problem in told

@@ -114,7 +114,7 @@ BAD_IDS: list[object] = ["", ".", "..", "a/b", "a\\b", "a b", " ", "a\n", "\x7f"
 class TestArguments:
     @pytest.mark.requirement("MD-2")
     @pytest.mark.parametrize("fields", BAD_FIELDS, ids=repr)
-    async def test_what_cannot_be_written_is_refused_before_anything_is_sent(
+    async def test_invalid_field_is_refused_before_anything_is_sent(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str, fields: Json
     ) -> None:
         with pytest.raises(InvalidArgumentError):
@@ -147,7 +147,7 @@ class TestArguments:
         with pytest.raises(InvalidArgumentError, match=r"pass group\.id"):
             await secoda.groups.get(cast("str", Group("g", "G")))
 
-    async def test_one_id_in_place_of_a_list_is_told_what_to_do(self, secoda: SecodaClient) -> None:
+    async def test_single_id_in_place_of_a_list_is_refused_with_advice(self, secoda: SecodaClient) -> None:
         with pytest.raises(InvalidArgumentError, match="put one id in a list"):
             await secoda.groups.add_users("g", "abc")
 
@@ -211,7 +211,7 @@ class TestAnswers:
 
     @pytest.mark.requirement("MD-2")
     @pytest.mark.parametrize("payload", [[], "text", 5, None, [{"id": "g", "name": "G"}]], ids=repr)
-    async def test_what_is_no_object_is_no_group(
+    async def test_response_that_is_no_object_is_refused(
         self, emulator: Emulator, secoda: SecodaClient, group_id: str, payload: object
     ) -> None:
         emulator.faults.add(transform=lambda _: payload)

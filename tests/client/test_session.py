@@ -109,7 +109,7 @@ class TestOwn:
         assert emulator.open_connections == 0
 
     @pytest.mark.requirement("SL-2")
-    async def test_it_works_in_a_cleanup_context_of_aiohttp(self, emulator: Emulator, clock: AutojumpClock) -> None:
+    async def test_client_works_in_a_cleanup_context_of_aiohttp(self, emulator: Emulator, clock: AutojumpClock) -> None:
         key = web.AppKey("secoda", SecodaClient)
 
         async def client(app: web.Application) -> AsyncIterator[None]:
@@ -145,7 +145,9 @@ class TestOwn:
 
 class TestBorrowed:
     @pytest.mark.requirement("SL-2")
-    async def test_it_is_used_and_left_open(self, emulator: Emulator, connect: Connect, group_id: str) -> None:
+    async def test_borrowed_session_is_used_and_left_open(
+        self, emulator: Emulator, connect: Connect, group_id: str
+    ) -> None:
         with no_complaints():
             async with aiohttp.ClientSession() as session:
                 async with connect(session=session) as secoda:
@@ -210,7 +212,7 @@ class TestBorrowed:
 
     @pytest.mark.requirement("ER-1")
     @pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
-    async def test_one_with_credentials_of_its_own_is_told_of(self, emulator: Emulator, connect: Connect) -> None:
+    async def test_borrowed_session_with_credentials_is_refused(self, emulator: Emulator, connect: Connect) -> None:
         async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("a", "b")) as session:
             with pytest.raises(ConfigurationError, match="credentials of its own"):
                 await connect(session=session).groups.get("g")

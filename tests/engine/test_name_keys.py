@@ -22,13 +22,13 @@ _SIGN_OF = {0x2013: "-", 0x2019: "'"}
     )
 )
 def test_key_of_any_name_is_that_of_its_words(name: str) -> None:
-    def looks(word: str) -> str:
+    def as_latin(word: str) -> str:
         return word.translate(_LATIN_OF) if re.search("[a-z]", word) else word
 
     visible = unicodedata.normalize("NFKC", name.replace("\u3164", " "))
     visible = "".join(one for one in visible if one.isspace() or one not in "\u200b\ufe0f\u00ad\x07")
     key = unicodedata.normalize("NFKC", " ".join(visible.split()).casefold()).translate(_SIGN_OF)
-    assert confusable_key(name) == re.sub(r"\w+", lambda word: looks(word[0]), key)
+    assert confusable_key(name) == re.sub(r"\w+", lambda word: as_latin(word[0]), key)
 
 
 @pytest.mark.parametrize("name", ["Team A", "team a", " Team  A ", "Ｔｅａｍ A", "Te\u200bam A", "Team\u00a0A"])  # noqa: RUF001

@@ -152,7 +152,7 @@ def test_problems_of_a_json_file_come_with_their_line_and_column(tmp_path: Path)
         ("g.json", "null", ":1:1: the file must be a mapping (key: value), not null"),
     ],
 )
-def test_what_is_no_file_of_groups_is_said_in_a_line(tmp_path: Path, name: str, text: str, problem: str) -> None:
+def test_first_problem_of_an_unusable_file_has_its_location(tmp_path: Path, name: str, text: str, problem: str) -> None:
     (found,) = problems_of(tmp_path / name, text)[:1]
     assert found.startswith(problem)
 
@@ -272,7 +272,7 @@ class TestIdentity:
         (group,) = DesiredState.load(written(tmp_path / "g.yaml", text)).groups
         assert (group.id, group.previously) == ("g-1", ("b", "c"))
 
-    def test_what_they_cannot_be(self, tmp_path: Path) -> None:
+    def test_invalid_ids_and_former_names_are_problems(self, tmp_path: Path) -> None:
         text = """groups:
 - {name: a, id: x/y}
 - {name: b, id: 5}

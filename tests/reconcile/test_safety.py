@@ -136,7 +136,7 @@ def test_member_removals_are_limited_by_max_remove(limit: int | str, number: int
 
 class TestMembersOfDeletedGroups:
     @pytest.mark.requirement("BS-3", "BS-13")
-    def test_they_count_as_removals(self) -> None:
+    def test_members_of_deleted_groups_count_as_removals(self) -> None:
         there = [group("a", users=tuple(f"u{index}" for index in range(40))), group("b", users=("u1", "u2"))]
         plan = plan_of([wanted("a", members=there[0].users[10:])], there, prune=True, max_remove=11)
         (breach,) = plan.breaches

@@ -57,7 +57,7 @@ def problems_of(document: Any, path: Path) -> list[str]:
 
 
 @given(DOCUMENTS | ODD)
-def test_it_allows_what_the_reader_takes(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
+def test_schema_allows_what_the_reader_accepts(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "groups.json"
     assert VALIDATOR.is_valid(document) is not bool(problems_of(document, path))  # pyright: ignore[reportUnknownMemberType]
 
@@ -67,7 +67,7 @@ def test_the_samples_are_valid(file: Path) -> None:
     VALIDATOR.validate(yaml.safe_load(file.read_text("utf-8")))  # pyright: ignore[reportUnknownMemberType]
 
 
-def test_it_is_a_schema_that_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_is_valid_and_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["schema"]) == 0
     document = json.loads(capsys.readouterr().out)
     jsonschema.Draft7Validator.check_schema(document)

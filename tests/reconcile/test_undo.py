@@ -236,7 +236,7 @@ def test_many_names_that_are_taken_are_conflicts_in_linear_time() -> None:
     assert (plan.is_empty, len(plan.conflicts)) == (True, 1500)
 
 
-def test_of_two_deleted_groups_of_one_name_one_is_restored() -> None:
+def test_one_of_two_deleted_groups_with_the_same_name_is_restored() -> None:
     groups = [group("a", "1", icon="i"), group("a", "2"), group("b")]
     after, journal = changed([wanted("b")], groups, prune=True)
     plan = undo_of(journal, after)

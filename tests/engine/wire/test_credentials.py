@@ -65,7 +65,7 @@ async def test_many_calls_at_once_ask_once() -> None:
     assert vault.asked == 2
 
 
-async def test_who_gives_up_waiting_leaves_the_others_to_ask() -> None:
+async def test_key_is_requested_for_the_others_if_a_waiter_is_cancelled() -> None:
     vault = Vault("one")
     credentials = Credentials(vault)
     first, second = (asyncio.create_task(credentials.key()) for _ in range(2))
@@ -104,7 +104,7 @@ async def test_the_same_key_once_more_is_no_renewal() -> None:
         ("", "is empty"),
     ],
 )
-async def test_what_is_no_key_is_an_error_that_does_not_show_it(answer: object, told: str) -> None:
+async def test_invalid_key_of_a_callable_is_not_shown_in_the_error(answer: object, told: str) -> None:
     credentials = Credentials(Vault(answer))
     with pytest.raises(ConfigurationError, match=told) as caught:
         await credentials.key()
