@@ -107,13 +107,16 @@ class Admission:
     async def _wait_for_slot(self, state: CallState, slots: ConnectionLimit) -> float:
         """Check the precondition and acquire a connection slot; return the permit if that fails.
 
-        The precondition is checked again after a long wait for the slot, because what it has read is old by then.
+        The precondition is checked again after a long wait for the slot, because what it has read is old by then. A
+        wait no longer than the check is accepted: otherwise the reads of many checks, which wait in one queue with the
+        writes, would never end.
 
         Returns:
             The seconds of the last wait for the slot.
         """
         try:
             while True:
+                check_began = self._clock.now()
                 if state.call.precondition is not None:
                     await state.check_precondition(state.call.precondition)
                 began = self._clock.now()
@@ -124,7 +127,7 @@ class Admission:
                 except BaseException:
                     slots.release(state.request.method)
                     raise
-                if state.call.precondition is None or waited <= _FRESH:
+                if state.call.precondition is None or waited <= max(_FRESH, began - check_began):
                     return waited
                 slots.release(state.request.method)
         except BaseException:

@@ -199,6 +199,17 @@ async def test_ensure_finds_a_group_that_another_program_creates_during_the_conn
 
 
 @pytest.mark.requirement("RT-10")
+async def test_concurrent_calls_of_ensure_end_although_connections_are_few(
+    emulator: Emulator, connect: Connect
+) -> None:
+    secoda = connect(max_connections=2, deadline=900)
+    emulator.latency = 2
+    names = [f"new-{index}" for index in range(20)]
+    await asyncio.gather(*(secoda.groups.ensure(name=name) for name in names))
+    assert [len(ids_named(emulator, name)) for name in names] == [1] * 20
+
+
+@pytest.mark.requirement("RT-10")
 async def test_ensure_updates_a_group_that_another_program_creates_before_the_second_send(
     emulator: Emulator, connect: Connect, clock: AutojumpClock
 ) -> None:
