@@ -213,11 +213,11 @@ class Admission:
             settings.append("max_retry_after")
         return _wait_error("the write limit has no permit for", wait, " or ".join(settings))
 
-    async def wait(self, state: CallState, seconds: float, reason: str) -> None:
-        """Sleep, or raise immediately if the deadline comes first."""
+    async def wait(self, state: CallState, seconds: float, reason: str, cause: str = "") -> None:
+        """Sleep, or raise immediately if the deadline comes first. The log and the error name the cause."""
         if state.call.expires_at - self._clock.now() < seconds:
-            raise state.deadline_error(seconds)
-        self._hooks.wait_started(state, reason, seconds)
+            raise state.deadline_error(seconds, cause)
+        self._hooks.wait_started(state, reason, seconds, cause)
         sleeping: Awaitable[None] = sleep(self._clock, seconds)
         if state.call.operation is not None and state.request.method != "GET":
             sleeping = state.call.operation.run_unless_cancelled(sleeping)

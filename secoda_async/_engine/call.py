@@ -92,8 +92,6 @@ class CallState:
     has_refreshed_key: bool = False
     """Whether the key was requested again after a 401."""
     last_failure: SecodaError | None = None
-    wait_cause: str = ""
-    """The cause of a wait that no failure of this call explains."""
     failed_precondition: SecodaError | None = None
     """The error that prevented an attempt."""
 
@@ -200,15 +198,16 @@ class CallState:
             return self.deadline_error()
         return RequestTimeoutError(f"no complete response within the deadline of {options.deadline:g} s")
 
-    def deadline_error(self, wait: float | None = None) -> DeadlineExceededError:
+    def deadline_error(self, wait: float | None = None, cause: str = "") -> DeadlineExceededError:
         """Return the error for a call that can't end before its deadline.
 
         Args:
             wait: The seconds that the call would have to wait, if a wait is the reason.
+            cause: The cause of the wait, if no failure of this call explains it.
         """
         reason = "" if wait is None else f": it would have to wait {wait:.1f} s more"
-        if self.wait_cause:
-            reason += f", because {self.wait_cause}"
+        if cause:
+            reason += f", because {cause}"
         last = self.last_failure
         if last is not None:
             reason += f" (the last attempt failed: {last.message})"

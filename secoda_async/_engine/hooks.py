@@ -78,17 +78,23 @@ class Hooks:
             _log.warning("%s", note)
             error.add_note(note)
 
-    def wait_started(self, state: CallState, reason: str, seconds: float) -> None:
+    def wait_started(self, state: CallState, reason: str, seconds: float, cause: str = "") -> None:
         """Log a long wait: one line for all calls that wait for the same reason at the same time.
 
         A short wait after a timeout is logged too: the attempt itself was a long wait, and nothing else shows it.
+
+        Args:
+            state: The state of the call.
+            reason: The reason in the event of the wait.
+            seconds: The length of the wait.
+            cause: The cause of the wait, if no failure of this call and no usual reason explains it.
         """
         now, failure = self._clock.now(), state.last_failure
         is_long = seconds >= _LOGGED_FROM or (reason == "backoff" and isinstance(failure, RequestTimeoutError))
         if is_long and now >= self._logged_until.get(reason, now):
             self._logged_until[reason] = now + max(seconds, _LOGGED_FROM)
             request = state.request
-            cause, purpose = (state.wait_cause, "before") if state.wait_cause else _REASONS[reason]
+            cause, purpose = (cause, "before") if cause else _REASONS[reason]
             if failure is not None:
                 cause = "".join(filter(str.isprintable, failure.message))[:_MAX_CAUSE]  # may quote the server
                 purpose = f"before attempt {state.attempts + 1} of {state.call.options.retry.attempts}:"

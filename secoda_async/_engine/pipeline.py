@@ -161,9 +161,9 @@ class Pipeline:
         """Say in the log and in the error that a write may have been executed although its call was cancelled."""
         self._hooks.write_cancelled(request, error)
 
-    async def _back_off(self, state: CallState, seconds: float) -> None:
+    async def _back_off(self, state: CallState, seconds: float, cause: str = "") -> None:
         if seconds > 0:
-            await self._admission.wait(state, seconds, "backoff")
+            await self._admission.wait(state, seconds, "backoff", cause)
 
     async def _send_handling_redirects_and_auth(
         self, state: CallState, read: Callable[[Reply], T], already_gone: T | None
@@ -297,7 +297,7 @@ class Pipeline:
             DeadlineExceededError: Immediately, when the deadline comes first.
             OperationCancelledError: When the operation is cancelled meanwhile.
         """
-        await self._back_off(CallState(call, call.request, wait_cause=cause), seconds)
+        await self._back_off(CallState(call, call.request), seconds, cause)
 
 
 def _early_end_error(state: CallState, scope: CallScope, *, maybe_sent: bool) -> SecodaError:
