@@ -68,7 +68,7 @@ async def send_update(pipeline: Pipeline, call: Call, group_id: str, fields: Gro
     state = CallState(call, call.request)
     with await _lock(pipeline, call, group_id) if sets_users else nullcontext():
         try:
-            group = await pipeline.send(call, partial(written_group_of, fields=fields, group_id=group_id), state=state)
+            group = await pipeline.send_with_state(state, partial(written_group_of, fields=fields, group_id=group_id))
         finally:
             if state.is_unclear and sets_users:
                 pipeline.ledger.note_unclear_update(group_id)
@@ -113,8 +113,8 @@ async def _change_membership(pipeline: Pipeline, call: Call, group_id: str, chan
     call = call.with_precondition(refresh)
     state = CallState(call, call.request)
     try:
-        group = await pipeline.send(
-            call, lambda reply: written_group_of(reply, membership.fields, group_id), state=state
+        group = await pipeline.send_with_state(
+            state, lambda reply: written_group_of(reply, membership.fields, group_id)
         )
     except _NothingToWriteError:
         return membership.group

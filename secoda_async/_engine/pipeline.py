@@ -90,14 +90,7 @@ class Pipeline:
             scope.pending,
         )
 
-    def send(
-        self,
-        call: Call,
-        read: Callable[[Reply], T],
-        *,
-        already_gone: T | None = None,
-        state: CallState | None = None,
-    ) -> Coroutine[Any, Any, T]:
+    def send(self, call: Call, read: Callable[[Reply], T], *, already_gone: T | None = None) -> Coroutine[Any, Any, T]:
         """Send the request, again if that is safe and useful, and return what `read` makes of the response.
 
         Args:
@@ -105,13 +98,17 @@ class Pipeline:
             read: Turns a 2xx response into the result, or raises `ResponseError`.
             already_gone: The result of a DELETE that finds nothing because an earlier attempt of the same call, whose
                 response was lost, deleted the object.
-            state: The state of the call, for a caller that needs to know afterwards what happened.
 
         Raises:
             SecodaError: With the call's method, path, attempts and seconds waited.
         """
+        return self.send_with_state(CallState(call, call.request), read, already_gone)
+
+    def send_with_state(
+        self, state: CallState, read: Callable[[Reply], T], already_gone: T | None = None
+    ) -> Coroutine[Any, Any, T]:
+        """Send a call as `send` does; afterwards its state shows what happened."""
         hook = self._hooks.call_hook
-        state = CallState(call, call.request) if state is None else state
         if hook is None:
             return self._send_handling_retries(state, read, already_gone)
         return self._send_with_call_hooks(hook, state, read, already_gone)
