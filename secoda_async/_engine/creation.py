@@ -24,6 +24,7 @@ from attrs import define, field
 
 from secoda_async._engine.call import Call, CallState
 from secoda_async._engine.concurrency.keyed_locks import LockHandle
+from secoda_async._engine.concurrency.timeouts import TimedOutError
 from secoda_async._engine.ledger import SETTLE_TIME, Ledger
 from secoda_async._engine.name_keys import confusable_key
 from secoda_async._engine.operation import NotSentError, OperationCancelledError
@@ -181,7 +182,7 @@ class GroupCreator:
         """Send the create a second time, unless the group exists by the time the request may start."""
 
         async def search_again(_: CallState) -> Request | None:
-            search = await self._candidates(create)
+            search = await self._candidates_unless_cancelled(create)
             if search.adopted is not None:
                 raise _AlreadyCreatedError(search.adopted)
             if search.candidates:
@@ -221,24 +222,33 @@ class GroupCreator:
         """Search, and return the reason if the outcome stays unknown."""
         note: str | None = None
         for pause in _pauses(create.call.options.timeout):
-            is_cancelled = False
             try:
                 await self.pipeline.pause(create.call, pause)
+                search = await self._candidates_unless_cancelled(create)
             except OperationCancelledError:
-                is_cancelled = True
-            try:
-                search = await self._candidates(create)
+                return await self._last_search(create)
             except PaginationError as error:  # other programs are changing groups
                 note = f"searching for it failed: {error.message}"
                 continue
             if search.adopted is not None:
                 return None
             note = str(search) if search.candidates else None
-            if is_cancelled:
-                return f"{search}, and the search was cancelled"
             if len(search.candidates) > 1 or (search.candidates and create.known is None):
                 break  # no later search can make a candidate certain
         return note
+
+    def _candidates_unless_cancelled(self, create: _Create) -> Awaitable[_Search]:
+        search = self._candidates(create)
+        operation = create.call.operation
+        return search if operation is None else operation.run_unless_cancelled(search)
+
+    async def _last_search(self, create: _Create) -> str | None:
+        """Search once after the operation was cancelled, for no longer than an attempt: the service may be down."""
+        try:
+            search = await self.pipeline.scopes.run_with_timeout(self._candidates(create), create.call.options.timeout)
+        except (PaginationError, TimedOutError):
+            return "the search was cancelled"
+        return None if search.adopted is not None else f"{search}, and the search was cancelled"
 
     async def _candidates(self, create: _Create) -> _Search:
         """Read all groups, because an incomplete listing proves no absence, and return the candidates."""

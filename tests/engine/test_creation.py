@@ -387,7 +387,7 @@ class TestSecondCreate:
         ("searches", "note"),
         [
             (1, "it was not found, and the search was cancelled"),
-            (SEARCHES, "it was not sent again: the operation was cancelled"),
+            (SEARCHES, "it was not found, and the search was cancelled"),
             (SEARCHES + 1, "it was not sent again: the operation was cancelled"),
         ],
     )
@@ -406,6 +406,18 @@ class TestSecondCreate:
         (outcome,) = [outcome async for outcome in secoda.bulk([CreateGroup(name="A")], stop=stop)]
         assert (outcome.status, emulator.count("POST")) == ("unknown", 1)
         assert note in str(outcome.error)
+
+    @pytest.mark.requirement("BS-7", "RT-12")
+    async def test_stop_ends_the_search_although_the_service_is_down(
+        self, emulator: Emulator, connect: Connect, clock: AutojumpClock
+    ) -> None:
+        secoda, stop = connect(timeout=10), asyncio.Event()
+        emulator.faults.add(status=502, method="POST")
+        emulator.faults.add(stall="before", method="GET", match=lambda _: emulator.count("POST") > 0, times=None)
+        clock.call_later(5, stop.set)
+        (outcome,) = [outcome async for outcome in secoda.bulk([CreateGroup(name="A")], stop=stop)]
+        assert (outcome.status, clock.now()) == ("unknown", approx(5 + 10))
+        assert "the search was cancelled" in str(outcome.error)
 
 
 class TestOtherCreates:
