@@ -7,6 +7,7 @@ import pytest
 
 from secoda_async import (
     AutojumpClock,
+    CreateGroup,
     Event,
     LimitState,
     Permit,
@@ -105,6 +106,27 @@ async def test_permit_is_renewed_after_a_long_wait_for_a_connection_slot(
         assert limiter.taken[0] == approx(began)
         assert limiter.taken[1] >= began + 5 - 0.001
         assert emulator.count("POST") == (2 if is_gone else 1)
+
+
+@pytest.mark.requirement("RT-7")
+async def test_write_that_is_stopped_while_it_waits_for_a_connection_slot_is_not_sent(
+    emulator: Emulator, connect: Connect, group_id: str
+) -> None:
+    secoda = connect(max_connections=1, write_limit=RateLimit(2))
+    emulator.latency = 5
+    stop = asyncio.Event()
+
+    async def write() -> list[str]:
+        creates = [CreateGroup(name="A"), CreateGroup(name="B")]
+        return [outcome.status async for outcome in secoda.bulk(creates, stop=stop)]
+
+    writing = asyncio.ensure_future(write())
+    await wait_until(lambda: emulator.count("POST") == 1 and secoda.limiter.state.in_flight == 2)
+    stop.set()
+    assert sorted(await writing) == ["applied", "not_attempted"]
+    assert emulator.count("POST") == 1
+    assert secoda.limiter.state.in_flight == 0
+    await secoda.groups.get(group_id)  # the slot is free again
 
 
 @pytest.mark.requirement("OB-1")
