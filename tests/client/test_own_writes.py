@@ -565,6 +565,7 @@ class TestSpellings:
         await secoda.groups.add_users(group_id, ["USER-0"])
         await secoda.groups.ensure(name=name, users=["USER-0", "user-1"])
         assert emulator.writes == []
+        emulator.groups[group_id]["users"] = ["User-0", "user-1"]
         await secoda.groups.remove_users(group_id, ["USER-0"])
         assert members() == {"user-1"}
 
