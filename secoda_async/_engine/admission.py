@@ -171,19 +171,17 @@ class Admission:
         patience = inf if options.max_wait is None else options.max_wait - state.waited_for_limit
         longest = min(left, patience)
         self._hooks.wait_started(state, "limit", self._limiter.time_for(1))
-        acquiring: Awaitable[Permit] = self._limiter.acquire(
+        acquiring = self._limiter.acquire(
             priority=options.priority,
             max_wait=None if longest == inf else longest,
             max_pause=options.retry.max_retry_after,
         )
-        if state.call.operation is not None:
-            acquiring = state.call.operation.run_unless_cancelled(acquiring)
         # The limiter enforces max_wait itself; a shared one needs a network round trip to do so.
         timeout = left if left <= patience else patience + self._round_trip
         permit: Permit | None = None
         try:
             with self._count_wait(state, "limit"):
-                permit = await self._scopes.run_with_timeout(acquiring, timeout)
+                permit = await self._scopes.run_with_timeout(state.call.unless_cancelled(acquiring), timeout)
         except (RateLimitError, TimedOutError) as error:
             failed = self._no_permit_error(state, error, left, patience)
         except BaseException:
@@ -219,8 +217,8 @@ class Admission:
             raise state.deadline_error(seconds, cause)
         self._hooks.wait_started(state, reason, seconds, cause)
         sleeping: Awaitable[None] = sleep(self._clock, seconds)
-        if state.call.operation is not None and state.request.method != "GET":
-            sleeping = state.call.operation.run_unless_cancelled(sleeping)
+        if state.request.method != "GET":
+            sleeping = state.call.unless_cancelled(sleeping)
         with self._count_wait(state, reason):
             await self._scopes.run_with_timeout(sleeping, None)
 

@@ -71,6 +71,10 @@ class Call:
 
         return evolve(self, precondition=both)
 
+    def unless_cancelled(self, work: Awaitable[T]) -> Awaitable[T]:
+        """Return `work` so that it ends with `OperationCancelledError` when the operation of the call is cancelled."""
+        return work if self.operation is None else self.operation.run_unless_cancelled(work)
+
 
 @define(eq=False, repr=False)
 class CallState:

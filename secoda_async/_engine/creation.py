@@ -182,7 +182,7 @@ class GroupCreator:
         """Send the create a second time, unless the group exists by the time the request may start."""
 
         async def search_again(_: CallState) -> Request | None:
-            search = await self._candidates_unless_cancelled(create)
+            search = await create.call.unless_cancelled(self._candidates(create))
             if search.adopted is not None:
                 raise _AlreadyCreatedError(search.adopted)
             if search.candidates:
@@ -224,7 +224,7 @@ class GroupCreator:
         for pause in _pauses(create.call.options.timeout):
             try:
                 await self.pipeline.pause(create.call, pause)
-                search = await self._candidates_unless_cancelled(create)
+                search = await create.call.unless_cancelled(self._candidates(create))
             except OperationCancelledError:
                 return await self._last_search(create)
             except PaginationError as error:  # other programs are changing groups
@@ -236,11 +236,6 @@ class GroupCreator:
             if len(search.candidates) > 1 or (search.candidates and create.known is None):
                 break  # no later search can make a candidate certain
         return note
-
-    def _candidates_unless_cancelled(self, create: _Create) -> Awaitable[_Search]:
-        search = self._candidates(create)
-        operation = create.call.operation
-        return search if operation is None else operation.run_unless_cancelled(search)
 
     async def _last_search(self, create: _Create) -> str | None:
         """Search once after the operation was cancelled, for no longer than an attempt: the service may be down."""

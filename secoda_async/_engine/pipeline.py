@@ -276,14 +276,12 @@ class Pipeline:
         return self._locks.acquire_nowait(key) or await self._wait_for_lock(key, call)
 
     async def _wait_for_lock(self, key: str, call: Call | None) -> LockHandle:
-        acquiring: Awaitable[LockHandle] = self._locks.acquire(key)
+        acquiring = self._locks.acquire(key)
         if call is None:
             return await self.scopes.run_with_timeout(acquiring, None)
-        if call.operation is not None:
-            acquiring = call.operation.run_unless_cancelled(acquiring)
         state = CallState(call, call.request)
         try:
-            return await self._admission.run_before_deadline(state, acquiring)
+            return await self._admission.run_before_deadline(state, call.unless_cancelled(acquiring))
         except SecodaError as error:
             raise state.attach_call_context(error) from None
 
